@@ -1,0 +1,1 @@
+//! Who may call: service keys and user tokens.

@@ -1,0 +1,1 @@
+//! Moves attachments from Odoo to Storage: discovery, planning, pace, transfer.

@@ -1,0 +1,1 @@
+//! The destination of facts: every SQL statement beside its type.

@@ -1,0 +1,1 @@
+//! The source: Odoo's protocols, paging and typed records.

@@ -1,0 +1,1 @@
+//! The thin Spin shell: outbound HTTP, Postgres, variables, clock, answers.

@@ -1,0 +1,1 @@
+//! A simulated Odoo and Storage, a throw-away Postgres, stand-ins for missing extensions.
