@@ -1,0 +1,1 @@
+//! Faults that can be set from outside, at any endpoint.
