@@ -1,1 +1,142 @@
-//! Failures as values: whose fault, what kind, whether and when to try again.
+//! Failures as values: whose fault, what kind, how far it reaches, whether and when to try again.
+//!
+//! Every failure of the program is a [`Fault`]. What follows from it is decided by its [`Kind`] alone,
+//! so that the decision is a table that a test can look at, and not control flow in the code that
+//! met the failure. The message is for people: it has no secret, no traceback and no line break.
+
+mod kind;
+mod retry;
+
+pub use kind::{Blame, Kind, Reach};
+pub use retry::{MAX_ATTEMPTS, Retry, next_attempt};
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// The longest message that is kept, in characters.
+const MAX_MESSAGE_CHARS: usize = 300;
+
+/// One failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    kind: Kind,
+    message: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+impl Fault {
+    /// A failure of this kind, told in the program's own words.
+    pub const fn new(kind: Kind, message: &'static str) -> Self {
+        Self {
+            kind,
+            message: Cow::Borrowed(message),
+            retry_after: None,
+        }
+    }
+
+    /// A failure told with something that came from outside: cleaned and cut to 300 characters.
+    pub fn told(kind: Kind, message: impl AsRef<str>) -> Self {
+        Self {
+            kind,
+            message: Cow::Owned(clean(message.as_ref())),
+            retry_after: None,
+        }
+    }
+
+    /// The same failure, with the wait that the other side asked for (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        self.retry_after = wait;
+        self
+    }
+
+    /// The same failure with words before its message: `Upload 4521: …`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = Cow::Owned(clean(&format!("{place}: {}", self.message)));
+        self
+    }
+
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        self.kind.blame()
+    }
+
+    /// Whether it would meet every other file too.
+    pub fn reach(&self) -> Reach {
+        self.kind.reach()
+    }
+
+    /// What happened, for people: one line, at most 300 characters, without secrets.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How long the other side asked to be left alone.
+    pub fn wait(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// One line of printable text: the first non-empty lines, joined, at most [`MAX_MESSAGE_CHARS`].
+fn clean(text: &str) -> String {
+    let mut line = String::new();
+    let mut space = false;
+    for (count, c) in text.chars().enumerate() {
+        if count >= MAX_MESSAGE_CHARS {
+            line.push('…');
+            break;
+        }
+        if c.is_control() || c.is_whitespace() {
+            space = !line.is_empty();
+        } else {
+            if space {
+                line.push(' ');
+                space = false;
+            }
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_message_from_outside_is_one_short_line() {
+        let fault = Fault::told(Kind::SourceRefused, "Access Denied\n\n  Operation: read\u{1b}[31m");
+        assert_eq!(fault.message(), "Access Denied Operation: read [31m");
+        assert_eq!(
+            Fault::new(Kind::SourceEmpty, "Attachment not found or empty")
+                .at("File 8832")
+                .to_string(),
+            "File 8832: Attachment not found or empty"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_long_or_broken_message(text in ".*") {
+            let fault = Fault::told(Kind::Program, text);
+            prop_assert!(fault.message().chars().count() <= MAX_MESSAGE_CHARS + 1);
+            prop_assert!(!fault.message().chars().any(char::is_control));
+        }
+    }
+}

@@ -1,1 +1,15 @@
-//! Outbound HTTP and time, as the libraries see them: one small trait each.
+//! What the libraries need of the world outside: HTTP and time, as one small trait each.
+//!
+//! In a component they are Spin's; in native tests and benchmarks they are a plain HTTP client and
+//! the machine's clock. The libraries are the same code in both. Nothing here is `Send`: a
+//! component has one thread, and native users run on one.
+
+mod body;
+mod error;
+mod http_client;
+mod secret;
+
+pub use body::{Body, ByteStream, collect};
+pub use error::TransportError;
+pub use http_client::{Clock, Http, Request, Response, Timeouts};
+pub use secret::Secret;

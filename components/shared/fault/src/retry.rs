@@ -1,0 +1,77 @@
+//! When to try again, as a value.
+
+use std::time::Duration;
+
+/// After so many failed attempts a file is dead until a person asks for it again.
+pub const MAX_ATTEMPTS: u32 = 8;
+
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// Whether trying again can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Yes, after a while.
+    Later,
+    /// Only after a person has changed something.
+    Manual,
+    /// No: this file will never pass as it is.
+    Never,
+}
+
+/// How long to wait before the next attempt, or `None` when there will be none.
+///
+/// `attempts` counts the failed attempts so far, this one included. The wait doubles from 30 s up to
+/// six hours; `jitter` in `0.0..=1.0` spreads it over its upper half, so that files that failed
+/// together do not come back together. A wait that the other side asked for is the least.
+pub fn next_attempt(
+    retry: Retry,
+    attempts: u32,
+    asked: Option<Duration>,
+    jitter: f64,
+) -> Option<Duration> {
+    if retry == Retry::Never || attempts >= MAX_ATTEMPTS {
+        return None;
+    }
+    let doublings = attempts.saturating_sub(1).min(16);
+    let full = FIRST_WAIT
+        .saturating_mul(1 << doublings)
+        .min(LONGEST_WAIT);
+    let wait = full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
+    Some(asked.map_or(wait, |asked| wait.max(asked.min(LONGEST_WAIT))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_eighth_failure_is_the_last() {
+        assert!(next_attempt(Retry::Later, 7, None, 0.5).is_some());
+        assert_eq!(next_attempt(Retry::Later, 8, None, 0.5), None);
+        assert_eq!(next_attempt(Retry::Never, 1, None, 0.5), None);
+    }
+
+    proptest! {
+        #[test]
+        fn waits_grow_within_their_bounds(attempts in 1u32..8, jitter in 0.0f64..=1.0) {
+            let wait = next_attempt(Retry::Later, attempts, None, jitter).unwrap();
+            prop_assert!(wait >= FIRST_WAIT / 2 && wait <= LONGEST_WAIT);
+            if let Some(next) = next_attempt(Retry::Later, attempts + 1, None, jitter) {
+                prop_assert!(next >= wait);
+            }
+        }
+
+        #[test]
+        fn a_wait_that_was_asked_for_is_kept(attempts in 1u32..8, jitter in 0.0f64..=1.0, asked in 0u64..20_000) {
+            let asked = Duration::from_secs(asked);
+            prop_assert!(next_attempt(Retry::Later, attempts, Some(asked), jitter).unwrap() >= asked);
+        }
+
+        #[test]
+        fn no_input_overflows(attempts: u32, jitter: f64, asked: u64) {
+            next_attempt(Retry::Later, attempts, Some(Duration::from_secs(asked)), if jitter.is_nan() { 0.0 } else { jitter });
+        }
+    }
+}
