@@ -1,1 +1,13 @@
-//! The destination of facts: every SQL statement beside its type.
+//! The destination of facts: every SQL statement of the components, beside the type it fills.
+//!
+//! Each statement takes one JSON document and returns one JSON document a row, so that a statement
+//! and its types are all there is to read. Rules that hold for all of them (seen on Spin 4.1, whose
+//! pool hands on a connection with its open transaction): one statement per write, no `begin`, no
+//! session state. Statements are `&'static str`: none is built from input.
+
+pub mod attachments;
+mod postgres;
+pub mod keys;
+pub mod runs;
+
+pub use postgres::{Postgres, PostgresError, call, call_one};

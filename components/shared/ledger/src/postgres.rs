@@ -1,0 +1,144 @@
+//! Postgres, as the statements see it.
+
+use fault::{Fault, Kind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// One statement with one `jsonb` parameter, whose rows have one `jsonb` column.
+pub trait Postgres {
+    /// Runs `statement` with `$1` set to the JSON document `argument`; the rows, as JSON documents.
+    /// A result that was cut off is an error, never a short list.
+    fn run(
+        &self,
+        statement: &'static str,
+        argument: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<Vec<u8>>, PostgresError>>;
+}
+
+impl<T: Postgres> Postgres for &T {
+    fn run(
+        &self,
+        statement: &'static str,
+        argument: Vec<u8>,
+    ) -> impl Future<Output = Result<Vec<Vec<u8>>, PostgresError>> {
+        (**self).run(statement, argument)
+    }
+}
+
+/// What Postgres, or the way to it, said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PostgresError {
+    /// No connection, in the driver's words.
+    Unreachable(String),
+    /// A statement failed: its SQLSTATE and message.
+    Refused {
+        /// The five characters of SQLSTATE.
+        code: String,
+        /// The message.
+        message: String,
+    },
+    /// Anything else.
+    Other(String),
+}
+
+impl From<PostgresError> for Fault {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Unreachable(words) => {
+                // The driver names the address it was given; a password in it must not get out.
+                let login = ["password", "authentication", "no pg_hba.conf", "role "];
+                if login.iter().any(|w| words.contains(w)) {
+                    Fault::new(
+                        Kind::LedgerLogin,
+                        "Postgres refused the login: check db_user and db_password",
+                    )
+                } else {
+                    Fault::new(
+                        Kind::LedgerUnreachable,
+                        "no connection to Postgres: check db_host, db_port and db_sslmode, and that the server is up",
+                    )
+                }
+            }
+            PostgresError::Refused { code, message } => match code.as_str() {
+                // undefined table, column, function, schema
+                "42P01" | "42703" | "42883" | "3F000" => Fault::told(
+                    Kind::LedgerMissing,
+                    format!("run the files of sql/ on this database: {message}"),
+                ),
+                "42501" => Fault::told(
+                    Kind::LedgerLogin,
+                    format!("db_user lacks a right (run the files of sql/ again): {message}"),
+                ),
+                "28P01" | "28000" => Fault::new(
+                    Kind::LedgerLogin,
+                    "Postgres refused the login: check db_user and db_password",
+                ),
+                "3D000" => Fault::new(Kind::LedgerLogin, "the database of db_name does not exist"),
+                _ if code.starts_with("08") || code.starts_with("57P") => Fault::told(
+                    Kind::LedgerUnreachable,
+                    format!("Postgres is not available: {message}"),
+                ),
+                _ => Fault::told(
+                    Kind::LedgerFailed,
+                    format!("Postgres refused a statement ({code}): {message}"),
+                ),
+            },
+            PostgresError::Other(words) => Fault::told(Kind::LedgerFailed, words),
+        }
+    }
+}
+
+/// Runs a statement; all its rows.
+pub async fn call<T: DeserializeOwned>(
+    postgres: &impl Postgres,
+    statement: &'static str,
+    argument: &impl Serialize,
+) -> Result<Vec<T>, Fault> {
+    let argument = serde_json::to_vec(argument)
+        .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))?;
+    let rows = postgres.run(statement, argument).await?;
+    rows.iter()
+        .map(|row| {
+            serde_json::from_slice(row)
+                .map_err(|e| Fault::told(Kind::LedgerMissing, format!("run the files of sql/ on this database: unexpected row: {e}")))
+        })
+        .collect()
+}
+
+/// Runs a statement that always returns one row.
+pub async fn call_one<T: DeserializeOwned>(
+    postgres: &impl Postgres,
+    statement: &'static str,
+    argument: &impl Serialize,
+) -> Result<T, Fault> {
+    call(postgres, statement, argument)
+        .await?
+        .pop()
+        .ok_or(Fault::new(Kind::Program, "a statement returned no row"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fault::Blame;
+
+    #[test]
+    fn a_missing_table_says_to_run_the_sql_files() {
+        let fault = Fault::from(PostgresError::Refused {
+            code: "42P01".into(),
+            message: "relation \"odoo_sync.runs\" does not exist".into(),
+        });
+        assert_eq!(fault.kind(), Kind::LedgerMissing);
+        assert_eq!(fault.blame(), Blame::Configuration);
+        assert!(fault.message().starts_with("run the files of sql/"));
+    }
+
+    #[test]
+    fn an_unreachable_server_tells_nothing_of_its_address() {
+        let fault = Fault::from(PostgresError::Unreachable(
+            "error connecting to host=db user=x pass=hunter2".into(),
+        ));
+        assert!(!fault.message().contains("hunter2"));
+    }
+}
