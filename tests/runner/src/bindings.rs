@@ -1,0 +1,22 @@
+//! Generated from `wit/`: the interfaces of Spin that the runner offers.
+#![allow(
+    missing_docs,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "generated"
+)]
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "odoo-to-supabase:runner/host",
+    imports: { default: trappable },
+    with: {
+        "spin:postgres/postgres.connection": crate::postgres::Connection,
+        "spin:postgres/postgres.connection-builder": crate::postgres::ConnectionBuilder,
+    },
+});
+
+pub use spin::{postgres::postgres, variables::variables};
