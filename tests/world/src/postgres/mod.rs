@@ -1,1 +1,185 @@
-//! A throw-away Postgres.
+//! A throw-away Postgres, as hosted Supabase would be found by the project's owner.
+//!
+//! Programs from the PATH or where packages put them, an unprivileged user also when root starts it,
+//! loopback, a free port; gone when the value is dropped and when the process dies in any way.
+//! `DATABASE_URL` uses a server of one's own instead.
+
+mod binaries;
+mod cluster;
+mod database;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result, bail};
+use tokio::sync::OnceCell;
+use tokio_postgres::Config;
+
+pub use binaries::ensure_installed;
+pub use database::{Database, sql_files};
+
+use cluster::Cluster;
+
+/// The password of role `odoo_sync` on a throw-away server.
+const PASSWORD: &str = "throw-away";
+
+/// Databases of tests are copied from this one: quicker than applying `sql/` for each.
+const TEMPLATE: &str = "odoo_to_supabase_template";
+
+/// A server. Its main database is the one where `pg_cron` ticks.
+pub struct Postgres {
+    cluster: Option<Cluster>,
+    main: Database,
+    template: OnceCell<()>,
+    created: AtomicU32,
+}
+
+impl Postgres {
+    /// Starts a server, or takes the one that `DATABASE_URL` names; puts Supabase's surroundings and
+    /// the project's `sql/` into its main database.
+    pub async fn start() -> Result<Self> {
+        let postgres = Self::start_bare().await?;
+        postgres.main.apply_sql().await?;
+        postgres.let_components_in().await?;
+        Ok(postgres)
+    }
+
+    /// As [`Postgres::start`], without the project's `sql/`: a Supabase project on its first day.
+    pub async fn start_bare() -> Result<Self> {
+        let postgres = match std::env::var("DATABASE_URL") {
+            Ok(url) if !url.is_empty() => Self::existing(&url)?,
+            _ => Self::throw_away().await?,
+        };
+        crate::supabase::surround(&postgres.main).await?;
+        Ok(postgres)
+    }
+
+    fn existing(url: &str) -> Result<Self> {
+        // The address holds a password: it must not be in the message.
+        let Ok(config) = url.parse::<Config>() else {
+            bail!(
+                "DATABASE_URL is no address of a Postgres: postgres://user:password@host:port/database"
+            )
+        };
+        let main = Database {
+            owner: config.clone(),
+            superuser: config.clone(),
+            component: config,
+        };
+        Ok(Self {
+            cluster: None,
+            main,
+            template: OnceCell::new(),
+            created: AtomicU32::new(0),
+        })
+    }
+
+    async fn throw_away() -> Result<Self> {
+        let cluster = tokio::task::spawn_blocking(Cluster::start)
+            .await
+            .context("the start of Postgres was cut off")??;
+        let as_role = |role: &str| {
+            let mut config = Config::new();
+            config
+                .host("127.0.0.1")
+                .port(cluster.port())
+                .user(role)
+                .dbname("postgres");
+            config
+        };
+        let mut component = as_role("odoo_sync");
+        component.password(PASSWORD);
+        let main = Database {
+            owner: as_role("postgres"),
+            superuser: as_role(cluster::SUPERUSER),
+            component,
+        };
+        Ok(Self {
+            cluster: Some(cluster),
+            main,
+            template: OnceCell::new(),
+            created: AtomicU32::new(0),
+        })
+    }
+
+    /// The main database.
+    pub fn main(&self) -> &Database {
+        &self.main
+    }
+
+    /// A fresh database with Supabase's surroundings and `sql/` applied.
+    pub async fn database(&self) -> Result<Database> {
+        self.template
+            .get_or_try_init(|| async {
+                let template = self.create(TEMPLATE, "template0").await?;
+                crate::supabase::surround(&template).await?;
+                template.apply_sql().await?;
+                self.let_components_in().await
+            })
+            .await?;
+        self.create(&self.fresh_name(), TEMPLATE).await
+    }
+
+    /// A fresh database with Supabase's surroundings only.
+    pub async fn bare_database(&self) -> Result<Database> {
+        let database = self.create(&self.fresh_name(), "template0").await?;
+        crate::supabase::surround(&database).await?;
+        Ok(database)
+    }
+
+    fn fresh_name(&self) -> String {
+        format!(
+            "odoo_to_supabase_{}_{}",
+            std::process::id(),
+            self.created.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+
+    async fn create(&self, name: &str, template: &str) -> Result<Database> {
+        let superuser = self.main.connect_as_superuser().await?;
+        superuser
+            .batch_execute(&format!("drop database if exists {name} with (force)"))
+            .await?;
+        let owner = self.main.owner.get_user().unwrap_or("postgres");
+        superuser
+            .batch_execute(&format!(
+                "create database {name} template {template} owner \"{owner}\""
+            ))
+            .await?;
+        Ok(self.main.named(name))
+    }
+
+    /// On a server of one's own nobody's password is touched: the components connect as its owner.
+    async fn let_components_in(&self) -> Result<()> {
+        if self.cluster.is_some() {
+            let superuser = self.main.connect_as_superuser().await?;
+            superuser
+                .batch_execute(&format!("alter role odoo_sync password '{PASSWORD}'"))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the server as its operator would, and starts it again: connections end, data stays.
+    pub async fn restart(&self) -> Result<()> {
+        self.on_cluster(|cluster| cluster.stop("fast").and_then(|()| cluster.start_again()))
+    }
+
+    /// Stops the server as a crash would. `start_again` then recovers; unlogged tables are emptied.
+    pub async fn crash(&self) -> Result<()> {
+        self.on_cluster(|cluster| cluster.stop("immediate"))
+    }
+
+    /// Starts the server after [`Postgres::crash`], on the same port.
+    pub async fn start_again(&self) -> Result<()> {
+        self.on_cluster(Cluster::start_again)
+    }
+
+    fn on_cluster(&self, action: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
+        match &self.cluster {
+            Some(cluster) => action(cluster),
+            None => bail!(
+                "the server of DATABASE_URL is not ours to stop: unset DATABASE_URL for a throw-away one"
+            ),
+        }
+    }
+}

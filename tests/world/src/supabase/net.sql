@@ -1,0 +1,151 @@
+-- The stand-in for pg_net: its tables, functions and grants as its own catalogue describes them.
+-- The worker is a task in this crate; it is woken when a transaction that asked for it commits.
+
+create schema net;
+create domain net.http_method text check (value ~* '^(get|post|delete)$');
+
+create unlogged table net.http_request_queue (
+  id bigserial not null,
+  method net.http_method not null,
+  url text not null,
+  headers jsonb,
+  body bytea,
+  timeout_milliseconds integer not null
+);
+
+create unlogged table net._http_response (
+  id bigint,
+  status_code integer,
+  content_type text,
+  headers jsonb,
+  content text,
+  timed_out boolean,
+  error_msg text,
+  created timestamptz not null default now()
+);
+create index on net._http_response (created);
+
+create type net.request_status as enum ('PENDING', 'SUCCESS', 'ERROR');
+create type net.http_response as (status_code integer, headers jsonb, body text);
+create type net.http_response_result as (status net.request_status, message text, response net.http_response);
+
+create function net.wake() returns void language sql as $$ select pg_notify('pg_net', '') $$;
+
+create function net.worker_restart() returns boolean language sql as $$ select net.wake(); select true $$;
+
+-- The real worker is known by its backend_type, which a client cannot have: this one by its name.
+create function net.check_worker_is_up() returns void language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  if not exists (select from pg_stat_activity where application_name like 'pg_net%' and datname = current_database()) then
+    raise exception using
+      message = 'the pg_net background worker is not up',
+      detail = 'the pg_net background worker is down due to an internal error and cannot process requests',
+      hint = 'make sure that you didn''t modify any of pg_net internal tables';
+  end if;
+end
+$$;
+
+create function net.wait_until_running() returns void language plpgsql as $$
+begin
+  loop
+    begin
+      perform net.check_worker_is_up();
+      return;
+    exception when raise_exception then
+      perform pg_sleep(0.05);
+      perform pg_stat_clear_snapshot();
+    end;
+  end loop;
+end
+$$;
+
+create function net._urlencode_string(string text) returns text language sql immutable strict as $$
+  select coalesce(string_agg(
+    case when chr(get_byte(bytes, i)) ~ '[A-Za-z0-9_.~-]' and get_byte(bytes, i) < 128
+      then chr(get_byte(bytes, i)) else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0')) end, '' order by i), '')
+  from (select convert_to(string, 'UTF8') as bytes) s, generate_series(0, octet_length(bytes) - 1) i
+$$;
+
+create function net._with_params(url text, params jsonb) returns text language sql immutable as $$
+  select url || coalesce(case when position('?' in url) > 0 then '&' else '?' end
+    || string_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value), '&'), '')
+  from jsonb_each_text(coalesce(params, '{}'))
+$$;
+
+create function net.http_get(
+  url text, params jsonb default '{}'::jsonb, headers jsonb default '{}'::jsonb,
+  timeout_milliseconds integer default 5000
+) returns bigint language plpgsql strict parallel safe as $$
+declare
+  request_id bigint;
+begin
+  insert into net.http_request_queue (method, url, headers, timeout_milliseconds)
+  values ('GET', net._with_params($1, $2), $3, $4) returning id into request_id;
+  perform net.wake();
+  return request_id;
+end
+$$;
+
+create function net.http_post(
+  url text, body jsonb default '{}'::jsonb, params jsonb default '{}'::jsonb,
+  headers jsonb default '{"Content-Type": "application/json"}'::jsonb,
+  timeout_milliseconds integer default 5000
+) returns bigint language plpgsql parallel safe as $$
+declare
+  request_id bigint;
+  content_type text;
+begin
+  select value into content_type from jsonb_each_text(coalesce($4, '{}')) where lower(key) = 'content-type' limit 1;
+  if content_type is null then
+    headers := $4 || '{"Content-Type": "application/json"}'::jsonb;
+  elsif content_type <> 'application/json' then
+    raise exception 'Content-Type header must be "application/json"';
+  end if;
+  if $2 is null then
+    raise exception 'body must not be null';
+  end if;
+  insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+  values ('POST', net._with_params($1, $3), headers, convert_to($2::text, 'UTF8'), $5) returning id into request_id;
+  perform net.wake();
+  return request_id;
+end
+$$;
+
+create function net.http_delete(
+  url text, params jsonb default '{}'::jsonb, headers jsonb default '{}'::jsonb,
+  timeout_milliseconds integer default 5000, body jsonb default null::jsonb
+) returns bigint language plpgsql parallel safe as $$
+declare
+  request_id bigint;
+begin
+  insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
+  values ('DELETE', net._with_params($1, $2), $3, convert_to($5::text, 'UTF8'), $4) returning id into request_id;
+  perform net.wake();
+  return request_id;
+end
+$$;
+
+create function net.http_collect_response(request_id bigint, async boolean default true)
+returns net.http_response_result language plpgsql strict parallel safe as $$
+declare
+  found_response net._http_response;
+begin
+  loop
+    select * into found_response from net._http_response where id = $1;
+    exit when found or $2;
+    perform pg_sleep(0.05);
+  end loop;
+  if found_response.id is null then
+    return ('ERROR', 'request matching request_id not found', null)::net.http_response_result;
+  end if;
+  return ('SUCCESS', 'ok', (found_response.status_code, found_response.headers, found_response.content)::net.http_response)::net.http_response_result;
+end
+$$;
+
+grant all on net.http_request_queue, net._http_response to public;
+grant usage on sequence net.http_request_queue_id_seq to public;
+do $$
+begin
+  execute format('grant usage on schema net to %I, anon, authenticated, service_role', current_setting('world.owner'));
+end
+$$;
