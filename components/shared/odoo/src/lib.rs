@@ -1,1 +1,23 @@
-//! The source: Odoo's protocols, paging and typed records.
+//! The source: Odoo 14 to 19, by JSON-2 or JSON-RPC, whichever the server speaks.
+//!
+//! [`Odoo`] is one conversation: it finds out the protocol, logs in, keeps to the agreed pace, and
+//! turns Odoo's answers into values or [`fault::Fault`]s. What it relies on was seen on real
+//! servers; where a rule surprises, its comment says on which.
+
+mod answer;
+pub mod attachment;
+mod client;
+mod content;
+mod datas;
+mod decoder;
+mod pace;
+mod protocol;
+mod settings;
+pub mod value;
+
+pub use client::{Known, Odoo};
+pub use content::Content;
+pub use datas::{Datas, File};
+pub use decoder::{DatasDecoder, DatasError, Event};
+pub use protocol::Protocol;
+pub use settings::{ProtocolChoice, Settings};

@@ -1,0 +1,232 @@
+//! Odoo's answers, and what they mean when they are no success.
+
+use fault::{Fault, Kind};
+use http::StatusCode;
+use outbound::{Response, TransportError};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// As much of an error's body as is looked at. A traceback (`data.debug`) can be long.
+const ERROR_BODY: usize = 256 * 1024;
+
+/// A call that got no answer.
+pub(crate) fn transport(error: TransportError) -> Fault {
+    match error {
+        TransportError::Refused => Fault::new(
+            Kind::SourceUnreachable,
+            "Odoo refused the connection: check odoo_url, and that Odoo is up",
+        ),
+        TransportError::NoSuchHost => Fault::new(
+            Kind::SourceUnreachable,
+            "Odoo's host does not resolve: check odoo_url",
+        ),
+        TransportError::NotAllowed => Fault::new(
+            Kind::Setting,
+            "odoo_url is not an allowed host: it must be scheme://host[:port] without a path",
+        ),
+        TransportError::Tls => Fault::new(
+            Kind::SourceUnreachable,
+            "no TLS connection to Odoo: check odoo_url (http or https?) and its certificate",
+        ),
+        TransportError::Timeout => Fault::new(Kind::SourceTimeout, "Odoo did not answer in time"),
+        TransportError::Reset | TransportError::BodyAborted => {
+            Fault::new(Kind::SourceTimeout, "Odoo dropped the connection")
+        }
+        TransportError::TooLong { max_bytes } => Fault::told(
+            Kind::SourceProtocol,
+            format!("Odoo's answer is longer than {max_bytes} bytes"),
+        ),
+        other => Fault::told(Kind::SourceUnreachable, format!("no connection to Odoo: {other}")),
+    }
+}
+
+/// A wish to be left alone for a while.
+pub(crate) fn busy(response: &Response) -> Option<Fault> {
+    let status = response.status.as_u16();
+    matches!(status, 429 | 502 | 503 | 504).then(|| {
+        Fault::told(Kind::SourceBusy, format!("Odoo is busy (HTTP {status})"))
+            .retry_after(response.retry_after())
+    })
+}
+
+/// Checks the head of an answer that should be JSON, whatever its status.
+pub(crate) fn head(response: &Response) -> Result<(), Fault> {
+    if let Some(fault) = busy(response) {
+        return Err(fault);
+    }
+    if response.status.is_redirection() {
+        return Err(Fault::told(
+            Kind::SourceProtocol,
+            format!(
+                "Odoo answered HTTP {} to a login page: this endpoint does not exist there (is odoo_protocol right?)",
+                response.status.as_u16()
+            ),
+        ));
+    }
+    if !response.is_json() {
+        return Err(Fault::told(
+            Kind::SourceProtocol,
+            format!(
+                "Odoo answered HTTP {} with {} where JSON was due: is odoo_url an Odoo?",
+                response.status.as_u16(),
+                response.header(&http::header::CONTENT_TYPE).unwrap_or("no Content-Type")
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    // A method that returns nothing has no `result` key (seen on 18).
+    #[serde(default)]
+    result: Value,
+    error: Option<RpcError>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RpcError {
+    #[serde(default)]
+    message: String,
+    data: Option<ErrorData>,
+}
+
+/// `data.debug` is a traceback: it is not even read.
+#[derive(Deserialize)]
+struct ErrorData {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The result of a JSON-RPC call.
+pub(crate) async fn json_rpc(response: Response, max_bytes: usize) -> Result<Value, Fault> {
+    head(&response)?;
+    let body = response.bytes(max_bytes).await.map_err(transport)?;
+    let envelope: Envelope = serde_json::from_slice(&body).map_err(|_| broken())?;
+    match envelope.error {
+        Some(error) => Err(rpc_error(error)),
+        None => Ok(envelope.result),
+    }
+}
+
+/// The result of a JSON-2 call.
+pub(crate) async fn json2(response: Response, max_bytes: usize) -> Result<Value, Fault> {
+    head(&response)?;
+    if !response.status.is_success() {
+        return Err(json2_error(response).await);
+    }
+    let body = response.bytes(max_bytes).await.map_err(transport)?;
+    serde_json::from_slice(&body).map_err(|_| broken())
+}
+
+/// What a JSON-2 error means.
+pub(crate) async fn json2_error(response: Response) -> Fault {
+    let status = response.status;
+    let Ok(body) = response.bytes(ERROR_BODY).await else {
+        return by_status(status, "");
+    };
+    match serde_json::from_slice::<ErrorData>(&body) {
+        Ok(error) => named(&error.name, &error.message)
+            .unwrap_or_else(|| by_status(status, &error.message)),
+        Err(_) => by_status(status, ""),
+    }
+}
+
+pub(crate) fn broken() -> Fault {
+    Fault::new(Kind::SourceProtocol, "Odoo's answer is not the JSON that was due")
+}
+
+/// What an error of JSON-RPC means. `error.code` is 200 whatever happened (seen on 17 and 18).
+pub(crate) fn rpc_error(error: RpcError) -> Fault {
+    let Some(data) = error.data else {
+        return Fault::told(Kind::SourceRefused, format!("Odoo: {}", error.message));
+    };
+    named_error(&data.name, &data.message)
+}
+
+/// What an exception means, by its name.
+pub(crate) fn named_error(name: &str, message: &str) -> Fault {
+    named(name, message).unwrap_or_else(|| {
+        Fault::told(
+            Kind::SourceRefused,
+            format!("Odoo: {} ({name})", first_line(message)),
+        )
+    })
+}
+
+fn first_line(message: &str) -> &str {
+    message.trim().lines().next().unwrap_or_default()
+}
+
+/// What an exception's name means.
+fn named(name: &str, message: &str) -> Option<Fault> {
+    let message = first_line(message);
+    let short = name.rsplit('.').next().unwrap_or(name);
+    Some(match short {
+        "AccessDenied" | "Unauthorized" => Fault::new(
+            Kind::SourceLogin,
+            "Odoo refused the key: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)",
+        ),
+        "AccessError" | "Forbidden" => Fault::told(
+            Kind::SourceForbidden,
+            format!("the Odoo user lacks a right: {message}"),
+        ),
+        "OperationalError" if message.contains("does not exist") => Fault::new(
+            Kind::SourceLogin,
+            "Odoo does not know this database: check odoo_database",
+        ),
+        "MissingError" => Fault::told(Kind::SourceEmpty, format!("not found in Odoo: {message}")),
+        "LockError" | "OperationalError" | "SerializationFailure" | "TooManyRequests" => {
+            Fault::told(Kind::SourceBusy, format!("Odoo is busy: {message}"))
+        }
+        _ => return None,
+    })
+}
+
+fn by_status(status: StatusCode, message: &str) -> Fault {
+    let message = first_line(message);
+    let said = |what: &str| {
+        if message.is_empty() {
+            format!("{what} (HTTP {})", status.as_u16())
+        } else {
+            format!("{what} (HTTP {}): {message}", status.as_u16())
+        }
+    };
+    match status.as_u16() {
+        401 => Fault::new(Kind::SourceLogin, "Odoo refused the API key: check odoo_api_key"),
+        403 => Fault::told(Kind::SourceForbidden, said("the Odoo user lacks a right")),
+        404 => Fault::told(Kind::SourceProtocol, said("Odoo knows no such model or method")),
+        409 => Fault::told(Kind::SourceBusy, said("Odoo is busy")),
+        _ => Fault::told(Kind::SourceRefused, said("Odoo")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(name: &str, message: &str) -> Fault {
+        let body = serde_json::json!({
+            "code": 200, "message": "Odoo Server Error",
+            "data": { "name": name, "debug": "Traceback (most recent call last): …", "message": message, "arguments": [message] },
+        });
+        rpc_error(serde_json::from_value(body).unwrap())
+    }
+
+    #[test]
+    fn errors_are_told_by_their_name_and_never_by_their_code() {
+        for (name, message, kind) in [
+            ("odoo.exceptions.AccessDenied", "Access Denied", Kind::SourceLogin),
+            ("odoo.exceptions.AccessError", "You do not have enough rights", Kind::SourceForbidden),
+            ("psycopg2.OperationalError", "FATAL:  database \"nodb\" does not exist\n", Kind::SourceLogin),
+            ("odoo.exceptions.MissingError", "Record does not exist", Kind::SourceEmpty),
+            ("builtins.ValueError", "Invalid field 'nosuch' on model 'crm.lead'", Kind::SourceRefused),
+        ] {
+            let fault = fault(name, message);
+            assert_eq!(fault.kind(), kind, "{name}");
+            assert!(!fault.message().contains("Traceback"));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One conversation with an Odoo.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use fault::{Fault, Kind};
+use outbound::{Clock, Http, Response, Secret, Timeouts};
+use serde_json::{Map, Value};
+
+use crate::pace::{Pace, Turn};
+use crate::{Protocol, Settings, answer, protocol};
+
+/// Self-hosted Odoo gives a request 60 s of CPU and 120 s in all.
+const CALL_TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(10),
+    first_byte: Duration::from_secs(60),
+    between_bytes: Duration::from_secs(20),
+};
+
+/// The largest listing that is held in memory.
+const LISTING_BYTES: usize = 8 * 1024 * 1024;
+
+/// What was learned of a server, and may be kept from one conversation to the next.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) session: WebSession,
+}
+
+/// The web session that streams large files.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum WebSession {
+    /// Not asked for yet.
+    #[default]
+    Untried,
+    /// The session's cookie; it lives for seven days.
+    Open(Secret),
+    /// The login failed. It is not tried again: five failures lock the user out for a minute.
+    Refused(Fault),
+}
+
+/// One conversation with an Odoo.
+pub struct Odoo<H, C> {
+    pub(crate) http: H,
+    pub(crate) clock: C,
+    pub(crate) settings: Settings,
+    pub(crate) known: RefCell<Known>,
+    pace: Rc<Pace>,
+    calls: Cell<u64>,
+}
+
+impl<H: Http, C: Clock> Odoo<H, C> {
+    /// A conversation that has not begun. `known` is what an earlier one learned.
+    pub fn new(http: H, clock: C, settings: Settings, known: Known) -> Result<Self, Fault> {
+        for (missing, words) in [
+            (
+                settings.url.is_empty() || settings.url.ends_with(".invalid"),
+                "odoo_url is not set: give the address of your Odoo, such as https://my.odoo.com",
+            ),
+            (
+                settings.api_key.is_empty() && settings.password.is_empty(),
+                "neither odoo_api_key nor odoo_password is set",
+            ),
+        ] {
+            if missing {
+                return Err(Fault::new(Kind::Setting, words));
+            }
+        }
+        let pace = Rc::new(Pace::new(settings.parallel_calls, settings.calls_per_second));
+        Ok(Self {
+            http,
+            clock,
+            settings,
+            known: RefCell::new(known),
+            pace,
+            calls: Cell::new(0),
+        })
+    }
+
+    /// What was learned of the server so far.
+    pub fn known(&self) -> Known {
+        self.known.borrow().clone()
+    }
+
+    /// How many requests were sent to Odoo.
+    pub fn calls(&self) -> u64 {
+        self.calls.get()
+    }
+
+    /// Which protocol the server speaks, asking it if that is not known; the first call of a
+    /// conversation, since it is where a wrong address, database or key shows.
+    pub async fn connect(&self) -> Result<Protocol, Fault> {
+        if let Some(protocol) = self.known.borrow().protocol {
+            return Ok(protocol);
+        }
+        let _turn = self.turn().await;
+        let protocol = protocol::negotiate(&self.http, &self.settings).await?;
+        if matches!(protocol, Protocol::JsonRpc { .. }) {
+            for (missing, words) in [
+                (self.settings.database.is_empty(), "odoo_database is not set"),
+                (self.settings.login.is_empty(), "odoo_login is not set"),
+            ] {
+                if missing {
+                    return Err(Fault::new(Kind::Setting, words));
+                }
+            }
+        }
+        self.known.borrow_mut().protocol = Some(protocol);
+        Ok(protocol)
+    }
+
+    /// Calls a method with named arguments, on records if `ids` are given.
+    pub async fn call(
+        &self,
+        model: &str,
+        method: &str,
+        ids: Option<&[i64]>,
+        named: Map<String, Value>,
+    ) -> Result<Value, Fault> {
+        let (response, _turn) = self.send(model, method, ids, named).await?;
+        let result = match self.connect().await? {
+            Protocol::Json2 => answer::json2(response, LISTING_BYTES).await,
+            Protocol::JsonRpc { .. } => answer::json_rpc(response, LISTING_BYTES).await,
+        };
+        if let Err(fault) = &result {
+            self.forget_if_refused(fault);
+        }
+        result
+    }
+
+    /// Sends a call; the head of its answer, and the turn that its body needs.
+    pub(crate) async fn send(
+        &self,
+        model: &str,
+        method: &str,
+        ids: Option<&[i64]>,
+        named: Map<String, Value>,
+    ) -> Result<(Response, Turn), Fault> {
+        let protocol = self.connect().await?;
+        let turn = self.turn().await;
+        let request = protocol::call(protocol, &self.settings, model, method, ids, named)
+            .timeouts(CALL_TIMEOUTS);
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        Ok((response, turn))
+    }
+
+    /// A refused key may mean that what is known is out of date: the next conversation asks again.
+    pub(crate) fn forget_if_refused(&self, fault: &Fault) {
+        if matches!(fault.kind(), Kind::SourceLogin | Kind::SourceProtocol) {
+            self.known.borrow_mut().protocol = None;
+        }
+    }
+
+    /// A place and a moment to send one request.
+    pub(crate) async fn turn(&self) -> Turn {
+        let turn = self.pace.turn(&self.clock).await;
+        self.calls.set(self.calls.get() + 1);
+        turn
+    }
+}

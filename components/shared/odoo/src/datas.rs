@@ -1,0 +1,152 @@
+//! Contents by RPC: many small files in one call, or one large file as a stream.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use fault::{Fault, Kind};
+use futures::{StreamExt, stream};
+use outbound::{ByteStream, Clock, Http, TransportError};
+use serde_json::{Map, json};
+
+use crate::pace::Turn;
+use crate::{DatasDecoder, DatasError, Event, Odoo, Protocol, answer};
+
+/// One file's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The attachment's id.
+    pub id: i64,
+    /// Its bytes. Empty also where Odoo has lost the file: `datas` is `""` then, without any error
+    /// (seen on 18), so length and SHA-1 must always be checked.
+    pub content: Bytes,
+}
+
+/// Files as they arrive in the answer to one call.
+pub struct Datas {
+    body: ByteStream,
+    decoder: DatasDecoder,
+    current: Vec<u8>,
+    complete: VecDeque<File>,
+    bytes_left: usize,
+    ended: bool,
+    _turn: Turn,
+}
+
+impl<H: Http, C: Clock> Odoo<H, C> {
+    /// Asks for the contents of these attachments, `max_bytes` of them at most. Files that do not
+    /// exist or may not be read are left out of the answer.
+    pub async fn datas(&self, ids: &[i64], max_bytes: usize) -> Result<Datas, Fault> {
+        let mut named = Map::new();
+        named.insert("fields".into(), json!(["datas"]));
+        let (response, turn) = self.send("ir.attachment", "read", Some(ids), named).await?;
+        answer::head(&response).inspect_err(|fault| self.forget_if_refused(fault))?;
+        if self.connect().await? == Protocol::Json2 && !response.status.is_success() {
+            let fault = answer::json2_error(response).await;
+            self.forget_if_refused(&fault);
+            return Err(fault);
+        }
+        Ok(Datas {
+            body: response.body,
+            decoder: DatasDecoder::new(),
+            current: Vec::new(),
+            complete: VecDeque::new(),
+            bytes_left: max_bytes,
+            ended: false,
+            _turn: turn,
+        })
+    }
+
+    /// The content of one attachment as a stream, for one that is too large to be held.
+    pub async fn datas_stream(&self, id: i64) -> Result<ByteStream, Fault> {
+        let datas = self.datas(&[id], usize::MAX).await?;
+        Ok(stream::try_unfold(datas, async |mut datas: Datas| {
+            match datas.more().await {
+                Ok(true) => {
+                    let chunk = Bytes::from(std::mem::take(&mut datas.current));
+                    Ok(Some((chunk, datas)))
+                }
+                Ok(false) => Ok(None),
+                Err(_) => Err(TransportError::BodyAborted),
+            }
+        })
+        .boxed_local())
+    }
+}
+
+impl Datas {
+    /// The next file, or `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<File>, Fault> {
+        loop {
+            if let Some(file) = self.complete.pop_front() {
+                return Ok(Some(file));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.read().await?;
+        }
+    }
+
+    /// Reads until there are bytes of the record at hand; whether there are any.
+    async fn more(&mut self) -> Result<bool, Fault> {
+        while self.current.is_empty() {
+            if let Some(file) = self.complete.pop_front() {
+                if file.content.is_empty() {
+                    continue;
+                }
+                self.current = file.content.into();
+                return Ok(true);
+            }
+            if self.ended {
+                return Ok(false);
+            }
+            self.read().await?;
+        }
+        Ok(true)
+    }
+
+    /// Reads one chunk of the answer.
+    async fn read(&mut self) -> Result<(), Fault> {
+        let Some(chunk) = self.body.next().await else {
+            self.ended = true;
+            self.decoder.finish().map_err(fault)?;
+            return match self.decoder.error() {
+                Some((name, message)) => Err(answer::named_error(name, message)),
+                None => Ok(()),
+            };
+        };
+        let chunk = chunk.map_err(answer::transport)?;
+        let Self { decoder, current, complete, bytes_left, .. } = self;
+        let mut over = false;
+        decoder
+            .push(&chunk, &mut |event| match event {
+                Event::Bytes(bytes) => match bytes_left.checked_sub(bytes.len()) {
+                    Some(left) => {
+                        *bytes_left = left;
+                        current.extend_from_slice(bytes);
+                    }
+                    None => over = true,
+                },
+                Event::Record { id, .. } => complete.push_back(File {
+                    id,
+                    content: std::mem::take(current).into(),
+                }),
+            })
+            .map_err(fault)?;
+        if over {
+            return Err(Fault::new(
+                Kind::WrongBytes,
+                "Odoo sends more bytes than it says the file has",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn fault(error: DatasError) -> Fault {
+    match error {
+        DatasError::Truncated => Fault::new(Kind::Truncated, "Odoo's answer ended too early"),
+        DatasError::Base64 => Fault::new(Kind::WrongBytes, "Odoo's content is not base64"),
+        DatasError::Shape | DatasError::TooLong => answer::broken(),
+    }
+}

@@ -1,0 +1,105 @@
+//! Asking politely: no more calls at once, and no more a second, than agreed.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use outbound::Clock;
+
+/// How long to look away while all places are taken.
+const TURN: Duration = Duration::from_millis(5);
+
+/// Hands out turns to call.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    parallel: usize,
+    gap: Duration,
+    under_way: Cell<usize>,
+    next: Cell<Duration>,
+}
+
+/// A turn; it ends when it is dropped, also when the call is given up midway.
+#[derive(Debug)]
+pub(crate) struct Turn(Rc<Pace>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let places = &self.0.under_way;
+        places.set(places.get().saturating_sub(1));
+    }
+}
+
+impl Pace {
+    pub(crate) fn new(parallel: usize, calls_per_second: f64) -> Self {
+        let gap = if calls_per_second > 0.0 {
+            Duration::try_from_secs_f64(1.0 / calls_per_second).unwrap_or_default()
+        } else {
+            Duration::ZERO
+        };
+        Self {
+            parallel: parallel.max(1),
+            gap,
+            under_way: Cell::new(0),
+            next: Cell::new(Duration::ZERO),
+        }
+    }
+
+    /// When a call that asks now may start, if there is a place.
+    fn reserve(&self, now: Duration) -> Option<Duration> {
+        if self.under_way.get() >= self.parallel {
+            return None;
+        }
+        self.under_way.set(self.under_way.get() + 1);
+        let start = self.next.get().max(now);
+        self.next.set(start + self.gap);
+        Some(start)
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn turn(self: &Rc<Self>, clock: &impl Clock) -> Turn {
+        loop {
+            let now = clock.now();
+            if let Some(start) = self.reserve(now) {
+                let turn = Turn(Rc::clone(self));
+                if start > now {
+                    clock.sleep(start.saturating_sub(now)).await;
+                }
+                return turn;
+            }
+            clock.sleep(TURN).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn calls_never_come_faster_than_agreed(rate in 0.5f64..50.0, asks in prop::collection::vec(0u64..2000, 1..50)) {
+            let pace = Pace::new(usize::MAX, rate);
+            let mut now = Duration::ZERO;
+            let mut last: Option<Duration> = None;
+            for wait in asks {
+                now += Duration::from_millis(wait);
+                let start = pace.reserve(now).unwrap();
+                if let Some(last) = last {
+                    prop_assert!((start - last).as_secs_f64() >= 1.0 / rate - 1e-6);
+                }
+                last = Some(start);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_calls_at_once_than_agreed_and_a_dropped_turn_is_free_again() {
+        let pace = Rc::new(Pace::new(1, 0.0));
+        assert!(pace.reserve(Duration::ZERO).is_some());
+        let turn = Turn(Rc::clone(&pace));
+        assert!(pace.reserve(Duration::ZERO).is_none());
+        drop(turn);
+        assert!(pace.reserve(Duration::ZERO).is_some());
+    }
+}

@@ -1,0 +1,138 @@
+//! The two ways to call a method, and how to tell which one a server speaks.
+
+use fault::{Fault, Kind};
+use outbound::{Http, Request};
+use serde_json::{Map, Value, json};
+
+use crate::{ProtocolChoice, Settings, answer};
+
+/// How to call a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `POST /json/2/<model>/<method>`, real statuses, bare values.
+    Json2,
+    /// `POST /jsonrpc`, always 200, an envelope.
+    JsonRpc {
+        /// The user's id, from `authenticate`.
+        uid: i64,
+    },
+}
+
+/// The largest answer that is not a listing: a login, a version.
+const SMALL_ANSWER: usize = 64 * 1024;
+
+/// Finds out what the server speaks, and logs in where that is a step of its own.
+pub(crate) async fn negotiate(http: &impl Http, settings: &Settings) -> Result<Protocol, Fault> {
+    let json2 = match settings.protocol {
+        ProtocolChoice::Json2 => true,
+        ProtocolChoice::JsonRpc => false,
+        // JSON-2 takes API keys only, so without one the older protocol is the one that can work.
+        ProtocolChoice::Auto => !settings.api_key.is_empty() && speaks_json2(http, settings).await?,
+    };
+    if json2 {
+        if settings.api_key.is_empty() {
+            return Err(Fault::new(
+                Kind::Setting,
+                "odoo_protocol is json-2, which needs an API key: set odoo_api_key",
+            ));
+        }
+        return Ok(Protocol::Json2);
+    }
+    let arguments = json!([
+        settings.database,
+        settings.login,
+        settings.rpc_secret().reveal(),
+        {}
+    ]);
+    let envelope = json_rpc("common", "authenticate", arguments);
+    let response = http
+        .send(post(format!("{}/jsonrpc", settings.url), &envelope))
+        .await
+        .map_err(answer::transport)?;
+    match answer::json_rpc(response, SMALL_ANSWER).await? {
+        Value::Number(uid) if uid.as_i64().is_some_and(|uid| uid > 0) => Ok(Protocol::JsonRpc {
+            uid: uid.as_i64().unwrap_or_default(),
+        }),
+        // A wrong password is `result: false` (seen on 17 and 18).
+        _ => Err(Fault::new(
+            Kind::SourceLogin,
+            "Odoo refused the login: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)",
+        )),
+    }
+}
+
+/// `GET /web/version` answers JSON on 19 and is a 404 on 17 and 18 (seen on both), where JSON-2 itself
+/// would answer with a redirect to a login page.
+async fn speaks_json2(http: &impl Http, settings: &Settings) -> Result<bool, Fault> {
+    let request = Request::new(http::Method::GET, format!("{}/web/version", settings.url));
+    let response = http.send(request).await.map_err(answer::transport)?;
+    if let Some(fault) = answer::busy(&response) {
+        return Err(fault);
+    }
+    Ok(response.status.is_success() && response.is_json())
+}
+
+/// The request that calls a method with named arguments.
+pub(crate) fn call(
+    protocol: Protocol,
+    settings: &Settings,
+    model: &str,
+    method: &str,
+    ids: Option<&[i64]>,
+    mut named: Map<String, Value>,
+) -> Request {
+    match protocol {
+        Protocol::Json2 => {
+            if let Some(ids) = ids {
+                named.insert("ids".into(), json!(ids));
+            }
+            let request = post(
+                format!("{}/json/2/{model}/{method}", settings.url),
+                &Value::Object(named),
+            )
+            .header(
+                http::header::AUTHORIZATION,
+                format!("bearer {}", settings.api_key.reveal()),
+            );
+            if settings.database.is_empty() {
+                request
+            } else {
+                request.header(
+                    http::HeaderName::from_static("x-odoo-database"),
+                    &settings.database,
+                )
+            }
+        }
+        Protocol::JsonRpc { uid } => {
+            let positional = ids.map_or_else(|| json!([]), |ids| json!([ids]));
+            let arguments = json!([
+                settings.database,
+                uid,
+                settings.rpc_secret().reveal(),
+                model,
+                method,
+                positional,
+                named
+            ]);
+            post(
+                format!("{}/jsonrpc", settings.url),
+                &json_rpc("object", "execute_kw", arguments),
+            )
+        }
+    }
+}
+
+pub(crate) fn json_rpc(service: &str, method: &str, arguments: Value) -> Value {
+    json!({
+        "jsonrpc": "2.0",
+        "method": "call",
+        "id": 1,
+        "params": { "service": service, "method": method, "args": arguments },
+    })
+}
+
+pub(crate) fn post(url: String, document: &Value) -> Request {
+    Request::new(http::Method::POST, url)
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(document.to_string().into_bytes())
+}

@@ -1,0 +1,63 @@
+//! How to reach an Odoo.
+
+use outbound::Secret;
+
+/// Which protocol to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProtocolChoice {
+    /// Ask the server.
+    #[default]
+    Auto,
+    /// JSON-2 (Odoo 19 and later), with an API key.
+    Json2,
+    /// JSON-RPC (Odoo 14 to 21).
+    JsonRpc,
+}
+
+impl std::str::FromStr for ProtocolChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "" | "auto" => Ok(Self::Auto),
+            "json-2" => Ok(Self::Json2),
+            "json-rpc" => Ok(Self::JsonRpc),
+            _ => Err("one of auto, json-2, json-rpc"),
+        }
+    }
+}
+
+/// How to reach an Odoo.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `scheme://host[:port]`, without a path.
+    pub url: String,
+    /// The database's name.
+    pub database: String,
+    /// The user's login.
+    pub login: String,
+    /// The user's API key: for RPC; refused by web sessions (seen on 17 and 18).
+    pub api_key: Secret,
+    /// The user's password: for web sessions, and for RPC where there is no API key.
+    pub password: Secret,
+    /// Which protocol to speak.
+    pub protocol: ProtocolChoice,
+    /// The most calls a second; 0 for no limit.
+    pub calls_per_second: f64,
+    /// The most calls at once.
+    pub parallel_calls: usize,
+    /// Whether access tokens may be made, to stream large files without a password. Making one
+    /// writes to the attachment and changes its `write_date` (seen on 18).
+    pub may_write_access_tokens: bool,
+}
+
+impl Settings {
+    /// The key or password that RPC calls carry.
+    pub(crate) fn rpc_secret(&self) -> &Secret {
+        if self.api_key.is_empty() {
+            &self.password
+        } else {
+            &self.api_key
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Odoo's values: what is empty is `false`, a many2one is `[id, "name"]`, a date has no zone.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer};
+
+/// The format of Odoo's datetimes: naive, UTC, whole seconds. The database keeps microseconds that
+/// this form cuts off, so a comparison with `=` matches nothing and `>` matches the same row again
+/// (seen on 17 and 18).
+const DATETIME: &str = "%Y-%m-%d %H:%M:%S";
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OrFalse<T> {
+    Value(T),
+    // `false`, or `null` where a version leaves a field out.
+    #[allow(dead_code)]
+    Empty(Option<bool>),
+}
+
+/// A field that is `false` where it is empty.
+pub fn or_false<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(match OrFalse::<T>::deserialize(deserializer)? {
+        OrFalse::Value(value) => Some(value),
+        OrFalse::Empty(_) => None,
+    })
+}
+
+/// The id of a many2one: `[id, "name"]`, or `false`.
+pub fn many2one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Many2one {
+        Pair(i64, #[allow(dead_code)] serde::de::IgnoredAny),
+        Id(i64),
+        #[allow(dead_code)]
+        Empty(Option<bool>),
+    }
+    Ok(match Many2one::deserialize(deserializer)? {
+        Many2one::Pair(id, _) | Many2one::Id(id) => Some(id),
+        Many2one::Empty(_) => None,
+    })
+}
+
+/// A datetime, or `false`.
+pub fn datetime<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text: Option<String> = or_false(deserializer)?;
+    text.map(|text| parse_datetime(&text).ok_or_else(|| serde::de::Error::custom("no datetime")))
+        .transpose()
+}
+
+/// Reads a datetime as Odoo writes it.
+pub fn parse_datetime(text: &str) -> Option<DateTime<Utc>> {
+    NaiveDateTime::parse_from_str(text, DATETIME)
+        .ok()
+        .map(|naive| naive.and_utc())
+}
+
+/// Writes a datetime as a domain needs it: whole seconds, rounded down.
+pub fn format_datetime(moment: DateTime<Utc>) -> String {
+    moment.format(DATETIME).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Row {
+        #[serde(deserialize_with = "or_false", default)]
+        name: Option<String>,
+        #[serde(deserialize_with = "many2one", default)]
+        company_id: Option<i64>,
+        #[serde(deserialize_with = "datetime", default)]
+        write_date: Option<DateTime<Utc>>,
+    }
+
+    #[test]
+    fn false_is_nothing_and_a_pair_is_its_id() {
+        let row: Row = serde_json::from_value(json!({"name": false, "company_id": [1, "YourCompany"], "write_date": "2026-11-21 20:21:22"})).unwrap();
+        assert_eq!(row.name, None);
+        assert_eq!(row.company_id, Some(1));
+        assert_eq!(format_datetime(row.write_date.unwrap()), "2026-11-21 20:21:22");
+        let row: Row = serde_json::from_value(json!({"name": "x", "company_id": false})).unwrap();
+        assert_eq!(row, Row { name: Some("x".into()), company_id: None, write_date: None });
+        assert!(serde_json::from_value::<Row>(json!({"write_date": "yesterday"})).is_err());
+    }
+}
