@@ -1,0 +1,232 @@
+//! Objects: storing one, asking for one.
+
+use fault::{Fault, Kind};
+use http::{HeaderName, Method, StatusCode, header};
+use outbound::{Body, ByteStream, Http, Request, Timeouts};
+use serde::Deserialize;
+use std::time::Duration;
+
+use crate::{Settings, answer};
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
+
+/// A slow link may need its time between the last byte and the answer.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(10),
+    first_byte: Duration::from_secs(60),
+    between_bytes: Duration::from_secs(20),
+};
+
+/// Where the content with this SHA-1 (40 hex digits) lies: `0d/0d10d65a…`. The two first digits keep
+/// any folder's listing short.
+pub fn object_path(sha1: &str) -> String {
+    format!("{}/{sha1}", sha1.get(..2).unwrap_or_default())
+}
+
+/// How an object came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// By this call.
+    Now,
+    /// It was there before, with the same size.
+    Before,
+}
+
+/// What the Storage says of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Info {
+    /// Its path in the bucket.
+    pub name: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its etag: the MD5 of its bytes, if it was uploaded in one piece to the file backend.
+    #[serde(default)]
+    pub etag: Option<String>,
+}
+
+/// One bucket of a Supabase Storage.
+pub struct Storage<H> {
+    pub(crate) http: H,
+    pub(crate) settings: Settings,
+    pub(crate) calls: std::cell::Cell<u64>,
+}
+
+impl<H: Http> Storage<H> {
+    /// The bucket of these settings.
+    pub fn new(http: H, settings: Settings) -> Result<Self, Fault> {
+        settings.check()?;
+        Ok(Self { http, settings, calls: std::cell::Cell::new(0) })
+    }
+
+    /// How many requests were sent to the Storage.
+    pub fn calls(&self) -> u64 {
+        self.calls.get()
+    }
+
+    pub(crate) fn request(&self, method: Method, rest: &str) -> Request {
+        self.calls.set(self.calls.get() + 1);
+        let key = self.settings.key.reveal();
+        Request::new(method, format!("{}{rest}", self.settings.base()))
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(APIKEY, key)
+            .timeouts(TIMEOUTS)
+    }
+
+    fn object(&self, method: Method, path: &str) -> Request {
+        self.request(method, &format!("/object/{}/{path}", self.settings.bucket))
+    }
+
+    /// Makes sure that the bucket is there and the key is good, before any file is touched.
+    pub async fn check_bucket(&self) -> Result<(), Fault> {
+        let request = self.request(Method::GET, &format!("/bucket/{}", self.settings.bucket));
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status.is_success() && response.is_json() {
+            return Ok(());
+        }
+        if response.status.is_success() || response.status.is_redirection() {
+            return Err(not_a_storage(response.status));
+        }
+        let status = response.status;
+        let refusal = answer::refusal(response).await?;
+        if refusal.code.is_empty() && status == StatusCode::NOT_FOUND {
+            return Err(not_a_storage(status));
+        }
+        Err(refusal.fault(&self.settings.bucket))
+    }
+
+    /// Stores an object of `length` bytes in one request. If one is there already with the same
+    /// size, that is success; with another size, it is replaced when `body_again` gives a body
+    /// once more, and a failure otherwise.
+    pub async fn store(
+        &self,
+        path: &str,
+        content_type: &str,
+        length: u64,
+        body: Body,
+        body_again: Option<Body>,
+    ) -> Result<Stored, Fault> {
+        match self.put(path, content_type, body, false).await? {
+            Ok(()) => Ok(Stored::Now),
+            Err(refusal) if refusal.code == "KeyAlreadyExists" || refusal.status_code == "409" => {
+                match self.info(path).await? {
+                    Some(info) if info.size == length => Ok(Stored::Before),
+                    _ => self.replace(path, content_type, body_again).await,
+                }
+            }
+            Err(refusal) => Err(refusal.fault(&self.settings.bucket)),
+        }
+    }
+
+    async fn replace(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Option<Body>,
+    ) -> Result<Stored, Fault> {
+        let Some(body) = body else {
+            return Err(Fault::new(
+                Kind::ObjectDiffers,
+                "an object of this name is there with another size",
+            ));
+        };
+        match self.put(path, content_type, body, true).await? {
+            Ok(()) => Ok(Stored::Now),
+            Err(refusal) => Err(refusal.fault(&self.settings.bucket)),
+        }
+    }
+
+    async fn put(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Body,
+        upsert: bool,
+    ) -> Result<Result<(), answer::Refusal>, Fault> {
+        let mut request = self
+            .object(Method::POST, path)
+            .header(header::CONTENT_TYPE, content_type)
+            .header(header::CACHE_CONTROL, "max-age=31536000")
+            .body(body);
+        if upsert {
+            // `TRUE` is not `true` (seen on storage-api 1.11).
+            request = request.header(UPSERT, "true");
+        }
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status.is_success() {
+            if !response.is_json() {
+                return Err(not_a_storage(response.status));
+            }
+            // The answer is read to its end, so that the connection can be used again.
+            response.bytes(answer::ANSWER_BYTES).await.map_err(answer::transport)?;
+            return Ok(Ok(()));
+        }
+        if response.status.is_redirection() {
+            return Err(not_a_storage(response.status));
+        }
+        Ok(Err(answer::refusal(response).await?))
+    }
+
+    /// What the Storage says of an object, or `None` if it has none of this name.
+    pub async fn info(&self, path: &str) -> Result<Option<Info>, Fault> {
+        let request = self.request(
+            Method::GET,
+            &format!("/object/info/{}/{path}", self.settings.bucket),
+        );
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if !response.status.is_success() {
+            let refusal = answer::refusal(response).await?;
+            return if refusal.code == "NoSuchKey" {
+                Ok(None)
+            } else {
+                Err(refusal.fault(&self.settings.bucket))
+            };
+        }
+        let body = response.bytes(answer::ANSWER_BYTES).await.map_err(answer::transport)?;
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| Fault::new(Kind::StorageProtocol, "the Storage's answer is not the JSON that was due"))
+    }
+
+    /// An object's bytes, or `None` if there is none of this name.
+    pub async fn read(&self, path: &str) -> Result<Option<ByteStream>, Fault> {
+        let response = self
+            .http
+            .send(self.object(Method::GET, path))
+            .await
+            .map_err(answer::transport)?;
+        if response.status.is_success() {
+            return Ok(Some(response.body));
+        }
+        let refusal = answer::refusal(response).await?;
+        if refusal.code == "NoSuchKey" {
+            Ok(None)
+        } else {
+            Err(refusal.fault(&self.settings.bucket))
+        }
+    }
+}
+
+fn not_a_storage(status: StatusCode) -> Fault {
+    Fault::told(
+        Kind::StorageProtocol,
+        format!(
+            "storage_url answered HTTP {} as no Storage does: check storage_url and storage_path (/storage/v1 on hosted Supabase)",
+            status.as_u16()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_lies_where_its_content_says() {
+        assert_eq!(
+            object_path("0d10d65a3cbca6a252daf0510f07e278dbe86fd2"),
+            "0d/0d10d65a3cbca6a252daf0510f07e278dbe86fd2"
+        );
+        assert_eq!(object_path("é"), "é/é");
+    }
+}

@@ -1,0 +1,136 @@
+//! Uploads in pieces that a later tick can go on with: TUS 1.0.0 in pieces of 6 MiB.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fault::{Fault, Kind};
+use http::{HeaderName, Method, StatusCode, header};
+use outbound::{Body, Http, Request};
+use serde::{Deserialize, Serialize};
+
+use crate::{Storage, answer};
+
+/// The size of every piece but the last, in bytes.
+pub const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
+
+const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
+const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
+
+/// An upload under way, as it is kept between ticks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumable {
+    /// Its name on the server: the last segment of the address that the server gave. The rest of
+    /// that address is not kept: it names the server as it sees itself, which behind a gateway is
+    /// not how we reach it, and where it points must not be the server's choice.
+    pub id: String,
+}
+
+impl<H: Http> Storage<H> {
+    fn tus(&self, method: Method, rest: &str) -> Request {
+        self.request(method, &format!("/upload/resumable{rest}"))
+            .header(TUS_RESUMABLE, "1.0.0")
+    }
+
+    /// Begins an upload of `length` bytes.
+    pub async fn begin(
+        &self,
+        path: &str,
+        content_type: &str,
+        length: u64,
+    ) -> Result<Resumable, Fault> {
+        let metadata = [
+            ("bucketName", self.settings.bucket.as_str()),
+            ("objectName", path),
+            ("contentType", content_type),
+            ("cacheControl", "31536000"),
+        ]
+        .map(|(name, value)| format!("{name} {}", STANDARD.encode(value)))
+        .join(",");
+        let request = self
+            .tus(Method::POST, "")
+            .header(UPLOAD_LENGTH, length.to_string())
+            .header(UPLOAD_METADATA, metadata)
+            .header(UPSERT, "true");
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status != StatusCode::CREATED {
+            return Err(answer::refusal(response).await?.fault(&self.settings.bucket));
+        }
+        response
+            .header(&header::LOCATION)
+            .and_then(|location| location.rsplit('/').next())
+            .filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_graphic()))
+            .map(|id| Resumable { id: id.to_owned() })
+            .ok_or(Fault::new(
+                Kind::StorageProtocol,
+                "the Storage began an upload without saying where",
+            ))
+    }
+
+    /// How many bytes of an upload the Storage has, or `None` if it knows nothing of it any more.
+    pub async fn offset(&self, upload: &Resumable) -> Result<Option<u64>, Fault> {
+        let request = self.tus(Method::HEAD, &format!("/{}", upload.id));
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        match response.status {
+            StatusCode::OK | StatusCode::NO_CONTENT => offset_of(&response).map(Some),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            _ => Err(answer::refusal(response).await?.fault(&self.settings.bucket)),
+        }
+    }
+
+    /// Adds a piece at `offset`; the offset after it, as the Storage says.
+    pub async fn append(
+        &self,
+        upload: &Resumable,
+        offset: u64,
+        piece: Body,
+    ) -> Result<u64, Fault> {
+        let request = self
+            .tus(Method::PATCH, &format!("/{}", upload.id))
+            .header(UPLOAD_OFFSET, offset.to_string())
+            .header(header::CONTENT_TYPE, "application/offset+octet-stream")
+            .body(piece);
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        match response.status {
+            StatusCode::NO_CONTENT | StatusCode::OK => offset_of(&response),
+            StatusCode::CONFLICT | StatusCode::NOT_FOUND | StatusCode::GONE => Err(Fault::new(
+                Kind::StorageTimeout,
+                "the Storage lost the thread of a large upload; it begins anew",
+            )),
+            _ => Err(answer::refusal(response).await?.fault(&self.settings.bucket)),
+        }
+    }
+
+    /// Makes sure that an upload that has all its bytes became an object of that size.
+    pub async fn finish(&self, path: &str, length: u64) -> Result<(), Fault> {
+        match self.info(path).await? {
+            Some(info) if info.size == length => Ok(()),
+            Some(_) => Err(Fault::new(
+                Kind::ObjectDiffers,
+                "the Storage has the object with another size than was uploaded",
+            )),
+            None => Err(Fault::new(
+                Kind::StorageFailed,
+                "the Storage does not have the object after its upload",
+            )),
+        }
+    }
+
+    /// Gives an upload up.
+    pub async fn abandon(&self, upload: &Resumable) -> Result<(), Fault> {
+        let request = self.tus(Method::DELETE, &format!("/{}", upload.id));
+        self.http.send(request).await.map_err(answer::transport)?;
+        Ok(())
+    }
+}
+
+fn offset_of(response: &outbound::Response) -> Result<u64, Fault> {
+    response
+        .header(&UPLOAD_OFFSET)
+        .and_then(|offset| offset.parse().ok())
+        .ok_or(Fault::new(
+            Kind::StorageProtocol,
+            "the Storage does not say how much of an upload it has",
+        ))
+}
