@@ -205,9 +205,10 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name} = {{ default = {value:?} }}\n"))
             .collect();
-        let manifest: Manifest =
-            toml::from_str(&format!("[application]\nname = \"x\"\n[variables]\n{declared}"))
-                .unwrap();
+        let manifest: Manifest = toml::from_str(&format!(
+            "[application]\nname = \"x\"\n[variables]\n{declared}"
+        ))
+        .unwrap();
         Variables::resolve(&manifest, &BTreeMap::new(), |_| None).unwrap()
     }
 
@@ -253,8 +254,17 @@ mod tests {
     #[test]
     fn templates_are_filled_in_and_an_empty_endpoint_allows_nothing() {
         let hosts = AllowedHosts::parse(
-            &["{{ url }}".into(), "https://{{ none }}".into(), "postgres://{{ host }}:{{ port }}".into()],
-            &variables(&[("url", "http://odoo.example:8069"), ("none", ""), ("host", "db"), ("port", "5433")]),
+            &[
+                "{{ url }}".into(),
+                "https://{{ none }}".into(),
+                "postgres://{{ host }}:{{ port }}".into(),
+            ],
+            &variables(&[
+                ("url", "http://odoo.example:8069"),
+                ("none", ""),
+                ("host", "db"),
+                ("port", "5433"),
+            ]),
         )
         .unwrap();
         assert_eq!(hosts.0.len(), 2);

@@ -14,9 +14,7 @@ use tokio::{
 use wasmtime::{Store, StoreContextMut, component::GuestTaskId, format_err};
 use wasmtime_wasi_http::{
     WasiHttpView,
-    handler::{
-        HandlerState, Instance, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
-    },
+    handler::{HandlerState, Instance, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus},
 };
 
 use crate::component::{Component, State};
@@ -136,7 +134,11 @@ impl WorkerExpiration for Expiration {
             self.waiting = None;
             return Poll::Pending;
         };
-        if self.waiting.as_ref().is_none_or(|(until, _)| *until != deadline) {
+        if self
+            .waiting
+            .as_ref()
+            .is_none_or(|(until, _)| *until != deadline)
+        {
             let timer = tokio::time::sleep_until(deadline.into());
             self.waiting = Some((deadline, Box::pin(timer)));
         }

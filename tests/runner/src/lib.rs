@@ -101,7 +101,14 @@ pub async fn start(options: Options) -> Result<App> {
         .routes
         .listed()
         .iter()
-        .map(|route| format!("{}: http://{}{}", route.component, app.address, route.display()))
+        .map(|route| {
+            format!(
+                "{}: http://{}{}",
+                route.component,
+                app.address,
+                route.display()
+            )
+        })
         .collect();
     if let Some(runtime) = &app.runtime {
         runtime.spawn(server.serve(listener));
@@ -147,15 +154,16 @@ impl Drop for App {
     }
 }
 
-async fn prepare(
-    options: Options,
-) -> Result<(Arc<Server>, TcpListener, BTreeMap<String, Peak>)> {
+async fn prepare(options: Options) -> Result<(Arc<Server>, TcpListener, BTreeMap<String, Peak>)> {
     let manifest = Manifest::read(&options.manifest)?;
     let (routes, replaced) = Routes::build(&manifest.triggers.http)?;
     for route in replaced {
         options.log.line(
             "runner",
-            &format!("the route {:?} of {} is never used: it is given twice", route.pattern, route.component),
+            &format!(
+                "the route {:?} of {} is never used: it is given twice",
+                route.pattern, route.component
+            ),
         );
     }
     let variables = Variables::resolve(&manifest, &options.variables, |name| {

@@ -190,11 +190,7 @@ fn refuse_unknown_keys(document: &Table) -> Result<()> {
             Some(trigger),
             &["id", "route", "component", "executor"],
         );
-        unknown.in_value(
-            "trigger.http.executor",
-            trigger.get("executor"),
-            &["type"],
-        );
+        unknown.in_value("trigger.http.executor", trigger.get("executor"), &["type"]);
     }
     for (id, component) in tables(document.get("component")) {
         unknown.in_value(
@@ -347,8 +343,11 @@ mod tests {
     #[test]
     fn a_route_to_nowhere_a_foreign_executor_and_a_remote_source_are_refused() {
         assert!(
-            error_of(&SMALL.replace("component = \"one\"\n        executor", "component = \"two\"\n        executor"))
-                .contains("\"two\"")
+            error_of(&SMALL.replace(
+                "component = \"one\"\n        executor",
+                "component = \"two\"\n        executor"
+            ))
+            .contains("\"two\"")
         );
         assert!(error_of(&SMALL.replace("type = \"http\"", "type = \"wagi\"")).contains("wagi"));
         assert!(

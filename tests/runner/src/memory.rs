@@ -44,7 +44,9 @@ impl ResourceLimiter for Meter {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used_bytes.saturating_add(desired.saturating_sub(current));
+        let used = self
+            .used_bytes
+            .saturating_add(desired.saturating_sub(current));
         if self.limit_bytes.is_some_and(|limit| used > limit)
             || maximum.is_some_and(|maximum| desired > maximum)
         {

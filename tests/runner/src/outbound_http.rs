@@ -51,9 +51,7 @@ impl Connections {
         let connector = Connector {
             tls: tls::client_config(None)?,
         };
-        Ok(Self(
-            Client::builder(TokioExecutor::new()).build(connector),
-        ))
+        Ok(Self(Client::builder(TokioExecutor::new()).build(connector)))
     }
 }
 
@@ -126,7 +124,9 @@ impl OutboundHttp {
         let authority = uri.authority().map_or(host, |both| both.as_str());
         self.log.line(
             &self.component,
-            &format!("denied: {scheme}://{authority} is not in the component's allowed_outbound_hosts"),
+            &format!(
+                "denied: {scheme}://{authority} is not in the component's allowed_outbound_hosts"
+            ),
         );
         Err(Error::HttpRequestDenied)
     }

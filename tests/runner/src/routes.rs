@@ -196,7 +196,11 @@ mod tests {
             ("/one/else/deeper", "one"),
             ("/one/two/three", "two"),
         ] {
-            assert_eq!(component(&routes, path).as_deref(), Some(expected), "{path}");
+            assert_eq!(
+                component(&routes, path).as_deref(),
+                Some(expected),
+                "{path}"
+            );
         }
     }
 
@@ -230,7 +234,10 @@ mod tests {
             "127.0.0.1:5000".parse().unwrap(),
         );
         for (name, value) in [
-            ("spin-full-url", "http://files.example:3000/files/42/a/b/?c=d"),
+            (
+                "spin-full-url",
+                "http://files.example:3000/files/42/a/b/?c=d",
+            ),
             ("spin-path-info", "/a/b/"),
             ("spin-matched-route", "/files/:user_id/..."),
             ("spin-raw-component-route", "/files/:user_id/..."),

@@ -42,7 +42,10 @@ impl Variables {
                 Some(value) => {
                     values.insert(name.clone(), value);
                 }
-                None => missing.push(format!("{name} (SPIN_VARIABLE_{})", name.to_ascii_uppercase())),
+                None => missing.push(format!(
+                    "{name} (SPIN_VARIABLE_{})",
+                    name.to_ascii_uppercase()
+                )),
             }
         }
         ensure!(
@@ -170,7 +173,9 @@ mod tests {
         )
         .unwrap();
         assert_eq!(
-            variables.fill("{{host}}:{{ port }}/{{ key }}{{ other }}").unwrap(),
+            variables
+                .fill("{{host}}:{{ port }}/{{ key }}{{ other }}")
+                .unwrap(),
             "environment.example:5432/given-key"
         );
     }
@@ -196,19 +201,29 @@ mod tests {
     #[test]
     fn a_component_sees_its_own_table_filled_in() {
         let variables =
-            Variables::resolve(&manifest(), &given(&[("key", "k"), ("other", "o")]), |_| None)
-                .unwrap();
-        let seen = variables
-            .of_component(&given(&[("address", "{{ host }}:{{ port }}"), ("plain", "text")]))
+            Variables::resolve(&manifest(), &given(&[("key", "k"), ("other", "o")]), |_| {
+                None
+            })
             .unwrap();
-        assert_eq!(seen, given(&[("address", "default.example:5432"), ("plain", "text")]));
+        let seen = variables
+            .of_component(&given(&[
+                ("address", "{{ host }}:{{ port }}"),
+                ("plain", "text"),
+            ]))
+            .unwrap();
+        assert_eq!(
+            seen,
+            given(&[("address", "default.example:5432"), ("plain", "text")])
+        );
     }
 
     #[test]
     fn a_template_with_an_unknown_name_or_an_open_brace_is_an_error() {
         let variables =
-            Variables::resolve(&manifest(), &given(&[("key", "k"), ("other", "o")]), |_| None)
-                .unwrap();
+            Variables::resolve(&manifest(), &given(&[("key", "k"), ("other", "o")]), |_| {
+                None
+            })
+            .unwrap();
         let error = variables.fill("{{ nothing }}").unwrap_err().to_string();
         assert!(error.contains("\"nothing\""), "{error}");
         assert!(variables.fill("{{ host").is_err());

@@ -20,8 +20,8 @@ use wasmtime::component::{
 use crate::{
     allowed_hosts::AllowedHosts,
     bindings::postgres::{
-        Column, Error, Host, HostConnection, HostConnectionBuilder,
-        HostConnectionBuilderWithStore, HostConnectionWithStore, ParameterValue, Row, RowSet,
+        Column, Error, Host, HostConnection, HostConnectionBuilder, HostConnectionBuilderWithStore,
+        HostConnectionWithStore, ParameterValue, Row, RowSet,
     },
     log::Log,
 };
@@ -61,11 +61,7 @@ impl HasData for HasPostgres {
 type Outcome<T> = wasmtime::Result<Result<T, Error>>;
 
 impl Postgres {
-    async fn open(
-        self,
-        address: &str,
-        authority: Option<&str>,
-    ) -> Result<Connection, Error> {
+    async fn open(self, address: &str, authority: Option<&str>) -> Result<Connection, Error> {
         self.check(address)?;
         let client = self
             .pools
@@ -76,8 +72,8 @@ impl Postgres {
     }
 
     fn check(&self, address: &str) -> Result<(), Error> {
-        let config = pool::parse(address)
-            .map_err(|error| Error::ConnectionFailed(format!("{error:#}")))?;
+        let config =
+            pool::parse(address).map_err(|error| Error::ConnectionFailed(format!("{error:#}")))?;
         let ports = config.get_ports();
         for (index, host) in config.get_hosts().iter().enumerate() {
             let PostgresHost::Tcp(host) = host else {
@@ -89,10 +85,7 @@ impl Postgres {
                 [only] => Some(only),
                 ports => ports.get(index),
             };
-            if !self
-                .allowed_hosts
-                .allow("postgres", host, port.copied())
-            {
+            if !self.allowed_hosts.allow("postgres", host, port.copied()) {
                 let port = port.map(|port| format!(":{port}")).unwrap_or_default();
                 self.log.line(
                     &self.component,

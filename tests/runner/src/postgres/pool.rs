@@ -71,9 +71,7 @@ pub(super) fn parse(address: &str) -> Result<Config> {
             );
         }
     }
-    address
-        .parse()
-        .context("invalid connection string")
+    address.parse().context("invalid connection string")
 }
 
 #[cfg(test)]
@@ -94,7 +92,10 @@ mod tests {
 
     #[test]
     fn an_error_does_not_show_the_password() {
-        let error = format!("{:#}", parse("postgres://u:geheim@h/d?nonsense=1").unwrap_err());
+        let error = format!(
+            "{:#}",
+            parse("postgres://u:geheim@h/d?nonsense=1").unwrap_err()
+        );
         assert!(!error.contains("geheim"), "{error}");
     }
 }

@@ -39,9 +39,9 @@ pub(super) fn to_sql(value: &ParameterValue) -> Result<Box<dyn ToSql + Send + Sy
             DateTime::<Utc>::from_timestamp(*seconds, 0)
                 .ok_or_else(|| anyhow!("invalid epoch timestamp {seconds}"))?,
         ),
-        ParameterValue::Uuid(value) => Box::new(
-            Uuid::parse_str(value).with_context(|| format!("invalid UUID {value}"))?,
-        ),
+        ParameterValue::Uuid(value) => {
+            Box::new(Uuid::parse_str(value).with_context(|| format!("invalid UUID {value}"))?)
+        }
         ParameterValue::Jsonb(value) => Box::new(
             serde_json::from_slice::<serde_json::Value>(value)
                 .with_context(|| format!("invalid JSON {}", String::from_utf8_lossy(value)))?,
@@ -216,7 +216,11 @@ pub(super) fn size_bytes(value: &DbValue) -> usize {
         DbValue::ArrayInt64(values) => values.len().saturating_mul(16),
         DbValue::ArrayDecimal(values) | DbValue::ArrayStr(values) => values
             .iter()
-            .map(|value| value.as_ref().map_or(24, |value| value.len().saturating_add(24)))
+            .map(|value| {
+                value
+                    .as_ref()
+                    .map_or(24, |value| value.len().saturating_add(24))
+            })
             .sum(),
         _ => 0,
     };
