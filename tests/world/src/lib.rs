@@ -5,5 +5,6 @@
 pub mod faults;
 pub mod odoo;
 pub mod postgres;
+pub mod serve;
 pub mod storage;
 pub mod supabase;

@@ -1,1 +1,277 @@
-//! A simulated Odoo.
+//! A simulated Odoo, 14 to 19.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use world::faults::Fault;
+//! use world::odoo::{Attachments, Odoo, Options, Trap};
+//!
+//! let attachments = Attachments::realistic(2_000).with(17, Trap::LostFile);
+//! let odoo = Odoo::start(Options { version: 18, attachments, ..Options::default() }).await?;
+//! odoo.records("crm.lead").insert(serde_json::json!({"name": "A lead", "stage_id": 1}));
+//! odoo.faults().add(Fault::on("/web/content").nth(3).truncate(1000));
+//! println!("{}", odoo.url());
+//! # Ok(()) }
+//! ```
+
+mod attachments;
+mod domain;
+mod failure;
+mod fields;
+mod json2;
+mod methods;
+mod records;
+mod rpc;
+mod site;
+mod spelling;
+mod web;
+
+use std::time::Duration;
+
+use http::Response;
+use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use serde_json::{Value, json};
+
+pub use attachments::{
+    Attachment, Attachments, Census, Damage, Handle, Kind, NewAttachment, OddName, Sizes, Sprinkle,
+    Trap, Uncommitted,
+};
+pub use failure::TRACEBACK_MARKER;
+pub use records::Records;
+
+use crate::faults::Faults;
+use crate::serve::{Counters, Payload, Server};
+use failure::Failure;
+use records::Store;
+use web::Sessions;
+
+/// What the simulated Odoo is like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// 14 to 19.
+    pub version: u8,
+    /// The port on loopback; a free one where `None`.
+    pub port: Option<u16>,
+    /// The database's name.
+    pub database: String,
+    /// The accounts.
+    pub users: Vec<User>,
+    /// The attachments.
+    pub attachments: Attachments,
+    /// How long every answer takes at least, in milliseconds.
+    pub latency_ms: u64,
+    /// What a host such as Odoo Online allows; more is a 429.
+    pub limit: Option<Limit>,
+    /// How long an account waits after five failed logins.
+    pub login_cooldown: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            version: 18,
+            port: None,
+            database: "odoo".to_owned(),
+            users: vec![User::administrator(), User::salesman()],
+            attachments: Attachments::default(),
+            latency_ms: 0,
+            limit: None,
+            login_cooldown: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a host allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// RPC calls in any one second.
+    pub calls_per_second: u32,
+    /// RPC calls at the same time.
+    pub parallel_calls: u32,
+}
+
+/// What an account may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Has the group *Administration / Settings*.
+    Administrator,
+    /// Sees fewer fields and fewer records.
+    Salesman,
+}
+
+/// An account.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The id of its `res.users`.
+    pub uid: i64,
+    /// Its login.
+    pub login: String,
+    /// Its name.
+    pub name: String,
+    /// Its password; opens web sessions, and works for RPC unless two factors are asked for.
+    pub password: Option<String>,
+    /// Its API key; works for RPC, never for a web session.
+    pub api_key: Option<String>,
+    /// What it may see.
+    pub role: Role,
+    /// Whether two factors are asked for: then the password alone opens nothing.
+    pub two_factor: bool,
+}
+
+impl User {
+    /// `admin`, password `admin`, key `admin-api-key`, uid 2.
+    pub fn administrator() -> Self {
+        Self {
+            uid: 2,
+            login: "admin".to_owned(),
+            name: "Mitchell Admin".to_owned(),
+            password: Some("admin".to_owned()),
+            api_key: Some("admin-api-key".to_owned()),
+            role: Role::Administrator,
+            two_factor: false,
+        }
+    }
+
+    /// `demo`, password `demo`, key `demo-api-key`, uid 6.
+    pub fn salesman() -> Self {
+        Self {
+            uid: 6,
+            login: "demo".to_owned(),
+            name: "Marc Demo".to_owned(),
+            password: Some("demo".to_owned()),
+            api_key: Some("demo-api-key".to_owned()),
+            role: Role::Salesman,
+            two_factor: false,
+        }
+    }
+
+    pub(crate) fn is_administrator(&self) -> bool {
+        self.role == Role::Administrator
+    }
+
+    /// Whether RPC takes this password or key.
+    fn accepts(&self, given: &str) -> bool {
+        self.api_key.as_deref() == Some(given)
+            || (!self.two_factor && self.password.as_deref() == Some(given))
+    }
+}
+
+/// What one database holds.
+#[derive(Debug)]
+pub(crate) struct Company {
+    version: u8,
+    database: String,
+    users: Vec<User>,
+    attachments: Handle,
+    store: Store,
+    sessions: Sessions,
+    login_cooldown: Duration,
+}
+
+impl Company {
+    fn serie(&self) -> String {
+        format!("{}.0", self.version)
+    }
+
+    fn version_info(&self) -> Value {
+        json!({
+            "server_version": self.serie(), "server_version_info": [self.version, 0, 0, "final", 0, ""],
+            "server_serie": self.serie(), "protocol_version": 1,
+        })
+    }
+
+    fn check_database(&self, database: &str) -> Result<(), Failure> {
+        if database == self.database {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "psycopg2.OperationalError",
+            500,
+            format!(
+                "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"{database}\" does not \
+                 exist\n"
+            ),
+        ))
+    }
+}
+
+/// A running simulated Odoo. Dropping it ends it.
+pub struct Odoo {
+    server: Server<site::Site>,
+}
+
+impl Odoo {
+    /// Starts it on loopback, in the current tokio runtime.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            (14..=19).contains(&options.version),
+            "there is no simulated Odoo {}",
+            options.version
+        );
+        let store = Store::new(fields::of_version(options.version));
+        records::furnish(&store, &options.users);
+        let company = Company {
+            version: options.version,
+            database: options.database,
+            users: options.users,
+            attachments: Handle::new(options.attachments, options.version),
+            store,
+            sessions: Sessions::default(),
+            login_cooldown: options.login_cooldown,
+        };
+        let site = site::Site::new(company, options.limit);
+        Ok(Self {
+            server: Server::start(site, options.port, options.latency_ms).await?,
+        })
+    }
+
+    /// `http://127.0.0.1:<port>`.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// The faults, to be set and lifted at any time.
+    pub fn faults(&self) -> &Faults {
+        self.server.faults()
+    }
+
+    /// What was asked so far.
+    pub fn counters(&self) -> &Counters {
+        self.server.counters()
+    }
+
+    /// The attachments, to be changed at any time.
+    pub fn attachments(&self) -> &Handle {
+        &self.server.site().company.attachments
+    }
+
+    /// The records of a model, to be filled and changed at any time. A model that is not simulated has none.
+    pub fn records(&self, model: &str) -> Records {
+        self.server.site().company.store.records(model)
+    }
+
+    /// Sets how long every answer takes at least.
+    pub fn set_latency_ms(&self, ms: u64) {
+        self.server.set_latency_ms(ms);
+    }
+
+    /// Ends all web sessions, as an expiry would.
+    pub fn end_sessions(&self) {
+        self.server.site().company.sessions.end_all();
+    }
+
+    /// Ends the server and its connections at once, as an outage; what it holds is kept.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// Ends the outage: the same port, the same records, the same faults.
+    pub async fn restart(&self) -> anyhow::Result<()> {
+        Ok(self.server.restart().await?)
+    }
+}
+
+fn nosniff(response: &mut Response<Payload>) {
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}

@@ -1,0 +1,2 @@
+//! The simulated Odoo and Storage, for use by hand.
+fn main() {}

@@ -1,0 +1,490 @@
+//! Odoo's search domains: which records, and in which order.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::fields::{Fields, Kind};
+use super::spelling::parse_datetime;
+
+/// A value as it is compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Real(f64),
+    Text(Cow<'a, str>),
+    /// Microseconds since 1970: the database keeps them, RPC cuts them off.
+    Time(i64),
+    /// A many2one: the id and the name.
+    Link(i64, Cow<'a, str>),
+    Many(Cow<'a, [i64]>),
+}
+
+/// Something whose fields can be compared.
+pub(crate) trait Row {
+    fn cell(&self, field: &str) -> Cell<'_>;
+}
+
+/// A domain that was understood.
+#[derive(Debug)]
+pub(crate) enum Domain {
+    All(Vec<Domain>),
+    Any(Vec<Domain>),
+    Not(Box<Domain>),
+    Leaf(Leaf),
+}
+
+/// One comparison.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    pub field: String,
+    operator: Operator,
+    operand: Vec<Cell<'static>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    NotEqual,
+    Greater,
+    AtLeast,
+    Less,
+    AtMost,
+    In,
+    NotIn,
+    Like {
+        exact: bool,
+        fold: bool,
+        negated: bool,
+    },
+}
+
+impl Domain {
+    /// Understands a domain as JSON has it; the fields must exist.
+    pub(crate) fn parse(domain: &Value, model: &str, fields: &Fields) -> Result<Self, Failure> {
+        let items = match domain {
+            Value::Null | Value::Bool(false) => return Ok(Self::All(Vec::new())),
+            Value::Array(items) => items,
+            other => {
+                return Err(Failure::value_error(format!(
+                    "Domains to normalize must have a 'domain' form: {other}"
+                )));
+            }
+        };
+        let mut items = items.iter();
+        let mut terms = Vec::new();
+        while items.len() > 0 {
+            terms.push(Self::term(&mut items, model, fields, 0)?);
+        }
+        Ok(Self::All(terms))
+    }
+
+    fn term(
+        items: &mut std::slice::Iter<'_, Value>,
+        model: &str,
+        fields: &Fields,
+        depth: usize,
+    ) -> Result<Self, Failure> {
+        let malformed = |what: &str| Failure::value_error(format!("Invalid domain term {what}"));
+        if depth > 200 {
+            return Err(malformed("(nested too deeply)"));
+        }
+        let item = items
+            .next()
+            .ok_or_else(|| malformed("(an operator lacks its operand)"))?;
+        match item {
+            Value::String(sign) if sign == "!" => Ok(Self::Not(Box::new(Self::term(
+                items,
+                model,
+                fields,
+                depth + 1,
+            )?))),
+            Value::String(sign) if sign == "&" || sign == "|" => {
+                let both = vec![
+                    Self::term(items, model, fields, depth + 1)?,
+                    Self::term(items, model, fields, depth + 1)?,
+                ];
+                Ok(if sign == "&" {
+                    Self::All(both)
+                } else {
+                    Self::Any(both)
+                })
+            }
+            Value::Array(leaf) => match leaf.as_slice() {
+                [
+                    Value::Number(left),
+                    Value::String(sign),
+                    Value::Number(right),
+                ] if sign == "=" => {
+                    // (1, '=', 1) is true, (0, '=', 1) is false.
+                    Ok(if left == right {
+                        Self::All(Vec::new())
+                    } else {
+                        Self::Any(Vec::new())
+                    })
+                }
+                [Value::String(field), Value::String(operator), operand] => {
+                    Leaf::parse(field, operator, operand, model, fields).map(Self::Leaf)
+                }
+                _ => Err(malformed(&item.to_string())),
+            },
+            other => Err(malformed(&other.to_string())),
+        }
+    }
+
+    /// Whether any comparison is about this field.
+    pub(crate) fn mentions(&self, field: &str) -> bool {
+        match self {
+            Self::All(terms) | Self::Any(terms) => terms.iter().any(|term| term.mentions(field)),
+            Self::Not(term) => term.mentions(field),
+            Self::Leaf(leaf) => leaf.field == field,
+        }
+    }
+
+    /// Narrows the domain: both must hold.
+    pub(crate) fn and(self, field: &str, value: Cell<'static>) -> Self {
+        let leaf = Leaf {
+            field: field.to_owned(),
+            operator: Operator::Equal,
+            operand: vec![value],
+        };
+        Self::All(vec![self, Self::Leaf(leaf)])
+    }
+
+    pub(crate) fn matches(&self, row: &impl Row) -> bool {
+        match self {
+            Self::All(terms) => terms.iter().all(|term| term.matches(row)),
+            Self::Any(terms) => terms.iter().any(|term| term.matches(row)),
+            Self::Not(term) => !term.matches(row),
+            Self::Leaf(leaf) => leaf.matches(row),
+        }
+    }
+
+    /// The least and the greatest value that an integer or a date can have where the domain holds.
+    pub(crate) fn range(&self, field: &str) -> (i64, i64) {
+        match self {
+            Self::All(terms) => terms
+                .iter()
+                .map(|term| term.range(field))
+                .fold((i64::MIN, i64::MAX), |all, one| {
+                    (all.0.max(one.0), all.1.min(one.1))
+                }),
+            Self::Leaf(leaf) if leaf.field == field => leaf.range(),
+            _ => (i64::MIN, i64::MAX),
+        }
+    }
+
+    /// The ids that the domain lists, where it does.
+    pub(crate) fn listed_ids(&self) -> Option<Vec<i64>> {
+        match self {
+            Self::All(terms) => terms.iter().find_map(Self::listed_ids),
+            Self::Leaf(leaf) if leaf.field == "id" && leaf.operator == Operator::In => Some(
+                leaf.operand
+                    .iter()
+                    .filter_map(|cell| {
+                        if let Cell::Int(id) = cell {
+                            Some(*id)
+                        } else {
+                            None
+                        }
+                    })
+                    .collect(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl Leaf {
+    fn parse(
+        field: &str,
+        operator: &str,
+        operand: &Value,
+        model: &str,
+        fields: &Fields,
+    ) -> Result<Self, Failure> {
+        let leaf = || format!("('{field}', '{operator}', {operand})");
+        let kind = fields
+            .get(field)
+            .ok_or_else(|| {
+                Failure::value_error(format!("Invalid field {model}.{field} in leaf {}", leaf()))
+            })?
+            .kind;
+        let like = |exact, fold, negated| Operator::Like {
+            exact,
+            fold,
+            negated,
+        };
+        let operator = match operator {
+            "=" | "==" => Operator::Equal,
+            "!=" | "<>" => Operator::NotEqual,
+            ">" => Operator::Greater,
+            ">=" => Operator::AtLeast,
+            "<" => Operator::Less,
+            "<=" => Operator::AtMost,
+            "in" => Operator::In,
+            "not in" => Operator::NotIn,
+            "like" => like(false, false, false),
+            "ilike" => like(false, true, false),
+            "not like" => like(false, false, true),
+            "not ilike" => like(false, true, true),
+            "=like" => like(true, false, false),
+            "=ilike" => like(true, true, false),
+            _ => {
+                return Err(Failure::value_error(format!(
+                    "Invalid operator in domain term {}",
+                    leaf()
+                )));
+            }
+        };
+        let operand = match (operator, operand) {
+            (Operator::In | Operator::NotIn, Value::Array(values)) => {
+                values.iter().map(|value| cell_of(value, kind)).collect()
+            }
+            (Operator::Equal, Value::Array(values)) => {
+                // Odoo takes `=` with a list for `in`.
+                let operand = values.iter().map(|value| cell_of(value, kind)).collect();
+                return Ok(Self {
+                    field: field.to_owned(),
+                    operator: Operator::In,
+                    operand,
+                });
+            }
+            (_, value) => vec![cell_of(value, kind)],
+        };
+        Ok(Self {
+            field: field.to_owned(),
+            operator,
+            operand,
+        })
+    }
+
+    fn matches(&self, row: &impl Row) -> bool {
+        let cell = row.cell(&self.field);
+        let first = self.operand.first().unwrap_or(&Cell::Null);
+        match self.operator {
+            Operator::Equal => equal(&cell, first),
+            Operator::NotEqual => !equal(&cell, first),
+            Operator::In => self.operand.iter().any(|value| equal(&cell, value)),
+            Operator::NotIn => !self.operand.iter().any(|value| equal(&cell, value)),
+            Operator::Greater => compare(&cell, first) == Some(Ordering::Greater),
+            Operator::AtLeast => matches!(
+                compare(&cell, first),
+                Some(Ordering::Greater | Ordering::Equal)
+            ),
+            Operator::Less => compare(&cell, first) == Some(Ordering::Less),
+            Operator::AtMost => matches!(
+                compare(&cell, first),
+                Some(Ordering::Less | Ordering::Equal)
+            ),
+            Operator::Like {
+                exact,
+                fold,
+                negated,
+            } => {
+                let (Cell::Text(text) | Cell::Link(_, text)) = &cell else {
+                    return negated;
+                };
+                let Cell::Text(pattern) = first else {
+                    return negated;
+                };
+                let pattern = if exact {
+                    pattern.to_string()
+                } else {
+                    format!("%{pattern}%")
+                };
+                let found = if fold {
+                    like(&text.to_lowercase(), &pattern.to_lowercase())
+                } else {
+                    like(text, &pattern)
+                };
+                found != negated
+            }
+        }
+    }
+
+    fn range(&self) -> (i64, i64) {
+        let number = |cell: &Cell<'_>| match cell {
+            Cell::Int(number) | Cell::Time(number) => Some(*number),
+            _ => None,
+        };
+        let Some(first) = self.operand.first().and_then(number) else {
+            return (i64::MIN, i64::MAX);
+        };
+        match self.operator {
+            Operator::Equal => (first, first),
+            Operator::Greater => (first.saturating_add(1), i64::MAX),
+            Operator::AtLeast => (first, i64::MAX),
+            Operator::Less => (i64::MIN, first.saturating_sub(1)),
+            Operator::AtMost => (i64::MIN, first),
+            Operator::In => {
+                let numbers = self.operand.iter().filter_map(number);
+                (
+                    numbers.clone().min().unwrap_or(i64::MAX),
+                    numbers.max().unwrap_or(i64::MIN),
+                )
+            }
+            _ => (i64::MIN, i64::MAX),
+        }
+    }
+}
+
+/// What a JSON value is, compared with a field of this kind.
+fn cell_of(value: &Value, kind: Kind) -> Cell<'static> {
+    match value {
+        Value::Bool(value) if kind == Kind::Boolean => Cell::Bool(*value),
+        Value::Null | Value::Bool(false) => Cell::Null,
+        Value::Bool(true) => Cell::Bool(true),
+        Value::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Cell::Real(number.as_f64().unwrap_or(0.0)), Cell::Int),
+        Value::String(text) if kind == Kind::Datetime => {
+            parse_datetime(text).map_or_else(|| Cell::Text(Cow::Owned(text.clone())), Cell::Time)
+        }
+        Value::String(text) => Cell::Text(Cow::Owned(text.clone())),
+        other => Cell::Text(Cow::Owned(other.to_string())),
+    }
+}
+
+fn equal(cell: &Cell<'_>, value: &Cell<'_>) -> bool {
+    match (cell, value) {
+        // In a boolean column, nothing is false.
+        (Cell::Null, Cell::Null | Cell::Bool(false)) | (Cell::Bool(false), Cell::Null) => true,
+        (Cell::Int(0), Cell::Null) => true,
+        (Cell::Many(ids), Cell::Null) => ids.is_empty(),
+        (Cell::Many(ids), Cell::Int(id)) => ids.contains(id),
+        // `= true` and `!= false` ask whether there is anything.
+        (Cell::Text(_) | Cell::Link(..), Cell::Bool(true)) => true,
+        _ => compare(cell, value) == Some(Ordering::Equal),
+    }
+}
+
+fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "as Postgres compares an integer with a float"
+    )]
+    match (left, right) {
+        (Cell::Int(a) | Cell::Link(a, _), Cell::Int(b) | Cell::Link(b, _))
+        | (Cell::Time(a), Cell::Time(b)) => Some(a.cmp(b)),
+        (Cell::Real(a), Cell::Real(b)) => a.partial_cmp(b),
+        (Cell::Int(a), Cell::Real(b)) => (*a as f64).partial_cmp(b),
+        (Cell::Real(a), Cell::Int(b)) => a.partial_cmp(&(*b as f64)),
+        (Cell::Text(a) | Cell::Link(_, a), Cell::Text(b)) => Some(a.cmp(b)),
+        (Cell::Bool(a), Cell::Bool(b)) => Some(a.cmp(b)),
+        (Cell::Null, Cell::Null) => Some(Ordering::Equal),
+        _ => None,
+    }
+}
+
+/// SQL's LIKE: `%` is anything, `_` is any character, a backslash takes the next one as it is.
+fn like(text: &str, pattern: &str) -> bool {
+    let (mut rest, mut pattern) = (text.chars(), pattern.chars());
+    // Where the last `%` was, to try again one character further on.
+    let mut retry = None;
+    loop {
+        let wanted = match pattern.next() {
+            Some('%') => {
+                if pattern.as_str().is_empty() {
+                    return true;
+                }
+                retry = Some((rest.clone(), pattern.clone()));
+                continue;
+            }
+            Some('\\') => pattern.next().map(Some),
+            Some('_') => Some(None),
+            Some(letter) => Some(Some(letter)),
+            None => None,
+        };
+        let found = rest.next();
+        let fits = match (wanted, found) {
+            (None, None) => return true,
+            (Some(wanted), Some(found)) => wanted.is_none_or(|wanted| wanted == found),
+            _ => false,
+        };
+        if fits {
+            continue;
+        }
+        let Some((mut text, after)) = retry.take() else {
+            return false;
+        };
+        if text.next().is_none() {
+            return false;
+        }
+        rest = text.clone();
+        pattern = after.clone();
+        retry = Some((text, after));
+    }
+}
+
+/// The order of records.
+#[derive(Debug, Clone)]
+pub(crate) struct Order(Vec<(String, bool)>);
+
+impl Order {
+    /// Understands `write_date desc, id`.
+    pub(crate) fn parse(
+        order: Option<&str>,
+        default: &str,
+        model: &str,
+        fields: &Fields,
+    ) -> Result<Self, Failure> {
+        let order = order
+            .filter(|order| !order.trim().is_empty())
+            .unwrap_or(default);
+        let mut keys = Vec::new();
+        for key in order.split(',') {
+            let mut words = key.split_whitespace();
+            let field = words.next().unwrap_or_default();
+            let descending = match words.next().map(str::to_ascii_lowercase).as_deref() {
+                None | Some("asc") => false,
+                Some("desc") => true,
+                Some(_) => {
+                    return Err(Failure::new(
+                        "odoo.exceptions.UserError",
+                        422,
+                        format!(
+                            "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
+                        ),
+                    ));
+                }
+            };
+            if !fields.contains_key(field) {
+                return Err(Failure::value_error(format!(
+                    "Invalid field '{field}' on model '{model}' for order {order:?}"
+                )));
+            }
+            keys.push((field.to_owned(), descending));
+        }
+        Ok(Self(keys))
+    }
+
+    /// Whether it is by id alone: `Some(true)` is from the greatest down.
+    pub(crate) fn by_id(&self) -> Option<bool> {
+        self.0
+            .first()
+            .filter(|(field, _)| field == "id")
+            .map(|(_, descending)| *descending)
+    }
+
+    pub(crate) fn compare(&self, left: &impl Row, right: &impl Row) -> Ordering {
+        for (field, descending) in &self.0 {
+            let (left, right) = (left.cell(field), right.cell(field));
+            // Postgres puts nulls last, and first when descending.
+            let order = match (&left, &right) {
+                (Cell::Null, Cell::Null) => Ordering::Equal,
+                (Cell::Null, _) => Ordering::Greater,
+                (_, Cell::Null) => Ordering::Less,
+                _ => compare(&left, &right).unwrap_or(Ordering::Equal),
+            };
+            if order != Ordering::Equal {
+                return if *descending { order.reverse() } else { order };
+            }
+        }
+        Ordering::Equal
+    }
+}

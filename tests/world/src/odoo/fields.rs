@@ -1,0 +1,161 @@
+//! Which fields a version has, and who may see them.
+//!
+//! `fields.json` was drawn from `fields_get` of real 17.0 and 18.0 servers, for an administrator and
+//! for a salesman (the difference is `settings`). What other versions have follows from the renames
+//! that are known; `from-N` and `until-N` say so.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+/// The type of a field, as far as comparing and showing go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Boolean,
+    Integer,
+    Float,
+    Text,
+    Date,
+    Datetime,
+    Many2one,
+    /// one2many and many2many.
+    Many,
+    Binary,
+    Other,
+}
+
+/// One field of a model.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    /// The type as Odoo names it.
+    type_name: String,
+    pub kind: Kind,
+    pub relation: Option<String>,
+    stored: bool,
+    readonly: bool,
+    required: bool,
+    /// Only for the group *Administration / Settings*.
+    pub settings: bool,
+}
+
+/// The fields of one model.
+pub(crate) type Fields = BTreeMap<String, Field>;
+
+impl Field {
+    /// Reads `many2one res.partner stored from-17`; `None` where this version lacks it.
+    fn parse(text: &str, version: u8) -> Option<Self> {
+        let mut words = text.split(' ');
+        let type_name = words.next().unwrap_or_default();
+        let mut field = Self::of_type(type_name, None);
+        for word in words {
+            match word {
+                "stored" => field.stored = true,
+                "readonly" => field.readonly = true,
+                "required" => field.required = true,
+                "settings" => field.settings = true,
+                _ => {
+                    let bound = |prefix| {
+                        word.strip_prefix(prefix)
+                            .and_then(|bound: &str| bound.parse::<u8>().ok())
+                    };
+                    if let Some(from) = bound("from-") {
+                        if version < from {
+                            return None;
+                        }
+                    } else if let Some(until) = bound("until-") {
+                        if version > until {
+                            return None;
+                        }
+                    } else {
+                        field.relation = Some(word.to_owned());
+                    }
+                }
+            }
+        }
+        Some(field)
+    }
+
+    /// A field of this Odoo type (`char`, `many2one`, …).
+    pub(crate) fn of_type(type_name: &str, relation: Option<&str>) -> Self {
+        let kind = match type_name {
+            "boolean" => Kind::Boolean,
+            "integer" | "many2one_reference" => Kind::Integer,
+            "float" | "monetary" => Kind::Float,
+            "char" | "text" | "html" | "selection" => Kind::Text,
+            "date" => Kind::Date,
+            "datetime" => Kind::Datetime,
+            "many2one" => Kind::Many2one,
+            "one2many" | "many2many" => Kind::Many,
+            "binary" => Kind::Binary,
+            _ => Kind::Other,
+        };
+        Self {
+            type_name: type_name.to_owned(),
+            kind,
+            relation: relation.map(str::to_owned),
+            stored: false,
+            readonly: false,
+            required: false,
+            settings: false,
+        }
+    }
+
+    /// What `fields_get` says of it.
+    pub(crate) fn describe(&self, name: &str, wanted: Option<&[String]>) -> Value {
+        let mut said = Map::new();
+        said.insert("type".into(), json!(self.type_name));
+        said.insert("string".into(), json!(label(name)));
+        said.insert("readonly".into(), json!(self.readonly));
+        said.insert("required".into(), json!(self.required));
+        said.insert("store".into(), json!(self.stored));
+        if let Some(relation) = &self.relation {
+            said.insert("relation".into(), json!(relation));
+        }
+        if let Some(wanted) = wanted {
+            said.retain(|attribute, _| wanted.contains(attribute));
+        }
+        Value::Object(said)
+    }
+
+    /// What a record has where nothing was said.
+    pub(crate) fn default(&self) -> Value {
+        match self.kind {
+            Kind::Integer => json!(0),
+            Kind::Float => json!(0.0),
+            Kind::Many => json!([]),
+            _ => json!(false),
+        }
+    }
+}
+
+/// `lost_reason_id` is shown as `Lost Reason`.
+fn label(name: &str) -> String {
+    let stem = name
+        .strip_suffix("_ids")
+        .or_else(|| name.strip_suffix("_id"))
+        .unwrap_or(name);
+    let words = stem.split('_').map(|word| {
+        let mut letters = word.chars();
+        letters
+            .next()
+            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
+            .unwrap_or_default()
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// All models of a version with their fields.
+pub(crate) fn of_version(version: u8) -> BTreeMap<String, Fields> {
+    let recorded: BTreeMap<String, BTreeMap<String, String>> =
+        serde_json::from_str(include_str!("fields.json")).unwrap_or_default();
+    recorded
+        .into_iter()
+        .map(|(model, fields)| {
+            let fields = fields
+                .into_iter()
+                .filter_map(|(name, text)| Field::parse(&text, version).map(|field| (name, field)))
+                .collect();
+            (model, fields)
+        })
+        .collect()
+}

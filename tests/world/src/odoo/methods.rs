@@ -1,0 +1,450 @@
+//! The methods that can be called from outside, the same under both protocols.
+
+use serde_json::{Map, Value, json};
+
+use super::attachments::Row as Attachment;
+use super::domain::{Cell, Domain, Order, Row as _};
+use super::failure::Failure;
+use super::fields::{Fields, Kind};
+use super::records::Table;
+use super::spelling::{Json, datetime};
+use super::{Company, User};
+
+const ATTACHMENTS: &str = "ir.attachment";
+
+/// The arguments of a call by name.
+pub(crate) struct Arguments(Map<String, Value>);
+
+/// What a method takes, in order. `ids` first means that it is called on records.
+fn signature(model: &str, method: &str) -> Option<&'static [&'static str]> {
+    Some(match method {
+        "search_read" => &["domain", "fields", "offset", "limit", "order", "load"],
+        "search" => &["domain", "offset", "limit", "order"],
+        "search_count" => &["domain", "limit"],
+        "read" => &["ids", "fields", "load"],
+        "fields_get" => &["allfields", "attributes"],
+        "context_get" if model == "res.users" => &[],
+        "generate_access_token" if model == ATTACHMENTS => &["ids"],
+        _ => return None,
+    })
+}
+
+impl Arguments {
+    /// Joins positional and named arguments.
+    fn bind(
+        method: &str,
+        names: &[&str],
+        positional: Vec<Value>,
+        named: Map<String, Value>,
+    ) -> Result<Self, Failure> {
+        let unfit = |what: String| Failure::new("builtins.TypeError", 422, what);
+        if positional.len() > names.len() {
+            return Err(unfit(format!(
+                "{method}() takes {} positional arguments but {} were given",
+                names.len(),
+                positional.len()
+            )));
+        }
+        let mut all: Map<String, Value> = names
+            .iter()
+            .map(ToString::to_string)
+            .zip(positional)
+            .collect();
+        for (name, value) in named {
+            if name != "context" && !names.contains(&name.as_str()) {
+                return Err(unfit(format!(
+                    "{method}() got an unexpected keyword argument '{name}'"
+                )));
+            }
+            if all.contains_key(&name) {
+                return Err(unfit(format!(
+                    "{method}() got multiple values for argument '{name}'"
+                )));
+            }
+            all.insert(name, value);
+        }
+        if names.first() == Some(&"ids") && !all.contains_key("ids") {
+            return Err(unfit(format!(
+                "{method}() missing 1 required positional argument: 'ids'"
+            )));
+        }
+        Ok(Self(all))
+    }
+
+    fn get(&self, name: &str) -> &Value {
+        self.0.get(name).unwrap_or(&Value::Null)
+    }
+
+    fn context(&self, key: &str) -> Option<bool> {
+        self.get("context")
+            .get(key)
+            .map(|value| !matches!(value, Value::Null | Value::Bool(false)) && *value != json!(0))
+    }
+
+    fn offset(&self) -> usize {
+        self.get("offset")
+            .as_u64()
+            .and_then(|offset| usize::try_from(offset).ok())
+            .unwrap_or(0)
+    }
+
+    /// No limit is no limit, and so is 0.
+    fn limit(&self) -> usize {
+        match self.get("limit").as_u64() {
+            None | Some(0) => usize::MAX,
+            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn ids(&self) -> Vec<i64> {
+        ids_of(self.get("ids"))
+    }
+
+    fn names(&self, argument: &str) -> Option<Vec<String>> {
+        let names = self.get(argument).as_array()?;
+        Some(
+            names
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+
+    fn order(&self) -> Option<&str> {
+        self.get("order").as_str()
+    }
+}
+
+/// Whether the method's first argument is the ids of records.
+pub(crate) fn is_called_on_records(method: &str) -> bool {
+    matches!(method, "read" | "generate_access_token")
+}
+
+/// The ids in an argument: a list, or one bare id.
+pub(crate) fn ids_of(value: &Value) -> Vec<i64> {
+    match value {
+        Value::Array(ids) => ids.iter().filter_map(Value::as_i64).collect(),
+        other => other.as_i64().into_iter().collect(),
+    }
+}
+
+/// Calls a method on behalf of an account; the result is JSON.
+pub(crate) fn call(
+    company: &Company,
+    user: &User,
+    model: &str,
+    method: &str,
+    positional: Vec<Value>,
+    named: Map<String, Value>,
+) -> Result<Json, Failure> {
+    let tables = company.store.tables();
+    let Some(table) = tables.get(model) else {
+        return Err(Failure::new(
+            "odoo.exceptions.UserError",
+            404,
+            format!("Object {model} doesn't exist"),
+        ));
+    };
+    let Some(names) = signature(model, method) else {
+        let message = format!("The method '{method}' does not exist on the model '{model}'");
+        return Err(Failure::new("builtins.AttributeError", 404, message));
+    };
+    let arguments = Arguments::bind(method, names, positional, named)?;
+    let call = Call {
+        company,
+        user,
+        model,
+        table,
+        tables: &tables,
+        arguments,
+    };
+    let mut json = Json::default();
+    match method {
+        "fields_get" => call.fields_get(&mut json),
+        "context_get" => {
+            json.value(&json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid}))
+        }
+        "generate_access_token" => {
+            json.value(&company.attachments.access_tokens(&call.arguments.ids()))
+        }
+        _ => {
+            call.may_read()?;
+            match method {
+                "search" => json.value(&call.search()?),
+                "search_count" => json.value(&call.count()?),
+                "search_read" => {
+                    let fields = call.fields()?;
+                    let ids = call.search()?;
+                    call.read(&ids, &fields, &mut json)?;
+                }
+                _ => {
+                    let fields = call.fields()?;
+                    call.read(&call.arguments.ids(), &fields, &mut json)?;
+                }
+            }
+        }
+    }
+    Ok(json)
+}
+
+/// A call in progress.
+struct Call<'a> {
+    company: &'a Company,
+    user: &'a User,
+    model: &'a str,
+    table: &'a Table,
+    tables: &'a std::collections::BTreeMap<String, Table>,
+    arguments: Arguments,
+}
+
+impl Call<'_> {
+    fn may_read(&self) -> Result<(), Failure> {
+        if self.model == "mail.tracking.value" && !self.user.is_administrator() {
+            return Err(Failure::access_error(
+                "You are not allowed to access 'Mail Tracking Value' (mail.tracking.value) records.\n\nThis operation \
+                 is allowed for the following groups:\n\t- Administration/Settings\n\nContact your administrator to \
+                 request access if necessary.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The fields as this account sees them.
+    fn fields_get(&self, json: &mut Json) {
+        let wanted = self
+            .arguments
+            .names("allfields")
+            .filter(|wanted| !wanted.is_empty());
+        let attributes = self.arguments.names("attributes");
+        let described = self.table.fields.iter().filter(|(name, field)| {
+            (self.user.is_administrator() || !field.settings)
+                && wanted.as_ref().is_none_or(|wanted| wanted.contains(name))
+        });
+        let described: Map<String, Value> = described
+            .map(|(name, field)| (name.clone(), field.describe(name, attributes.as_deref())))
+            .collect();
+        json.value(&described);
+    }
+
+    /// The fields that are asked for, `id` first; all of them where none is named.
+    fn fields(&self) -> Result<Vec<String>, Failure> {
+        let known: &Fields = &self.table.fields;
+        let administrator = self.user.is_administrator();
+        let asked = match self.arguments.names("fields") {
+            Some(asked) if !asked.is_empty() => asked,
+            _ => known
+                .iter()
+                .filter(|(_, field)| administrator || !field.settings)
+                .map(|(name, _)| name.clone())
+                .collect(),
+        };
+        let mut fields = vec!["id".to_owned()];
+        for name in asked {
+            let Some(field) = known.get(&name) else {
+                return Err(Failure::unknown_field(self.model, &name));
+            };
+            if field.settings && !administrator {
+                return Err(self.forbidden_field(&name));
+            }
+            if !fields.contains(&name) {
+                fields.push(name);
+            }
+        }
+        Ok(fields)
+    }
+
+    fn forbidden_field(&self, field: &str) -> Failure {
+        let (model, uid) = (self.model, self.user.uid);
+        let title = match model {
+            "mail.message" => "Message",
+            "res.partner" => "Contact",
+            "res.users" => "User",
+            other => other,
+        };
+        Failure::access_error(format!(
+            "You do not have enough rights to access the fields \"{field}\" on {title} ({model}). Please contact your \
+             system administrator.\n\nOperation: read\nUser: {uid}\nFields:\n- {field} (allowed for groups \
+             'Administration / Settings')"
+        ))
+    }
+
+    fn domain(&self) -> Result<Domain, Failure> {
+        let domain = Domain::parse(self.arguments.get("domain"), self.model, &self.table.fields)?;
+        if self.model == ATTACHMENTS {
+            // Odoo hides the files of fields unless the domain names `res_field` or `id`: so paging by id
+            // switches the filter off.
+            let named = domain.mentions("res_field") || domain.mentions("id");
+            return Ok(if named {
+                domain
+            } else {
+                domain.and("res_field", Cell::Null)
+            });
+        }
+        let archived_too = self.arguments.context("active_test") == Some(false);
+        if self.table.fields.contains_key("active") && !archived_too && !domain.mentions("active") {
+            return Ok(domain.and("active", Cell::Bool(true)));
+        }
+        Ok(domain)
+    }
+
+    fn search(&self) -> Result<Vec<i64>, Failure> {
+        let domain = self.domain()?;
+        let default = if self.model == ATTACHMENTS || self.model == "mail.message" {
+            "id desc"
+        } else {
+            "id"
+        };
+        let order = Order::parse(
+            self.arguments.order(),
+            default,
+            self.model,
+            &self.table.fields,
+        )?;
+        let (offset, limit) = (self.arguments.offset(), self.arguments.limit());
+        let administrator = self.user.is_administrator();
+        Ok(if self.model == ATTACHMENTS {
+            self.company
+                .attachments
+                .table()
+                .search(&domain, &order, offset, limit, administrator)
+        } else {
+            self.table
+                .search(&domain, &order, offset, limit, administrator)
+        })
+    }
+
+    fn count(&self) -> Result<usize, Failure> {
+        let domain = self.domain()?;
+        let administrator = self.user.is_administrator();
+        let count = if self.model == ATTACHMENTS {
+            self.company
+                .attachments
+                .table()
+                .count(&domain, administrator)
+        } else {
+            let order = Order::parse(None, "id", self.model, &self.table.fields)?;
+            self.table
+                .search(&domain, &order, 0, usize::MAX, administrator)
+                .len()
+        };
+        Ok(count.min(self.arguments.limit()))
+    }
+
+    fn read(&self, ids: &[i64], fields: &[String], json: &mut Json) -> Result<(), Failure> {
+        let administrator = self.user.is_administrator();
+        let pairs = !matches!(self.arguments.0.get("load"), Some(load) if load != "_classic_read");
+        let mut rows = Json::default();
+        let mut first = true;
+        let mut separate = |rows: &mut Json| {
+            if !std::mem::take(&mut first) {
+                rows.raw(", ");
+            }
+        };
+        if self.model == ATTACHMENTS {
+            if fields.iter().any(|field| field == "raw") {
+                return Err(Failure::unspeakable());
+            }
+            let bin_size = self.arguments.context("bin_size") == Some(true);
+            let table = self.company.attachments.table();
+            for id in ids {
+                if table.row(*id).is_none() {
+                    continue;
+                }
+                let Some(row) = table.visible_row(*id, administrator) else {
+                    return Err(self.forbidden_record(*id));
+                };
+                separate(&mut rows);
+                rows.raw("{");
+                for (index, field) in fields.iter().enumerate() {
+                    rows.raw(if index == 0 { "\"" } else { ", \"" });
+                    rows.raw(field);
+                    rows.raw("\": ");
+                    self.show_attachment(&row, field, bin_size, pairs, &mut rows);
+                }
+                rows.raw("}");
+            }
+        } else {
+            for id in ids {
+                if self.table.forbidden(*id, administrator) {
+                    return Err(self.forbidden_record(*id));
+                }
+                let Some(row) = self.table.read(*id, fields, self.tables, pairs) else {
+                    continue;
+                };
+                separate(&mut rows);
+                for (index, (field, value)) in row.iter().enumerate() {
+                    rows.raw(if index == 0 { "{\"" } else { ", \"" });
+                    rows.raw(field);
+                    rows.raw("\": ");
+                    rows.value(value);
+                }
+                rows.raw("}");
+            }
+        }
+        json.raw("[");
+        json.append(rows);
+        json.raw("]");
+        Ok(())
+    }
+
+    fn forbidden_record(&self, id: i64) -> Failure {
+        let (model, uid) = (self.model, self.user.uid);
+        Failure::access_error(format!(
+            "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't have \
+             'read' access to:\n- {model} (id={id})",
+            self.user.name
+        ))
+    }
+
+    fn show_attachment(
+        &self,
+        row: &Attachment,
+        field: &str,
+        bin_size: bool,
+        pairs: bool,
+        json: &mut Json,
+    ) {
+        if field == "datas" {
+            return match row.stored() {
+                _ if bin_size => json.value(&human_size(row.file_size())),
+                Some(content) if row.file_size() > 0 => json.base64(std::sync::Arc::new(content)),
+                // Empty and lost alike: `datas: ""` and no error.
+                _ if row.file_size() > 0 || row.kind == super::attachments::Kind::Binary => {
+                    json.value("")
+                }
+                _ => json.value(&false),
+            };
+        }
+        match row.cell(field) {
+            Cell::Null => match self.table.fields.get(field).map(|field| field.kind) {
+                Some(Kind::Many) => json.raw("[]"),
+                Some(Kind::Integer) => json.raw("0"),
+                _ => json.raw("false"),
+            },
+            Cell::Bool(value) => json.value(&value),
+            Cell::Int(value) => json.value(&value),
+            Cell::Real(value) => json.value(&value),
+            Cell::Text(text) => json.value(&text),
+            Cell::Time(us) => json.value(&datetime(us)),
+            Cell::Link(id, name) if pairs => json.value(&json!([id, name])),
+            Cell::Link(id, _) => json.value(&id),
+            Cell::Many(ids) => json.value(&ids),
+        }
+    }
+}
+
+/// How `bin_size` shows a size: `15.00 bytes`.
+fn human_size(bytes: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "two decimals")]
+    let mut size = bytes as f64;
+    let mut unit = "bytes";
+    for larger in ["Kb", "Mb", "Gb", "Tb"] {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = larger;
+    }
+    format!("{size:.2} {unit}")
+}

@@ -1,0 +1,557 @@
+//! The records of all models but the attachments: kept in memory, filled and changed by tests.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use serde_json::{Value, json};
+
+use super::domain::{Cell, Domain, Order, Row};
+use super::fields::{Field, Fields, Kind};
+use super::spelling::{datetime, now_us, parse_datetime};
+
+/// All models of a running server. Clones share them.
+#[derive(Debug, Clone)]
+pub(crate) struct Store(Arc<RwLock<BTreeMap<String, Table>>>);
+
+/// The records of one model.
+#[derive(Debug)]
+pub(crate) struct Table {
+    model: String,
+    pub fields: Fields,
+    rows: BTreeMap<i64, Record>,
+    last_id: i64,
+}
+
+/// One record. Fields that were never set have the default of their type.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    id: i64,
+    // Few and short: a list is smaller than a map, and there may be 200,000 of them.
+    values: Vec<(Arc<str>, Value)>,
+    create_us: i64,
+    write_us: i64,
+    hidden_from_salesmen: bool,
+}
+
+/// The records of one model, for tests to fill and to change. Clones share them.
+///
+/// Dates are text as RPC shows it, with or without microseconds. A many2one is the id, or `[id, name]`.
+/// A field that this version of Odoo does not have is dropped, so that one fixture serves all versions.
+#[derive(Debug, Clone)]
+pub struct Records {
+    store: Store,
+    model: String,
+}
+
+impl Store {
+    pub(crate) fn new(schema: BTreeMap<String, Fields>) -> Self {
+        let tables = schema.into_iter().map(|(model, fields)| {
+            (
+                model.clone(),
+                Table {
+                    model,
+                    fields,
+                    rows: BTreeMap::new(),
+                    last_id: 0,
+                },
+            )
+        });
+        Self(Arc::new(RwLock::new(tables.collect())))
+    }
+
+    pub(crate) fn records(&self, model: &str) -> Records {
+        Records {
+            store: self.clone(),
+            model: model.to_owned(),
+        }
+    }
+
+    pub(crate) fn tables(&self) -> RwLockReadGuard<'_, BTreeMap<String, Table>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tables_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Table>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records {
+    fn change<T: Default>(&self, change: impl FnOnce(&mut BTreeMap<String, Table>) -> T) -> T {
+        change(&mut self.store.tables_mut())
+    }
+
+    fn with<T: Default>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        self.change(|tables| tables.get_mut(&self.model).map(change).unwrap_or_default())
+    }
+
+    /// Adds a record and returns its id: the one in `values`, or the next one.
+    ///
+    /// `create_date` and `write_date` are the present unless they are given; an older `write_date` is a
+    /// transaction that was slow to commit.
+    pub fn insert(&self, values: Value) -> i64 {
+        self.insert_many([values])
+            .first()
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Adds many records at once and returns their ids.
+    pub fn insert_many(&self, all: impl IntoIterator<Item = Value>) -> Vec<i64> {
+        let all = all.into_iter();
+        self.change(|tables| {
+            let mut ids = Vec::with_capacity(all.size_hint().0);
+            let mut messages = Vec::new();
+            if let Some(table) = tables.get_mut(&self.model) {
+                for values in all {
+                    let id = table.insert(&values);
+                    ids.push(id);
+                    messages.extend(
+                        values
+                            .get("mail_message_id")
+                            .map(|message| (id, link_id(message))),
+                    );
+                }
+            }
+            // A message lists its field changes.
+            if self.model == "mail.tracking.value"
+                && let Some(table) = tables.get_mut("mail.message")
+            {
+                for (id, message) in messages {
+                    table.append(message, "tracking_value_ids", id);
+                }
+            }
+            ids
+        })
+    }
+
+    /// Changes a record; its write date is the present unless `values` says otherwise.
+    pub fn update(&self, id: i64, values: &Value) {
+        self.with(|table| table.update(id, values, Some(now_us())));
+    }
+
+    /// Changes a record without touching its write date, as much of Odoo does: a renamed tag, a posted
+    /// message, the scoring cron.
+    pub fn update_quietly(&self, id: i64, values: &Value) {
+        self.with(|table| table.update(id, values, None));
+    }
+
+    /// Deletes records without a trace.
+    pub fn delete(&self, ids: impl IntoIterator<Item = i64>) {
+        self.with(|table| ids.into_iter().for_each(|id| drop(table.rows.remove(&id))));
+    }
+
+    /// Hides records from everybody but the administrator.
+    pub fn hide_from_salesmen(&self, ids: impl IntoIterator<Item = i64>) {
+        self.with(|table| {
+            for id in ids {
+                if let Some(record) = table.rows.get_mut(&id) {
+                    record.hidden_from_salesmen = true;
+                }
+            }
+        });
+    }
+
+    /// A record as an administrator reads it.
+    pub fn get(&self, id: i64) -> Option<Value> {
+        let tables = self.store.tables();
+        let table = tables.get(&self.model)?;
+        let record = table.rows.get(&id)?;
+        let values = table
+            .fields
+            .keys()
+            .map(|field| (field.clone(), table.show(record, field, &tables, true)));
+        Some(Value::Object(values.collect()))
+    }
+
+    /// All ids, ascending.
+    pub fn ids(&self) -> Vec<i64> {
+        let tables = self.store.tables();
+        tables
+            .get(&self.model)
+            .map(|table| table.rows.keys().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// How many records there are, archived ones included.
+    pub fn count(&self) -> usize {
+        self.store
+            .tables()
+            .get(&self.model)
+            .map_or(0, |table| table.rows.len())
+    }
+
+    /// Adds a field, such as a custom one: `add_field("x_priority", "integer", None)`.
+    pub fn add_field(&self, name: &str, type_name: &str, relation: Option<&str>) {
+        let field = Field::of_type(type_name, relation);
+        self.with(|table| drop(table.fields.insert(name.to_owned(), field)));
+    }
+
+    /// Removes a field; asking for it is an error from now on.
+    pub fn remove_field(&self, name: &str) {
+        self.with(|table| drop(table.fields.remove(name)));
+    }
+}
+
+/// The id of a many2one as it was given.
+fn link_id(value: &Value) -> i64 {
+    match value {
+        Value::Array(pair) => pair.first().and_then(Value::as_i64),
+        other => other.as_i64(),
+    }
+    .unwrap_or_default()
+}
+
+impl Record {
+    fn value(&self, field: &str) -> Option<&Value> {
+        self.values
+            .iter()
+            .find(|(name, _)| &**name == field)
+            .map(|(_, value)| value)
+    }
+
+    fn set(&mut self, field: &str, value: Value) {
+        match self.values.iter_mut().find(|(name, _)| &**name == field) {
+            Some((_, old)) => *old = value,
+            None => self.values.push((intern(field), value)),
+        }
+    }
+}
+
+/// One copy of each field's name for all records.
+fn intern(name: &str) -> Arc<str> {
+    static NAMES: RwLock<BTreeMap<String, Arc<str>>> = RwLock::new(BTreeMap::new());
+    if let Some(known) = NAMES
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get(name)
+    {
+        return known.clone();
+    }
+    NAMES
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name.to_owned())
+        .or_insert_with(|| name.into())
+        .clone()
+}
+
+impl Table {
+    fn insert(&mut self, values: &Value) -> i64 {
+        let now = now_us();
+        let id = values
+            .get("id")
+            .and_then(Value::as_i64)
+            .unwrap_or(self.last_id + 1);
+        self.last_id = self.last_id.max(id);
+        let mut record = Record {
+            id,
+            values: Vec::new(),
+            create_us: now,
+            write_us: now,
+            hidden_from_salesmen: false,
+        };
+        if self.fields.contains_key("active") {
+            record.set("active", json!(true));
+        }
+        self.rows.insert(id, record);
+        self.update(id, values, None);
+        // Without a date of its own, a record was written when it was created.
+        if values.get("write_date").is_none()
+            && let Some(record) = self.rows.get_mut(&id)
+        {
+            record.write_us = record.create_us;
+        }
+        id
+    }
+
+    fn update(&mut self, id: i64, values: &Value, now: Option<i64>) {
+        let Some(record) = self.rows.get_mut(&id) else {
+            return;
+        };
+        if let Some(now) = now {
+            record.write_us = now;
+        }
+        for (name, value) in values.as_object().into_iter().flatten() {
+            let date = || value.as_str().and_then(parse_datetime);
+            match name.as_str() {
+                "id" => {}
+                "create_date" => record.create_us = date().unwrap_or(record.create_us),
+                "write_date" => record.write_us = date().unwrap_or(record.write_us),
+                name if self.fields.contains_key(name) => record.set(name, value.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    fn append(&mut self, id: i64, field: &str, value: i64) {
+        let Some(record) = self.rows.get_mut(&id) else {
+            return;
+        };
+        let mut values = record
+            .value(field)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        if !values.contains(&json!(value)) {
+            values.push(json!(value));
+            record.set(field, Value::Array(values));
+        }
+    }
+
+    /// What others call a record.
+    fn label(&self, id: i64) -> Option<Cow<'_, str>> {
+        let record = self.rows.get(&id)?;
+        let text = |field| record.value(field).and_then(Value::as_str);
+        let name = match self.model.as_str() {
+            "mail.message" => text("record_name").or_else(|| text("subject")),
+            "res.partner" => match record
+                .value("parent_id")
+                .map(link_id)
+                .and_then(|parent| self.rows.get(&parent))
+            {
+                Some(parent) => {
+                    let parent = parent
+                        .value("name")
+                        .and_then(Value::as_str)
+                        .unwrap_or_default();
+                    return Some(Cow::Owned(format!(
+                        "{parent}, {}",
+                        text("name").unwrap_or_default()
+                    )));
+                }
+                None => text("name"),
+            },
+            _ => text("display_name").or_else(|| text("name")),
+        };
+        Some(name.map_or_else(|| Cow::Owned(format!("{},{id}", self.model)), Cow::Borrowed))
+    }
+
+    /// A field as RPC shows it.
+    fn show(
+        &self,
+        record: &Record,
+        name: &str,
+        tables: &BTreeMap<String, Self>,
+        pairs: bool,
+    ) -> Value {
+        let Some(field) = self.fields.get(name) else {
+            return Value::Bool(false);
+        };
+        match name {
+            "id" => return json!(record.id),
+            "create_date" => return json!(datetime(record.create_us)),
+            "write_date" => return json!(datetime(record.write_us)),
+            "display_name" => return json!(self.label(record.id)),
+            "create_uid" | "write_uid" if record.value(name).is_none() => {
+                return link(2, field, None, tables, pairs);
+            }
+            _ => {}
+        }
+        let Some(value) = record.value(name) else {
+            return field.default();
+        };
+        match (field.kind, value) {
+            (_, Value::Null) => field.default(),
+            (Kind::Many2one, Value::Number(_) | Value::Array(_)) => {
+                let given = value.get(1).and_then(Value::as_str);
+                link(link_id(value), field, given, tables, pairs)
+            }
+            (Kind::Datetime, Value::String(text)) => {
+                json!(parse_datetime(text).map(datetime).unwrap_or_default())
+            }
+            _ => value.clone(),
+        }
+    }
+
+    /// The records that this account may see and the domain finds, in order.
+    pub(crate) fn search(
+        &self,
+        domain: &Domain,
+        order: &Order,
+        offset: usize,
+        limit: usize,
+        administrator: bool,
+    ) -> Vec<i64> {
+        let (low, high) = domain.range("id");
+        if low > high {
+            return Vec::new();
+        }
+        let found = self
+            .rows
+            .range(low..=high)
+            .map(|(_, record)| Seen {
+                record,
+                table: self,
+            })
+            .filter(|seen| administrator || !seen.record.hidden_from_salesmen)
+            .filter(|seen| domain.matches(seen));
+        match order.by_id() {
+            Some(false) => found
+                .skip(offset)
+                .take(limit)
+                .map(|seen| seen.record.id)
+                .collect(),
+            Some(true) => found
+                .rev()
+                .skip(offset)
+                .take(limit)
+                .map(|seen| seen.record.id)
+                .collect(),
+            None => {
+                let mut found: Vec<_> = found.collect();
+                found.sort_by(|a, b| order.compare(a, b));
+                found
+                    .into_iter()
+                    .skip(offset)
+                    .take(limit)
+                    .map(|seen| seen.record.id)
+                    .collect()
+            }
+        }
+    }
+
+    /// One record with these fields, in this order; `None` if it is not there.
+    pub(crate) fn read(
+        &self,
+        id: i64,
+        fields: &[String],
+        tables: &BTreeMap<String, Self>,
+        pairs: bool,
+    ) -> Option<Vec<(String, Value)>> {
+        let record = self.rows.get(&id)?;
+        Some(
+            fields
+                .iter()
+                .map(|field| (field.clone(), self.show(record, field, tables, pairs)))
+                .collect(),
+        )
+    }
+
+    /// Whether the record is there but not for this account.
+    pub(crate) fn forbidden(&self, id: i64, administrator: bool) -> bool {
+        !administrator
+            && self
+                .rows
+                .get(&id)
+                .is_some_and(|record| record.hidden_from_salesmen)
+    }
+}
+
+/// A many2one as RPC shows it: `[id, name]`, or the bare id where pairs are not wanted.
+fn link(
+    id: i64,
+    field: &Field,
+    given: Option<&str>,
+    tables: &BTreeMap<String, Table>,
+    pairs: bool,
+) -> Value {
+    if id == 0 {
+        return Value::Bool(false);
+    }
+    if !pairs {
+        return json!(id);
+    }
+    let relation = field.relation.as_deref().unwrap_or_default();
+    // Labels come from the record as it is now; what was given serves where there is none.
+    match (
+        tables.get(relation).and_then(|table| table.label(id)),
+        given,
+    ) {
+        (Some(label), _) => json!([id, label]),
+        (None, Some(given)) => json!([id, given]),
+        (None, None) => json!([id, format!("{relation},{id}")]),
+    }
+}
+
+/// A record seen as its table's fields say.
+struct Seen<'a> {
+    record: &'a Record,
+    table: &'a Table,
+}
+
+impl Row for Seen<'_> {
+    fn cell(&self, name: &str) -> Cell<'_> {
+        match name {
+            "id" => return Cell::Int(self.record.id),
+            "write_date" => return Cell::Time(self.record.write_us),
+            "create_date" => return Cell::Time(self.record.create_us),
+            "display_name" => {
+                return self
+                    .table
+                    .label(self.record.id)
+                    .map_or(Cell::Null, Cell::Text);
+            }
+            _ => {}
+        }
+        let Some(value) = self.record.value(name) else {
+            return match self.table.fields.get(name).map(|field| field.kind) {
+                Some(Kind::Integer) => Cell::Int(0),
+                Some(Kind::Float) => Cell::Real(0.0),
+                Some(Kind::Boolean) => Cell::Bool(false),
+                Some(Kind::Many) => Cell::Many(Cow::Borrowed(&[])),
+                _ => Cell::Null,
+            };
+        };
+        let kind = self
+            .table
+            .fields
+            .get(name)
+            .map_or(Kind::Other, |field| field.kind);
+        match value {
+            Value::Bool(value) if kind == Kind::Boolean => Cell::Bool(*value),
+            Value::String(text) if kind == Kind::Datetime => {
+                parse_datetime(text).map_or(Cell::Null, Cell::Time)
+            }
+            Value::String(text) => Cell::Text(Cow::Borrowed(text)),
+            Value::Array(_) if kind == Kind::Many2one => Cell::Link(
+                link_id(value),
+                Cow::Borrowed(value.get(1).and_then(Value::as_str).unwrap_or_default()),
+            ),
+            Value::Array(ids) => {
+                Cell::Many(Cow::Owned(ids.iter().filter_map(Value::as_i64).collect()))
+            }
+            Value::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Cell::Real(number.as_f64().unwrap_or(0.0)), Cell::Int),
+            _ => Cell::Null,
+        }
+    }
+}
+
+/// What a fresh database has: the company, its users, and the kinds of messages.
+pub(crate) fn furnish(store: &Store, users: &[super::User]) {
+    store.records("res.partner").insert_many([
+        json!({"id": 1, "name": "YourCompany", "is_company": true, "email": "info@yourcompany.example.com"}),
+        json!({"id": 3, "name": "Mitchell Admin", "parent_id": 1, "email": "admin@yourcompany.example.com"}),
+    ]);
+    for user in users {
+        let partner = match user.uid {
+            2 => 3,
+            _ => store
+                .records("res.partner")
+                .insert(json!({"name": user.name, "parent_id": 1})),
+        };
+        store.records("res.users").insert(json!({
+            "id": user.uid, "name": user.name, "login": user.login, "partner_id": partner, "company_id": [1, "YourCompany"],
+        }));
+    }
+    let subtypes = [
+        (1, "Discussions", "mail", "mt_comment"),
+        (2, "Note", "mail", "mt_note"),
+        (3, "Activities", "mail", "mt_activities"),
+        (5, "Opportunity Created", "crm", "mt_lead_create"),
+        (6, "Stage Changed", "crm", "mt_lead_stage"),
+        (7, "Opportunity Won", "crm", "mt_lead_won"),
+        (8, "Opportunity Lost", "crm", "mt_lead_lost"),
+    ];
+    for (id, name, module, xmlid) in subtypes {
+        store
+            .records("mail.message.subtype")
+            .insert(json!({"id": id, "name": name, "internal": xmlid == "mt_note"}));
+        store.records("ir.model.data").insert(json!({
+            "module": module, "name": xmlid, "model": "mail.message.subtype", "res_id": id, "noupdate": true,
+            "complete_name": format!("{module}.{xmlid}"), "reference": format!("mail.message.subtype,{id}"),
+        }));
+    }
+}

@@ -1,0 +1,173 @@
+//! JSON-RPC: `/jsonrpc`, where every answer has status 200.
+
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::spelling::Json;
+use super::{Company, methods};
+use crate::serve::{Payload, html, internal_server_error, json as json_answer};
+
+/// A call as it came: the envelope's id and its parameters.
+pub(crate) struct Call {
+    id: Value,
+    service: String,
+    method: String,
+    args: Vec<Value>,
+}
+
+impl Call {
+    /// Understands the body; `None` where it is no JSON.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        let mut body: Value = serde_json::from_slice(body).ok()?;
+        let mut take = |name: &str| body.get_mut(name).map(Value::take).unwrap_or_default();
+        let (id, mut params) = (take("id"), take("params"));
+        let text = |name: &str| {
+            params
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (service, method) = (text("service"), text("method"));
+        let args = match params.get_mut("args").map(Value::take) {
+            Some(Value::Array(args)) => args,
+            _ => Vec::new(),
+        };
+        Some(Self {
+            id,
+            service,
+            method,
+            args,
+        })
+    }
+
+    /// `model/method` of an `execute_kw`, and the ids that it names.
+    pub(crate) fn target(&self) -> Option<(String, Vec<i64>)> {
+        let [
+            _,
+            _,
+            _,
+            Value::String(model),
+            Value::String(method),
+            rest @ ..,
+        ] = self.args.as_slice()
+        else {
+            return None;
+        };
+        let positional = rest.first().and_then(|args| args.get(0));
+        let named = rest.get(1).and_then(|named| named.get("ids"));
+        let on_records = methods::is_called_on_records(method);
+        let ids = positional
+            .filter(|_| on_records)
+            .or(named)
+            .map(methods::ids_of)
+            .unwrap_or_default();
+        Some((format!("{model}/{method}"), ids))
+    }
+
+    /// What it counts for where it is no `execute_kw`.
+    pub(crate) fn service_method(&self) -> String {
+        format!("{}.{}", self.service, self.method)
+    }
+
+    pub(crate) fn answer(self, company: &Company) -> Response<Payload> {
+        let id = self.id.clone();
+        respond(&id, self.run(company))
+    }
+
+    fn run(self, company: &Company) -> Result<Json, Failure> {
+        match (self.service.as_str(), self.method.as_str()) {
+            ("common", "version") => Ok(of(&company.version_info())),
+            ("common", "authenticate" | "login") => {
+                let text = |index: usize| {
+                    self.args
+                        .get(index)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                };
+                company.check_database(text(0))?;
+                // A wrong password is no error here.
+                let user = company
+                    .users
+                    .iter()
+                    .find(|user| user.login == text(1) && user.accepts(text(2)));
+                Ok(of(&user.map_or(json!(false), |user| json!(user.uid))))
+            }
+            ("object", "execute_kw" | "execute") => self.execute(company),
+            (service, method) => Err(Failure::new(
+                "builtins.KeyError",
+                404,
+                format!("'{service}' has no method '{method}'"),
+            )),
+        }
+    }
+
+    fn execute(self, company: &Company) -> Result<Json, Failure> {
+        let mut args = self.args.into_iter();
+        let mut next = || args.next().unwrap_or_default();
+        let (database, uid, password, model, method) = (next(), next(), next(), next(), next());
+        let (positional, named) = (next(), next());
+        company.check_database(database.as_str().unwrap_or_default())?;
+        let user = company
+            .users
+            .iter()
+            .find(|user| {
+                Some(user.uid) == uid.as_i64()
+                    && password.as_str().is_some_and(|given| user.accepts(given))
+            })
+            .ok_or_else(Failure::access_denied)?;
+        let positional = match positional {
+            Value::Array(positional) => positional,
+            _ => Vec::new(),
+        };
+        let named = match named {
+            Value::Object(named) => named,
+            _ => Map::new(),
+        };
+        let (model, method) = (
+            model.as_str().unwrap_or_default(),
+            method.as_str().unwrap_or_default(),
+        );
+        methods::call(company, user, model, method, positional, named)
+    }
+}
+
+fn of(value: &Value) -> Json {
+    let mut json = Json::default();
+    json.value(value);
+    json
+}
+
+/// Puts a result or a failure into the envelope.
+pub(crate) fn respond(id: &Value, result: Result<Json, Failure>) -> Response<Payload> {
+    let mut envelope = Json::default();
+    envelope.raw("{\"jsonrpc\": \"2.0\", \"id\": ");
+    envelope.value(id);
+    let succeeded = result.is_ok();
+    match result {
+        Ok(result) => {
+            envelope.raw(", \"result\": ");
+            envelope.append(result);
+        }
+        Err(failure) if failure.is_unspeakable() => return internal_server_error(),
+        Err(failure) => {
+            envelope.raw(", \"error\": ");
+            envelope.value(&failure.json_rpc());
+        }
+    }
+    envelope.raw("}");
+    let mut response = json_answer(StatusCode::OK, "");
+    *response.body_mut() = envelope.finish();
+    if succeeded {
+        super::nosniff(&mut response);
+    }
+    response
+}
+
+/// The answer to what is no JSON.
+pub(crate) fn invalid_json() -> Response<Payload> {
+    let mut response = html(StatusCode::BAD_REQUEST, "Invalid JSON data");
+    super::nosniff(&mut response);
+    response
+}

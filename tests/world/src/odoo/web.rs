@@ -1,0 +1,397 @@
+//! The pages of the web client: sessions, contents of files, the login page.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, COOKIE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH, LAST_MODIFIED,
+    LOCATION, RANGE, SET_COOKIE,
+};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::attachments::{Kind, Row};
+use super::failure::Failure;
+use super::spelling::{Json, http_date, now_us};
+use super::{Company, rpc};
+use crate::serve::{Locked, Payload, Source, empty, html, internal_server_error, unpredictable};
+
+/// How long a session lives, in seconds.
+const SESSION_S: u64 = 604_800;
+/// After so many failed logins, an account has to wait.
+const FAILURES_ALLOWED: u32 = 5;
+
+/// Who is logged in, and who failed to.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    open: Locked<HashMap<String, Session>>,
+    failures: Locked<HashMap<String, (u32, Instant)>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    uid: i64,
+    began: Instant,
+}
+
+impl Sessions {
+    /// Ends all sessions, as a restart with another secret or an expiry would.
+    pub(crate) fn end_all(&self) {
+        self.open.lock().clear();
+    }
+
+    fn open(&self, uid: i64) -> String {
+        let token = format!(
+            "{:016x}{:016x}{:016x}",
+            unpredictable(),
+            unpredictable(),
+            unpredictable()
+        );
+        self.open.lock().insert(
+            token.clone(),
+            Session {
+                uid,
+                began: Instant::now(),
+            },
+        );
+        token
+    }
+
+    fn uid(&self, headers: &HeaderMap) -> Option<i64> {
+        let cookies = headers
+            .get_all(COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let token = cookies
+            .flat_map(|cookies| cookies.split(';'))
+            .find_map(|cookie| cookie.trim().strip_prefix("session_id="))?;
+        let open = self.open.lock();
+        open.get(token)
+            .filter(|session| session.began.elapsed().as_secs() < SESSION_S)
+            .map(|session| session.uid)
+    }
+}
+
+/// `POST /web/session/authenticate`.
+pub(crate) fn authenticate(company: &Company, body: &[u8]) -> Response<Payload> {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return rpc::invalid_json();
+    };
+    let id = body.get("id").cloned().unwrap_or_default();
+    let text = |name: &str| {
+        body.pointer(&format!("/params/{name}"))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    match log_in(company, text("db"), text("login"), text("password")) {
+        Err(failure) => rpc::respond(&id, Err(failure)),
+        Ok(uid) => {
+            let user = company.users.iter().find(|user| user.uid == uid);
+            let administrator = user.is_some_and(super::User::is_administrator);
+            let mut result = Json::default();
+            result.value(&json!({
+                "uid": uid, "is_system": administrator, "is_admin": administrator, "is_public": false,
+                "is_internal_user": true, "user_context": {"lang": "en_US", "tz": "Europe/Brussels", "uid": uid},
+                "db": company.database, "username": text("login"), "name": user.map(|user| &user.name),
+                "server_version": company.serie(), "support_url": "https://www.odoo.com/buy",
+            }));
+            let mut response = rpc::respond(&id, Ok(result));
+            let token = company.sessions.open(uid);
+            let expires =
+                http_date(now_us() + i64::try_from(SESSION_S).unwrap_or_default() * 1_000_000);
+            let cookie = format!(
+                "session_id={token}; Expires={expires}; Max-Age={SESSION_S}; HttpOnly; Path=/"
+            );
+            set(&mut response, SET_COOKIE, &cookie);
+            response
+        }
+    }
+}
+
+/// A password opens a session; an API key does not, nor does a password where two factors are asked for.
+fn log_in(company: &Company, database: &str, login: &str, password: &str) -> Result<i64, Failure> {
+    company.check_database(database)?;
+    {
+        let failures = company.sessions.failures.lock();
+        if let Some((count, last)) = failures.get(login)
+            && *count >= FAILURES_ALLOWED
+            && last.elapsed() < company.login_cooldown
+        {
+            let message = "Too many login failures, please wait a bit before trying again.";
+            return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
+        }
+    }
+    let user = company.users.iter().find(|user| {
+        user.login == login && user.password.as_deref() == Some(password) && !user.two_factor
+    });
+    let mut failures = company.sessions.failures.lock();
+    if let Some(user) = user {
+        failures.remove(login);
+        return Ok(user.uid);
+    }
+    let (count, last) = failures
+        .entry(login.to_owned())
+        .or_insert((0, Instant::now()));
+    if last.elapsed() >= company.login_cooldown {
+        *count = 0;
+    }
+    *count += 1;
+    *last = Instant::now();
+    Err(Failure::access_denied())
+}
+
+/// `GET /web/content/<id>`, with a session, a token, or neither.
+pub(crate) fn content(
+    company: &Company,
+    id: i64,
+    query: &str,
+    headers: &HeaderMap,
+) -> Response<Payload> {
+    let parameter = |name: &str| {
+        query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+            .filter(|value| !value.is_empty())
+    };
+    let Some(row) = company.attachments.table().row(id) else {
+        return not_found();
+    };
+    let with_token =
+        parameter("access_token").is_some_and(|token| row.access_token.as_deref() == Some(token));
+    let user = company
+        .sessions
+        .uid(headers)
+        .and_then(|uid| company.users.iter().find(|user| user.uid == uid));
+    let with_session = user.is_some_and(|user| {
+        company
+            .attachments
+            .table()
+            .visible_row(id, user.is_administrator())
+            .is_some()
+    });
+    // Missing and forbidden look the same.
+    if !with_token && !with_session && !(row.public && !row.hidden) {
+        return not_found();
+    }
+    if row.kind != Kind::Binary {
+        let status = if row.kind == Kind::Url {
+            StatusCode::MOVED_PERMANENTLY
+        } else {
+            StatusCode::FOUND
+        };
+        let mut response = html(
+            status,
+            "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n",
+        );
+        let signed = if row.kind == Kind::Url {
+            ""
+        } else {
+            "?expires=300&signature=simulated"
+        };
+        set(
+            &mut response,
+            LOCATION,
+            &format!("{}{signed}", row.url.as_deref().unwrap_or("/")),
+        );
+        return response;
+    }
+    let Some(stored) = row.stored() else {
+        return internal_server_error();
+    };
+    file(
+        &row,
+        Arc::new(stored),
+        parameter("download").is_some(),
+        headers,
+    )
+}
+
+fn file(
+    row: &Row,
+    stored: Arc<dyn Source>,
+    download: bool,
+    headers: &HeaderMap,
+) -> Response<Payload> {
+    let size = stored.len();
+    let etag = row.checksum().map(|checksum| format!("\"{checksum}\""));
+    let unchanged = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .zip(etag.as_deref())
+        .is_some_and(|(known, etag)| {
+            known
+                .split(',')
+                .any(|known| known.trim() == etag || known.trim() == "*")
+        });
+    let range = headers
+        .get(RANGE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|range| parse_range(range, size));
+    let mut response = match range {
+        _ if unchanged => empty(StatusCode::NOT_MODIFIED),
+        Some(Err(())) => {
+            let mut response = html(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "<!doctype html>\n<html lang=en>\n<title>416 Requested Range Not Satisfiable</title>\n",
+            );
+            set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
+            return response;
+        }
+        Some(Ok((from, to))) => {
+            let mut response = Response::new(Payload::source(stored, from, to + 1));
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set(&mut response, ACCEPT_RANGES, "bytes");
+            set(
+                &mut response,
+                CONTENT_RANGE,
+                &format!("bytes {from}-{to}/{size}"),
+            );
+            response
+        }
+        None => Response::new(Payload::source(stored, 0, size)),
+    };
+    set(
+        &mut response,
+        CONTENT_DISPOSITION,
+        &disposition(&row.name(), download),
+    );
+    if !unchanged {
+        let mimetype = row.mimetype();
+        let charset = if mimetype.starts_with("text/") {
+            "; charset=utf-8"
+        } else {
+            ""
+        };
+        set(&mut response, CONTENT_TYPE, &format!("{mimetype}{charset}"));
+        if size > 0 {
+            set(&mut response, LAST_MODIFIED, &http_date(row.write_us));
+        }
+    }
+    if let Some(etag) = etag {
+        set(&mut response, ETAG, &etag);
+    }
+    set(&mut response, CACHE_CONTROL, "no-cache, private");
+    set(&mut response, CONTENT_SECURITY_POLICY, "default-src 'none'");
+    super::nosniff(&mut response);
+    response
+}
+
+/// The first and the last byte of `bytes=2-5`, `bytes=2-` or `bytes=-3`; an error where it lies outside;
+/// nothing where it is no range that is served.
+pub(crate) fn parse_range(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
+    let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let range = match (from.trim(), to.trim()) {
+        ("", last) => {
+            let last: u64 = last.parse().ok()?;
+            (size.saturating_sub(last), size.checked_sub(1))
+        }
+        (from, "") => (from.parse().ok()?, size.checked_sub(1)),
+        (from, to) => (
+            from.parse().ok()?,
+            size.checked_sub(1)
+                .map(|end| end.min(to.parse().unwrap_or(end))),
+        ),
+    };
+    Some(match range {
+        (from, Some(to)) if from <= to => Ok((from, to)),
+        _ => Err(()),
+    })
+}
+
+/// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings.
+fn disposition(name: &str, download: bool) -> String {
+    let kind = if download { "attachment" } else { "inline" };
+    let plain: String = name
+        .chars()
+        .filter_map(fold)
+        .filter(|letter| !letter.is_ascii_control())
+        .collect();
+    let is_token = !plain.is_empty()
+        && plain
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter));
+    let quoted = if is_token {
+        plain.clone()
+    } else {
+        format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
+    };
+    if plain == name {
+        return format!("{kind}; filename={quoted}");
+    }
+    let mut encoded = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~!#$&+^`|".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    format!("{kind}; filename={quoted}; filename*=UTF-8''{encoded}")
+}
+
+/// The ASCII letter under an accent; nothing for what has none.
+fn fold(letter: char) -> Option<char> {
+    Some(match letter {
+        letter if letter.is_ascii() => letter,
+        'à'..='å' => 'a',
+        'ç' => 'c',
+        'è'..='ë' => 'e',
+        'ì'..='ï' => 'i',
+        'ñ' => 'n',
+        'ò'..='ö' => 'o',
+        'ù'..='ü' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'À'..='Å' => 'A',
+        'È'..='Ë' => 'E',
+        'Ò'..='Ö' => 'O',
+        'Ù'..='Ü' => 'U',
+        _ => return None,
+    })
+}
+
+/// `GET /web/version`, from 19 on.
+pub(crate) fn version(company: &Company) -> Response<Payload> {
+    let info = company.version_info();
+    let mut body = Json::default();
+    body.value(&json!({"version_info": info.get("server_version_info"), "version": info.get("server_version")}));
+    let mut response = crate::serve::json(StatusCode::OK, "");
+    *response.body_mut() = body.finish();
+    response
+}
+
+/// `GET /web/login`: what a client that follows redirects ends up with.
+pub(crate) fn login_page() -> Response<Payload> {
+    html(
+        StatusCode::OK,
+        "<!DOCTYPE html>\n<html lang=\"en-US\">\n<head><title>Odoo</title></head>\n<body class=\"bg-100\">\n<form \
+         class=\"oe_login_form\" role=\"form\" method=\"post\" action=\"/web/login\">\n<input name=\"login\"/><input \
+         name=\"password\" type=\"password\"/>\n</form>\n</body>\n</html>\n",
+    )
+}
+
+/// What is missing, or forbidden.
+pub(crate) fn not_found() -> Response<Payload> {
+    html(
+        StatusCode::NOT_FOUND,
+        "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was \
+         not found on the server. If you entered the URL manually please check your spelling and try again.</p>\n",
+    )
+}
+
+/// The whole page that the website shows for an unknown address.
+pub(crate) fn not_found_page() -> Response<Payload> {
+    html(
+        StatusCode::NOT_FOUND,
+        "<!DOCTYPE html>\n<html>\n    <head>\n        <meta charset=\"utf-8\"/>\n        <meta \
+         http-equiv=\"X-UA-Compatible\" content=\"IE=edge\"/>\n        <title>Page not found</title>\n    </head>\n    \
+         <body><h1>404</h1><p>We couldn't find the page you're looking for!</p></body>\n</html>\n",
+    )
+}
+
+fn set(response: &mut Response<Payload>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
