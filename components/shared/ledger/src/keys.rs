@@ -16,14 +16,19 @@ pub struct AcceptedKey {
     pub expires_in_s: Option<f64>,
 }
 
-/// All keys that are accepted now. There are few: one, and for ten minutes after a rotation two.
+/// All keys that are accepted now. There are few: one, and for ten minutes after a rotation two. Of
+/// more than a hundred, those that are good for longest.
 pub async fn accepted(postgres: &impl Postgres) -> Result<Vec<AcceptedKey>, Fault> {
+    // `infinity`, which a person may have set, is for always too; before Postgres 17 no difference
+    // can be taken from it, and the error would lock out every key.
     const STATEMENT: &str = "
         select jsonb_build_object(
                  'sha256', encode(k.hash, 'hex'),
-                 'expires_in_s', extract(epoch from k.expires_at - now()))
+                 'expires_in_s', case when isfinite(k.expires_at) then extract(epoch from k.expires_at - now()) end)
           from odoo_sync.accepted_keys k
-         where $1::jsonb is not null and (k.expires_at is null or k.expires_at > now())";
+         where $1::jsonb is not null and (k.expires_at is null or k.expires_at > now())
+         order by k.expires_at desc nulls first
+         limit 100";
     call(postgres, STATEMENT, &json!({})).await
 }
 

@@ -1,0 +1,122 @@
+//! What a call presents, and what it turns out to be.
+
+use std::fmt;
+
+use fault::Fault;
+use uuid::Uuid;
+
+/// Longer tokens are refused unread. A user token of Supabase is about 1 KB.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// Who calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A holder of a service key: the scheduled jobs.
+    Service,
+    /// A user of Supabase, by a token that is signed, in time, and meant for us.
+    User {
+        /// The user's id (`sub`).
+        id: Uuid,
+        /// Whether `public.has_role(id, 'admin')` said so, at most 30 s ago.
+        admin: bool,
+    },
+}
+
+impl Caller {
+    /// Whether this caller may start work and read what admins read.
+    pub fn is_trusted(self) -> bool {
+        match self {
+            Self::Service => true,
+            Self::User { admin, .. } => admin,
+        }
+    }
+}
+
+/// Why a call is not let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It shows nothing that is accepted (401). Nothing says why: the reason would help to guess.
+    Unauthorized,
+    /// It may be right, but what would say so could not be asked (503).
+    Unavailable(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Unavailable(fault)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthorized => f.write_str("Unauthorized"),
+            Self::Unavailable(fault) => write!(f, "who calls could not be checked: {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The words for the `auth_error` row of a refused call: what kind of thing was presented, for the
+/// person who has to mend it. They hold nothing of the call and say nothing that it did not know.
+pub fn refusal_words(authorization: Option<&str>, apikey: Option<&str>) -> &'static str {
+    match Presented::new(authorization, apikey) {
+        // A missing vault secret makes the header NULL and pg_net drops it (seen on 0.20.4).
+        None => {
+            "a call came without a usable key: where it was a scheduled job, the key is missing from the vault"
+        }
+        Some(Presented {
+            bearer: true,
+            token,
+        }) if is_three_parts(token) => {
+            "a call came with a user token, or a key of that form, that is not accepted here"
+        }
+        Some(_) => "a call came with a key that is not accepted: is it the one in the vault?",
+    }
+}
+
+/// The one token of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    pub(crate) token: &'a str,
+    /// Whether it came as a bearer token. One in `apikey` can only be a service key: Supabase's
+    /// clients send the public `anon` key there.
+    pub(crate) bearer: bool,
+}
+
+impl<'a> Presented<'a> {
+    /// The bearer token, or else the `apikey` header: where both are sent, as Supabase's clients do,
+    /// the first says who calls.
+    pub(crate) fn new(authorization: Option<&'a str>, apikey: Option<&'a str>) -> Option<Self> {
+        let bearer = authorization.and_then(bearer_token);
+        let presented = match bearer {
+            Some(token) => Self {
+                token,
+                bearer: true,
+            },
+            None => Self {
+                token: apikey?.trim(),
+                bearer: false,
+            },
+        };
+        (1..=MAX_TOKEN_BYTES)
+            .contains(&presented.token.len())
+            .then_some(presented)
+    }
+
+    /// Whether it may be the token of a user.
+    pub(crate) fn may_be_jwt(self) -> bool {
+        self.bearer && is_three_parts(self.token)
+    }
+}
+
+fn bearer_token(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn is_three_parts(token: &str) -> bool {
+    token.split('.').count() == 3
+}

@@ -1,0 +1,81 @@
+//! A user's token as it comes: read, but not yet believed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+
+use crate::caller::MAX_TOKEN_BYTES;
+use crate::claims::Claims;
+use crate::signature::{Algorithm, VerifyingKey};
+
+/// A JWT whose signature nobody has looked at yet. What it claims can only be read by way of
+/// [`UntrustedJwt::signed_by`].
+pub struct UntrustedJwt<'a> {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+    signed: &'a str,
+    claims: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+/// The header, as far as it is heeded: a key that a token brings along, or the address of one
+/// (`jwk`, `jku`, `x5c`, `x5u`), is not.
+#[derive(Deserialize)]
+struct Header {
+    alg: Algorithm,
+    #[serde(default)]
+    kid: Option<String>,
+    /// Extensions that must be understood. We understand none, so any is too many.
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_critical: bool,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// Reads a token in the compact form (RFC 7515): at most 8 KiB, three parts in strict base64url, an
+/// algorithm that we know, no critical extension. `None` for anything else.
+pub fn parse_jwt_untrusted(token: &str) -> Option<UntrustedJwt<'_>> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, claims) = signed.split_once('.')?;
+    // A fourth part would stand in the claims, whose alphabet has no dot.
+    let header: Header = serde_json::from_slice(&decoded(header)?).ok()?;
+    if header.has_critical {
+        return None;
+    }
+    Some(UntrustedJwt {
+        algorithm: header.alg,
+        key_id: header.kid,
+        signed,
+        claims: decoded(claims)?,
+        signature: decoded(signature)?,
+    })
+}
+
+impl UntrustedJwt<'_> {
+    /// How it says it is signed.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Which key it says signed it (`kid`).
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
+    /// What it claims, if this key has signed it, by the algorithm that it names.
+    pub fn signed_by(&self, key: &VerifyingKey) -> Option<Claims> {
+        key.verifies(self.algorithm, self.signed.as_bytes(), &self.signature)
+            .then(|| serde_json::from_slice(&self.claims).ok())
+            .flatten()
+    }
+}
+
+fn decoded(part: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).ok()
+}

@@ -1,0 +1,21 @@
+//! Waiting, but not for ever.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use fault::Fault;
+use futures::future::{Either, select};
+use outbound::Clock;
+
+/// The answer, or `late` when it takes longer than `patience`.
+pub(crate) async fn within<T>(
+    clock: &impl Clock,
+    patience: Duration,
+    late: &Fault,
+    answer: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    match select(pin!(answer), pin!(clock.sleep(patience))).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), _)) => Err(late.clone()),
+    }
+}

@@ -1,0 +1,171 @@
+//! What is accepted, by configuration.
+
+use outbound::Secret;
+
+use crate::service_key::KeyHash;
+
+/// HS256 wants a secret as long as its hash (RFC 7518, 3.2): a shorter one can be guessed by anyone
+/// who holds a token signed with it.
+const MIN_JWT_SECRET_BYTES: usize = 32;
+
+/// What is accepted beside the keys in Postgres. Each setting opens a door; without any, all calls
+/// are refused but those with a key that Postgres knows.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    service_keys: Vec<KeyHash>,
+    jwt_secret: Option<Secret>,
+    jwt_secret_is_short: bool,
+    jwks_url: Option<String>,
+    audience: Option<String>,
+    issuer: Option<String>,
+}
+
+impl Policy {
+    /// Nothing but the keys in Postgres.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Accepts these keys too, comma separated.
+    #[must_use]
+    pub fn service_keys(mut self, keys: &Secret) -> Self {
+        let keys = keys.reveal().split(',').map(str::trim);
+        self.service_keys = keys
+            .filter(|key| !key.is_empty())
+            .map(KeyHash::of)
+            .collect();
+        self
+    }
+
+    /// Accepts user tokens signed by HS256 with this secret, of at least 32 bytes. A shorter one
+    /// accepts nothing, and [`Policy::gaps`] says so.
+    #[must_use]
+    pub fn jwt_secret(mut self, secret: Secret) -> Self {
+        let length = secret.reveal().len();
+        self.jwt_secret_is_short = (1..MIN_JWT_SECRET_BYTES).contains(&length);
+        self.jwt_secret = (length >= MIN_JWT_SECRET_BYTES).then_some(secret);
+        self
+    }
+
+    /// Accepts user tokens signed by ES256 or RS256 with a key of the set at `path` on `origin`
+    /// (`scheme://host[:port]`). No path means none, and so does a host of `.invalid`, which stands
+    /// for an address that is not set.
+    #[must_use]
+    pub fn jwks(mut self, origin: &str, path: &str) -> Self {
+        let origin = origin.trim().trim_end_matches('/');
+        let path = path.trim();
+        // A path that starts otherwise could change the host.
+        let usable = path.starts_with('/') && !origin.is_empty() && !origin.ends_with(".invalid");
+        self.jwks_url = usable.then(|| format!("{origin}{path}"));
+        self
+    }
+
+    /// Accepts only user tokens meant for this audience (`aud`). Without one no user token passes.
+    #[must_use]
+    pub fn audience(mut self, audience: &str) -> Self {
+        self.audience = some_text(audience);
+        self
+    }
+
+    /// Accepts only user tokens of this issuer (`iss`); empty: of any.
+    #[must_use]
+    pub fn issuer(mut self, issuer: &str) -> Self {
+        self.issuer = some_text(issuer);
+        self
+    }
+
+    /// What the configuration keeps closed, and how to open it: for the log, once.
+    pub fn gaps(&self) -> Vec<&'static str> {
+        let mut gaps = Vec::new();
+        if self.service_keys.is_empty() {
+            gaps.push("service_keys is not set: only keys in odoo_sync.accepted_keys are accepted (select odoo_sync.rotate_key() makes one)");
+        }
+        if self.jwt_secret_is_short {
+            gaps.push("jwt_secret is shorter than 32 bytes and is not used: take the JWT secret of the Supabase project");
+        }
+        if self.jwt_secret.is_none() && self.jwks_url.is_none() {
+            gaps.push("no user token is accepted: set jwt_secret, or storage_url and jwks_path");
+        } else if self.audience.is_none() {
+            gaps.push(
+                "no user token is accepted: set jwt_audience (Supabase's is `authenticated`)",
+            );
+        }
+        gaps
+    }
+
+    pub(crate) fn accepts_key(&self, key: &KeyHash) -> bool {
+        key.is_among(&self.service_keys)
+    }
+
+    pub(crate) fn hs256_secret(&self) -> Option<&Secret> {
+        self.jwt_secret.as_ref()
+    }
+
+    pub(crate) fn key_set_url(&self) -> Option<&str> {
+        self.jwks_url.as_deref()
+    }
+
+    pub(crate) fn expected_audience(&self) -> Option<&str> {
+        self.audience.as_deref()
+    }
+
+    pub(crate) fn expected_issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+}
+
+fn some_text(text: &str) -> Option<String> {
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG_SECRET: &str = "a-secret-of-at-least-thirty-two-bytes";
+
+    #[test]
+    fn what_is_missing_is_said_and_what_is_complete_is_silent() {
+        assert_eq!(Policy::new().gaps().len(), 2);
+        let complete = Policy::new()
+            .service_keys(&Secret::new("ots_1"))
+            .jwt_secret(Secret::new(LONG_SECRET))
+            .audience("authenticated");
+        assert_eq!(complete.gaps(), Vec::<&str>::new());
+        let short = complete.jwt_secret(Secret::new("short"));
+        assert!(short.gaps()[0].starts_with("jwt_secret is shorter"));
+        assert!(short.hs256_secret().is_none());
+    }
+
+    #[test]
+    fn the_key_set_lies_on_the_configured_host_or_nowhere() {
+        let url = |origin, path| Policy::new().jwks(origin, path).jwks_url;
+        let path = "/auth/v1/.well-known/jwks.json";
+        assert_eq!(
+            url("https://p.supabase.co/", path).as_deref(),
+            Some("https://p.supabase.co/auth/v1/.well-known/jwks.json")
+        );
+        for (origin, path) in [
+            ("https://supabase.invalid", path),
+            ("", path),
+            ("https://p.supabase.co", ""),
+            ("https://p.supabase.co", "@elsewhere.example/jwks"),
+            ("https://p.supabase.co", ".elsewhere.example/jwks"),
+        ] {
+            assert_eq!(url(origin, path), None, "{origin}{path}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let policy = Policy::new()
+            .service_keys(&Secret::new("ots_hunter2"))
+            .jwt_secret(Secret::new(LONG_SECRET));
+        let shown = format!("{policy:?}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains(LONG_SECRET),
+            "{shown}"
+        );
+    }
+}

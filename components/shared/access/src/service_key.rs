@@ -1,0 +1,153 @@
+//! Service keys, by their hashes only.
+
+use std::fmt;
+use std::time::Duration;
+
+use ledger::keys::AcceptedKey;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConstantTimeEq};
+
+/// The SHA-256 of a key. Keys are compared by it, so that neither their length nor their first
+/// differing byte shows in the time it takes.
+#[derive(Clone, Copy)]
+pub(crate) struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    pub(crate) fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    fn from_hex(hex: &str) -> Option<Self> {
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else {
+            return None;
+        };
+        let bytes: Vec<u8> = pairs
+            .iter()
+            .map(|&[high, low]| Some(hex_digit(high)? << 4 | hex_digit(low)?))
+            .collect::<Option<_>>()?;
+        Some(Self(bytes.try_into().ok()?))
+    }
+
+    /// Whether it is among these, looking at all of them every time.
+    pub(crate) fn is_among<'a>(&self, accepted: impl IntoIterator<Item = &'a Self>) -> bool {
+        accepted
+            .into_iter()
+            .fold(Choice::from(0), |found, key| found | self.0.ct_eq(&key.0))
+            .into()
+    }
+}
+
+impl fmt::Debug for KeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyHash(…)")
+    }
+}
+
+fn hex_digit(c: u8) -> Option<u8> {
+    match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        b'A'..=b'F' => Some(c - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The hashes that Postgres accepts.
+#[derive(Debug, Default)]
+pub(crate) struct AcceptedKeys(Vec<Accepted>);
+
+#[derive(Debug)]
+struct Accepted {
+    hash: KeyHash,
+    /// Until when, by the clock's `now`.
+    until: Option<Duration>,
+}
+
+impl AcceptedKeys {
+    /// Takes the rows that Postgres gave for a question of `asked_at`. Their times count from the
+    /// question and not from the answer, so that a key ends rather early than late.
+    pub(crate) fn new(rows: &[AcceptedKey], asked_at: Duration) -> Self {
+        let accepted = rows.iter().filter_map(|row| {
+            let until = match row.expires_in_s {
+                None => None,
+                Some(seconds) if seconds <= 0.0 => return None,
+                // What is too long for a Duration never ends.
+                Some(seconds) => Duration::try_from_secs_f64(seconds)
+                    .ok()
+                    .and_then(|left| asked_at.checked_add(left)),
+            };
+            let hash = KeyHash::from_hex(&row.sha256)?;
+            Some(Accepted { hash, until })
+        });
+        Self(accepted.collect())
+    }
+
+    /// Whether this key is accepted at `now`.
+    pub(crate) fn accept(&self, key: &KeyHash, now: Duration) -> bool {
+        let current = self
+            .0
+            .iter()
+            .filter(|k| k.until.is_none_or(|until| now < until));
+        key.is_among(current.map(|k| &k.hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // printf %s key | sha256sum
+    const KEY_IN_HEX: &str = "2c70e12b7a0646f92279f427c7b38e7334d8e5389cff167a1dc30e73f826b683";
+
+    fn row(sha256: &str, expires_in_s: Option<f64>) -> AcceptedKey {
+        AcceptedKey {
+            sha256: sha256.to_owned(),
+            expires_in_s,
+        }
+    }
+
+    #[test]
+    fn a_key_is_accepted_by_its_hash_in_either_case_until_it_expires() {
+        let asked_at = Duration::from_secs(100);
+        for hex in [KEY_IN_HEX.to_owned(), KEY_IN_HEX.to_uppercase()] {
+            let keys = AcceptedKeys::new(&[row(&hex, Some(2.5))], asked_at);
+            assert!(keys.accept(&KeyHash::of("key"), asked_at));
+            assert!(keys.accept(&KeyHash::of("key"), Duration::from_millis(102_499)));
+            assert!(!keys.accept(&KeyHash::of("key"), Duration::from_millis(102_500)));
+            assert!(!keys.accept(&KeyHash::of("Key"), asked_at));
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_no_hash_or_has_expired_accepts_nothing() {
+        for bad in [
+            "",
+            "2c",
+            &KEY_IN_HEX[1..],
+            &format!("{KEY_IN_HEX}00"),
+            &KEY_IN_HEX.replace('2', "ü"),
+        ] {
+            assert!(
+                AcceptedKeys::new(&[row(bad, None)], Duration::ZERO)
+                    .0
+                    .is_empty(),
+                "{bad}"
+            );
+        }
+        for ended in [0.0, -1.0, f64::NEG_INFINITY] {
+            assert!(
+                AcceptedKeys::new(&[row(KEY_IN_HEX, Some(ended))], Duration::ZERO)
+                    .0
+                    .is_empty()
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_all_times_does_not_overflow() {
+        for far in [1e300, f64::INFINITY, f64::MAX] {
+            let keys = AcceptedKeys::new(&[row(KEY_IN_HEX, Some(far))], Duration::MAX);
+            assert!(keys.accept(&KeyHash::of("key"), Duration::MAX));
+        }
+    }
+}
