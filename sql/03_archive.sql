@@ -1,4 +1,4 @@
--- The archive: queue and catalogue of Odoo's attachments in one table, and its progress counters.
+-- odoo-to-supabase, 3 of 7: queue and catalogue of Odoo's attachments in one table, and its progress counters.
 
 create table if not exists public.odoo_attachments (
   id              bigint primary key,
@@ -178,24 +178,9 @@ begin
 end $$;
 comment on function odoo_sync.retry(bigint[]) is 'Puts dead attachments (all, or the ids given) back into the queue; returns how many.';
 
-alter table public.odoo_attachments enable row level security;
-alter table odoo_sync.progress enable row level security;
+call odoo_sync.protect('public.odoo_attachments', 'select, insert, update');
+call odoo_sync.protect('odoo_sync.progress', 'select');
 
-drop policy if exists odoo_sync_all on public.odoo_attachments;
-create policy odoo_sync_all on public.odoo_attachments to odoo_sync using (true) with check (true);
-drop policy if exists admins_read on public.odoo_attachments;
-create policy admins_read on public.odoo_attachments for select to authenticated
-  using (public.has_role(auth.uid(), 'admin'));
-drop policy if exists odoo_sync_read on odoo_sync.progress;
-create policy odoo_sync_read on odoo_sync.progress for select to odoo_sync using (true);
-drop policy if exists admins_read on odoo_sync.progress;
-create policy admins_read on odoo_sync.progress for select to authenticated
-  using (public.has_role(auth.uid(), 'admin'));
-
-revoke all on public.odoo_attachments, odoo_sync.progress from public, anon, authenticated;
-grant select on public.odoo_attachments to authenticated;
-grant select, insert, update on public.odoo_attachments to odoo_sync;
-grant select on odoo_sync.progress to odoo_sync, authenticated;
 revoke all on function odoo_sync.count_attachments(), odoo_sync.recount(), odoo_sync.retry(bigint[]) from public;
 revoke all on function odoo_sync.remaining() from public;
 grant execute on function odoo_sync.remaining() to odoo_sync, authenticated;

@@ -1,1 +1,320 @@
+//! The archive's queue and catalogue.
 
+use chrono::{DateTime, Utc};
+use fault::Fault;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Postgres, call, call_one};
+
+/// An attachment as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// Odoo's id.
+    pub id: i64,
+    /// File name.
+    pub name: String,
+    /// MIME type.
+    pub mimetype: Option<String>,
+    /// Length in bytes.
+    pub file_size: i64,
+    /// SHA-1 in hex.
+    pub checksum: Option<String>,
+    /// `binary`, `url`, `cloud_storage`.
+    pub kind: String,
+    /// Where a `url` points.
+    pub url: Option<String>,
+    /// Model of its record.
+    pub res_model: Option<String>,
+    /// Field of its record.
+    pub res_field: Option<String>,
+    /// Id of its record.
+    pub res_id: Option<i64>,
+    /// Company.
+    pub company_id: Option<i64>,
+    /// When it was made.
+    pub create_date: Option<DateTime<Utc>>,
+    /// When its row was last written.
+    pub write_date: Option<DateTime<Utc>>,
+    /// `pending`, or `skipped` with a reason.
+    pub state: &'static str,
+    /// Why it is skipped.
+    pub reason: Option<&'static str>,
+}
+
+/// What a page of findings changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Catalogued {
+    /// Attachments that were not known.
+    pub new: u32,
+    /// Known ones whose content changed: they are moved again.
+    pub changed: u32,
+    /// New or changed ones with nothing to move.
+    pub skipped: u32,
+}
+
+/// Writes a page of findings and the cursor behind it, in one statement: a page is in, or it will be
+/// read again. A known row is written only if something changed; its work begins anew only if its
+/// content did (its SHA-1, length or kind; Odoo's `write_date` is no version of the content), and
+/// then whoever still moves the old content has lost the lease. `run_id` must still be running.
+pub async fn catalogue(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    found: &[Found],
+    cursor: (&str, &Value),
+) -> Result<Option<Catalogued>, Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          update odoo_sync.runs r set seen_at = now()
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id
+        ), page as (
+          select p.* from run, jsonb_to_recordset($1::jsonb->'found') as p (
+            id bigint, name text, mimetype text, file_size bigint, checksum text, kind text, url text, res_model text,
+            res_field text, res_id bigint, company_id bigint, create_date timestamptz, write_date timestamptz,
+            state text, reason text)
+        ), written as (
+          insert into public.odoo_attachments as a
+                 (id, name, mimetype, file_size, checksum, kind, url, res_model, res_field, res_id, company_id,
+                  create_date, write_date, state, reason)
+          select p.id, p.name, p.mimetype, p.file_size, p.checksum, p.kind, p.url, p.res_model, p.res_field, p.res_id,
+                 p.company_id, p.create_date, p.write_date, p.state, p.reason
+            from page p order by p.id
+          on conflict (id) do update
+             set name = excluded.name, mimetype = excluded.mimetype, file_size = excluded.file_size,
+                 checksum = excluded.checksum, kind = excluded.kind, url = excluded.url, res_model = excluded.res_model,
+                 res_field = excluded.res_field, res_id = excluded.res_id, company_id = excluded.company_id,
+                 create_date = excluded.create_date, write_date = excluded.write_date, deleted_at = null,
+                 (state, reason, message, blame, attempts, interruptions, next_attempt_at, lease_id, leased_until, upload) =
+                 (select x.* from (select
+                    excluded.state, excluded.reason, null::text, null::text, 0::smallint, 0::smallint, now(), null::uuid,
+                    null::timestamptz, null::jsonb) as x
+                   where (a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
+                      or (a.state = 'skipped') <> (excluded.state = 'skipped')
+                  union all
+                  select a.state, a.reason, a.message, a.blame, a.attempts, a.interruptions, a.next_attempt_at, a.lease_id,
+                    a.leased_until, a.upload
+                   where not ((a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
+                      or (a.state = 'skipped') <> (excluded.state = 'skipped')))
+           where (a.name, a.mimetype, a.file_size, a.checksum, a.kind, a.url, a.res_model, a.res_field, a.res_id, a.company_id,
+                  a.write_date, a.state = 'skipped', a.deleted_at)
+                 is distinct from
+                 (excluded.name, excluded.mimetype, excluded.file_size, excluded.checksum, excluded.kind, excluded.url,
+                  excluded.res_model, excluded.res_field, excluded.res_id, excluded.company_id, excluded.write_date,
+                  excluded.state = 'skipped', null::timestamptz)
+          returning a.xmax = 0 as new, a.state, a.attempts, a.moved_at
+        ), moved_on as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select jsonb_build_object(
+          'new', count(*) filter (where w.new),
+          'changed', count(*) filter (where not w.new and w.state = 'pending'),
+          'skipped', count(*) filter (where w.new and w.state = 'skipped'))
+          from run left join written w on true
+         where (select count(*) from moved_on) >= 0
+         group by run.id";
+    let argument = json!({
+        "run_id": run_id, "found": found, "cursor": cursor.0, "position": cursor.1,
+    });
+    Ok(call(postgres, STATEMENT, &argument).await?.pop())
+}
+
+/// A file that this run holds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Claimed {
+    /// Odoo's id.
+    pub id: i64,
+    /// MIME type.
+    pub mimetype: Option<String>,
+    /// Length in bytes.
+    pub file_size: u64,
+    /// SHA-1 in hex.
+    pub checksum: Option<String>,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// How often a run ended without a word while it held this file.
+    pub interruptions: u32,
+    /// A large upload to go on with.
+    pub upload: Option<Value>,
+    /// Whether the very content is in the Storage already, under another attachment.
+    pub stored: bool,
+}
+
+/// Claims up to `limit` files that are due, for `lease_s` seconds; `ids` narrows to those files, due
+/// or not. Files under somebody's lease are passed over; a lease that has passed counts as one
+/// interruption. A run that was given up gets nothing.
+pub async fn claim(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    lease_s: u32,
+    limit: usize,
+    ids: Option<&[i64]>,
+) -> Result<Vec<Claimed>, Fault> {
+    const DUE: &str = "
+        with run as (
+          select r.id, make_interval(secs => ($1::jsonb->>'lease_s')::float8) as lease
+            from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), due as (
+          select a.id from public.odoo_attachments a
+           where a.state = 'pending' and a.next_attempt_at <= now()
+           order by a.next_attempt_at, a.id
+           limit ($1::jsonb->>'limit')::int
+             for update skip locked
+        ), claimed as (
+          update public.odoo_attachments a
+             set lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease,
+                 interruptions = a.interruptions + (a.lease_id is not null)::int
+            from due, run where a.id = due.id
+          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
+        )
+        select to_jsonb(c) || jsonb_build_object('stored', exists (
+                 select from public.odoo_attachments m
+                  where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size))
+          from claimed c order by c.id";
+    const NAMED: &str = "
+        with run as (
+          select r.id, make_interval(secs => ($1::jsonb->>'lease_s')::float8) as lease
+            from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), due as (
+          select a.id from public.odoo_attachments a
+           where a.id in (select jsonb_array_elements_text($1::jsonb->'ids')::bigint)
+             and a.state in ('pending', 'dead') and a.deleted_at is null
+             and (a.lease_id is null or a.leased_until < now())
+           order by a.id
+           limit ($1::jsonb->>'limit')::int
+             for update skip locked
+        ), claimed as (
+          update public.odoo_attachments a
+             set state = 'pending', attempts = case when a.state = 'dead' then 0 else a.attempts end,
+                 lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease
+            from due, run where a.id = due.id
+          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
+        )
+        select to_jsonb(c) || jsonb_build_object('stored', exists (
+                 select from public.odoo_attachments m
+                  where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size))
+          from claimed c order by c.id";
+    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "limit": limit, "ids": ids });
+    call(postgres, if ids.is_some() { NAMED } else { DUE }, &argument).await
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Verified and confirmed by the Storage.
+    Moved {
+        /// Where it lies.
+        object_path: String,
+    },
+    /// Nothing to move.
+    Skipped {
+        /// Why.
+        reason: &'static str,
+    },
+    /// It will be tried again, after a wait.
+    Failed {
+        /// Kind of the failure.
+        reason: &'static str,
+        /// Whose fault.
+        blame: fault::Blame,
+        /// In words.
+        message: String,
+        /// Seconds until the next attempt.
+        wait_s: f64,
+    },
+    /// It will not be tried again by itself.
+    Dead {
+        /// Kind of the failure.
+        reason: &'static str,
+        /// Whose fault.
+        blame: fault::Blame,
+        /// In words.
+        message: String,
+    },
+    /// Given back as it was; no attempt is used.
+    Back {
+        /// A large upload to go on with, if its beginning is done.
+        upload: Option<Value>,
+    },
+}
+
+/// A file and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settled {
+    /// Odoo's id.
+    pub id: i64,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What of it counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub struct Recorded {
+    /// Whether the run was still its own.
+    pub alive: bool,
+    /// Files that count as moved now.
+    pub moved: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that failed once more, the dead included.
+    pub failed: u32,
+    /// Files found to have nothing to move.
+    pub skipped: u32,
+}
+
+/// Records what became of files, all in one statement, and that the run is alive. A file whose lease
+/// has gone to somebody else is left alone and not counted: a late finisher changes nothing.
+pub async fn record(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    lease_s: u32,
+    settled: &[Settled],
+) -> Result<Recorded, Fault> {
+    const STATEMENT: &str = "
+        with settled as (
+          select * from jsonb_to_recordset($1::jsonb->'settled') as s (
+            id bigint, outcome text, object_path text, reason text, blame text, message text, wait_s float8, upload jsonb)
+        ), done as (
+          update public.odoo_attachments a
+             set state = case s.outcome when 'moved' then 'moved' when 'skipped' then 'skipped' when 'dead' then 'dead' else 'pending' end,
+                 object_path = case when s.outcome = 'moved' then s.object_path else a.object_path end,
+                 moved_at = case when s.outcome = 'moved' then now() else a.moved_at end,
+                 attempts = case when s.outcome in ('failed', 'dead') then a.attempts + 1 else a.attempts end,
+                 interruptions = 0,
+                 next_attempt_at = now() + make_interval(secs => coalesce(s.wait_s, 0)),
+                 reason = case when s.outcome = 'back' then a.reason else s.reason end,
+                 blame = case when s.outcome = 'back' then a.blame else s.blame end,
+                 message = case when s.outcome = 'back' then a.message else s.message end,
+                 failed_at = case when s.outcome in ('failed', 'dead') then now() else a.failed_at end,
+                 upload = nullif(s.upload, 'null'), lease_id = null, leased_until = null
+            from settled s
+           where a.id = s.id and a.lease_id = ($1::jsonb->>'run_id')::uuid
+          returning s.outcome, a.file_size
+        ), counted as (
+          select count(*) filter (where d.outcome = 'moved') as moved,
+                 coalesce(sum(d.file_size) filter (where d.outcome = 'moved'), 0) as bytes,
+                 count(*) filter (where d.outcome in ('failed', 'dead')) as failed,
+                 count(*) filter (where d.outcome = 'skipped') as skipped
+            from done d
+        ), run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8),
+                 counts = jsonb_build_object(
+                   'moved', coalesce((r.counts->>'moved')::bigint, 0) + c.moved,
+                   'bytes', coalesce((r.counts->>'bytes')::bigint, 0) + c.bytes,
+                   'failed', coalesce((r.counts->>'failed')::bigint, 0) + c.failed,
+                   'skipped', coalesce((r.counts->>'skipped')::bigint, 0) + c.skipped)
+            from counted c
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id
+        )
+        select to_jsonb(c) || jsonb_build_object('alive', exists (select from run)) from counted c";
+    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "settled": settled });
+    call_one(postgres, STATEMENT, &argument).await
+}

@@ -1,1 +1,166 @@
+//! Runs: who works now, what came of it, and the log that people read.
 
+use fault::Fault;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Postgres, call_one};
+
+/// What is needed to begin.
+#[derive(Debug, Clone, Serialize)]
+pub struct Begin {
+    /// The new run's id.
+    pub run_id: Uuid,
+    /// `archive-batch`, `crm-sync` or `chatter-sync`.
+    pub job: &'static str,
+    /// What it is asked to do.
+    pub mode: &'static str,
+    /// For how long it may be silent before it counts as crashed, in seconds.
+    pub lease_s: u32,
+    /// How many runs of this job may work at once.
+    pub slots: u32,
+}
+
+/// Whether it may begin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Begun {
+    /// It has a slot.
+    pub begun: bool,
+    /// A person has paused the job.
+    pub paused: bool,
+    /// Runs of this job that ended without a word; each is on record now.
+    pub crashed: u32,
+    /// The cursors of this job, by name.
+    pub cursors: std::collections::BTreeMap<String, Value>,
+    /// How many attachments are still to be moved.
+    pub remaining: i64,
+}
+
+/// Takes a slot. Runs whose lease has passed are marked `crashed` and logged first, by the same
+/// statement. A run that gets no slot changes nothing else.
+pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fault> {
+    const STATEMENT: &str = "
+        with wanted as (
+          select ($1::jsonb->>'run_id')::uuid as run_id, $1::jsonb->>'job' as job, $1::jsonb->>'mode' as mode,
+                 make_interval(secs => ($1::jsonb->>'lease_s')::float8) as lease, ($1::jsonb->>'slots')::int as slots,
+                 odoo_sync.is_paused($1::jsonb->>'job') as paused
+        ), ended as (
+          update odoo_sync.runs r
+             set outcome = 'crashed', finished_at = now(),
+                 fault = jsonb_build_object('kind', 'cut_off', 'message', 'ended without a word; what it held was given back')
+            from wanted w
+           where r.job = w.job and r.outcome = 'running' and r.leased_until < now()
+          returning r.id, r.job, r.counts, r.started_at, r.seen_at
+        ), told as (
+          insert into public.migration_logs (job, run_id, migrated, failed, skipped, bytes, remaining, elapsed_s, errors, status)
+          select e.job, e.id, coalesce((e.counts->>'moved')::int, 0), coalesce((e.counts->>'failed')::int, 0),
+                 coalesce((e.counts->>'skipped')::int, 0), coalesce((e.counts->>'bytes')::bigint, 0), odoo_sync.remaining(),
+                 round(extract(epoch from e.seen_at - e.started_at)::numeric, 1),
+                 array['The batch was cut off (the process ended); its files are tried again'], 'error'
+            from ended e
+          returning 1
+        ), free as (
+          -- The count makes sure that ended runs have left their slots before one is taken.
+          select s.slot, (select count(*) from ended) as crashed
+            from wanted w, generate_series(0, w.slots - 1) as s (slot)
+           where not w.paused
+             and not exists (select from odoo_sync.runs r
+                              where r.job = w.job and r.slot = s.slot and r.outcome = 'running' and r.leased_until >= now())
+           order by s.slot limit 1
+        ), begun as (
+          insert into odoo_sync.runs (id, job, mode, leased_until, slot)
+          select w.run_id, w.job, w.mode, now() + w.lease, f.slot from wanted w, free f
+          on conflict do nothing
+          returning id
+        )
+        select jsonb_build_object(
+          'begun', exists (select from begun),
+          'paused', (select paused from wanted),
+          'crashed', (select count(*) from told),
+          'cursors', (select coalesce(jsonb_object_agg(c.name, c.position), '{}') from odoo_sync.cursors c, wanted w
+                       where c.name like w.job || ':%'),
+          'remaining', odoo_sync.remaining())";
+    call_one(postgres, STATEMENT, begin).await
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct End {
+    /// Which run.
+    pub run_id: Uuid,
+    /// `success` or `error`.
+    pub outcome: &'static str,
+    /// What it did, in figures.
+    pub counts: Value,
+    /// What stopped it.
+    pub fault: Option<Value>,
+    /// A row for `migration_logs`, if it did or tried anything.
+    pub log: Option<Log>,
+}
+
+/// A row of `migration_logs`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Log {
+    /// Files moved, or rows written.
+    pub migrated: u32,
+    /// Files or rows that failed.
+    pub failed: u32,
+    /// Files found to have nothing to move.
+    pub skipped: u32,
+    /// Bytes moved.
+    pub bytes: u64,
+    /// Seconds.
+    pub elapsed_s: f64,
+    /// What went wrong, a line each.
+    pub errors: Vec<String>,
+    /// `success` or `error`.
+    pub status: &'static str,
+    /// More figures, for people.
+    pub detail: Value,
+}
+
+/// How the world stands after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Ended {
+    /// Whether the run was still its own; `false` if it had been given up as crashed meanwhile.
+    pub alive: bool,
+    /// How many attachments are still to be moved.
+    pub remaining: i64,
+}
+
+/// Ends a run and logs it. A run that was given up as crashed is logged there already.
+pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
+    const STATEMENT: &str = "
+        with ended as (
+          update odoo_sync.runs r
+             set outcome = $1::jsonb->>'outcome', finished_at = now(), seen_at = now(),
+                 counts = $1::jsonb->'counts', fault = nullif($1::jsonb->'fault', 'null')
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id, r.job
+        ), logged as (
+          insert into public.migration_logs (job, run_id, migrated, failed, skipped, bytes, remaining, elapsed_s, errors, status, detail)
+          select e.job, e.id, l.migrated, l.failed, l.skipped, l.bytes, odoo_sync.remaining(), round(l.elapsed_s::numeric, 1),
+                 array(select jsonb_array_elements_text(l.errors)), l.status, l.detail
+            from ended e, jsonb_to_record(nullif($1::jsonb->'log', 'null'))
+                 as l (migrated int, failed int, skipped int, bytes bigint, elapsed_s float8, errors jsonb, status text, detail jsonb)
+           where l.status is not null
+          returning 1
+        )
+        select jsonb_build_object('alive', exists (select from ended), 'remaining', odoo_sync.remaining())
+          from (select count(*) from logged) as done";
+    call_one(postgres, STATEMENT, end).await
+}
+
+/// Says that a run is alive, and extends its lease. `false` if it was given up meanwhile.
+pub async fn beat(postgres: &impl Postgres, run_id: Uuid, lease_s: u32) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        with seen as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning 1
+        )
+        select to_jsonb(exists (select from seen))";
+    call_one(postgres, STATEMENT, &json!({ "run_id": run_id, "lease_s": lease_s })).await
+}
