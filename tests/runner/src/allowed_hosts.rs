@@ -205,10 +205,7 @@ mod tests {
             .iter()
             .map(|(name, value)| format!("{name} = {{ default = {value:?} }}\n"))
             .collect();
-        let manifest: Manifest = toml::from_str(&format!(
-            "[application]\nname = \"x\"\n[variables]\n{declared}"
-        ))
-        .unwrap();
+        let manifest: Manifest = toml::from_str(&format!("[variables]\n{declared}")).unwrap();
         Variables::resolve(&manifest, &BTreeMap::new(), |_| None).unwrap()
     }
 

@@ -12,18 +12,12 @@ use toml::{Table, Value};
 /// The parts of a Spin manifest (version 2) that the runner acts upon.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
-    pub(crate) application: Application,
     #[serde(default)]
     pub(crate) variables: BTreeMap<String, Variable>,
     #[serde(default, rename = "trigger")]
     pub(crate) triggers: Triggers,
     #[serde(default, rename = "component")]
     pub(crate) components: BTreeMap<String, Component>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Application {
-    pub(crate) name: String,
 }
 
 /// An application variable: it has a default, or the one who starts the app has to give a value.
@@ -84,6 +78,10 @@ impl Manifest {
             version.and_then(Value::as_integer) == Some(2),
             "spin_manifest_version must be 2"
         );
+        let name = document
+            .get("application")
+            .and_then(|table| table.get("name"));
+        ensure!(name.is_some_and(Value::is_str), "[application] has no name");
         let manifest: Self = document
             .try_into()
             .map_err(|error: toml::de::Error| anyhow::anyhow!(one_line(&error)))?;

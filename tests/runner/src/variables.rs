@@ -140,8 +140,6 @@ mod tests {
     fn manifest() -> Manifest {
         toml::from_str(
             r#"
-            [application]
-            name = "x"
             [variables]
             host = { default = "default.example" }
             port = { default = "5432" }

@@ -84,7 +84,9 @@ async fn answer(request: Request) -> Result<String> {
             Ok("at once".to_owned())
         }
         "sleep" => {
+            println!("sleeping");
             spin_sdk::time::sleep(Duration::from_millis(argument.parse()?)).await;
+            println!("slept");
             Ok("slept".to_owned())
         }
         "grow" => {
