@@ -38,6 +38,10 @@ pub use attachments::{
 pub use failure::TRACEBACK_MARKER;
 pub use records::Records;
 
+pub(crate) use attachments::hex;
+pub(crate) use spelling::{http_date, now_us};
+pub(crate) use web::parse_range;
+
 use crate::faults::Faults;
 use crate::serve::{Counters, Payload, Server};
 use failure::Failure;

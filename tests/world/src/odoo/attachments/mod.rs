@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub(crate) use row::Row;
+pub(crate) use row::{Row, hex};
 pub use row::{Damage, Kind};
 pub use traps::{OddName, Sprinkle, Trap};
 

@@ -1,0 +1,168 @@
+//! What a Storage answers. Nearly every error is HTTP 400 with the real status as text in the body.
+
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::serve::{Payload, empty, json};
+
+/// An error as the Storage words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The status of the answer, which is 400 for nearly all.
+    http: StatusCode,
+    body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    status_code: &'static str,
+    error: &'static str,
+    message: String,
+    code: &'static str,
+}
+
+impl Refusal {
+    fn of(status_code: &'static str, error: &'static str, message: impl Into<String>, code: &'static str) -> Self {
+        Self { http: StatusCode::BAD_REQUEST, body: Body { status_code, error, message: message.into(), code } }
+    }
+
+    fn with_status(mut self, http: StatusCode) -> Self {
+        self.http = http;
+        self
+    }
+
+    pub(crate) fn exists() -> Self {
+        Self::of("409", "Duplicate", "The resource already exists", "KeyAlreadyExists")
+    }
+
+    pub(crate) fn bucket_exists() -> Self {
+        Self::of("409", "Duplicate", "The resource already exists", "BucketAlreadyExists")
+    }
+
+    pub(crate) fn no_object() -> Self {
+        Self::of("404", "not_found", "Object not found", "NoSuchKey")
+    }
+
+    pub(crate) fn no_bucket() -> Self {
+        Self::of("404", "Bucket not found", "Bucket not found", "NoSuchBucket")
+    }
+
+    pub(crate) fn too_large() -> Self {
+        Self::of("413", "Payload too large", "The object exceeded the maximum allowed size", "EntityTooLarge")
+    }
+
+    pub(crate) fn mime_type(mimetype: &str) -> Self {
+        Self::of("415", "invalid_mime_type", format!("mime type {mimetype} is not supported"), "InvalidMimeType")
+    }
+
+    pub(crate) fn key(key: &str) -> Self {
+        Self::of("400", "InvalidKey", format!("Invalid key: {key}"), "InvalidKey")
+    }
+
+    pub(crate) fn no_authorization() -> Self {
+        Self::of("400", "Error", "headers must have required property 'authorization'", "InvalidRequest")
+    }
+
+    pub(crate) fn request(message: &str) -> Self {
+        Self::of("400", "Error", message, "InvalidRequest")
+    }
+
+    pub(crate) fn token(message: &str) -> Self {
+        Self::of("403", "Unauthorized", message, "AccessDenied")
+    }
+
+    pub(crate) fn row_level_security() -> Self {
+        Self::token("new row violates row-level security policy")
+    }
+
+    pub(crate) fn signature() -> Self {
+        Self::of("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
+    }
+
+    pub(crate) fn range() -> Self {
+        Self::of("416", "invalid_range", "The requested range is not satisfiable", "InvalidRange")
+            .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::of("500", "Internal", "Internal Server Error", "InternalError")
+            .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The quota is used up; see [`super::QuotaSignal`].
+    pub(crate) fn quota(signal: super::QuotaSignal) -> Self {
+        match signal {
+            super::QuotaSignal::EntityTooLarge => {
+                Self::of("413", "Payload too large", "bucket quota exceeded", "EntityTooLarge")
+            }
+            super::QuotaSignal::Restricted => Self::of(
+                "402",
+                "Payment Required",
+                "Service for this project is restricted due to the following violations: exceed_storage_size_quota.",
+                "PaymentRequired",
+            )
+            .with_status(StatusCode::PAYMENT_REQUIRED),
+            super::QuotaSignal::InsufficientStorage => {
+                Self::of("507", "Insufficient Storage", "Insufficient storage", "InsufficientStorage")
+                    .with_status(StatusCode::INSUFFICIENT_STORAGE)
+            }
+        }
+    }
+
+    /// As the resumable endpoint says it: the real status, in plain text.
+    pub(crate) fn plain(&self) -> Response<Payload> {
+        let status = self.body.status_code.parse::<u16>().ok().and_then(|status| StatusCode::from_u16(status).ok());
+        plain(status.unwrap_or(self.http), &self.body.message)
+    }
+
+    /// As the other endpoints say it.
+    pub(crate) fn answer(&self) -> Response<Payload> {
+        written(self.http, &self.body)
+    }
+}
+
+/// A JSON answer as JavaScript writes it.
+pub(crate) fn written(status: StatusCode, body: &impl Serialize) -> Response<Payload> {
+    // Plain values cannot fail to be written.
+    json(status, serde_json::to_vec(body).unwrap_or_default())
+}
+
+/// An address that leads nowhere.
+pub(crate) fn no_route(method: &http::Method, path: &str) -> Response<Payload> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct NoRoute {
+        message: String,
+        error: &'static str,
+        status_code: u16,
+    }
+    let message = format!("Route {method}:{path} not found");
+    written(StatusCode::NOT_FOUND, &NoRoute { message, error: "Not Found", status_code: 404 })
+}
+
+/// The gateway in front of a hosted Storage refuses a missing or wrong `apikey`.
+pub(crate) fn gateway(message: &'static str, hint: &'static str) -> Response<Payload> {
+    #[derive(Serialize)]
+    struct Gateway {
+        message: &'static str,
+        hint: &'static str,
+    }
+    written(StatusCode::UNAUTHORIZED, &Gateway { message, hint })
+}
+
+/// A plain answer of the resumable endpoint.
+pub(crate) fn plain(status: StatusCode, message: &str) -> Response<Payload> {
+    let mut response = empty(status);
+    *response.body_mut() = Payload::bytes(format!("{message}\n"));
+    set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
+    set(&mut response, HeaderName::from_static("tus-resumable"), "1.0.0");
+    response
+}
+
+pub(crate) fn set(response: &mut Response<Payload>, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}

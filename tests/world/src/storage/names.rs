@@ -1,0 +1,65 @@
+//! Which names objects may have.
+
+use super::answers::Refusal;
+
+/// Signs that a key may hold beside letters, digits and the underscore.
+const SIGNS: &[u8] = b" !$&'()*+,-./:;=?@_";
+/// The file backend cannot store a longer path segment.
+const SEGMENT_BYTES: usize = 255;
+
+/// Refuses what the Storage would refuse.
+pub(crate) fn check(name: &str) -> Result<(), Refusal> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || SIGNS.contains(&byte)) {
+        return Err(Refusal::key(name));
+    }
+    if name.split('/').any(|segment| segment.len() > SEGMENT_BYTES) {
+        return Err(Refusal::internal());
+    }
+    Ok(())
+}
+
+/// Undoes the percent-encoding of a path.
+pub(crate) fn decode(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let encoded = (*first == b'%')
+            .then(|| after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match encoded {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_refused_as_the_real_storage_refuses_them() {
+        for good in ["0d/0d10d65a", "a b!$&'()*+,-./:;=?@_", "UPPER_lower.9"] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in "\"#%<>[\\]^{|}~`é№\u{7}".chars() {
+            let name = format!("u/{bad}.pdf");
+            assert_eq!(check(&name), Err(Refusal::key(&name)), "{name}");
+        }
+        assert_eq!(check(&format!("a/{}", "x".repeat(256))), Err(Refusal::internal()));
+    }
+
+    #[test]
+    fn percent_signs_are_undone() {
+        assert_eq!(decode("u/caf%C3%A9%20%23.pdf"), "u/café #.pdf");
+        assert_eq!(decode("50%"), "50%");
+    }
+}

@@ -1,0 +1,218 @@
+//! What is stored: buckets, objects, and how much room is left.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::answers::Refusal;
+use super::intake::{Kept, Taken};
+use crate::serve::unpredictable;
+
+/// A bucket and its rules.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its id, which is its name too.
+    pub name: String,
+    /// Whether anyone may read.
+    pub public: bool,
+    /// The largest object in bytes.
+    pub file_size_limit: Option<u64>,
+    /// Which types it takes, such as `image/*`.
+    pub allowed_mime_types: Option<Vec<String>>,
+}
+
+impl Bucket {
+    /// A private bucket that takes everything.
+    pub fn private(name: &str) -> Self {
+        Self { name: name.to_owned(), public: false, file_size_limit: None, allowed_mime_types: None }
+    }
+
+    pub(crate) fn takes(&self, mimetype: &str) -> bool {
+        let bare = mimetype.split(';').next().unwrap_or_default().trim();
+        self.allowed_mime_types.as_ref().is_none_or(|allowed| {
+            allowed.iter().any(|pattern| {
+                pattern == bare || pattern.strip_suffix('*').is_some_and(|family| bare.starts_with(family))
+            })
+        })
+    }
+}
+
+/// An object as it is stored, for a look from outside.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct Stored {
+    /// The bucket.
+    pub bucket: String,
+    /// The name in the bucket.
+    pub name: String,
+    /// The size in bytes.
+    pub size: u64,
+    /// The SHA-1 of the bytes, in hexadecimal.
+    pub sha1: String,
+    /// The type that was given.
+    pub mimetype: String,
+    /// The etag with its quotes.
+    pub etag: String,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub id: Uuid,
+    pub version: Uuid,
+    pub len: u64,
+    pub sha1: [u8; 20],
+    pub etag: String,
+    pub kept: Kept,
+    pub mimetype: String,
+    pub cache_control: String,
+    /// Resumable uploads have no metadata of the user's.
+    pub resumable: bool,
+    pub created_us: i64,
+    pub updated_us: i64,
+}
+
+/// What comes with an object's bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub bucket: String,
+    pub name: String,
+    pub version: Uuid,
+    pub mimetype: String,
+    pub cache_control: String,
+    pub resumable: bool,
+}
+
+pub(crate) struct Shelf {
+    pub buckets: BTreeMap<String, (Bucket, i64)>,
+    objects: HashMap<String, BTreeMap<String, Object>>,
+    pub used_bytes: u64,
+    pub quota_bytes: Option<u64>,
+}
+
+impl Shelf {
+    pub(crate) fn new(buckets: Vec<Bucket>, quota_bytes: Option<u64>) -> Self {
+        let now = crate::odoo::now_us();
+        let buckets = buckets.into_iter().map(|bucket| (bucket.name.clone(), (bucket, now))).collect();
+        Self { buckets, objects: HashMap::new(), used_bytes: 0, quota_bytes }
+    }
+
+    pub(crate) fn bucket(&self, name: &str) -> Result<&Bucket, Refusal> {
+        self.buckets.get(name).map(|(bucket, _)| bucket).ok_or_else(Refusal::no_bucket)
+    }
+
+    pub(crate) fn object(&self, bucket: &str, name: &str) -> Option<&Object> {
+        self.objects.get(bucket)?.get(name)
+    }
+
+    /// Whether so many more bytes are within the quota.
+    pub(crate) fn has_room(&self, bytes: u64) -> bool {
+        self.quota_bytes.is_none_or(|quota| self.used_bytes.saturating_add(bytes) <= quota)
+    }
+
+    /// Stores an object, in place of one of the same name; returns its id.
+    pub(crate) fn put(&mut self, label: Label, taken: Taken) -> Uuid {
+        let now = crate::odoo::now_us();
+        let objects = self.objects.entry(label.bucket).or_default();
+        let old = objects.get(&label.name);
+        let (id, created_us) = old.map_or((uuid(), now), |old| (old.id, old.created_us));
+        if let Some(old) = old {
+            self.used_bytes -= old.len;
+            old.kept.discard();
+        }
+        self.used_bytes += taken.len;
+        let object = Object {
+            id,
+            version: label.version,
+            len: taken.len,
+            sha1: taken.sha1,
+            etag: taken.etag,
+            kept: taken.kept,
+            mimetype: label.mimetype,
+            cache_control: label.cache_control,
+            resumable: label.resumable,
+            created_us,
+            updated_us: now,
+        };
+        objects.insert(label.name, object);
+        id
+    }
+
+    pub(crate) fn remove(&mut self, bucket: &str, name: &str) -> Option<Object> {
+        let removed = self.objects.get_mut(bucket)?.remove(name)?;
+        self.used_bytes -= removed.len;
+        removed.kept.discard();
+        Some(removed)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, &Object)> {
+        self.objects.iter().flat_map(|(bucket, objects)| {
+            objects.iter().map(move |(name, object)| (bucket.as_str(), name.as_str(), object))
+        })
+    }
+
+    /// One folder: its objects and, without an id, its folders.
+    pub(crate) fn list(&self, bucket: &str, folder: &str, search: &str, descending: bool, page: (usize, usize)) -> Vec<Value> {
+        let Some(objects) = self.objects.get(bucket) else { return Vec::new() };
+        let folder = match folder.trim_matches('/') {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
+        let from = format!("{folder}{search}");
+        let mut entries = Vec::new();
+        let mut at = from.clone();
+        while let Some((name, object)) = objects.range(at.clone()..).next() {
+            let Some(inside) = name.starts_with(&from).then(|| name.strip_prefix(&folder)).flatten() else { break };
+            if let Some((subfolder, _)) = inside.split_once('/') {
+                entries.push((subfolder.to_owned(), None));
+                // `0` comes right after `/`: the next name outside the folder.
+                at = format!("{folder}{subfolder}0");
+            } else {
+                entries.push((inside.to_owned(), Some(object)));
+                at = format!("{name}\0");
+            }
+        }
+        // `a.b` sorts before `a/`, and a folder is listed as `a`.
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        if descending {
+            entries.reverse();
+        }
+        let (offset, limit) = page;
+        let page = entries.into_iter().skip(offset).take(limit);
+        page.map(|(name, object)| object.map_or_else(|| folder_entry(&name), |object| object.entry(&name))).collect()
+    }
+}
+
+fn folder_entry(name: &str) -> Value {
+    json!({
+        "name": name, "id": null, "updated_at": null, "created_at": null, "last_accessed_at": null, "metadata": null,
+    })
+}
+
+impl Object {
+    /// The object as a listing shows it.
+    pub(crate) fn entry(&self, name: &str) -> Value {
+        let (created, updated) = (iso(self.created_us), iso(self.updated_us));
+        json!({
+            "name": name, "id": self.id, "updated_at": updated, "created_at": created, "last_accessed_at": created,
+            "metadata": {
+                "eTag": self.etag, "size": self.len, "mimetype": self.mimetype, "cacheControl": self.cache_control,
+                "lastModified": updated, "contentLength": self.len, "httpStatusCode": 200,
+            },
+        })
+    }
+}
+
+/// A new random id.
+pub(crate) fn uuid() -> Uuid {
+    let random = u128::from(unpredictable()) << 64 | u128::from(unpredictable());
+    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid()
+}
+
+/// A date as JavaScript writes it.
+pub(crate) fn iso(us: i64) -> String {
+    DateTime::from_timestamp_micros(us)
+        .map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
+        .unwrap_or_default()
+}
