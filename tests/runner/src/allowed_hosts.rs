@@ -201,11 +201,12 @@ mod tests {
     use crate::manifest::Manifest;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
-        let declared: String = pairs
+        let declared: Vec<_> = pairs
             .iter()
-            .map(|(name, value)| format!("{name} = {{ default = {value:?} }}\n"))
+            .map(|(name, value)| format!("{name} = {{ default = {value:?} }}"))
             .collect();
-        let manifest: Manifest = toml::from_str(&format!("[variables]\n{declared}")).unwrap();
+        let manifest: Manifest =
+            toml::from_str(&format!("[variables]\n{}", declared.join("\n"))).unwrap();
         Variables::resolve(&manifest, &BTreeMap::new(), |_| None).unwrap()
     }
 

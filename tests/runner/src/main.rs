@@ -28,7 +28,7 @@ struct Up {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:3000")]
     listen: SocketAddr,
-    /// The value of an application variable; may be repeated. SPIN_VARIABLE_<NAME> comes after it.
+    /// The value of an application variable; may be repeated. It comes before `SPIN_VARIABLE_*`.
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = variable)]
     variables: Vec<(String, String)>,
     /// The most linear memory of an instance.

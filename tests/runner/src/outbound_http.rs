@@ -40,7 +40,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::{allowed_hosts::AllowedHosts, log::Log, tls};
 
 /// Spin's, for each of connect, first byte and between bytes.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The connections of the app, shared by its components.
 #[derive(Clone)]

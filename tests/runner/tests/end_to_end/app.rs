@@ -76,14 +76,14 @@ impl Setting {
             route = "/people/:name/..."
             component = "guest"
             [component.guest]
-            source = {guest:?}
+            source = "{guest}"
             allowed_outbound_hosts = {allowed:?}
             environment = {{ COLOUR = "blue" }}
             [component.guest.variables]
             database = "{{{{ database }}}}"
             salute = "{{{{ greeting }}}}, world"
             "#,
-            guest = guest(),
+            guest = guest().display(),
             allowed = self.allowed,
         );
         let directory = tempfile::tempdir().unwrap();

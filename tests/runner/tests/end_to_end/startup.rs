@@ -12,7 +12,8 @@ async fn failure(source: &Path, more: &str) -> String {
     let manifest = format!(
         "spin_manifest_version = 2\n[application]\nname = \"x\"\n\
          [[trigger.http]]\nroute = \"/\"\ncomponent = \"one\"\n\
-         [component.one]\nsource = {source:?}\n{more}"
+         [component.one]\nsource = \"{}\"\n{more}",
+        source.display()
     );
     std::fs::write(&path, manifest).unwrap();
     let started = runner::start(Options {
