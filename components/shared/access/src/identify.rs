@@ -30,7 +30,7 @@ const KEYS: Terms = Terms {
 };
 
 const KEY_SET: Terms = Terms {
-    max_age: Duration::from_secs(600),
+    max_age: Duration::from_mins(10),
     min_interval: Duration::from_secs(10),
     patience: Duration::from_secs(10),
     late: Fault::new(
@@ -150,12 +150,13 @@ async fn signed_claims(
         // Supabase Auth always names the key.
         let key_id = jwt.key_id().ok_or(Refusal::Unauthorized)?;
         let held = cache.key_set.held(clock.now());
-        let keys = match held.filter(|keys| keys.find(key_id, algorithm).is_some()) {
-            Some(keys) => keys,
-            None => {
-                let ask = async |_| key_set::fetch(http, url).await;
-                cache.key_set.renewed(clock, ask).await?
-            }
+        let keys = if let Some(keys) = held
+            && keys.find(key_id, algorithm).is_some()
+        {
+            keys
+        } else {
+            let ask = async |_| key_set::fetch(http, url).await;
+            cache.key_set.renewed(clock, ask).await?
         };
         keys.find(key_id, algorithm)
             .and_then(|key| jwt.signed_by(key))

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::caller::MAX_TOKEN_BYTES;
@@ -23,7 +23,7 @@ pub struct UntrustedJwt<'a> {
 /// (`jwk`, `jku`, `x5c`, `x5u`), is not.
 #[derive(Deserialize)]
 struct Header {
-    alg: Algorithm,
+    alg: String,
     #[serde(default)]
     kid: Option<String>,
     /// Extensions that must be understood. We understand none, so any is too many.
@@ -44,12 +44,12 @@ pub fn parse_jwt_untrusted(token: &str) -> Option<UntrustedJwt<'_>> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
     // A fourth part would stand in the claims, whose alphabet has no dot.
-    let header: Header = serde_json::from_slice(&decoded(header)?).ok()?;
+    let header: Header = object(&decoded(header)?)?;
     if header.has_critical {
         return None;
     }
     Some(UntrustedJwt {
-        algorithm: header.alg,
+        algorithm: Algorithm::named(&header.alg)?,
         key_id: header.kid,
         signed,
         claims: decoded(claims)?,
@@ -71,11 +71,18 @@ impl UntrustedJwt<'_> {
     /// What it claims, if this key has signed it, by the algorithm that it names.
     pub fn signed_by(&self, key: &VerifyingKey) -> Option<Claims> {
         key.verifies(self.algorithm, self.signed.as_bytes(), &self.signature)
-            .then(|| serde_json::from_slice(&self.claims).ok())
+            .then(|| object(&self.claims))
             .flatten()
     }
 }
 
 fn decoded(part: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(part).ok()
+}
+
+/// Reads a JSON object. The check is needed since serde would take an array of the values too.
+fn object<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    json.trim_ascii_start()
+        .starts_with(b"{")
+        .then(|| serde_json::from_slice(json).ok())?
 }

@@ -82,13 +82,16 @@ pub fn parse_key_set(json: &[u8]) -> Option<KeySet> {
 fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
     let fits = |algorithm| {
         jwk.usage.as_deref().is_none_or(|usage| usage == "sig")
-            && jwk.alg.as_deref().is_none_or(|alg| alg == algorithm)
+            && jwk
+                .alg
+                .as_deref()
+                .is_none_or(|alg| Algorithm::named(alg) == Some(algorithm))
     };
     match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("EC", Some("P-256")) if fits("ES256") => {
+        ("EC", Some("P-256")) if fits(Algorithm::Es256) => {
             VerifyingKey::es256(&number(jwk.x.as_deref())?, &number(jwk.y.as_deref())?)
         }
-        ("RSA", _) if fits("RS256") => {
+        ("RSA", _) if fits(Algorithm::Rs256) => {
             VerifyingKey::rs256(&number(jwk.n.as_deref())?, &number(jwk.e.as_deref())?)
         }
         // Symmetric keys ("oct") too: a secret that lies open is none.

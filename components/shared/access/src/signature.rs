@@ -6,21 +6,29 @@ use hmac::{Hmac, KeyInit, Mac};
 use outbound::Secret;
 use p256::ecdsa::signature::Verifier;
 use rsa::{BoxedUint, RsaPublicKey};
-use serde::Deserialize;
 use sha2::Sha256;
 
 /// How a token says it is signed. Nothing else is read, `none` least of all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC by SHA-256: the project's legacy JWT secret.
-    #[serde(rename = "HS256")]
     Hs256,
     /// ECDSA on P-256 by SHA-256: a signing key of the key set.
-    #[serde(rename = "ES256")]
     Es256,
     /// RSASSA-PKCS1-v1_5 by SHA-256: a signing key of the key set.
-    #[serde(rename = "RS256")]
     Rs256,
+}
+
+impl Algorithm {
+    /// The algorithm that goes by this name, as tokens and key sets write it (`alg`).
+    pub fn named(alg: &str) -> Option<Self> {
+        match alg {
+            "HS256" => Some(Self::Hs256),
+            "ES256" => Some(Self::Es256),
+            "RS256" => Some(Self::Rs256),
+            _ => None,
+        }
+    }
 }
 
 /// A key that verifies signatures of one algorithm, and of no other: so no token can have an RSA key

@@ -13,6 +13,10 @@ use crate::patience::within;
 /// How often those who wait for somebody else's question look whether it is answered.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How long after its patience a question counts as stuck: its asker, who has the same patience, is to
+/// be the first to say so.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How old an answer may be, and how often we may ask.
 pub(crate) struct Terms {
     /// An answer is used for so long.
@@ -53,7 +57,8 @@ enum Outcome {
 
 enum Turn<T> {
     Ask,
-    Wait,
+    /// For the question that was begun then.
+    Wait(Duration),
     Known(Result<Rc<T>, Fault>),
 }
 
@@ -79,22 +84,27 @@ impl<T> Snapshot<T> {
     /// The newest answer that may be had: asks, joins the one who is asking, or takes the outcome of a
     /// question that was begun a moment ago. `ask` is given the time of the question.
     ///
-    /// An asker that hangs or is dropped holds nobody up for longer than twice the patience.
+    /// An asker that hangs or is dropped holds nobody up for longer than three times the patience,
+    /// one's own question included.
     pub(crate) async fn renewed(
         &self,
         clock: &impl Clock,
         ask: impl AsyncFnOnce(Duration) -> Result<T, Fault>,
     ) -> Result<Rc<T>, Fault> {
         let come = clock.now();
+        let mut awaited = None;
         let begun = loop {
             let now = clock.now();
-            match self.turn(now) {
+            if now.saturating_sub(come) >= self.terms.patience * 2 {
+                return Err(self.terms.late.clone());
+            }
+            match self.turn(now, awaited) {
                 Turn::Ask => break now,
                 Turn::Known(outcome) => return outcome,
-                Turn::Wait if now.saturating_sub(come) > self.terms.patience * 2 => {
-                    return Err(self.terms.late.clone());
+                Turn::Wait(question) => {
+                    awaited = Some(question);
+                    clock.sleep(LOOK_EVERY).await;
                 }
-                Turn::Wait => clock.sleep(LOOK_EVERY).await,
             }
         };
         let asker = Asker {
@@ -105,21 +115,28 @@ impl<T> Snapshot<T> {
         asker.end(outcome.map(Rc::new))
     }
 
-    /// What to do now. `Ask` marks the question as begun, so it is said to one only.
-    fn turn(&self, now: Duration) -> Turn<T> {
+    /// What to do now, for one who has waited for the question begun at `awaited`. `Ask` marks the
+    /// question as begun, so it is said to one only.
+    fn turn(&self, now: Duration, awaited: Option<Duration>) -> Turn<T> {
         let mut state = self.state.borrow_mut();
         if let Some(question) = &state.question {
             let age = now.saturating_sub(question.begun);
-            let wait = match &question.outcome {
-                Outcome::Open => self.terms.patience.max(self.terms.min_interval),
-                _ => self.terms.min_interval,
-            };
-            if age < wait {
-                return match (&question.outcome, &state.held) {
-                    (Outcome::Failed(fault), _) => Turn::Known(Err(fault.clone())),
-                    (Outcome::Answered, Some((_, answer))) => Turn::Known(Ok(Rc::clone(answer))),
-                    _ => Turn::Wait,
-                };
+            let is_recent = age < self.terms.min_interval;
+            // Those who waited take the outcome, however long it took: else a slow answer would have
+            // them ask one after another.
+            let is_news = is_recent || awaited.is_some_and(|awaited| awaited <= question.begun);
+            match (&question.outcome, &state.held) {
+                (Outcome::Failed(fault), _) if is_news => return Turn::Known(Err(fault.clone())),
+                (Outcome::Answered, Some((_, answer))) if is_news => {
+                    return Turn::Known(Ok(Rc::clone(answer)));
+                }
+                (Outcome::Open, _) if age < self.terms.patience + GRACE => {
+                    return Turn::Wait(question.begun);
+                }
+                (Outcome::Open | Outcome::Abandoned, _) if is_recent => {
+                    return Turn::Wait(question.begun);
+                }
+                _ => {}
             }
         }
         state.question = Some(Question {

@@ -1,0 +1,18 @@
+//! What the rest of the program may rely on about who is let in.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking; what clippy knows to be a test is only the functions with #[test]"
+)]
+
+mod admins;
+mod configuration;
+mod floods;
+mod properties;
+mod refusals;
+mod service_keys;
+mod signing_keys;
+mod tokens;
+mod user_tokens;
+mod world;

@@ -1,0 +1,177 @@
+use std::time::Duration;
+
+use access::{Caller, Policy, Refusal};
+use outbound::Secret;
+
+use crate::tokens::{Draft, SECRET};
+use crate::world::{Instance, Mood, is_unavailable};
+
+const OLD: &str = "ots_old-key";
+const NEW: &str = "ots_new-key";
+const TEN_MINUTES: Duration = Duration::from_mins(10);
+
+#[test]
+fn a_key_in_postgres_is_accepted_and_any_other_is_not() {
+    let app = Instance::new();
+    app.world.rotate(NEW, TEN_MINUTES);
+    assert_eq!(app.bearer(NEW), Ok(Caller::Service));
+    for wrong in [
+        &NEW[1..],
+        "ots_new-kez",
+        "ots_new-key2",
+        "OTS_NEW-KEY",
+        "",
+        " ",
+    ] {
+        assert_eq!(app.bearer(wrong), Err(Refusal::Unauthorized), "{wrong:?}");
+    }
+}
+
+#[test]
+fn any_of_the_keys_given_by_variable_is_accepted_and_nobody_is_asked() {
+    let app = Instance::with(Policy::new().service_keys(&Secret::new(" ots_a , sb_secret_b,, ")));
+    for key in ["ots_a", "sb_secret_b"] {
+        assert_eq!(app.bearer(key), Ok(Caller::Service));
+    }
+    assert!(app.world.is_untouched());
+    for wrong in [",", "ots_a , sb_secret_b,,", "ots_a,sb_secret_b"] {
+        assert_eq!(app.bearer(wrong), Err(Refusal::Unauthorized), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_key_may_come_in_either_header_and_the_bearer_token_says_who_calls() {
+    let app = Instance::new();
+    app.world.rotate(NEW, TEN_MINUTES);
+    let bearer = format!("Bearer {NEW}");
+    for (authorization, apikey, accepted) in [
+        (Some(bearer.as_str()), None, true),
+        (Some("bearer  ots_new-key "), None, true),
+        (Some(bearer.as_str()), Some("anon"), true),
+        (None, Some(NEW), true),
+        (Some("Basic YTpi"), Some(NEW), true),
+        (Some("Bearer "), Some(NEW), true),
+        (Some("Bearer ots_wrong"), Some(NEW), false),
+        (Some(NEW), None, false),
+        (Some("Bearerots_new-key"), None, false),
+        (None, Some(bearer.as_str()), false),
+        (None, None, false),
+    ] {
+        let outcome = app.headers(authorization, apikey);
+        let expected = if accepted {
+            Ok(Caller::Service)
+        } else {
+            Err(Refusal::Unauthorized)
+        };
+        assert_eq!(outcome, expected, "{authorization:?} {apikey:?}");
+        app.world.pass(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn the_legacy_service_role_key_is_a_key_and_never_a_user() {
+    let service_role = Draft::new()
+        .claim("role", "service_role")
+        .without("sub")
+        .without("aud")
+        .hs256();
+
+    let neither = Instance::new();
+    assert_eq!(neither.bearer(&service_role), Err(Refusal::Unauthorized));
+
+    let by_variable = Instance::with(Policy::new().service_keys(&Secret::new(&service_role)));
+    assert_eq!(by_variable.bearer(&service_role), Ok(Caller::Service));
+
+    let by_postgres = Instance::new();
+    by_postgres.world.rotate(&service_role, TEN_MINUTES);
+    assert_eq!(by_postgres.bearer(&service_role), Ok(Caller::Service));
+    // From the cache, before it is read as a token.
+    assert_eq!(by_postgres.bearer(&service_role), Ok(Caller::Service));
+    assert_eq!(by_postgres.world.keys_asked(), 1);
+}
+
+#[test]
+fn after_a_rotation_the_new_key_is_accepted_at_once_and_the_old_one_until_it_expires() {
+    let app = Instance::new();
+    app.world.rotate(OLD, TEN_MINUTES);
+    assert_eq!(app.bearer(OLD), Ok(Caller::Service));
+    app.world.pass(Duration::from_secs(2));
+
+    app.world.rotate(NEW, TEN_MINUTES);
+    assert_eq!(
+        app.bearer(NEW),
+        Ok(Caller::Service),
+        "the cache, though fresh, does not know it"
+    );
+    for _ in 0..598 {
+        assert_eq!(app.bearer(OLD), Ok(Caller::Service));
+        app.world.pass(Duration::from_secs(1));
+    }
+    app.world.pass(Duration::from_secs(2));
+    assert_eq!(app.bearer(OLD), Err(Refusal::Unauthorized));
+    assert_eq!(app.bearer(NEW), Ok(Caller::Service));
+}
+
+#[test]
+fn a_key_expires_on_time_even_in_a_fresh_cache() {
+    let app = Instance::new();
+    app.world.rotate(OLD, TEN_MINUTES);
+    app.world.rotate(NEW, Duration::from_millis(2500));
+    assert_eq!(app.bearer(OLD), Ok(Caller::Service));
+    app.world.pass(Duration::from_millis(2499));
+    assert_eq!(app.bearer(OLD), Ok(Caller::Service));
+    app.world.pass(Duration::from_millis(1));
+    assert_eq!(app.bearer(OLD), Err(Refusal::Unauthorized));
+}
+
+#[test]
+fn a_key_that_is_taken_back_is_refused_within_five_seconds() {
+    let app = Instance::new();
+    app.world.rotate(OLD, TEN_MINUTES);
+    assert_eq!(app.bearer(OLD), Ok(Caller::Service));
+    app.world.accept_no_key();
+    app.world.pass(Duration::from_secs(5));
+    assert_eq!(app.bearer(OLD), Err(Refusal::Unauthorized));
+}
+
+#[test]
+fn while_postgres_is_down_keys_by_variable_work_and_no_other_key_is_called_wrong() {
+    let app = Instance::with(
+        Policy::new()
+            .service_keys(&Secret::new("ots_by_variable"))
+            .jwt_secret(Secret::new(SECRET))
+            .audience("authenticated"),
+    );
+    app.world.rotate(NEW, TEN_MINUTES);
+    app.world.postgres.set(Mood::Refusing);
+    for _ in 0..3 {
+        assert_eq!(app.bearer("ots_by_variable"), Ok(Caller::Service));
+        for token in [
+            NEW,
+            "ots_wrong",
+            &Draft::new().hs256(),
+            &Draft::new().without("sub").hs256(),
+        ] {
+            let outcome = app.bearer(token);
+            assert!(is_unavailable(&outcome), "{token}: {outcome:?}");
+        }
+        assert_eq!(app.headers(None, None), Err(Refusal::Unauthorized));
+        app.world.pass(Duration::from_millis(400));
+    }
+
+    app.world.postgres.set(Mood::Well);
+    app.world.pass(Duration::from_secs(1));
+    assert_eq!(app.bearer(NEW), Ok(Caller::Service));
+    assert_eq!(app.bearer("ots_wrong"), Err(Refusal::Unauthorized));
+}
+
+#[test]
+fn what_could_not_be_checked_says_what_to_do_and_shows_nothing_of_the_key() {
+    let app = Instance::new();
+    app.world.postgres.set(Mood::Refusing);
+    let refusal = app.bearer(NEW).unwrap_err().to_string();
+    assert!(
+        refusal.contains("db_host") && !refusal.contains(NEW),
+        "{refusal}"
+    );
+}
