@@ -16,13 +16,16 @@ comment on function odoo_sync.finding(text, text, text, jsonb) is 'Something to 
 -- people's jobs may fill that table with millions of rows.
 create or replace function odoo_sync.last_cron_run(job_number bigint, job_command text, since timestamptz, wanted_status text default null)
   returns table (status text, return_message text, start_time timestamptz, end_time timestamptz)
-  language sql stable set search_path = '' as $$
+  language plpgsql stable set search_path = '' as $$
+begin
+  return query
     select d.status, d.return_message, d.start_time, d.end_time
     from (select * from cron.job_run_details order by runid desc limit 20000) d
     where d.jobid = job_number and d.command = job_command and (since is null or d.start_time >= since)
       and (wanted_status is null or d.status = wanted_status)
-    order by d.runid desc limit 1
-  $$;
+    order by d.runid desc limit 1;
+end
+$$;
 comment on function odoo_sync.last_cron_run(bigint, text, timestamptz, text) is 'The newest run of a job by pg_cron.';
 
 -- A job's calls with their answers, copied already or still with pg_net, newest first.
@@ -223,7 +226,8 @@ begin
     -- Under way: the call before it says how things are.
   end loop;
   if c.id is null or c.answered_at is null then
-    return '{}';
+    return array[odoo_sync.finding('waiting', 'No call has been answered yet.',
+      format('Wait for its next run, or: select odoo_sync.run_now(%L)', j.name))];
   end if;
 
   seen := to_char(c.called_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"');
@@ -331,7 +335,7 @@ begin
       jsonb_build_object('remaining', batches.remaining, 'error', batches.said))];
   end if;
 
-  select count(*) as number, bool_and(r.outcome in ('error', 'crashed') or r.leased_until < now()) as failing,
+  select count(*) as number, bool_and(r.outcome <> 'success') as failing,
          bool_and(r.outcome <> 'error') as silent, (array_agg(r.fault order by r.started_at desc) filter (where r.fault is not null))[1] as fault
   into runs
   from (select * from odoo_sync.runs q where q.job = j.component and q.started_at >= since and (q.outcome <> 'running' or q.leased_until < now())
@@ -382,8 +386,11 @@ begin
         (select max(l.created_at) from public.migration_logs l where l.job = j.component and l.status = 'success'));
     end if;
 
-    if cardinality(findings) = 0 and last_run is null then
-      findings := array[odoo_sync.finding('waiting', 'It has not run yet.', 'Wait for its first run, or: select odoo_sync.run_now(' || quote_literal(j.name) || ')')];
+    -- Waiting says something only where nothing else is to be said.
+    if exists (select from unnest(findings) f where f ->> 'state' <> 'waiting') then
+      findings := array(select f from unnest(findings) with ordinality u (f, n) where f ->> 'state' <> 'waiting' order by n);
+    elsif cardinality(findings) = 0 and last_run is null then
+      findings := array[odoo_sync.finding('waiting', 'It has not run yet.', format('Wait for its first run, or: select odoo_sync.run_now(%L)', j.name))];
     elsif cardinality(findings) = 0 then
       findings := array[odoo_sync.finding('ok', null, null)];
     end if;

@@ -8,6 +8,7 @@ mod binaries;
 mod cluster;
 mod database;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,7 @@ const TEMPLATE: &str = "odoo_to_supabase_template";
 
 /// A server. Its main database is the one where `pg_cron` ticks.
 pub struct Postgres {
-    cluster: Option<Cluster>,
+    cluster: Option<Arc<Cluster>>,
     main: Database,
     template: OnceCell<()>,
     created: AtomicU32,
@@ -94,7 +95,7 @@ impl Postgres {
             component,
         };
         Ok(Self {
-            cluster: Some(cluster),
+            cluster: Some(Arc::new(cluster)),
             main,
             template: OnceCell::new(),
             created: AtomicU32::new(0),
@@ -162,24 +163,28 @@ impl Postgres {
     /// Stops the server as its operator would, and starts it again: connections end, data stays.
     pub async fn restart(&self) -> Result<()> {
         self.on_cluster(|cluster| cluster.stop("fast").and_then(|()| cluster.start_again()))
+            .await
     }
 
     /// Stops the server as a crash would. `start_again` then recovers; unlogged tables are emptied.
     pub async fn crash(&self) -> Result<()> {
-        self.on_cluster(|cluster| cluster.stop("immediate"))
+        self.on_cluster(|cluster| cluster.stop("immediate")).await
     }
 
     /// Starts the server after [`Postgres::crash`], on the same port.
     pub async fn start_again(&self) -> Result<()> {
-        self.on_cluster(Cluster::start_again)
+        self.on_cluster(Cluster::start_again).await
     }
 
-    fn on_cluster(&self, action: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
-        match &self.cluster {
-            Some(cluster) => action(cluster),
-            None => bail!(
+    async fn on_cluster(
+        &self,
+        action: impl FnOnce(&Cluster) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        let Some(cluster) = self.cluster.clone() else {
+            bail!(
                 "the server of DATABASE_URL is not ours to stop: unset DATABASE_URL for a throw-away one"
-            ),
-        }
+            );
+        };
+        tokio::task::spawn_blocking(move || action(&cluster)).await?
     }
 }

@@ -1,11 +1,13 @@
-//! pg_cron's clock: runs jobs that are due, and records what came of them.
+//! `pg_cron`'s clock: runs jobs that are due, and records what came of them.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::DbError;
 
 use super::schedule::{Moment, Schedule};
 use crate::postgres::Database;
@@ -140,7 +142,7 @@ async fn execute(database: &Database, job: &Job) -> Result<String, String> {
             .simple_query(&job.command)
             .await
             .map_err(|problem| match problem.as_db_error() {
-                Some(error) => format!("{}:  {}\n", error.severity(), error.message()),
+                Some(error) => in_words(error),
                 None => "server closed the connection unexpectedly".into(),
             })?;
     let rows = messages
@@ -152,4 +154,19 @@ async fn execute(database: &Database, job: &Job) -> Result<String, String> {
     } else {
         format!("{rows} rows")
     })
+}
+
+/// As libpq puts an error into words, and `pg_cron` into `return_message`.
+fn in_words(error: &DbError) -> String {
+    let mut words = format!("{}:  {}\n", error.severity(), error.message());
+    for (title, text) in [
+        ("DETAIL", error.detail()),
+        ("HINT", error.hint()),
+        ("CONTEXT", error.where_()),
+    ] {
+        if let Some(text) = text {
+            let _ = writeln!(words, "{title}:  {text}");
+        }
+    }
+    words
 }

@@ -1,7 +1,7 @@
 //! What hosted Supabase has around Postgres: roles, auth, and stand-ins for missing extensions.
 //!
 //! Each stand-in is used only where the real extension is missing. Its tables, signatures and grants
-//! are those of the real one's catalogue (pg_cron 1.6.4, pg_net 0.20.4, supabase_vault 0.3.1); what
+//! are those of the real one's catalogue (`pg_cron` 1.6.4, `pg_net` 0.20.4, `supabase_vault` 0.3.1); what
 //! the real one does in a background process, a task of this crate does.
 
 mod clock;
@@ -115,7 +115,7 @@ impl Supabase {
         Ok(supabase)
     }
 
-    /// Runs a job's command now, in the way pg_cron does: as the job's user, on a connection of its
+    /// Runs a job's command now, in the way `pg_cron` does: as the job's user, on a connection of its
     /// own, with a row in `cron.job_run_details`. A job that is not active is run too.
     pub async fn tick(&self, job: &str) -> Result<Run> {
         clock::tick(&self.database, job).await

@@ -1,4 +1,4 @@
-//! pg_net's worker: one, taking the queue batch by batch.
+//! `pg_net`'s worker: one, taking the queue batch by batch.
 //!
 //! A batch is one transaction, so its results appear when its slowest request ends, and a worker
 //! that dies in between leaves the requests in the queue, to be sent again.
@@ -344,7 +344,7 @@ fn request(
 }
 
 /// Greets as a TLS client, and tells a peer that speaks no TLS from one that does. The stand-in goes
-/// no further: with a real pg_net at hand there is no stand-in.
+/// no further: with a real `pg_net` at hand there is no stand-in.
 async fn shake_hands(stream: &mut TcpStream) -> Failure {
     // TLS 1.2, one cipher suite, no extensions: enough for any answer in TLS.
     let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];

@@ -1,0 +1,1 @@
+//! The promises of the project's `sql/` are in `tests/`: this library is empty.

@@ -1,0 +1,406 @@
+//! `odoo_sync.health()` tells what is wrong, each time provoked for real.
+
+use crate::endpoint::{Endpoint, answer, nobody};
+use crate::project::{ARCHIVE, Health, Project};
+
+fn says(health: &Health, problem: &str, remedy: &str) {
+    assert!(!health.ok, "{health:?}");
+    assert!(
+        health.problem.contains(problem),
+        "{health:?} lacks {problem:?}"
+    );
+    assert!(
+        health.remedy.contains(remedy),
+        "{health:?} lacks {remedy:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_scheduled_is_told() {
+    let project = Project::new().await;
+    let health = project.health().await;
+    assert_eq!(health.state, "not_scheduled");
+    says(
+        &health,
+        "There is no job archive-odoo-files-batch",
+        "odoo_sync.schedule(",
+    );
+}
+
+#[tokio::test]
+async fn a_job_waits_until_its_first_answer() {
+    let endpoint = Endpoint::silent().await;
+    let project = Project::calling(&endpoint.url()).await;
+    assert_eq!(project.health().await.state, "waiting");
+    project.tick().await;
+    let health = project.health().await;
+    assert_eq!(
+        (health.state.as_str(), health.ok, health.last_run),
+        ("waiting", true, true)
+    );
+}
+
+#[tokio::test]
+async fn a_paused_job_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    project
+        .sql("select odoo_sync.pause('archive-odoo-files-batch')")
+        .await;
+    let health = project.health().await;
+    assert_eq!(health.state, "paused");
+    assert!(
+        health
+            .remedy
+            .contains("odoo_sync.resume('archive-odoo-files-batch')"),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_error_in_the_command_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    project
+        .sql("alter table odoo_sync.calls rename column request_id to renamed")
+        .await;
+    assert_eq!(
+        project.supabase.tick(ARCHIVE).await.unwrap().status,
+        "failed"
+    );
+    project
+        .sql("alter table odoo_sync.calls rename column renamed to request_id")
+        .await;
+    let health = project.health().await;
+    assert_eq!(health.state, "sql_error");
+    says(&health, "request_id", "Run the files of sql/ again");
+}
+
+#[tokio::test]
+async fn a_missing_key_is_told_and_no_call_leaves_without_it() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    for emptied in [
+        "delete from vault.secrets",
+        "select vault.create_secret('', 'supabase_service_role_key')",
+    ] {
+        project.sql(emptied).await;
+        let run = project.supabase.tick(ARCHIVE).await.unwrap();
+        assert_eq!(run.status, "failed");
+        assert!(
+            run.return_message.contains("select odoo_sync.rotate_key()"),
+            "{}",
+            run.return_message
+        );
+        let health = project.health().await;
+        assert_eq!(health.state, "vault_missing");
+        says(
+            &health,
+            "supabase_service_role_key",
+            "odoo_sync.rotate_key()",
+        );
+    }
+    assert!(endpoint.calls().is_empty());
+
+    project.sql("select odoo_sync.rotate_key()").await;
+    assert_eq!(
+        project.health().await.state,
+        "waiting",
+        "the failure before the repair is bygone"
+    );
+}
+
+#[tokio::test]
+async fn a_stale_key_is_told_from_components_that_read_another_database() {
+    let endpoint = Endpoint::with(401, r#"{"error":"Unauthorized"}"#).await;
+    let project = Project::calling(&endpoint.url()).await;
+    project.tick().await;
+    let health = project.becomes("unauthorized").await;
+    says(&health, "from another database", "db_host");
+
+    // Changed by hand, as in the set-up that called in vain for five days.
+    project
+        .sql("select vault.update_secret(id, 'pasted-by-somebody-somewhere') from vault.secrets")
+        .await;
+    project.tick().await;
+    project.is_answered().await;
+    let health = project.health().await;
+    assert_eq!(health.state, "unauthorized");
+    says(
+        &health,
+        "the key in the vault is stale",
+        "odoo_sync.rotate_key()",
+    );
+
+    project.sql("select odoo_sync.rotate_key()").await;
+    assert_eq!(
+        project.health().await.state,
+        "waiting",
+        "a key changed after the refusal: the next run will tell"
+    );
+}
+
+#[tokio::test]
+async fn a_timeout_is_told() {
+    let endpoint = Endpoint::silent().await;
+    let project = Project::calling(&endpoint.url()).await;
+    project
+        .sql("update odoo_sync.jobs set timeout_ms = 1000")
+        .await;
+    project.tick().await;
+    says(
+        &project.becomes("timeout").await,
+        "No answer within 1000 ms",
+        "Prefer: respond-async",
+    );
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    project.tick().await;
+    says(
+        &project.becomes("refused").await,
+        "/functions/v1/archive-odoo-files was refused",
+        "Start the components",
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_exist_is_told() {
+    let project = Project::calling("https://nowhere.invalid").await;
+    project.tick().await;
+    says(
+        &project.becomes("no_such_host").await,
+        "nowhere.invalid",
+        "odoo_sync.schedule(",
+    );
+}
+
+#[tokio::test]
+async fn a_tls_failure_is_told() {
+    let plain = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&plain.url().replace("http:", "https:")).await;
+    project.tick().await;
+    says(
+        &project.becomes("tls").await,
+        "SSL connect error",
+        "certificate",
+    );
+}
+
+#[tokio::test]
+async fn an_error_of_the_function_is_told_with_its_words() {
+    let endpoint = Endpoint::with(503, r#"{"error":"Odoo is away"}"#).await;
+    let project = Project::calling(&endpoint.url()).await;
+    project.tick().await;
+    says(&project.becomes("server_error").await, "503", "log");
+    assert!(project.health().await.problem.contains("Odoo is away"));
+}
+
+#[tokio::test]
+async fn a_wrong_address_and_a_redirect_are_told() {
+    let missing = Endpoint::with(404, "not here").await;
+    let project = Project::calling(&missing.url()).await;
+    project.tick().await;
+    says(&project.becomes("not_found").await, "404", "right address");
+
+    let target = Endpoint::answering(|call| async move {
+        answer(if call.method == "POST" { 202 } else { 405 }, "{}")
+    })
+    .await;
+    let url = target.url();
+    let redirecting = Endpoint::answering(move |call| {
+        let mut moved = answer(301, "");
+        moved
+            .headers_mut()
+            .insert("location", format!("{url}{}", call.path).parse().unwrap());
+        async move { moved }
+    })
+    .await;
+    project.schedule(&redirecting.url()).await;
+    project.tick().await;
+    says(
+        &project.becomes("redirected").await,
+        "turned the POST into a GET",
+        "needs no redirect",
+    );
+}
+
+#[tokio::test]
+async fn a_stopped_net_worker_is_told_and_its_queue_is_sent_when_it_is_back() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    project.supabase.stop_net_worker().await.unwrap();
+    project.tick().await;
+    says(
+        &project.health().await,
+        "worker is not running",
+        "net.worker_restart()",
+    );
+    assert_eq!(project.health().await.state, "worker_down");
+
+    project.supabase.start_net_worker().await.unwrap();
+    project.becomes("ok").await;
+}
+
+#[tokio::test]
+async fn answers_that_leave_no_trace_are_told() {
+    let endpoint = Endpoint::with(200, r#"{"hello":"I am another service"}"#).await;
+    let project = Project::calling(&endpoint.url()).await;
+    for _ in 0..3 {
+        project.tick().await;
+        project.is_answered().await;
+    }
+    let health = project.health().await;
+    assert_eq!(health.state, "not_moving");
+    says(&health, "no run is recorded", "base_url");
+}
+
+#[tokio::test]
+async fn batches_that_move_nothing_are_told_with_what_they_say() {
+    let project = working_project(
+        "insert into public.migration_logs (migrated, remaining, status, errors) values (0, 17572, 'error', array['Odoo refuses the password'])",
+    )
+    .await;
+    for tick in 1..=3 {
+        assert_eq!(
+            project.health().await.state,
+            if tick == 1 { "waiting" } else { "ok" },
+            "a single batch may fail"
+        );
+        project.tick().await;
+        project.is_answered().await;
+    }
+    let health = project.health().await;
+    assert_eq!(health.state, "not_moving");
+    says(&health, "nothing moves", "odoo_sync.retry()");
+    assert!(
+        health.problem.contains("17572") && health.problem.contains("Odoo refuses the password"),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn runs_that_end_without_a_word_are_told() {
+    let project = working_project(
+        "insert into odoo_sync.runs (id, job, leased_until, outcome) values (gen_random_uuid(), 'archive-batch', now(), 'crashed')",
+    )
+    .await;
+    for _ in 0..3 {
+        project.tick().await;
+        project.is_answered().await;
+    }
+    let health = project.health().await;
+    assert_eq!(health.state, "not_moving");
+    says(&health, "ended without a word", "memory");
+}
+
+#[tokio::test]
+async fn all_well_is_told() {
+    let project = working_project(
+        "with run as (
+           insert into odoo_sync.runs (id, job, leased_until, finished_at, outcome)
+           values (gen_random_uuid(), 'archive-batch', now(), now(), 'success') returning id)
+         insert into public.migration_logs (migrated, remaining, status, run_id) select 16, 0, 'success', id from run",
+    )
+    .await;
+    for _ in 0..4 {
+        project.tick().await;
+        project.is_answered().await;
+    }
+    let health = project.becomes("ok").await;
+    assert!(
+        health.ok && health.last_run && health.last_success,
+        "{health:?}"
+    );
+    assert_eq!(health.problem, "");
+}
+
+#[tokio::test]
+async fn a_key_in_clear_text_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    for pasted in [
+        "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",
+        "sb_secret_N7UND0UgjKTVK-Uodkm0Hg",
+        "Bearer 0123456789abcdef0123",
+    ] {
+        let command = format!(
+            "select net.http_post('http://127.0.0.1:9/', headers := '{{\"Authorization\": \"{pasted}\"}}')"
+        );
+        project
+            .owner
+            .execute(
+                "select cron.schedule('archive-odoo-files-batch', '* * * * *', $1)",
+                &[&command],
+            )
+            .await
+            .unwrap();
+        let health = project.health().await;
+        assert_eq!(health.state, "clear_text_key");
+        says(&health, "key in clear text", "odoo_sync.schedule(");
+        assert!(
+            !format!("{health:?}").contains(pasted),
+            "the key itself is told to nobody"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_stands_still_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    project
+        .sql("update odoo_sync.jobs set scheduled_at = now() - interval '1 hour'")
+        .await;
+    says(
+        &project.becomes("never_ran").await,
+        "never ran it",
+        "cron.database_name",
+    );
+
+    project.tick().await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser.batch_execute("update cron.job_run_details set start_time = now() - interval '10 minutes'; update odoo_sync.calls set called_at = now() - interval '10 minutes'").await.unwrap();
+    says(
+        &project.becomes("late").await,
+        "last ran it at",
+        "restart the database",
+    );
+}
+
+#[tokio::test]
+async fn missing_extensions_are_told() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    for (schema, state) in [
+        ("net", "no_pg_net"),
+        ("vault", "vault_missing"),
+        ("cron", "no_pg_cron"),
+    ] {
+        superuser
+            .batch_execute(&format!("alter schema {schema} rename to away"))
+            .await
+            .unwrap();
+        assert_eq!(project.health().await.state, state);
+        superuser
+            .batch_execute(&format!("alter schema away rename to {schema}"))
+            .await
+            .unwrap();
+    }
+}
+
+/// Components that answer 202, and write that to Postgres, in their own role.
+async fn working_project(record: &'static str) -> Project {
+    let project = Project::new().await;
+    let component = std::sync::Arc::new(project.database.connect_as_component().await.unwrap());
+    let endpoint = Endpoint::answering(move |_| {
+        let component = std::sync::Arc::clone(&component);
+        async move {
+            component.batch_execute(record).await.unwrap();
+            answer(202, "{}")
+        }
+    })
+    .await;
+    project.schedule(&endpoint.url()).await;
+    // It serves until the test process ends.
+    std::mem::forget(endpoint);
+    project
+}

@@ -1,0 +1,241 @@
+//! The service key lives in one place, and cannot go stale.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio_postgres::Client;
+
+use crate::endpoint::{Endpoint, answer};
+use crate::project::{Project, query};
+
+/// Accepted keys as the components keep them: read again when one is unknown, at most once a second.
+struct AcceptedKeys {
+    component: Client,
+    hashes: HashSet<Vec<u8>>,
+    read_at: Option<Instant>,
+}
+
+impl AcceptedKeys {
+    async fn accept(&mut self, key: &str) -> bool {
+        let hash = Sha256::digest(key.as_bytes()).to_vec();
+        if !self.hashes.contains(&hash)
+            && self
+                .read_at
+                .is_none_or(|read_at| read_at.elapsed() > Duration::from_secs(1))
+        {
+            let rows = self.component.query("select hash from odoo_sync.accepted_keys where expires_at is null or expires_at > now()", &[]).await.unwrap();
+            self.hashes = rows.iter().map(|row| row.get(0)).collect();
+            self.read_at = Some(Instant::now());
+        }
+        self.hashes.contains(&hash)
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_under_ticks_loses_no_tick_to_a_401() {
+    let project = Project::new().await;
+    let component = project.database.connect_as_component().await.unwrap();
+    let accepted = Arc::new(Mutex::new(AcceptedKeys {
+        component,
+        hashes: HashSet::new(),
+        read_at: None,
+    }));
+    let endpoint = Endpoint::answering(move |call| {
+        let accepted = Arc::clone(&accepted);
+        async move {
+            let known = match call.key() {
+                Some(key) => accepted.lock().await.accept(key).await,
+                None => false,
+            };
+            if known {
+                answer(202, "{}")
+            } else {
+                answer(401, r#"{"error":"Unauthorized"}"#)
+            }
+        }
+    })
+    .await;
+    project.schedule(&endpoint.url()).await;
+
+    let mut ticks = 0;
+    let mut rotations = 0;
+    let started = Instant::now();
+    let mut every_fifth_second = tokio::time::interval(Duration::from_millis(200));
+    while rotations < 3 || ticks < 25 {
+        every_fifth_second.tick().await;
+        project.tick().await;
+        ticks += 1;
+        // The cache is read again at most once a second: a faster rotation it need not follow.
+        if started.elapsed() > Duration::from_millis(1_500) * (rotations + 1) {
+            project.sql("select odoo_sync.rotate_key()").await;
+            rotations += 1;
+        }
+    }
+    project.is_answered().await;
+    project.sql("select odoo_sync.collect_answers()").await;
+
+    let statuses = project
+        .sql("select distinct status_code from odoo_sync.calls")
+        .await;
+    assert_eq!(
+        statuses,
+        ["202"],
+        "of {ticks} ticks under {rotations} rotations"
+    );
+    assert_eq!(endpoint.calls().len(), ticks);
+    let keys: HashSet<String> = endpoint
+        .calls()
+        .iter()
+        .map(|call| call.key().unwrap().to_owned())
+        .collect();
+    assert!(
+        keys.len() >= 3,
+        "the rotated keys were used: {}",
+        keys.len()
+    );
+}
+
+#[tokio::test]
+async fn vault_and_accepted_keys_change_together() {
+    let project = Project::new().await;
+    let in_step = "select count(*) from odoo_sync.accepted_keys k join vault.decrypted_secrets s on k.hash = sha256(convert_to(s.decrypted_secret, 'UTF8')) where k.expires_at is null and s.name = 'supabase_service_role_key'";
+    for change in [
+        "select odoo_sync.rotate_key()",
+        "select odoo_sync.set_key(E' a-service-role-key-given-by-hand\\n')",
+        "select odoo_sync.rotate_key()",
+    ] {
+        project.sql(change).await;
+        assert_eq!(project.sql(in_step).await, ["1"], "after {change}");
+        assert_eq!(
+            project
+                .sql("select count(*) from odoo_sync.accepted_keys where expires_at is null")
+                .await,
+            ["1"]
+        );
+    }
+    assert_eq!(
+        project.sql("select count(*) from vault.secrets").await,
+        ["1"]
+    );
+
+    // Both or nothing.
+    project
+        .sql("begin; select odoo_sync.rotate_key(); rollback")
+        .await;
+    assert_eq!(project.sql(in_step).await, ["1"]);
+}
+
+#[tokio::test]
+async fn a_replaced_key_is_good_for_ten_minutes() {
+    let project = Project::new().await;
+    project.sql("select odoo_sync.rotate_key()").await;
+    let told = project.sql("select odoo_sync.rotate_key()").await;
+    assert!(told[0].contains("is accepted until"), "{told:?}");
+    let minutes = "select round(extract(epoch from expires_at - now()) / 60) from odoo_sync.accepted_keys where expires_at is not null";
+    assert_eq!(project.sql(minutes).await, ["10"]);
+    // A further rotation does not prolong the life of an older key.
+    project.sql("update odoo_sync.accepted_keys set expires_at = now() + interval '3 minutes' where expires_at is not null; select odoo_sync.rotate_key()").await;
+    assert_eq!(
+        project.sql(&format!("{minutes} order by 1")).await,
+        ["3", "10"]
+    );
+}
+
+#[tokio::test]
+async fn a_key_given_again_is_good_for_good() {
+    let project = Project::new().await;
+    project.sql("select odoo_sync.set_key('the-first-of-two-keys'); select odoo_sync.set_key('the-second-of-two-keys'); select odoo_sync.set_key('the-first-of-two-keys')").await;
+    let good = "select encode(hash, 'hex') from odoo_sync.accepted_keys where expires_at is null";
+    let expected = Sha256::digest(b"the-first-of-two-keys")
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    assert_eq!(project.sql(good).await, [expected]);
+}
+
+#[tokio::test]
+async fn what_is_no_key_is_refused() {
+    let project = Project::new().await;
+    for (key, described) in [
+        ("''", "empty"),
+        ("null", "null"),
+        ("'short'", "short"),
+        ("'two words are not a service key'", "spaces"),
+        ("'schlüssel-mit-umlauten-drin'", "not ASCII"),
+    ] {
+        let refusal = project
+            .refusal(&format!("select odoo_sync.set_key({key})"))
+            .await;
+        assert!(refusal.contains("this is no key"), "{described}: {refusal}");
+    }
+    assert_eq!(
+        project.sql("select count(*) from vault.secrets").await,
+        ["0"]
+    );
+}
+
+#[tokio::test]
+async fn rotations_at_the_same_time_leave_one_key() {
+    let project = Project::new().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(project.database.connect().await.unwrap());
+    }
+    let rotations: Vec<_> = clients
+        .into_iter()
+        .map(|client| {
+            tokio::spawn(async move { query(&client, "select odoo_sync.rotate_key()").await })
+        })
+        .collect();
+    for rotation in rotations {
+        rotation.await.unwrap().unwrap();
+    }
+    assert_eq!(
+        project
+            .sql("select count(*) from odoo_sync.accepted_keys where expires_at is null")
+            .await,
+        ["1"]
+    );
+    assert_eq!(
+        project.sql("select count(*) from vault.secrets").await,
+        ["1"]
+    );
+}
+
+#[tokio::test]
+async fn where_the_net_queue_can_be_closed_it_is_and_calls_go_on() {
+    let project = Project::new().await;
+    let told = project.sql("select odoo_sync.close_net_queue()").await;
+    assert!(
+        told[0].contains("belongs to supabase_admin"),
+        "on hosted Supabase it cannot: {told:?}"
+    );
+
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser.batch_execute("alter table net.http_request_queue owner to postgres; alter table net._http_response owner to postgres").await.unwrap();
+    let told = project.sql("select odoo_sync.close_net_queue()").await;
+    assert!(told[0].starts_with("closed"), "{told:?}");
+
+    let user = project.user(false).await;
+    assert!(
+        query(&user, "select headers from net.http_request_queue")
+            .await
+            .unwrap_err()
+            .contains("permission denied")
+    );
+    assert!(
+        query(
+            &user,
+            "update net.http_request_queue set url = 'http://elsewhere.example'"
+        )
+        .await
+        .unwrap_err()
+        .contains("permission denied")
+    );
+    query(&user, "select net.http_post('http://127.0.0.1:9')")
+        .await
+        .expect("other people's webhooks go on");
+}

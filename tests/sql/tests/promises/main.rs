@@ -1,0 +1,15 @@
+//! What a person may rely on in the project's `sql/`, on a real Postgres with the real `pg_cron`
+//! where it is installed, and stand-ins for what is missing.
+
+mod endpoint;
+mod project;
+
+mod diagnosis;
+mod install;
+mod keys;
+mod maintenance;
+mod net_stand_in;
+mod real_cron;
+mod rights;
+mod schedules;
+mod upgrade;

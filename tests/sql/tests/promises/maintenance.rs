@@ -1,0 +1,108 @@
+//! What grows is bounded, and only what is ours is deleted.
+
+use crate::endpoint::Endpoint;
+use crate::project::{ARCHIVE, Project};
+
+#[tokio::test]
+async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    project
+        .sql("select cron.schedule('somebody-elses', '* * * * *', 'select 1')")
+        .await;
+    for job in [ARCHIVE, "somebody-elses"] {
+        project.supabase.tick(job).await.unwrap();
+    }
+    project.is_answered().await;
+    project.sql("select odoo_sync.collect_answers()").await;
+    superuser
+        .batch_execute(
+            "update cron.job_run_details set end_time = now() - interval '8 days';
+             update net._http_response set created = now() - interval '2 days';
+             update odoo_sync.calls set answered_at = now() - interval '2 days';
+             insert into net._http_response (id, created) values (77777, now() - interval '2 days');
+             insert into public.migration_logs (created_at) values (now() - interval '91 days'), (now() - interval '89 days');
+             insert into public.sync_validation_log (created_at, entity, verdict) values (now() - interval '91 days', 'leads', 'same');
+             insert into odoo_sync.runs (id, job, started_at, leased_until, outcome) values
+               (gen_random_uuid(), 'crm-sync', now() - interval '31 days', now(), 'success'),
+               (gen_random_uuid(), 'crm-sync', now() - interval '31 days', now(), 'running');
+             insert into odoo_sync.calls (job, request_id, called_at) values ('archive-odoo-files-batch', 1, now() - interval '15 days');
+             insert into odoo_sync.accepted_keys (hash, expires_at) values (sha256('old'), now() - interval '2 days')",
+        )
+        .await
+        .unwrap();
+
+    let run = project.supabase.tick("odoo-sync-purge").await.unwrap();
+    assert_eq!(run.status, "succeeded", "{}", run.return_message);
+    for (what, left) in [
+        ("public.migration_logs", "1"),
+        ("public.sync_validation_log", "0"),
+        ("odoo_sync.runs where outcome = 'running'", "1"),
+        ("odoo_sync.runs", "1"),
+        ("odoo_sync.calls", "1"),
+        ("cron.job_run_details where command = 'select 1'", "1"),
+        ("cron.job_run_details where command ~ 'odoo_sync.call'", "0"),
+        ("net._http_response where id = 77777", "1"),
+        ("net._http_response", "1"),
+        ("odoo_sync.accepted_keys", "1"),
+    ] {
+        assert_eq!(
+            project.sql(&format!("select count(*) from {what}")).await,
+            [left],
+            "{what}"
+        );
+    }
+    let health = project.health_of("odoo-sync-purge").await;
+    assert_eq!(
+        (health.state.as_str(), health.last_success),
+        ("ok", true),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_person_sets_how_long_things_are_kept() {
+    let project = Project::new().await;
+    project.sql("insert into public.migration_logs (created_at) values (now() - interval '10 days'); select odoo_sync.purge()").await;
+    assert_eq!(
+        project
+            .sql("select count(*) from public.migration_logs")
+            .await,
+        ["1"]
+    );
+    let purged = project.sql("select odoo_sync.set('keep_days.migration_logs', '7'); select odoo_sync.run_now('odoo-sync-purge')").await;
+    assert!(
+        purged.last().unwrap().contains(r#""migration_logs": 1"#),
+        "{purged:?}"
+    );
+}
+
+#[tokio::test]
+async fn counters_follow_the_table_and_a_recount_mends_them() {
+    let project = Project::new().await;
+    project.sql("insert into public.odoo_attachments (id, file_size) select n, 10 from generate_series(1, 50) n").await;
+    project.sql("update public.odoo_attachments set state = 'moved' where id <= 20; update public.odoo_attachments set attempts = 1 where id > 45").await;
+    let counts = "select bucket || ' ' || files || ' ' || bytes from odoo_sync.progress where files <> 0 order by 1";
+    assert_eq!(
+        project.sql(counts).await,
+        ["failed 5 50", "moved 20 200", "pending 25 250"]
+    );
+    assert_eq!(
+        project.sql("select bucket from odoo_sync.recount()").await,
+        Vec::<String>::new()
+    );
+    project
+        .sql("update odoo_sync.progress set files = 21 where bucket = 'moved'")
+        .await;
+    assert_eq!(
+        project
+            .sql("select bucket || ' ' || files_before || ' ' || files from odoo_sync.recount()")
+            .await,
+        ["moved 21 20"]
+    );
+    assert_eq!(
+        project.sql(counts).await,
+        ["failed 5 50", "moved 20 200", "pending 25 250"]
+    );
+}

@@ -1,0 +1,256 @@
+//! Who may do what: the owner, admins, other users, `anon`, and the components' role.
+
+use crate::project::{Project, query};
+
+/// Every table of the project.
+const TABLES: &str = "select oid::regclass::text from pg_class
+    where relkind in ('r', 'p') and relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace) and relname <> 'user_roles' order by 1";
+
+#[tokio::test]
+async fn anon_gets_nothing() {
+    let project = Project::new().await;
+    let anon = project.database.connect_as("anon", None).await.unwrap();
+    for table in project.sql(TABLES).await {
+        for attempt in [
+            format!("select from {table}"),
+            format!("delete from {table}"),
+            format!("insert into {table} default values"),
+        ] {
+            let refusal = query(&anon, &attempt).await.expect_err(&attempt);
+            assert!(
+                refusal.contains("permission denied"),
+                "{attempt}: {refusal}"
+            );
+        }
+    }
+    for call in [
+        "odoo_sync.health()",
+        "odoo_sync.rotate_key()",
+        "odoo_sync.schedule('http://a')",
+        "odoo_sync.run_now('archive-batch')",
+        "odoo_sync.call('archive-odoo-files-batch')",
+    ] {
+        let refusal = query(&anon, &format!("select {call}"))
+            .await
+            .expect_err(call);
+        assert!(refusal.contains("permission denied"), "{call}: {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_no_admin_sees_no_row_and_steers_nothing() {
+    let project = Project::calling("https://sync.example.com").await;
+    project.sql("insert into public.migration_logs (migrated) values (1); insert into odoo_sync.cursors (name) values ('leads')").await;
+    let user = project.user(false).await;
+    for table in project.sql(TABLES).await {
+        match query(&user, &format!("select 1 from {table}")).await {
+            Ok(rows) => assert!(rows.is_empty(), "{table}"),
+            Err(refusal) => assert!(refusal.contains("permission denied"), "{table}: {refusal}"),
+        }
+        for attempt in [
+            format!("delete from {table}"),
+            format!("insert into {table} default values"),
+        ] {
+            let refusal = query(&user, &attempt).await.expect_err(&attempt);
+            assert!(
+                refusal.contains("permission denied"),
+                "{attempt}: {refusal}"
+            );
+        }
+    }
+    for call in [
+        "odoo_sync.health()",
+        "odoo_sync.rotate_key()",
+        "odoo_sync.set_key('a-key-that-is-long-enough')",
+        "odoo_sync.schedule('http://a')",
+        "odoo_sync.unschedule()",
+        "odoo_sync.pause('archive-batch')",
+        "odoo_sync.resume('archive-batch')",
+        "odoo_sync.run_now('archive-batch')",
+        "odoo_sync.set('keep_days.runs', '1')",
+        "odoo_sync.retry()",
+        "odoo_sync.recount()",
+    ] {
+        let refusal = query(&user, &format!("select {call}"))
+            .await
+            .expect_err(call);
+        assert!(
+            refusal.contains("only an admin may do this"),
+            "{call}: {refusal}"
+        );
+    }
+    for call in [
+        "odoo_sync.call('archive-odoo-files-batch')",
+        "odoo_sync.vault_key()",
+        "odoo_sync.accept_key('a-key-that-is-long-enough', '')",
+        "odoo_sync.purge()",
+    ] {
+        let refusal = query(&user, &format!("select {call}"))
+            .await
+            .expect_err(call);
+        assert!(refusal.contains("permission denied"), "{call}: {refusal}");
+    }
+}
+
+#[tokio::test]
+async fn an_admin_reads_everything_but_keys_and_steers() {
+    let project = Project::calling("https://sync.example.com").await;
+    project
+        .sql("insert into public.migration_logs (migrated) values (1)")
+        .await;
+    let admin = project.user(true).await;
+    let closed = ["odoo_sync.accepted_keys", "odoo_sync.replaced_jobs"];
+    for table in project.sql(TABLES).await {
+        let seen = query(&admin, &format!("select 1 from {table}")).await;
+        assert_eq!(
+            seen.is_ok(),
+            !closed.contains(&table.as_str()),
+            "{table}: {seen:?}"
+        );
+    }
+    assert_eq!(
+        query(&admin, "select count(*) from public.migration_logs")
+            .await
+            .unwrap(),
+        ["1"]
+    );
+    assert!(
+        query(&admin, "delete from public.migration_logs")
+            .await
+            .is_err()
+    );
+    assert_eq!(
+        query(&admin, "select count(*) from odoo_sync.health_view")
+            .await
+            .unwrap(),
+        ["5"]
+    );
+    query(&admin, "select odoo_sync.pause('archive-batch')")
+        .await
+        .unwrap();
+    assert_eq!(
+        project
+            .sql("select paused_by from odoo_sync.jobs where paused_at is not null")
+            .await,
+        ["someone@example.com"]
+    );
+    for call in [
+        "odoo_sync.resume('archive-batch')",
+        "odoo_sync.rotate_key()",
+        "odoo_sync.schedule('https://b.example.com')",
+        "odoo_sync.run_now('archive-batch')",
+        "odoo_sync.unschedule()",
+    ] {
+        query(&admin, &format!("select {call}")).await.expect(call);
+    }
+}
+
+#[tokio::test]
+async fn the_components_role_has_the_rights_it_needs_and_no_more() {
+    let project = Project::calling("https://sync.example.com").await;
+    let component = project.database.connect_as_component().await.unwrap();
+    for needed in [
+        "insert into public.migration_logs (migrated, job) values (1, 'crm-sync'); update public.migration_logs set migrated = 2; delete from public.migration_logs",
+        "insert into public.sync_validation_log (entity, verdict) values ('leads', 'same')",
+        "insert into odoo_sync.runs (id, job, leased_until) values (gen_random_uuid(), 'crm-sync', now()); update odoo_sync.runs set outcome = 'success'; delete from odoo_sync.runs",
+        "insert into odoo_sync.cursors (name) values ('leads') on conflict (name) do update set position = excluded.position",
+        "insert into public.odoo_attachments (id) values (1); update public.odoo_attachments set name = 'a'",
+    ] {
+        query(&component, needed)
+            .await
+            .unwrap_or_else(|refusal| panic!("{needed}: {refusal}"));
+    }
+    assert_eq!(
+        query(&component, "select count(*) from odoo_sync.accepted_keys")
+            .await
+            .unwrap(),
+        ["1"],
+        "it must see the rows"
+    );
+    assert_eq!(
+        query(&component, "select count(*) from odoo_sync.health_view")
+            .await
+            .unwrap(),
+        ["5"]
+    );
+    assert_eq!(
+        query(&component, "select odoo_sync.is_paused('archive-batch')")
+            .await
+            .unwrap(),
+        ["f"]
+    );
+    assert_eq!(
+        query(
+            &component,
+            "select public.has_role(gen_random_uuid(), 'admin')"
+        )
+        .await
+        .unwrap(),
+        ["f"]
+    );
+    for refused in [
+        "insert into odoo_sync.accepted_keys (hash) values (sha256(''))",
+        "delete from odoo_sync.accepted_keys",
+        "update odoo_sync.settings set value = '1'",
+        "update odoo_sync.jobs set path = '/'",
+        "select from odoo_sync.replaced_jobs",
+        "select odoo_sync.rotate_key()",
+        "select odoo_sync.schedule('http://a')",
+        "select from vault.decrypted_secrets",
+        "select from auth.users",
+        "insert into public.user_roles (user_id, role) values (gen_random_uuid(), 'admin')",
+        "create table public.mine ()",
+        "create table odoo_sync.mine ()",
+    ] {
+        let refusal = query(&component, refused).await.expect_err(refused);
+        assert!(
+            refusal.contains("permission denied"),
+            "{refused}: {refusal}"
+        );
+    }
+    assert_eq!(
+        query(&component, "show statement_timeout").await.unwrap(),
+        ["30s"]
+    );
+    assert_eq!(
+        query(&component, "show idle_in_transaction_session_timeout")
+            .await
+            .unwrap(),
+        ["10s"]
+    );
+}
+
+#[tokio::test]
+async fn every_table_has_row_level_security_and_every_definer_a_fixed_search_path() {
+    let project = Project::new().await;
+    let open_tables = "select oid::regclass::text from pg_class where relkind in ('r', 'p') and not relrowsecurity
+        and relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace)";
+    assert_eq!(project.sql(open_tables).await, Vec::<String>::new());
+    let loose =
+        "select oid::regprocedure::text from pg_proc where pronamespace = 'odoo_sync'::regnamespace
+        and not coalesce(proconfig::text like '%search_path=%', false)";
+    assert_eq!(project.sql(loose).await, Vec::<String>::new());
+    let public = "select oid::regprocedure::text from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
+        where pronamespace = 'odoo_sync'::regnamespace and a.grantee = 0";
+    assert_eq!(
+        project.sql(public).await,
+        Vec::<String>::new(),
+        "functions that everybody may call"
+    );
+}
+
+#[tokio::test]
+async fn a_slot_belongs_to_one_run() {
+    let project = Project::new().await;
+    let claim = "insert into odoo_sync.runs (id, job, leased_until, slot) values (gen_random_uuid(), 'archive-batch', now(), 0)";
+    project.sql(claim).await;
+    assert!(project.refusal(claim).await.contains("runs_slot"));
+    project
+        .sql(&claim.replace("archive-batch", "crm-sync"))
+        .await;
+    project
+        .sql(&format!(
+            "update odoo_sync.runs set outcome = 'crashed'; {claim}"
+        ))
+        .await;
+}
