@@ -352,13 +352,11 @@ fn cell_of(value: &Value, kind: Kind) -> Cell<'static> {
 
 fn equal(cell: &Cell<'_>, value: &Cell<'_>) -> bool {
     match (cell, value) {
-        // In a boolean column, nothing is false.
-        (Cell::Null, Cell::Null | Cell::Bool(false)) | (Cell::Bool(false), Cell::Null) => true,
-        (Cell::Int(0), Cell::Null) => true,
+        // In a boolean column nothing is false, and in one of integers 0 is nothing.
+        (Cell::Null, Cell::Null | Cell::Bool(false))
+        | (Cell::Bool(false) | Cell::Int(0), Cell::Null) => true,
         (Cell::Many(ids), Cell::Null) => ids.is_empty(),
         (Cell::Many(ids), Cell::Int(id)) => ids.contains(id),
-        // `= true` and `!= false` ask whether there is anything.
-        (Cell::Text(_) | Cell::Link(..), Cell::Bool(true)) => true,
         _ => compare(cell, value) == Some(Ordering::Equal),
     }
 }

@@ -51,7 +51,7 @@ impl Failure {
 
     /// The `error` member of a JSON-RPC answer.
     pub(crate) fn json_rpc(&self) -> Value {
-        json!({"code": 200, "message": "Odoo Server Error", "data": self.body(json!([self.message]))})
+        json!({"code": 200, "message": "Odoo Server Error", "data": self.body(&json!([self.message]))})
     }
 
     /// The body of a JSON-2 answer.
@@ -62,10 +62,10 @@ impl Failure {
         } else {
             json!([self.message])
         };
-        self.body(arguments)
+        self.body(&arguments)
     }
 
-    fn body(&self, arguments: Value) -> Value {
+    fn body(&self, arguments: &Value) -> Value {
         let debug = format!(
             "Traceback (most recent call last):\n  File \"/opt/odoo/{TRACEBACK_MARKER}\n    raise\n{}: {}\n",
             self.name, self.message

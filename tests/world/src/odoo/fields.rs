@@ -25,6 +25,7 @@ pub(crate) enum Kind {
 }
 
 /// One field of a model.
+#[expect(clippy::struct_excessive_bools, reason = "as Odoo describes a field")]
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     /// The type as Odoo names it.

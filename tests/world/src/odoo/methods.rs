@@ -35,7 +35,7 @@ impl Arguments {
         method: &str,
         names: &[&str],
         positional: Vec<Value>,
-        named: Map<String, Value>,
+        keywords: Map<String, Value>,
     ) -> Result<Self, Failure> {
         let unfit = |what: String| Failure::new("builtins.TypeError", 422, what);
         if positional.len() > names.len() {
@@ -50,7 +50,7 @@ impl Arguments {
             .map(ToString::to_string)
             .zip(positional)
             .collect();
-        for (name, value) in named {
+        for (name, value) in keywords {
             if name != "context" && !names.contains(&name.as_str()) {
                 return Err(unfit(format!(
                     "{method}() got an unexpected keyword argument '{name}'"
@@ -136,7 +136,7 @@ pub(crate) fn call(
     model: &str,
     method: &str,
     positional: Vec<Value>,
-    named: Map<String, Value>,
+    keywords: Map<String, Value>,
 ) -> Result<Json, Failure> {
     let tables = company.store.tables();
     let Some(table) = tables.get(model) else {
@@ -150,7 +150,7 @@ pub(crate) fn call(
         let message = format!("The method '{method}' does not exist on the model '{model}'");
         return Err(Failure::new("builtins.AttributeError", 404, message));
     };
-    let arguments = Arguments::bind(method, names, positional, named)?;
+    let arguments = Arguments::bind(method, names, positional, keywords)?;
     let call = Call {
         company,
         user,
@@ -163,10 +163,10 @@ pub(crate) fn call(
     match method {
         "fields_get" => call.fields_get(&mut json),
         "context_get" => {
-            json.value(&json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid}))
+            json.value(&json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid}));
         }
         "generate_access_token" => {
-            json.value(&company.attachments.access_tokens(&call.arguments.ids()))
+            json.value(&company.attachments.access_tokens(&call.arguments.ids()));
         }
         _ => {
             call.may_read()?;
@@ -411,7 +411,7 @@ impl Call<'_> {
                 Some(content) if row.file_size() > 0 => json.base64(std::sync::Arc::new(content)),
                 // Empty and lost alike: `datas: ""` and no error.
                 _ if row.file_size() > 0 || row.kind == super::attachments::Kind::Binary => {
-                    json.value("")
+                    json.value("");
                 }
                 _ => json.value(&false),
             };

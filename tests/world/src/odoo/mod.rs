@@ -19,6 +19,7 @@ mod failure;
 mod fields;
 mod json2;
 mod methods;
+mod pipeline;
 mod records;
 mod rpc;
 mod site;
@@ -40,7 +41,7 @@ pub use records::Records;
 
 pub(crate) use attachments::hex;
 pub(crate) use spelling::{http_date, now_us};
-pub(crate) use web::parse_range;
+pub(crate) use web::{parse_range, percent_encode};
 
 use crate::faults::Faults;
 use crate::serve::{Counters, Payload, Server};
@@ -79,7 +80,7 @@ impl Default for Options {
             attachments: Attachments::default(),
             latency_ms: 0,
             limit: None,
-            login_cooldown: Duration::from_secs(60),
+            login_cooldown: Duration::from_mins(1),
         }
     }
 }
@@ -231,6 +232,10 @@ impl Odoo {
     /// `http://127.0.0.1:<port>`.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    fn version(&self) -> u8 {
+        self.server.site().company.version
     }
 
     /// The faults, to be set and lifted at any time.

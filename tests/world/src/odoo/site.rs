@@ -231,8 +231,7 @@ impl crate::serve::Site for Site {
                 json!({})
             }
             (&Method::PUT, "attachments/content") => {
-                id().into_iter()
-                    .for_each(|id| attachments.change_content(id));
+                attachments.change_content(id()?);
                 json!({})
             }
             (&Method::DELETE, "sessions") => {

@@ -172,7 +172,7 @@ pub(crate) fn content(
             .is_some()
     });
     // Missing and forbidden look the same.
-    if !with_token && !with_session && !(row.public && !row.hidden) {
+    if !with_token && !with_session && (!row.public || row.hidden) {
         return not_found();
     }
     if row.kind != Kind::Binary {
@@ -320,15 +320,21 @@ fn disposition(name: &str, download: bool) -> String {
     if plain == name {
         return format!("{kind}; filename={quoted}");
     }
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~!#$&+^`|".contains(&byte) {
+    let encoded = percent_encode(name, b"-._~!#$&+^`|");
+    format!("{kind}; filename={quoted}; filename*=UTF-8''{encoded}")
+}
+
+/// Percent-encodes all but letters, digits and these signs.
+pub(crate) fn percent_encode(text: &str, safe: &[u8]) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || safe.contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
-    }
-    format!("{kind}; filename={quoted}; filename*=UTF-8''{encoded}")
+        encoded
+    })
 }
 
 /// The ASCII letter under an accent; nothing for what has none.

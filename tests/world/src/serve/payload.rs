@@ -122,11 +122,11 @@ pub(crate) struct Payload {
     in_flight: Option<InFlight>,
 }
 
-/// How a fault spoils a body.
+/// How a fault spoils a body, and at which byte.
 enum Spoilt {
-    ResetAt(u64),
-    StallAt(u64),
-    WrongByteAt(u64),
+    Reset(u64),
+    Stall(u64),
+    WrongByte(u64),
 }
 
 impl Payload {
@@ -158,9 +158,9 @@ impl Payload {
     /// Spoils the body as the fault says; the other faults are no matter of the body.
     pub(crate) fn spoil(&mut self, what: &What) {
         match *what {
-            What::ResetAt(at) => self.spoilt = Some(Spoilt::ResetAt(at)),
-            What::StallAt(at) => self.spoilt = Some(Spoilt::StallAt(at)),
-            What::WrongBytes => self.spoilt = Some(Spoilt::WrongByteAt(self.left / 2)),
+            What::ResetAt(at) => self.spoilt = Some(Spoilt::Reset(at)),
+            What::StallAt(at) => self.spoilt = Some(Spoilt::Stall(at)),
+            What::WrongBytes => self.spoilt = Some(Spoilt::WrongByte(self.left / 2)),
             What::Truncate(at) => self.left = self.left.min(at),
             _ => {}
         }
@@ -198,8 +198,8 @@ impl Body for Payload {
         _: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.spoilt {
-            Some(Spoilt::StallAt(at)) if self.produced >= at => return Poll::Pending,
-            Some(Spoilt::ResetAt(at)) if self.produced >= at => {
+            Some(Spoilt::Stall(at)) if self.produced >= at => return Poll::Pending,
+            Some(Spoilt::Reset(at)) if self.produced >= at => {
                 return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
             }
             _ => {}
@@ -215,10 +215,10 @@ impl Body for Payload {
         };
         let from = self.produced;
         match self.spoilt {
-            Some(Spoilt::ResetAt(at) | Spoilt::StallAt(at)) => {
+            Some(Spoilt::Reset(at) | Spoilt::Stall(at)) => {
                 piece.truncate(usize::try_from(at - from).unwrap_or(usize::MAX));
             }
-            Some(Spoilt::WrongByteAt(at)) => {
+            Some(Spoilt::WrongByte(at)) => {
                 let mut spoilt = piece.to_vec();
                 let inside = at.checked_sub(from).and_then(|at| usize::try_from(at).ok());
                 if let Some(byte) = inside.and_then(|at| spoilt.get_mut(at)) {

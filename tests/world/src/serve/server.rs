@@ -241,82 +241,81 @@ async fn serve<S: Site>(
     Ok(response)
 }
 
+/// `/_world/…`: the same handles from outside the process.
 async fn control<S: Site>(
     shared: &Shared<S>,
     request: Request<Incoming>,
 ) -> io::Result<Response<Payload>> {
     let (head, body) = request.into_parts();
     let body = Upload::new(body).collect(CONTROL_BYTES).await?;
-    let body: Value = match body.as_slice() {
-        [] => Value::Null,
-        bytes => match serde_json::from_slice(bytes) {
-            Ok(body) => body,
-            Err(error) => {
-                return Ok(answer_control_json(
-                    StatusCode::BAD_REQUEST,
-                    &json!({"error": error.to_string()}),
-                ));
+    let body = if body.is_empty() {
+        Ok(Value::Null)
+    } else {
+        serde_json::from_slice(&body)
+    };
+    let (status, answer) = match body {
+        Err(error) => (StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+        Ok(body) => match controlled(shared, &head.method, head.uri.path(), body) {
+            Ok(Some(answer)) => (StatusCode::OK, answer),
+            Ok(None) => {
+                let unknown = format!("there is no {} {} here", head.method, head.uri.path());
+                (StatusCode::NOT_FOUND, json!({"error": unknown}))
             }
+            Err(error) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                json!({"error": error.to_string()}),
+            ),
         },
     };
-    let path = head.uri.path();
-    let answer = match (&head.method, path) {
-        (&Method::GET, "/_world/counters") => json!({
-            "endpoints": shared.counters.all(),
-            "total": shared.counters.total(),
-        }),
+    Ok(json(status, answer.to_string()))
+}
+
+fn controlled<S: Site>(
+    shared: &Shared<S>,
+    method: &Method,
+    path: &str,
+    body: Value,
+) -> serde_json::Result<Option<Value>> {
+    /// The body that sets the latency.
+    #[derive(serde::Deserialize)]
+    struct Latency {
+        ms: u64,
+    }
+    /// The body that starts and ends the log.
+    #[derive(serde::Deserialize)]
+    struct Recording {
+        on: bool,
+    }
+    Ok(Some(match (method, path) {
+        (&Method::GET, "/_world/counters") => {
+            json!({"endpoints": shared.counters.all(), "total": shared.counters.total()})
+        }
         (&Method::DELETE, "/_world/counters") => {
             shared.counters.reset();
             json!({})
         }
         (&Method::GET, "/_world/faults") => json!(shared.faults.list()),
-        (&Method::POST, "/_world/faults") => match serde_json::from_value::<Fault>(body) {
-            Ok(fault) => json!({"id": shared.faults.add(fault)}),
-            Err(error) => {
-                return Ok(answer_control_json(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    &json!({"error": error.to_string()}),
-                ));
-            }
-        },
+        (&Method::POST, "/_world/faults") => {
+            let fault: Fault = serde_json::from_value(body)?;
+            json!({"id": shared.faults.add(fault)})
+        }
         (&Method::DELETE, "/_world/faults") => {
             shared.faults.clear();
             json!({})
         }
-        (&Method::PUT, "/_world/latency") => match body.get("ms").and_then(Value::as_u64) {
-            Some(ms) => {
-                shared.latency_ms.store(ms, Ordering::Relaxed);
-                json!({"ms": ms})
-            }
-            None => {
-                let wanted = json!({"error": "send {\"ms\": <milliseconds>}"});
-                return Ok(answer_control_json(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    &wanted,
-                ));
-            }
-        },
+        (&Method::PUT, "/_world/latency") => {
+            let Latency { ms } = serde_json::from_value(body)?;
+            shared.latency_ms.store(ms, Ordering::Relaxed);
+            json!({})
+        }
         (&Method::PUT, "/_world/log") => {
-            shared
-                .counters
-                .record(body.get("on").and_then(Value::as_bool).unwrap_or(true));
+            let Recording { on } = serde_json::from_value(body)?;
+            shared.counters.record(on);
             json!({})
         }
         (&Method::GET, "/_world/log") => json!(shared.counters.take_log()),
-        (method, path) => match shared.site.control(method, path, &body) {
-            Some(answer) => answer,
-            None => {
-                let unknown = json!({"error": format!("there is no {method} {path} here")});
-                return Ok(answer_control_json(StatusCode::NOT_FOUND, &unknown));
-            }
-        },
-    };
-    Ok(answer_control_json(StatusCode::OK, &answer))
-}
-
-/// A JSON answer of the control endpoint.
-pub(crate) fn answer_control_json(status: StatusCode, body: &Value) -> Response<Payload> {
-    json(status, body.to_string())
+        (method, path) => return Ok(shared.site.control(method, path, &body)),
+    }))
 }
 
 /// An answer without a body.

@@ -20,7 +20,13 @@ pub(crate) enum Caller {
 /// The bearer of the Authorization header, with or without the word.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    Some(value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("bearer ")).unwrap_or(value).trim())
+    Some(
+        value
+            .strip_prefix("Bearer ")
+            .or_else(|| value.strip_prefix("bearer "))
+            .unwrap_or(value)
+            .trim(),
+    )
 }
 
 /// Whether there is an Authorization header at all.
@@ -29,7 +35,11 @@ pub(crate) fn is_given(headers: &HeaderMap) -> bool {
 }
 
 /// Tells the caller, or says what is wrong with the token.
-pub(crate) fn tell(headers: &HeaderMap, service_keys: &[String], anonymous_keys: &[String]) -> Result<Caller, Refusal> {
+pub(crate) fn tell(
+    headers: &HeaderMap,
+    service_keys: &[String],
+    anonymous_keys: &[String],
+) -> Result<Caller, Refusal> {
     let token = bearer(headers).ok_or_else(Refusal::no_authorization)?;
     if service_keys.iter().any(|key| key == token) {
         return Ok(Caller::Service);
@@ -38,14 +48,22 @@ pub(crate) fn tell(headers: &HeaderMap, service_keys: &[String], anonymous_keys:
         return Ok(Caller::Anonymous);
     }
     let mut parts = token.split('.');
-    let (Some(_), Some(claims), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(_), Some(claims), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err(Refusal::token("Invalid Compact JWS"));
     };
-    let claims: Option<Value> =
-        BASE64_URL_SAFE_NO_PAD.decode(claims).ok().and_then(|claims| serde_json::from_slice(&claims).ok());
+    let claims: Option<Value> = BASE64_URL_SAFE_NO_PAD
+        .decode(claims)
+        .ok()
+        .and_then(|claims| serde_json::from_slice(&claims).ok());
     // The signature of a key that has run out is taken for good, so that both refusals can be had.
     let expired = claims
         .and_then(|claims| claims.get("exp").and_then(Value::as_i64))
         .is_some_and(|at| at < crate::odoo::now_us() / 1_000_000);
-    Err(Refusal::token(if expired { "\"exp\" claim timestamp check failed" } else { "signature verification failed" }))
+    Err(Refusal::token(if expired {
+        "\"exp\" claim timestamp check failed"
+    } else {
+        "signature verification failed"
+    }))
 }

@@ -24,8 +24,21 @@ struct Body {
 }
 
 impl Refusal {
-    fn of(status_code: &'static str, error: &'static str, message: impl Into<String>, code: &'static str) -> Self {
-        Self { http: StatusCode::BAD_REQUEST, body: Body { status_code, error, message: message.into(), code } }
+    fn of(
+        status_code: &'static str,
+        error: &'static str,
+        message: impl Into<String>,
+        code: &'static str,
+    ) -> Self {
+        Self {
+            http: StatusCode::BAD_REQUEST,
+            body: Body {
+                status_code,
+                error,
+                message: message.into(),
+                code,
+            },
+        }
     }
 
     fn with_status(mut self, http: StatusCode) -> Self {
@@ -34,11 +47,21 @@ impl Refusal {
     }
 
     pub(crate) fn exists() -> Self {
-        Self::of("409", "Duplicate", "The resource already exists", "KeyAlreadyExists")
+        Self::of(
+            "409",
+            "Duplicate",
+            "The resource already exists",
+            "KeyAlreadyExists",
+        )
     }
 
     pub(crate) fn bucket_exists() -> Self {
-        Self::of("409", "Duplicate", "The resource already exists", "BucketAlreadyExists")
+        Self::of(
+            "409",
+            "Duplicate",
+            "The resource already exists",
+            "BucketAlreadyExists",
+        )
     }
 
     pub(crate) fn no_object() -> Self {
@@ -46,23 +69,48 @@ impl Refusal {
     }
 
     pub(crate) fn no_bucket() -> Self {
-        Self::of("404", "Bucket not found", "Bucket not found", "NoSuchBucket")
+        Self::of(
+            "404",
+            "Bucket not found",
+            "Bucket not found",
+            "NoSuchBucket",
+        )
     }
 
     pub(crate) fn too_large() -> Self {
-        Self::of("413", "Payload too large", "The object exceeded the maximum allowed size", "EntityTooLarge")
+        Self::of(
+            "413",
+            "Payload too large",
+            "The object exceeded the maximum allowed size",
+            "EntityTooLarge",
+        )
     }
 
     pub(crate) fn mime_type(mimetype: &str) -> Self {
-        Self::of("415", "invalid_mime_type", format!("mime type {mimetype} is not supported"), "InvalidMimeType")
+        Self::of(
+            "415",
+            "invalid_mime_type",
+            format!("mime type {mimetype} is not supported"),
+            "InvalidMimeType",
+        )
     }
 
     pub(crate) fn key(key: &str) -> Self {
-        Self::of("400", "InvalidKey", format!("Invalid key: {key}"), "InvalidKey")
+        Self::of(
+            "400",
+            "InvalidKey",
+            format!("Invalid key: {key}"),
+            "InvalidKey",
+        )
     }
 
     pub(crate) fn no_authorization() -> Self {
-        Self::of("400", "Error", "headers must have required property 'authorization'", "InvalidRequest")
+        Self::of(
+            "400",
+            "Error",
+            "headers must have required property 'authorization'",
+            "InvalidRequest",
+        )
     }
 
     pub(crate) fn request(message: &str) -> Self {
@@ -78,12 +126,22 @@ impl Refusal {
     }
 
     pub(crate) fn signature() -> Self {
-        Self::of("400", "InvalidJWT", "\"exp\" claim timestamp check failed", "InvalidJWT")
+        Self::of(
+            "400",
+            "InvalidJWT",
+            "\"exp\" claim timestamp check failed",
+            "InvalidJWT",
+        )
     }
 
     pub(crate) fn range() -> Self {
-        Self::of("416", "invalid_range", "The requested range is not satisfiable", "InvalidRange")
-            .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
+        Self::of(
+            "416",
+            "invalid_range",
+            "The requested range is not satisfiable",
+            "InvalidRange",
+        )
+        .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
     }
 
     pub(crate) fn internal() -> Self {
@@ -113,7 +171,12 @@ impl Refusal {
 
     /// As the resumable endpoint says it: the real status, in plain text.
     pub(crate) fn plain(&self) -> Response<Payload> {
-        let status = self.body.status_code.parse::<u16>().ok().and_then(|status| StatusCode::from_u16(status).ok());
+        let status = self
+            .body
+            .status_code
+            .parse::<u16>()
+            .ok()
+            .and_then(|status| StatusCode::from_u16(status).ok());
         plain(status.unwrap_or(self.http), &self.body.message)
     }
 
@@ -139,7 +202,14 @@ pub(crate) fn no_route(method: &http::Method, path: &str) -> Response<Payload> {
         status_code: u16,
     }
     let message = format!("Route {method}:{path} not found");
-    written(StatusCode::NOT_FOUND, &NoRoute { message, error: "Not Found", status_code: 404 })
+    written(
+        StatusCode::NOT_FOUND,
+        &NoRoute {
+            message,
+            error: "Not Found",
+            status_code: 404,
+        },
+    )
 }
 
 /// The gateway in front of a hosted Storage refuses a missing or wrong `apikey`.
@@ -157,7 +227,11 @@ pub(crate) fn plain(status: StatusCode, message: &str) -> Response<Payload> {
     let mut response = empty(status);
     *response.body_mut() = Payload::bytes(format!("{message}\n"));
     set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
-    set(&mut response, HeaderName::from_static("tus-resumable"), "1.0.0");
+    set(
+        &mut response,
+        HeaderName::from_static("tus-resumable"),
+        "1.0.0",
+    );
     response
 }
 

@@ -39,7 +39,11 @@ enum Keeping {
 pub(crate) enum Kept {
     Not,
     Memory(Bytes),
-    File { file: Arc<File>, path: PathBuf, len: u64 },
+    File {
+        file: Arc<File>,
+        path: PathBuf,
+        len: u64,
+    },
 }
 
 /// What is known of a complete object's bytes.
@@ -51,18 +55,40 @@ pub(crate) struct Taken {
 }
 
 impl Intake {
-    pub(crate) fn new(keep: &KeepBytes, etags: Etags, in_parts: bool, name: &str) -> io::Result<Self> {
+    pub(crate) fn new(
+        keep: &KeepBytes,
+        etags: Etags,
+        in_parts: bool,
+        name: &str,
+    ) -> io::Result<Self> {
         let keeping = match keep {
             KeepBytes::None => Keeping::Not,
-            KeepBytes::Memory { max_object_bytes } => Keeping::Memory { bytes: Vec::new(), max: *max_object_bytes },
+            KeepBytes::Memory { max_object_bytes } => Keeping::Memory {
+                bytes: Vec::new(),
+                max: *max_object_bytes,
+            },
             KeepBytes::Dir(dir) => {
                 let path = dir.join(name);
-                let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
-                Keeping::File { file: Arc::new(file), path }
+                let file = File::options()
+                    .read(true)
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .open(&path)?;
+                Keeping::File {
+                    file: Arc::new(file),
+                    path,
+                }
             }
         };
         let parts = (in_parts && etags == Etags::Multipart).then(Vec::new);
-        Ok(Self { len: 0, sha1: Sha1::new(), md5: Md5::new(), parts, keeping })
+        Ok(Self {
+            len: 0,
+            sha1: Sha1::new(),
+            md5: Md5::new(),
+            parts,
+            keeping,
+        })
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -72,7 +98,9 @@ impl Intake {
     pub(crate) fn take(&mut self, mut piece: &[u8]) -> io::Result<()> {
         self.sha1.update(piece);
         match &mut self.keeping {
-            Keeping::Memory { bytes, max } if self.len + piece.len() as u64 <= *max => bytes.extend_from_slice(piece),
+            Keeping::Memory { bytes, max } if self.len + piece.len() as u64 <= *max => {
+                bytes.extend_from_slice(piece);
+            }
             Keeping::Memory { .. } => self.keeping = Keeping::Not,
             Keeping::File { file, .. } => file.write_all_at(piece, self.len)?,
             Keeping::Not => {}
@@ -112,10 +140,19 @@ impl Intake {
             Keeping::File { file, path } => {
                 // Only the metadata of a plain file: nothing is buffered here.
                 let _ = (&*file).flush();
-                Kept::File { file, path, len: self.len }
+                Kept::File {
+                    file,
+                    path,
+                    len: self.len,
+                }
             }
         };
-        Taken { len: self.len, sha1: self.sha1.finalize().into(), etag, kept }
+        Taken {
+            len: self.len,
+            sha1: self.sha1.finalize().into(),
+            etag,
+            kept,
+        }
     }
 }
 
@@ -124,7 +161,10 @@ impl Kept {
         match self {
             Self::Not => None,
             Self::Memory(bytes) => Some(Arc::new(bytes.clone())),
-            Self::File { file, len, .. } => Some(Arc::new(Spooled { file: file.clone(), len: *len })),
+            Self::File { file, len, .. } => Some(Arc::new(Spooled {
+                file: file.clone(),
+                len: *len,
+            })),
         }
     }
 
@@ -148,7 +188,8 @@ impl Source for Spooled {
     }
 
     fn read(&self, at: u64, max: u64) -> io::Result<Bytes> {
-        let wanted = usize::try_from(max.min(self.len.saturating_sub(at)).min(256 * 1024)).unwrap_or_default();
+        let wanted = usize::try_from(max.min(self.len.saturating_sub(at)).min(256 * 1024))
+            .unwrap_or_default();
         let mut piece = vec![0; wanted];
         let read = self.file.read_at(&mut piece, at)?;
         piece.truncate(read);

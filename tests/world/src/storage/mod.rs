@@ -16,15 +16,15 @@ mod answers;
 mod intake;
 mod names;
 mod resumable;
-mod shelf;
 mod site;
+mod stock;
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-pub use shelf::{Bucket, Stored};
+pub use stock::{Bucket, Stored};
 
 use crate::faults::Faults;
 use crate::odoo::hex;
@@ -76,7 +76,9 @@ impl Default for Options {
             file_size_limit: 5 * 1024 * 1024 * 1024,
             quota_bytes: None,
             quota_signal: QuotaSignal::EntityTooLarge,
-            keep_bytes: KeepBytes::Memory { max_object_bytes: 256 * 1024 },
+            keep_bytes: KeepBytes::Memory {
+                max_object_bytes: 256 * 1024,
+            },
             etags: Etags::Md5,
             strict_chunks: true,
             keeps_partial_chunks: true,
@@ -143,7 +145,9 @@ impl Storage {
     /// Starts it on loopback, in the current tokio runtime.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let (port, latency_ms) = (options.port, options.latency_ms);
-        Ok(Self { server: Server::start(site::Site::new(options), port, latency_ms).await? })
+        Ok(Self {
+            server: Server::start(site::Site::new(options), port, latency_ms).await?,
+        })
     }
 
     /// `http://127.0.0.1:<port>`, without the prefix.
@@ -168,16 +172,34 @@ impl Storage {
 
     /// The bytes of an object, where they were kept.
     pub fn bytes(&self, bucket: &str, name: &str) -> Option<Vec<u8>> {
-        let source = self.server.site().shelf.lock().object(bucket, name)?.kept.source()?;
+        let source = self
+            .server
+            .site()
+            .stock
+            .lock()
+            .object(bucket, name)?
+            .kept
+            .source()?;
         source.read_all(0, source.len()).ok()
     }
 
     /// Puts an object in place, behind every caller's back: a stranger's, or a damaged one.
-    pub fn put(&self, bucket: &str, name: &str, mimetype: &str, bytes: impl Into<Bytes>) -> anyhow::Result<()> {
-        let (site, version) = (self.server.site(), shelf::uuid());
-        let mut intake = Intake::new(&site.options.keep_bytes, site.options.etags, false, &version.to_string())?;
+    pub fn put(
+        &self,
+        bucket: &str,
+        name: &str,
+        mimetype: &str,
+        bytes: impl Into<Bytes>,
+    ) -> anyhow::Result<()> {
+        let (site, version) = (self.server.site(), stock::uuid());
+        let mut intake = Intake::new(
+            &site.options.keep_bytes,
+            site.options.etags,
+            false,
+            &version.to_string(),
+        )?;
         intake.take(&bytes.into())?;
-        let label = shelf::Label {
+        let label = stock::Label {
             bucket: bucket.to_owned(),
             name: name.to_owned(),
             version,
@@ -185,34 +207,44 @@ impl Storage {
             cache_control: "no-cache".to_owned(),
             resumable: false,
         };
-        site.shelf.lock().put(label, intake.finish());
+        site.stock.lock().put(label, intake.finish());
         Ok(())
     }
 
     /// Takes an object away, behind every caller's back; says whether it was there.
     pub fn remove(&self, bucket: &str, name: &str) -> bool {
-        self.server.site().shelf.lock().remove(bucket, name).is_some()
+        self.server
+            .site()
+            .stock
+            .lock()
+            .remove(bucket, name)
+            .is_some()
     }
 
     /// Sets the rules of a bucket, or adds it.
     pub fn set_bucket(&self, bucket: Bucket) {
         let now = crate::odoo::now_us();
-        self.server.site().shelf.lock().buckets.insert(bucket.name.clone(), (bucket, now));
+        self.server
+            .site()
+            .stock
+            .lock()
+            .buckets
+            .insert(bucket.name.clone(), (bucket, now));
     }
 
     /// Takes a bucket away; its objects are out of reach until it is set again.
     pub fn remove_bucket(&self, name: &str) {
-        self.server.site().shelf.lock().buckets.remove(name);
+        self.server.site().stock.lock().buckets.remove(name);
     }
 
     /// Sets how many bytes fit in all together.
     pub fn set_quota(&self, bytes: Option<u64>) {
-        self.server.site().shelf.lock().quota_bytes = bytes;
+        self.server.site().stock.lock().quota_bytes = bytes;
     }
 
     /// How many bytes are stored.
     pub fn used_bytes(&self) -> u64 {
-        self.server.site().shelf.lock().used_bytes
+        self.server.site().stock.lock().used_bytes
     }
 
     /// Checks that each object's name is the hash of its bytes, as content-addressed names are.
@@ -249,5 +281,7 @@ impl Storage {
 /// Whether a name is `xx/<sha1>` of these bytes.
 fn is_named_after(name: &str, sha1: &[u8; 20]) -> bool {
     let sha1 = hex(sha1);
-    name.strip_prefix(sha1.get(..2).unwrap_or_default()).and_then(|rest| rest.strip_prefix('/')) == Some(&sha1)
+    name.strip_prefix(sha1.get(..2).unwrap_or_default())
+        .and_then(|rest| rest.strip_prefix('/'))
+        == Some(&sha1)
 }

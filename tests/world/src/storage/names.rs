@@ -9,7 +9,11 @@ const SEGMENT_BYTES: usize = 255;
 
 /// Refuses what the Storage would refuse.
 pub(crate) fn check(name: &str) -> Result<(), Refusal> {
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || SIGNS.contains(&byte)) {
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || SIGNS.contains(&byte))
+    {
         return Err(Refusal::key(name));
     }
     if name.split('/').any(|segment| segment.len() > SEGMENT_BYTES) {
@@ -24,19 +28,19 @@ pub(crate) fn decode(path: &str) -> String {
     let mut rest = path.as_bytes();
     while let Some((first, after)) = rest.split_first() {
         let encoded = (*first == b'%')
-            .then(|| after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()))
+            .then(|| {
+                after
+                    .get(..2)
+                    .and_then(|digits| std::str::from_utf8(digits).ok())
+            })
             .flatten()
             .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match encoded {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+        bytes.push(encoded.unwrap_or(*first));
+        rest = if encoded.is_some() {
+            after.get(2..).unwrap_or_default()
+        } else {
+            after
+        };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -54,7 +58,10 @@ mod tests {
             let name = format!("u/{bad}.pdf");
             assert_eq!(check(&name), Err(Refusal::key(&name)), "{name}");
         }
-        assert_eq!(check(&format!("a/{}", "x".repeat(256))), Err(Refusal::internal()));
+        assert_eq!(
+            check(&format!("a/{}", "x".repeat(256))),
+            Err(Refusal::internal())
+        );
     }
 
     #[test]

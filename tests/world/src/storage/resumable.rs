@@ -11,9 +11,9 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::answers::{Refusal, plain, set};
 use super::intake::{Intake, PART_BYTES};
-use super::shelf::{Label, uuid};
-use super::site::Site;
 use super::names;
+use super::site::Site;
+use super::stock::{Label, uuid};
 use crate::serve::{Locked, Payload, Upload, empty};
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -32,7 +32,7 @@ pub(crate) struct Resumable {
     metadata: String,
     /// Gone when the object is stored.
     intake: Option<Intake>,
-    /// What there was before the chunk that is coming in.
+    /// What there was before the chunk that is coming in, where a chunk counts whole or not at all.
     before_chunk: Option<Intake>,
 }
 
@@ -73,11 +73,17 @@ fn gone() -> Response<Payload> {
 }
 
 /// Refuses what does not speak the protocol.
-pub(crate) fn check_version(headers: &HeaderMap) -> Result<(), Response<Payload>> {
-    if headers.get(TUS_RESUMABLE).is_some_and(|version| version == "1.0.0") {
-        return Ok(());
+pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> {
+    if headers
+        .get(TUS_RESUMABLE)
+        .is_some_and(|version| version == "1.0.0")
+    {
+        return None;
     }
-    Err(plain(StatusCode::PRECONDITION_FAILED, "Tus-Resumable Required"))
+    Some(plain(
+        StatusCode::PRECONDITION_FAILED,
+        "Tus-Resumable Required",
+    ))
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
@@ -86,7 +92,10 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
 
 /// The pairs of an `Upload-Metadata` header.
 fn metadata(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = headers.get("upload-metadata").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = headers
+        .get("upload-metadata")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let pairs = text.split(',').filter_map(|pair| {
         let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
         let value = BASE64_STANDARD.decode(value).ok()?;
@@ -98,19 +107,34 @@ fn metadata(headers: &HeaderMap) -> Vec<(String, String)> {
 /// `POST /upload/resumable`.
 pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
     let Some(length) = number(headers, "upload-length") else {
-        return plain(StatusCode::BAD_REQUEST, "Upload-Length or Upload-Defer-Length header required");
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "Upload-Length or Upload-Defer-Length header required",
+        );
     };
     let mut pairs = metadata(headers);
     let given = |name: &str| {
-        pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).filter(|value| !value.is_empty())
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+            .filter(|value| !value.is_empty())
     };
     let (Some(bucket), Some(name)) = (given("bucketName"), given("objectName")) else {
-        return plain(StatusCode::BAD_REQUEST, "Upload-Metadata must have bucketName and objectName");
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "Upload-Metadata must have bucketName and objectName",
+        );
     };
     let mimetype = given("contentType").unwrap_or_else(|| "application/octet-stream".to_owned());
-    let cache_control = given("cacheControl").map_or_else(|| "no-cache".to_owned(), |seconds| format!("max-age={seconds}"));
+    let cache_control = given("cacheControl").map_or_else(
+        || "no-cache".to_owned(),
+        |seconds| format!("max-age={seconds}"),
+    );
     let upsert = headers.get("x-upsert").is_some_and(|value| value == "true");
-    if let Err(refusal) = names::check(&name).and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert)) {
+    if let Err(refusal) = names::check(&name)
+        .and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert))
+    {
         return if refusal == Refusal::too_large() {
             plain(StatusCode::PAYLOAD_TOO_LARGE, "Maximum size exceeded")
         } else {
@@ -119,15 +143,26 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
     }
     let version = uuid();
     let id = BASE64_URL_SAFE_NO_PAD.encode(format!("{bucket}/{name}/{version}"));
-    let Ok(intake) = site.intake(true, version) else { return Refusal::internal().plain() };
+    let Ok(intake) = site.intake(true, version) else {
+        return Refusal::internal().plain();
+    };
     for (key, value) in &mut pairs {
         if key == "cacheControl" {
             value.clone_from(&cache_control);
         }
     }
-    let metadata: Vec<String> =
-        pairs.iter().map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value))).collect();
-    let label = Label { bucket, name, version, mimetype, cache_control, resumable: true };
+    let metadata: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key} {}", BASE64_STANDARD.encode(value)))
+        .collect();
+    let label = Label {
+        bucket,
+        name,
+        version,
+        mimetype,
+        cache_control,
+        resumable: true,
+    };
     let upload = Resumable {
         label,
         length,
@@ -137,24 +172,44 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         intake: Some(intake),
         before_chunk: None,
     };
-    site.uploads.0.lock().insert(id.clone(), Arc::new(tokio::sync::Mutex::new(upload)));
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    site.uploads
+        .0
+        .lock()
+        .insert(id.clone(), Arc::new(tokio::sync::Mutex::new(upload)));
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
     let mut response = tus(StatusCode::CREATED);
-    set(&mut response, LOCATION, &format!("http://{host}{}/upload/resumable/{id}", site.options.prefix));
+    set(
+        &mut response,
+        LOCATION,
+        &format!("http://{host}{}/upload/resumable/{id}", site.options.prefix),
+    );
     set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
     response
 }
 
 /// `HEAD /upload/resumable/<id>`.
 pub(crate) async fn progress(site: &Site, id: &str) -> Response<Payload> {
-    let Some(upload) = site.uploads.get(id) else { return gone() };
+    let Some(upload) = site.uploads.get(id) else {
+        return gone();
+    };
     let mut upload = upload.lock().await;
-    upload.settle(site.options.keeps_partial_chunks);
+    upload.settle();
     let mut response = tus(StatusCode::OK);
     set(&mut response, CACHE_CONTROL, "no-store");
     set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
-    set(&mut response, HeaderName::from_static("upload-length"), &upload.length.to_string());
-    set(&mut response, HeaderName::from_static("upload-metadata"), &upload.metadata);
+    set(
+        &mut response,
+        HeaderName::from_static("upload-length"),
+        &upload.length.to_string(),
+    );
+    set(
+        &mut response,
+        HeaderName::from_static("upload-metadata"),
+        &upload.metadata,
+    );
     set(&mut response, UPLOAD_OFFSET, &upload.offset.to_string());
     response
 }
@@ -166,11 +221,19 @@ pub(crate) async fn append(
     headers: &HeaderMap,
     body: &mut Upload,
 ) -> io::Result<Response<Payload>> {
-    let Some(upload) = site.uploads.get(id) else { return Ok(gone()) };
+    let Some(upload) = site.uploads.get(id) else {
+        return Ok(gone());
+    };
     let mut upload = upload.lock().await;
-    upload.settle(site.options.keeps_partial_chunks);
-    if headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "application/offset+octet-stream") {
-        return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/offset+octet-stream"));
+    upload.settle();
+    if headers
+        .get(CONTENT_TYPE)
+        .is_none_or(|kind| kind != "application/offset+octet-stream")
+    {
+        return Ok(plain(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type must be application/offset+octet-stream",
+        ));
     }
     if number(headers, "upload-offset") != Some(upload.offset) {
         return Ok(plain(StatusCode::CONFLICT, "Upload-Offset conflict"));
@@ -178,18 +241,29 @@ pub(crate) async fn append(
     let left = upload.length - upload.offset;
     let announced = number(headers, CONTENT_LENGTH.as_str());
     if announced.is_some_and(|bytes| bytes > left) {
-        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Upload-Length exceeded"));
+        return Ok(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Upload-Length exceeded",
+        ));
     }
     let at_boundary = upload.offset.is_multiple_of(PART_BYTES);
     if site.options.strict_chunks
-        && announced.is_some_and(|bytes| bytes > PART_BYTES || (at_boundary && bytes != left.min(PART_BYTES)))
+        && announced.is_some_and(|bytes| {
+            bytes > PART_BYTES || (at_boundary && bytes != left.min(PART_BYTES))
+        })
     {
-        return Ok(plain(StatusCode::BAD_REQUEST, "chunks must be of 6 MiB, the last one excepted"));
+        return Ok(plain(
+            StatusCode::BAD_REQUEST,
+            "chunks must be of 6 MiB, the last one excepted",
+        ));
     }
-    if !site.shelf.lock().has_room(upload.length) {
+    if !site.stock.lock().has_room(upload.length) {
         return Ok(Refusal::quota(site.options.quota_signal).plain());
     }
-    upload.before_chunk = upload.intake.clone();
+    if !site.options.keeps_partial_chunks {
+        let before = upload.intake.clone();
+        upload.before_chunk = before;
+    }
     let length = upload.length;
     while let Some(piece) = body.next().await {
         let piece = piece?;
@@ -197,7 +271,10 @@ pub(crate) async fn append(
             return Ok(plain(StatusCode::FORBIDDEN, "the upload is finished"));
         };
         if intake.len() + piece.len() as u64 > length {
-            return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "Upload-Length exceeded"));
+            return Ok(plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Upload-Length exceeded",
+            ));
         }
         intake.take(&piece)?;
         upload.offset = intake.len();
@@ -209,22 +286,20 @@ pub(crate) async fn append(
         && let Some(intake) = upload.intake.take()
     {
         let label = upload.label.clone();
-        let mut shelf = site.shelf.lock();
-        if !upload.upsert && shelf.object(&label.bucket, &label.name).is_some() {
+        let mut stock = site.stock.lock();
+        if !upload.upsert && stock.object(&label.bucket, &label.name).is_some() {
             return Ok(Refusal::exists().plain());
         }
-        shelf.put(label, intake.finish());
+        stock.put(label, intake.finish());
         set(&mut response, HeaderName::from_static("tus-complete"), "1");
     }
     Ok(response)
 }
 
 impl Resumable {
-    /// Decides what remains of a chunk that was cut off.
-    fn settle(&mut self, keeps_partial_chunks: bool) {
-        if let Some(before) = self.before_chunk.take()
-            && !keeps_partial_chunks
-        {
+    /// Forgets a chunk that was cut off, where such chunks are not kept.
+    fn settle(&mut self) {
+        if let Some(before) = self.before_chunk.take() {
             self.offset = before.len();
             self.intake = Some(before);
         }

@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub(crate) use row::{Row, hex};
 pub use row::{Damage, Kind};
+pub(crate) use row::{Row, hex};
 pub use traps::{OddName, Sprinkle, Trap};
 
 use super::spelling::{datetime, now_us, parse_datetime};
@@ -309,7 +309,7 @@ impl Handle {
         let id = new.id.unwrap_or(table.last_id + 1);
         table.last_id = table.last_id.max(id);
         let mut row = table.plain(id, false);
-        row.seed = scramble(id.unsigned_abs() ^ 0x6e65_775f_726f_77);
+        row.seed = scramble(id.unsigned_abs() ^ 0x006e_6577_5f72_6f77);
         row.write_us = new
             .write_date
             .as_deref()

@@ -94,13 +94,11 @@ impl Row {
     }
 
     pub(crate) fn name(&self) -> Cow<'_, str> {
-        match &self.name {
-            Some(name) => Cow::Borrowed(name),
-            None => {
-                let (_, stem, extension) = self.habit();
-                Cow::Owned(format!("{stem} {:05}.{extension}", self.id))
-            }
+        if let Some(name) = &self.name {
+            return Cow::Borrowed(name);
         }
+        let (_, stem, extension) = self.habit();
+        Cow::Owned(format!("{stem} {:05}.{extension}", self.id))
     }
 
     pub(crate) fn mimetype(&self) -> &str {

@@ -70,7 +70,7 @@ impl Table {
         if shares {
             seed = base;
         }
-        let dice = scramble(id.unsigned_abs() ^ 0x726f_77);
+        let dice = scramble(id.unsigned_abs() ^ 0x0072_6f77);
         let us = self.first_us
             + self.step_us * (id - options.first_id)
             + i64::try_from(dice % self.step_us.unsigned_abs()).unwrap_or_default();
@@ -137,7 +137,7 @@ impl Table {
             match trap {
                 // The other row is looked at as it was generated, and never in a circle.
                 Trap::SameContentAs(other) if *other < id => {
-                    trap.spring(&mut row, self.version, self.row(*other).as_ref())
+                    trap.spring(&mut row, self.version, self.row(*other).as_ref());
                 }
                 trap => trap.spring(&mut row, self.version, None),
             }
@@ -177,32 +177,28 @@ impl Table {
             }
             visible
         };
-        match order.by_id() {
-            Some(descending) => {
-                let candidates: Box<dyn Iterator<Item = Row> + '_> = if descending {
-                    Box::new(self.candidates(domain).rev())
-                } else {
-                    Box::new(self.candidates(domain))
-                };
-                let found = candidates
-                    .filter(|row| domain.matches(row))
-                    .filter(|row| keep(row));
-                found.take(limit).map(|row| row.id).collect()
-            }
-            None => {
-                let mut found: Vec<Row> = self
-                    .candidates(domain)
-                    .filter(|row| domain.matches(row))
-                    .collect();
-                found.sort_by(|a, b| order.compare(a, b));
-                found
-                    .iter()
-                    .filter(|row| keep(row))
-                    .take(limit)
-                    .map(|row| row.id)
-                    .collect()
-            }
-        }
+        let Some(descending) = order.by_id() else {
+            let mut found: Vec<Row> = self
+                .candidates(domain)
+                .filter(|row| domain.matches(row))
+                .collect();
+            found.sort_by(|a, b| order.compare(a, b));
+            return found
+                .iter()
+                .filter(|row| keep(row))
+                .take(limit)
+                .map(|row| row.id)
+                .collect();
+        };
+        let candidates: Box<dyn Iterator<Item = Row> + '_> = if descending {
+            Box::new(self.candidates(domain).rev())
+        } else {
+            Box::new(self.candidates(domain))
+        };
+        let found = candidates
+            .filter(|row| domain.matches(row))
+            .filter(|row| keep(row));
+        found.take(limit).map(|row| row.id).collect()
     }
 
     /// How many rows a domain finds.

@@ -27,14 +27,22 @@ pub struct Bucket {
 impl Bucket {
     /// A private bucket that takes everything.
     pub fn private(name: &str) -> Self {
-        Self { name: name.to_owned(), public: false, file_size_limit: None, allowed_mime_types: None }
+        Self {
+            name: name.to_owned(),
+            public: false,
+            file_size_limit: None,
+            allowed_mime_types: None,
+        }
     }
 
     pub(crate) fn takes(&self, mimetype: &str) -> bool {
         let bare = mimetype.split(';').next().unwrap_or_default().trim();
         self.allowed_mime_types.as_ref().is_none_or(|allowed| {
             allowed.iter().any(|pattern| {
-                pattern == bare || pattern.strip_suffix('*').is_some_and(|family| bare.starts_with(family))
+                pattern == bare
+                    || pattern
+                        .strip_suffix('*')
+                        .is_some_and(|family| bare.starts_with(family))
             })
         })
     }
@@ -84,22 +92,33 @@ pub(crate) struct Label {
     pub resumable: bool,
 }
 
-pub(crate) struct Shelf {
+pub(crate) struct Stock {
     pub buckets: BTreeMap<String, (Bucket, i64)>,
     objects: HashMap<String, BTreeMap<String, Object>>,
     pub used_bytes: u64,
     pub quota_bytes: Option<u64>,
 }
 
-impl Shelf {
+impl Stock {
     pub(crate) fn new(buckets: Vec<Bucket>, quota_bytes: Option<u64>) -> Self {
         let now = crate::odoo::now_us();
-        let buckets = buckets.into_iter().map(|bucket| (bucket.name.clone(), (bucket, now))).collect();
-        Self { buckets, objects: HashMap::new(), used_bytes: 0, quota_bytes }
+        let buckets = buckets
+            .into_iter()
+            .map(|bucket| (bucket.name.clone(), (bucket, now)))
+            .collect();
+        Self {
+            buckets,
+            objects: HashMap::new(),
+            used_bytes: 0,
+            quota_bytes,
+        }
     }
 
     pub(crate) fn bucket(&self, name: &str) -> Result<&Bucket, Refusal> {
-        self.buckets.get(name).map(|(bucket, _)| bucket).ok_or_else(Refusal::no_bucket)
+        self.buckets
+            .get(name)
+            .map(|(bucket, _)| bucket)
+            .ok_or_else(Refusal::no_bucket)
     }
 
     pub(crate) fn object(&self, bucket: &str, name: &str) -> Option<&Object> {
@@ -108,7 +127,8 @@ impl Shelf {
 
     /// Whether so many more bytes are within the quota.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        self.quota_bytes.is_none_or(|quota| self.used_bytes.saturating_add(bytes) <= quota)
+        self.quota_bytes
+            .is_none_or(|quota| self.used_bytes.saturating_add(bytes) <= quota)
     }
 
     /// Stores an object, in place of one of the same name; returns its id.
@@ -148,13 +168,24 @@ impl Shelf {
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, &Object)> {
         self.objects.iter().flat_map(|(bucket, objects)| {
-            objects.iter().map(move |(name, object)| (bucket.as_str(), name.as_str(), object))
+            objects
+                .iter()
+                .map(move |(name, object)| (bucket.as_str(), name.as_str(), object))
         })
     }
 
     /// One folder: its objects and, without an id, its folders.
-    pub(crate) fn list(&self, bucket: &str, folder: &str, search: &str, descending: bool, page: (usize, usize)) -> Vec<Value> {
-        let Some(objects) = self.objects.get(bucket) else { return Vec::new() };
+    pub(crate) fn list(
+        &self,
+        bucket: &str,
+        folder: &str,
+        search: &str,
+        descending: bool,
+        page: (usize, usize),
+    ) -> Vec<Value> {
+        let Some(objects) = self.objects.get(bucket) else {
+            return Vec::new();
+        };
         let folder = match folder.trim_matches('/') {
             "" => String::new(),
             folder => format!("{folder}/"),
@@ -163,7 +194,13 @@ impl Shelf {
         let mut entries = Vec::new();
         let mut at = from.clone();
         while let Some((name, object)) = objects.range(at.clone()..).next() {
-            let Some(inside) = name.starts_with(&from).then(|| name.strip_prefix(&folder)).flatten() else { break };
+            let Some(inside) = name
+                .starts_with(&from)
+                .then(|| name.strip_prefix(&folder))
+                .flatten()
+            else {
+                break;
+            };
             if let Some((subfolder, _)) = inside.split_once('/') {
                 entries.push((subfolder.to_owned(), None));
                 // `0` comes right after `/`: the next name outside the folder.
@@ -180,7 +217,10 @@ impl Shelf {
         }
         let (offset, limit) = page;
         let page = entries.into_iter().skip(offset).take(limit);
-        page.map(|(name, object)| object.map_or_else(|| folder_entry(&name), |object| object.entry(&name))).collect()
+        page.map(|(name, object)| {
+            object.map_or_else(|| folder_entry(&name), |object| object.entry(&name))
+        })
+        .collect()
     }
 }
 
