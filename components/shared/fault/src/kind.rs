@@ -79,6 +79,8 @@ kinds! {
     SourceForbidden = "source_forbidden", Configuration, Batch, Manual;
     /// The record or its content is not there.
     SourceEmpty = "source_empty", Source, File, Later;
+    /// This one file may not be read by the Odoo user.
+    FileForbidden = "file_forbidden", Configuration, File, Later;
     /// Odoo gave fewer bytes than it says the file has.
     Truncated = "truncated", Source, File, Later;
     /// The bytes do not have the SHA-1 that Odoo says.

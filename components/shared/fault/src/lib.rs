@@ -121,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_message_from_outside_is_one_short_line() {
-        let fault = Fault::told(Kind::SourceRefused, "Access Denied\n\n  Operation: read\u{1b}[31m");
+        let fault = Fault::told(
+            Kind::SourceRefused,
+            "Access Denied\n\n  Operation: read\u{1b}[31m",
+        );
         assert_eq!(fault.message(), "Access Denied Operation: read [31m");
         assert_eq!(
             Fault::new(Kind::SourceEmpty, "Attachment not found or empty")

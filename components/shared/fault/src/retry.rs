@@ -34,9 +34,7 @@ pub fn next_attempt(
         return None;
     }
     let doublings = attempts.saturating_sub(1).min(16);
-    let full = FIRST_WAIT
-        .saturating_mul(1 << doublings)
-        .min(LONGEST_WAIT);
+    let full = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
     let wait = full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
     Some(asked.map_or(wait, |asked| wait.max(asked.min(LONGEST_WAIT))))
 }

@@ -226,6 +226,8 @@ pub enum Outcome {
         message: String,
         /// Seconds until the next attempt.
         wait_s: f64,
+        /// A large upload to go on with.
+        upload: Option<Value>,
     },
     /// It will not be tried again by itself.
     Dead {

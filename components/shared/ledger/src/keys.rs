@@ -42,11 +42,7 @@ pub async fn is_admin(postgres: &impl Postgres, user: Uuid) -> Result<bool, Faul
 /// Writes an `auth_error` row for a refused call, at most one a minute however many come: the row of
 /// `odoo_sync.cursors` is the turn, and its lock makes the limit hold under any number of writers.
 /// Returns whether a row was written.
-pub async fn log_refusal(
-    postgres: &impl Postgres,
-    job: &str,
-    words: &str,
-) -> Result<bool, Fault> {
+pub async fn log_refusal(postgres: &impl Postgres, job: &str, words: &str) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with turn as (
           insert into odoo_sync.cursors as c (name, position, updated_at)

@@ -6,8 +6,8 @@
 //! session state. Statements are `&'static str`: none is built from input.
 
 pub mod attachments;
-mod postgres;
 pub mod keys;
+mod postgres;
 pub mod runs;
 
 pub use postgres::{Postgres, PostgresError, call, call_one};

@@ -100,8 +100,12 @@ pub async fn call<T: DeserializeOwned>(
     let rows = postgres.run(statement, argument).await?;
     rows.iter()
         .map(|row| {
-            serde_json::from_slice(row)
-                .map_err(|e| Fault::told(Kind::LedgerMissing, format!("run the files of sql/ on this database: unexpected row: {e}")))
+            serde_json::from_slice(row).map_err(|e| {
+                Fault::told(
+                    Kind::LedgerMissing,
+                    format!("run the files of sql/ on this database: unexpected row: {e}"),
+                )
+            })
         })
         .collect()
 }

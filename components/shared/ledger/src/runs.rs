@@ -162,5 +162,10 @@ pub async fn beat(postgres: &impl Postgres, run_id: Uuid, lease_s: u32) -> Resul
           returning 1
         )
         select to_jsonb(exists (select from seen))";
-    call_one(postgres, STATEMENT, &json!({ "run_id": run_id, "lease_s": lease_s })).await
+    call_one(
+        postgres,
+        STATEMENT,
+        &json!({ "run_id": run_id, "lease_s": lease_s }),
+    )
+    .await
 }

@@ -36,7 +36,10 @@ pub(crate) fn transport(error: TransportError) -> Fault {
             Kind::SourceProtocol,
             format!("Odoo's answer is longer than {max_bytes} bytes"),
         ),
-        other => Fault::told(Kind::SourceUnreachable, format!("no connection to Odoo: {other}")),
+        other => Fault::told(
+            Kind::SourceUnreachable,
+            format!("no connection to Odoo: {other}"),
+        ),
     }
 }
 
@@ -69,7 +72,9 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
             format!(
                 "Odoo answered HTTP {} with {} where JSON was due: is odoo_url an Odoo?",
                 response.status.as_u16(),
-                response.header(&http::header::CONTENT_TYPE).unwrap_or("no Content-Type")
+                response
+                    .header(&http::header::CONTENT_TYPE)
+                    .unwrap_or("no Content-Type")
             ),
         ));
     }
@@ -128,14 +133,18 @@ pub(crate) async fn json2_error(response: Response) -> Fault {
         return by_status(status, "");
     };
     match serde_json::from_slice::<ErrorData>(&body) {
-        Ok(error) => named(&error.name, &error.message)
-            .unwrap_or_else(|| by_status(status, &error.message)),
+        Ok(error) => {
+            named(&error.name, &error.message).unwrap_or_else(|| by_status(status, &error.message))
+        }
         Err(_) => by_status(status, ""),
     }
 }
 
 pub(crate) fn broken() -> Fault {
-    Fault::new(Kind::SourceProtocol, "Odoo's answer is not the JSON that was due")
+    Fault::new(
+        Kind::SourceProtocol,
+        "Odoo's answer is not the JSON that was due",
+    )
 }
 
 /// What an error of JSON-RPC means. `error.code` is 200 whatever happened (seen on 17 and 18).
@@ -195,9 +204,15 @@ fn by_status(status: StatusCode, message: &str) -> Fault {
         }
     };
     match status.as_u16() {
-        401 => Fault::new(Kind::SourceLogin, "Odoo refused the API key: check odoo_api_key"),
+        401 => Fault::new(
+            Kind::SourceLogin,
+            "Odoo refused the API key: check odoo_api_key",
+        ),
         403 => Fault::told(Kind::SourceForbidden, said("the Odoo user lacks a right")),
-        404 => Fault::told(Kind::SourceProtocol, said("Odoo knows no such model or method")),
+        404 => Fault::told(
+            Kind::SourceProtocol,
+            said("Odoo knows no such model or method"),
+        ),
         409 => Fault::told(Kind::SourceBusy, said("Odoo is busy")),
         _ => Fault::told(Kind::SourceRefused, said("Odoo")),
     }
@@ -218,11 +233,31 @@ mod tests {
     #[test]
     fn errors_are_told_by_their_name_and_never_by_their_code() {
         for (name, message, kind) in [
-            ("odoo.exceptions.AccessDenied", "Access Denied", Kind::SourceLogin),
-            ("odoo.exceptions.AccessError", "You do not have enough rights", Kind::SourceForbidden),
-            ("psycopg2.OperationalError", "FATAL:  database \"nodb\" does not exist\n", Kind::SourceLogin),
-            ("odoo.exceptions.MissingError", "Record does not exist", Kind::SourceEmpty),
-            ("builtins.ValueError", "Invalid field 'nosuch' on model 'crm.lead'", Kind::SourceRefused),
+            (
+                "odoo.exceptions.AccessDenied",
+                "Access Denied",
+                Kind::SourceLogin,
+            ),
+            (
+                "odoo.exceptions.AccessError",
+                "You do not have enough rights",
+                Kind::SourceForbidden,
+            ),
+            (
+                "psycopg2.OperationalError",
+                "FATAL:  database \"nodb\" does not exist\n",
+                Kind::SourceLogin,
+            ),
+            (
+                "odoo.exceptions.MissingError",
+                "Record does not exist",
+                Kind::SourceEmpty,
+            ),
+            (
+                "builtins.ValueError",
+                "Invalid field 'nosuch' on model 'crm.lead'",
+                Kind::SourceRefused,
+            ),
         ] {
             let fault = fault(name, message);
             assert_eq!(fault.kind(), kind, "{name}");

@@ -12,8 +12,19 @@ use crate::{Odoo, answer};
 const MODEL: &str = "ir.attachment";
 
 const FIELDS: [&str; 13] = [
-    "name", "type", "mimetype", "file_size", "checksum", "url", "res_model", "res_field", "res_id",
-    "company_id", "create_date", "write_date", "id",
+    "name",
+    "type",
+    "mimetype",
+    "file_size",
+    "checksum",
+    "url",
+    "res_model",
+    "res_field",
+    "res_id",
+    "company_id",
+    "create_date",
+    "write_date",
+    "id",
 ];
 
 /// What Odoo says of an attachment.
@@ -192,7 +203,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 .and_then(Value::as_str)
                 .and_then(parse_datetime)
                 .map(Some)
-                .ok_or(Fault::new(Kind::SourceProtocol, "Odoo's attachment has no write_date")),
+                .ok_or(Fault::new(
+                    Kind::SourceProtocol,
+                    "Odoo's attachment has no write_date",
+                )),
         }
     }
 }
@@ -205,16 +219,27 @@ mod tests {
     fn res_field_is_always_named() {
         for selection in [
             Selection::default(),
-            Selection { fields: vec!["image_1920".into()], models: vec!["res.partner".into()], ..Selection::default() },
+            Selection {
+                fields: vec!["image_1920".into()],
+                models: vec!["res.partner".into()],
+                ..Selection::default()
+            },
         ] {
             let domain = Window::default().domain(&selection);
-            assert!(domain.iter().any(|term| term.get(0) == Some(&json!("res_field"))));
+            assert!(
+                domain
+                    .iter()
+                    .any(|term| term.get(0) == Some(&json!("res_field")))
+            );
         }
     }
 
     #[test]
     fn a_recorded_row_is_understood() {
         let row: Attachment = serde_json::from_value(json!({"id": 1843, "name": "empty.txt", "type": "binary", "mimetype": "text/plain", "file_size": 0, "checksum": false, "res_model": "crm.lead", "res_field": false, "res_id": 50, "datas": "", "write_date": "2026-11-21 20:21:22", "company_id": [1, "YourCompany"]})).unwrap();
-        assert_eq!((row.checksum, row.file_size, row.company_id), (None, Some(0), Some(1)));
+        assert_eq!(
+            (row.checksum, row.file_size, row.company_id),
+            (None, Some(0), Some(1))
+        );
     }
 }

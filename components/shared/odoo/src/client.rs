@@ -67,7 +67,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 return Err(Fault::new(Kind::Setting, words));
             }
         }
-        let pace = Rc::new(Pace::new(settings.parallel_calls, settings.calls_per_second));
+        let pace = Rc::new(Pace::new(
+            settings.parallel_calls,
+            settings.calls_per_second,
+        ));
         Ok(Self {
             http,
             clock,
@@ -88,6 +91,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.calls.get()
     }
 
+    /// The most calls at once.
+    pub fn parallel_calls(&self) -> usize {
+        self.settings.parallel_calls.max(1)
+    }
+
     /// Which protocol the server speaks, asking it if that is not known; the first call of a
     /// conversation, since it is where a wrong address, database or key shows.
     pub async fn connect(&self) -> Result<Protocol, Fault> {
@@ -98,7 +106,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let protocol = protocol::negotiate(&self.http, &self.settings).await?;
         if matches!(protocol, Protocol::JsonRpc { .. }) {
             for (missing, words) in [
-                (self.settings.database.is_empty(), "odoo_database is not set"),
+                (
+                    self.settings.database.is_empty(),
+                    "odoo_database is not set",
+                ),
                 (self.settings.login.is_empty(), "odoo_login is not set"),
             ] {
                 if missing {

@@ -40,12 +40,16 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let base = format!("{}/web/content/{id}", self.settings.url);
         if self.settings.password.is_empty() {
             let token = self.access_token(id).await?;
-            return self.stream(format!("{base}?access_token={token}"), None, offset).await;
+            return self
+                .stream(format!("{base}?access_token={token}"), None, offset)
+                .await;
         }
         let cookie = self.session().await?;
         match self.stream(base.clone(), Some(&cookie), offset).await {
             // Missing, forbidden and a session that is over all look alike: log in once more and see.
-            Err(fault) if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? => {
+            Err(fault)
+                if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? =>
+            {
                 self.known.borrow_mut().session = WebSession::Untried;
                 let cookie = self.session().await?;
                 self.stream(base, Some(&cookie), offset).await
@@ -54,7 +58,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    async fn stream(&self, url: String, cookie: Option<&Secret>, offset: u64) -> Result<Content, Fault> {
+    async fn stream(
+        &self,
+        url: String,
+        cookie: Option<&Secret>,
+        offset: u64,
+    ) -> Result<Content, Fault> {
         let _turn = self.turn().await;
         let mut request = Request::new(Method::GET, url).timeouts(CONTENT_TIMEOUTS);
         if let Some(cookie) = cookie {
@@ -78,10 +87,16 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             }
             // A lost file of the file store is a 500 here (seen on 18).
             StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR => {
-                return Err(Fault::new(Kind::SourceEmpty, "Attachment not found or empty"));
+                return Err(Fault::new(
+                    Kind::SourceEmpty,
+                    "Attachment not found or empty",
+                ));
             }
             StatusCode::RANGE_NOT_SATISFIABLE => {
-                return Err(Fault::new(Kind::Truncated, "Odoo's file is shorter than it says"));
+                return Err(Fault::new(
+                    Kind::Truncated,
+                    "Odoo's file is shorter than it says",
+                ));
             }
             status => {
                 return Err(Fault::told(
@@ -166,12 +181,24 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             ));
         }
         let result = self
-            .call("ir.attachment", "generate_access_token", Some(&[id]), serde_json::Map::new())
+            .call(
+                "ir.attachment",
+                "generate_access_token",
+                Some(&[id]),
+                serde_json::Map::new(),
+            )
             .await?;
         let token = result.get(0).and_then(serde_json::Value::as_str);
         token
-            .filter(|token| token.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+            .filter(|token| {
+                token
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            })
             .map(str::to_owned)
-            .ok_or(Fault::new(Kind::SourceProtocol, "Odoo gave no access token"))
+            .ok_or(Fault::new(
+                Kind::SourceProtocol,
+                "Odoo gave no access token",
+            ))
     }
 }

@@ -59,17 +59,17 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     /// The content of one attachment as a stream, for one that is too large to be held.
     pub async fn datas_stream(&self, id: i64) -> Result<ByteStream, Fault> {
         let datas = self.datas(&[id], usize::MAX).await?;
-        Ok(stream::try_unfold(datas, async |mut datas: Datas| {
-            match datas.more().await {
+        Ok(
+            stream::try_unfold(datas, async |mut datas: Datas| match datas.more().await {
                 Ok(true) => {
                     let chunk = Bytes::from(std::mem::take(&mut datas.current));
                     Ok(Some((chunk, datas)))
                 }
                 Ok(false) => Ok(None),
                 Err(_) => Err(TransportError::BodyAborted),
-            }
-        })
-        .boxed_local())
+            })
+            .boxed_local(),
+        )
     }
 }
 
@@ -116,7 +116,13 @@ impl Datas {
             };
         };
         let chunk = chunk.map_err(answer::transport)?;
-        let Self { decoder, current, complete, bytes_left, .. } = self;
+        let Self {
+            decoder,
+            current,
+            complete,
+            bytes_left,
+            ..
+        } = self;
         let mut over = false;
         decoder
             .push(&chunk, &mut |event| match event {

@@ -202,7 +202,10 @@ impl DatasDecoder {
                 }
                 if object && record {
                     let id = self.id.take().ok_or(DatasError::Shape)?;
-                    found(Event::Record { id, has_datas: self.has_datas });
+                    found(Event::Record {
+                        id,
+                        has_datas: self.has_datas,
+                    });
                 }
                 self.key_due = false;
                 self.done = self.open.is_empty();
@@ -330,7 +333,10 @@ impl DatasDecoder {
             // Line breaks, as some encoders put them.
             b'n' | b'r' => Ok(()),
             b'u' => {
-                self.state = State::DatasUnicode { value: 0, digits: 0 };
+                self.state = State::DatasUnicode {
+                    value: 0,
+                    digits: 0,
+                };
                 Ok(())
             }
             _ => Err(DatasError::Base64),
@@ -347,7 +353,10 @@ impl DatasDecoder {
         let digit = char::from(byte).to_digit(16).ok_or(DatasError::Base64)?;
         let value = value * 16 + digit;
         if digits < 3 {
-            self.state = State::DatasUnicode { value, digits: digits + 1 };
+            self.state = State::DatasUnicode {
+                value,
+                digits: digits + 1,
+            };
             return Ok(());
         }
         self.state = State::Datas;
@@ -365,7 +374,9 @@ impl DatasDecoder {
         found: &mut impl FnMut(Event<'_>),
     ) -> Result<(), DatasError> {
         while !self.quad.is_empty() && !base64.is_empty() {
-            let Some((&byte, rest)) = base64.split_first() else { break };
+            let Some((&byte, rest)) = base64.split_first() else {
+                break;
+            };
             self.quad.push(byte);
             base64 = rest;
             if self.quad.len() == 4 {
@@ -437,13 +448,17 @@ mod tests {
     fn answer(files: &Files, envelope: bool) -> Vec<u8> {
         let records: Vec<_> = files
             .iter()
-            .map(|(id, content)| json!({
-                "id": id, "name": "a \"datas\": \\\" name", "company_id": [1, "YourCompany"],
-                "datas": content.as_ref().map_or(json!(false), |c| json!(STANDARD.encode(c))),
-            }))
+            .map(|(id, content)| {
+                json!({
+                    "id": id, "name": "a \"datas\": \\\" name", "company_id": [1, "YourCompany"],
+                    "datas": content.as_ref().map_or(json!(false), |c| json!(STANDARD.encode(c))),
+                })
+            })
             .collect();
         if envelope {
-            json!({"jsonrpc": "2.0", "id": 1, "result": records}).to_string().into_bytes()
+            json!({"jsonrpc": "2.0", "id": 1, "result": records})
+                .to_string()
+                .into_bytes()
         } else {
             json!(records).to_string().into_bytes()
         }
@@ -487,14 +502,21 @@ mod tests {
         let plain = STANDARD.encode([0xff, 0xff, 0xfe, 0x3e]);
         assert_eq!(plain, "///+Pg==");
         let answer = br#"[{"id":1,"datas":"\/\u002f/\u002BP\ng=="}]"#;
-        assert_eq!(read(answer, &[18, 1, 3, 2]), Ok(vec![(1, Some(vec![0xff, 0xff, 0xfe, 0x3e]))]));
+        assert_eq!(
+            read(answer, &[18, 1, 3, 2]),
+            Ok(vec![(1, Some(vec![0xff, 0xff, 0xfe, 0x3e]))])
+        );
     }
 
     #[test]
     fn what_is_not_base64_is_refused() {
         for datas in ["15.00 bytes", "AAA", "AA==AAAA", "A=AA", "ä"] {
             let answer = json!([{ "id": 1, "datas": datas }]).to_string();
-            assert_eq!(read(answer.as_bytes(), &[]), Err(DatasError::Base64), "{datas}");
+            assert_eq!(
+                read(answer.as_bytes(), &[]),
+                Err(DatasError::Base64),
+                "{datas}"
+            );
         }
     }
 
@@ -503,9 +525,14 @@ mod tests {
         let answer = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 200, "message": "Odoo Server Error", "data": {
             "name": "odoo.exceptions.AccessDenied", "debug": "x".repeat(20_000), "message": "Access \"Denied\"", "arguments": ["Access Denied"], "context": {}}}});
         let mut decoder = DatasDecoder::new();
-        decoder.push(answer.to_string().as_bytes(), &mut |_| panic!("no record")).unwrap();
+        decoder
+            .push(answer.to_string().as_bytes(), &mut |_| panic!("no record"))
+            .unwrap();
         decoder.finish().unwrap();
-        assert_eq!(decoder.error(), Some(("odoo.exceptions.AccessDenied", "Access \"Denied\"")));
+        assert_eq!(
+            decoder.error(),
+            Some(("odoo.exceptions.AccessDenied", "Access \"Denied\""))
+        );
     }
 
     #[test]

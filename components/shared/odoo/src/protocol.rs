@@ -27,7 +27,9 @@ pub(crate) async fn negotiate(http: &impl Http, settings: &Settings) -> Result<P
         ProtocolChoice::Json2 => true,
         ProtocolChoice::JsonRpc => false,
         // JSON-2 takes API keys only, so without one the older protocol is the one that can work.
-        ProtocolChoice::Auto => !settings.api_key.is_empty() && speaks_json2(http, settings).await?,
+        ProtocolChoice::Auto => {
+            !settings.api_key.is_empty() && speaks_json2(http, settings).await?
+        }
     };
     if json2 {
         if settings.api_key.is_empty() {

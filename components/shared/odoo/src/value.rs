@@ -86,9 +86,19 @@ mod tests {
         let row: Row = serde_json::from_value(json!({"name": false, "company_id": [1, "YourCompany"], "write_date": "2026-11-21 20:21:22"})).unwrap();
         assert_eq!(row.name, None);
         assert_eq!(row.company_id, Some(1));
-        assert_eq!(format_datetime(row.write_date.unwrap()), "2026-11-21 20:21:22");
+        assert_eq!(
+            format_datetime(row.write_date.unwrap()),
+            "2026-11-21 20:21:22"
+        );
         let row: Row = serde_json::from_value(json!({"name": "x", "company_id": false})).unwrap();
-        assert_eq!(row, Row { name: Some("x".into()), company_id: None, write_date: None });
+        assert_eq!(
+            row,
+            Row {
+                name: Some("x".into()),
+                company_id: None,
+                write_date: None
+            }
+        );
         assert!(serde_json::from_value::<Row>(json!({"write_date": "yesterday"})).is_err());
     }
 }

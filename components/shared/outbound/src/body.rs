@@ -55,7 +55,10 @@ mod tests {
     use futures::{FutureExt, stream};
 
     fn chunks(parts: &[&'static str]) -> ByteStream {
-        let parts: Vec<_> = parts.iter().map(|p| Ok(Bytes::from_static(p.as_bytes()))).collect();
+        let parts: Vec<_> = parts
+            .iter()
+            .map(|p| Ok(Bytes::from_static(p.as_bytes())))
+            .collect();
         stream::iter(parts).boxed_local()
     }
 

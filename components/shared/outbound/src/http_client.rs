@@ -103,7 +103,11 @@ impl Response {
 
     /// `Retry-After` in seconds (the other form, a date, is not used by the servers we speak to).
     pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.header(&http::header::RETRY_AFTER)?.trim().parse().ok()?;
+        let seconds = self
+            .header(&http::header::RETRY_AFTER)?
+            .trim()
+            .parse()
+            .ok()?;
         Some(Duration::from_secs(seconds))
     }
 

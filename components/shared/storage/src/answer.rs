@@ -60,10 +60,11 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     let retry_after = response.retry_after();
     let json = response.is_json();
     if matches!(status, 429 | 502 | 503 | 504 | 544) {
-        return Err(
-            Fault::told(Kind::StorageBusy, format!("the Storage is busy (HTTP {status})"))
-                .retry_after(retry_after),
-        );
+        return Err(Fault::told(
+            Kind::StorageBusy,
+            format!("the Storage is busy (HTTP {status})"),
+        )
+        .retry_after(retry_after));
     }
     let body = response.bytes(ANSWER_BYTES).await.map_err(transport)?;
     if let Some(refusal) = json.then(|| serde_json::from_slice(&body).ok()).flatten() {
@@ -80,11 +81,17 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
 impl Refusal {
     /// What it means for whoever wanted to store or read an object.
     pub(crate) fn fault(&self, bucket: &str) -> Fault {
-        let said = if self.message.is_empty() { &self.error } else { &self.message };
+        let said = if self.message.is_empty() {
+            &self.error
+        } else {
+            &self.message
+        };
         match (self.code.as_str(), self.status_code.as_str()) {
             ("NoSuchBucket", _) => Fault::told(
                 Kind::BucketMissing,
-                format!("the Storage has no bucket {bucket:?}, or the key may not see it: create it as a private bucket, or set storage_bucket"),
+                format!(
+                    "the Storage has no bucket {bucket:?}, or the key may not see it: create it as a private bucket, or set storage_bucket"
+                ),
             ),
             ("AccessDenied", _) | (_, "401" | "403") => Fault::told(
                 Kind::StorageLogin,
@@ -94,7 +101,10 @@ impl Refusal {
                 Kind::StorageLogin,
                 "the Storage got no key: check storage_key",
             ),
-            _ if self.is_quota() => Fault::told(Kind::QuotaExceeded, format!("bucket quota exceeded ({said})")),
+            _ if self.is_quota() => Fault::told(
+                Kind::QuotaExceeded,
+                format!("bucket quota exceeded ({said})"),
+            ),
             ("EntityTooLarge", _) | (_, "413") => Fault::new(
                 Kind::TooLarge,
                 "larger than the bucket allows: raise its file size limit, then odoo_sync.retry()",
@@ -103,14 +113,21 @@ impl Refusal {
                 Kind::MimeRefused,
                 format!("{said}: allow it in the bucket, then odoo_sync.retry()"),
             ),
-            ("InvalidKey", _) => Fault::told(Kind::NameRefused, format!("the Storage refuses the name: {said}")),
+            ("InvalidKey", _) => Fault::told(
+                Kind::NameRefused,
+                format!("the Storage refuses the name: {said}"),
+            ),
             ("NoSuchKey", _) => Fault::new(Kind::StorageFailed, "the object is not there"),
-            ("SlowDown" | "TooManyRequests" | "DatabaseTimeout" | "ResourceLocked", _) | (_, "429" | "503" | "544") => {
+            ("SlowDown" | "TooManyRequests" | "DatabaseTimeout" | "ResourceLocked", _)
+            | (_, "429" | "503" | "544") => {
                 Fault::told(Kind::StorageBusy, format!("the Storage is busy ({said})"))
             }
             _ => Fault::told(
                 Kind::StorageFailed,
-                format!("the Storage failed ({} {}): {said}", self.status_code, self.code),
+                format!(
+                    "the Storage failed ({} {}): {said}",
+                    self.status_code, self.code
+                ),
             ),
         }
     }
@@ -118,7 +135,9 @@ impl Refusal {
     fn is_quota(&self) -> bool {
         let words = [&self.code, &self.error, &self.message].map(|w| w.to_ascii_lowercase());
         matches!(self.status_code.as_str(), "402" | "507")
-            || words.iter().any(|w| w.contains("quota") || w.contains("insufficient storage"))
+            || words
+                .iter()
+                .any(|w| w.contains("quota") || w.contains("insufficient storage"))
     }
 }
 
@@ -129,14 +148,38 @@ mod tests {
     #[test]
     fn recorded_errors_are_told_by_their_code() {
         for (body, kind) in [
-            (r#"{"statusCode":"404","error":"Bucket not found","message":"Bucket not found","code":"NoSuchBucket"}"#, Kind::BucketMissing),
-            (r#"{"statusCode":"413","error":"Payload too large","message":"The object exceeded the maximum allowed size","code":"EntityTooLarge"}"#, Kind::TooLarge),
-            (r#"{"statusCode":"415","error":"invalid_mime_type","message":"mime type image/jpeg is not supported","code":"InvalidMimeType"}"#, Kind::MimeRefused),
-            (r#"{"statusCode":"400","error":"InvalidKey","message":"Invalid key: u/café.pdf","code":"InvalidKey"}"#, Kind::NameRefused),
-            (r#"{"statusCode":"400","error":"Error","message":"headers must have required property 'authorization'","code":"InvalidRequest"}"#, Kind::StorageLogin),
-            (r#"{"statusCode":"403","error":"Unauthorized","message":"signature verification failed","code":"AccessDenied"}"#, Kind::StorageLogin),
-            (r#"{"statusCode":"500","error":"Internal","message":"Internal Server Error","code":"InternalError"}"#, Kind::StorageFailed),
-            (r#"{"statusCode":"507","error":"Insufficient Storage","message":"quota exceeded","code":""}"#, Kind::QuotaExceeded),
+            (
+                r#"{"statusCode":"404","error":"Bucket not found","message":"Bucket not found","code":"NoSuchBucket"}"#,
+                Kind::BucketMissing,
+            ),
+            (
+                r#"{"statusCode":"413","error":"Payload too large","message":"The object exceeded the maximum allowed size","code":"EntityTooLarge"}"#,
+                Kind::TooLarge,
+            ),
+            (
+                r#"{"statusCode":"415","error":"invalid_mime_type","message":"mime type image/jpeg is not supported","code":"InvalidMimeType"}"#,
+                Kind::MimeRefused,
+            ),
+            (
+                r#"{"statusCode":"400","error":"InvalidKey","message":"Invalid key: u/café.pdf","code":"InvalidKey"}"#,
+                Kind::NameRefused,
+            ),
+            (
+                r#"{"statusCode":"400","error":"Error","message":"headers must have required property 'authorization'","code":"InvalidRequest"}"#,
+                Kind::StorageLogin,
+            ),
+            (
+                r#"{"statusCode":"403","error":"Unauthorized","message":"signature verification failed","code":"AccessDenied"}"#,
+                Kind::StorageLogin,
+            ),
+            (
+                r#"{"statusCode":"500","error":"Internal","message":"Internal Server Error","code":"InternalError"}"#,
+                Kind::StorageFailed,
+            ),
+            (
+                r#"{"statusCode":"507","error":"Insufficient Storage","message":"quota exceeded","code":""}"#,
+                Kind::QuotaExceeded,
+            ),
         ] {
             let refusal: Refusal = serde_json::from_str(body).unwrap();
             assert_eq!(refusal.fault("files").kind(), kind, "{body}");

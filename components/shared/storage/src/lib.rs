@@ -10,6 +10,6 @@ mod object;
 mod resumable;
 mod settings;
 
-pub use object::{Info, Stored, Storage, object_path};
+pub use object::{Info, Storage, Stored, object_path};
 pub use resumable::{CHUNK_BYTES, Resumable};
 pub use settings::Settings;

@@ -56,7 +56,11 @@ impl<H: Http> Storage<H> {
     /// The bucket of these settings.
     pub fn new(http: H, settings: Settings) -> Result<Self, Fault> {
         settings.check()?;
-        Ok(Self { http, settings, calls: std::cell::Cell::new(0) })
+        Ok(Self {
+            http,
+            settings,
+            calls: std::cell::Cell::new(0),
+        })
     }
 
     /// How many requests were sent to the Storage.
@@ -158,7 +162,10 @@ impl<H: Http> Storage<H> {
                 return Err(not_a_storage(response.status));
             }
             // The answer is read to its end, so that the connection can be used again.
-            response.bytes(answer::ANSWER_BYTES).await.map_err(answer::transport)?;
+            response
+                .bytes(answer::ANSWER_BYTES)
+                .await
+                .map_err(answer::transport)?;
             return Ok(Ok(()));
         }
         if response.status.is_redirection() {
@@ -182,10 +189,16 @@ impl<H: Http> Storage<H> {
                 Err(refusal.fault(&self.settings.bucket))
             };
         }
-        let body = response.bytes(answer::ANSWER_BYTES).await.map_err(answer::transport)?;
-        serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| Fault::new(Kind::StorageProtocol, "the Storage's answer is not the JSON that was due"))
+        let body = response
+            .bytes(answer::ANSWER_BYTES)
+            .await
+            .map_err(answer::transport)?;
+        serde_json::from_slice(&body).map(Some).map_err(|_| {
+            Fault::new(
+                Kind::StorageProtocol,
+                "the Storage's answer is not the JSON that was due",
+            )
+        })
     }
 
     /// An object's bytes, or `None` if there is none of this name.

@@ -55,7 +55,9 @@ impl<H: Http> Storage<H> {
             .header(UPSERT, "true");
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if response.status != StatusCode::CREATED {
-            return Err(answer::refusal(response).await?.fault(&self.settings.bucket));
+            return Err(answer::refusal(response)
+                .await?
+                .fault(&self.settings.bucket));
         }
         response
             .header(&header::LOCATION)
@@ -75,17 +77,14 @@ impl<H: Http> Storage<H> {
         match response.status {
             StatusCode::OK | StatusCode::NO_CONTENT => offset_of(&response).map(Some),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
-            _ => Err(answer::refusal(response).await?.fault(&self.settings.bucket)),
+            _ => Err(answer::refusal(response)
+                .await?
+                .fault(&self.settings.bucket)),
         }
     }
 
     /// Adds a piece at `offset`; the offset after it, as the Storage says.
-    pub async fn append(
-        &self,
-        upload: &Resumable,
-        offset: u64,
-        piece: Body,
-    ) -> Result<u64, Fault> {
+    pub async fn append(&self, upload: &Resumable, offset: u64, piece: Body) -> Result<u64, Fault> {
         let request = self
             .tus(Method::PATCH, &format!("/{}", upload.id))
             .header(UPLOAD_OFFSET, offset.to_string())
@@ -98,7 +97,9 @@ impl<H: Http> Storage<H> {
                 Kind::StorageTimeout,
                 "the Storage lost the thread of a large upload; it begins anew",
             )),
-            _ => Err(answer::refusal(response).await?.fault(&self.settings.bucket)),
+            _ => Err(answer::refusal(response)
+                .await?
+                .fault(&self.settings.bucket)),
         }
     }
 

@@ -1,0 +1,98 @@
+//! Identical content is moved once: files that share it wait for the first of them.
+
+use std::collections::{HashMap, HashSet};
+
+use ledger::attachments::Claimed;
+
+/// Which contents are under way, and who waits for them.
+#[derive(Default)]
+pub(super) struct Duplicates {
+    waiting: HashMap<String, Vec<Claimed>>,
+    stored: HashSet<String>,
+}
+
+/// What to do with a file.
+pub(super) enum First {
+    /// Move it.
+    Move(Claimed),
+    /// Its content is in the Storage already.
+    Stored(Claimed),
+    /// It waits for another.
+    Waits,
+}
+
+impl Duplicates {
+    /// Takes up a claimed file.
+    pub(super) fn take_up(&mut self, file: Claimed) -> First {
+        let content = file.checksum.clone().unwrap_or_default();
+        if file.stored || self.stored.contains(&content) {
+            return First::Stored(file);
+        }
+        match self.waiting.get_mut(&content) {
+            Some(waiting) => {
+                waiting.push(file);
+                First::Waits
+            }
+            None => {
+                self.waiting.insert(content, Vec::new());
+                First::Move(file)
+            }
+        }
+    }
+
+    /// Its content is in the Storage now; those that waited for it.
+    pub(super) fn stored(&mut self, file: &Claimed) -> Vec<Claimed> {
+        let content = file.checksum.clone().unwrap_or_default();
+        let waited = self.waiting.remove(&content).unwrap_or_default();
+        self.stored.insert(content);
+        waited
+    }
+
+    /// It could not be moved; the next one to try, if others want the same content.
+    pub(super) fn failed(&mut self, file: &Claimed) -> Option<Claimed> {
+        let content = file.checksum.as_deref().unwrap_or_default();
+        let next = self.waiting.get_mut(content).and_then(Vec::pop);
+        if next.is_none() {
+            self.waiting.remove(content);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(id: i64, checksum: &str) -> Claimed {
+        Claimed {
+            id,
+            mimetype: None,
+            file_size: 1,
+            checksum: Some(checksum.to_owned()),
+            attempts: 0,
+            interruptions: 0,
+            upload: None,
+            stored: false,
+        }
+    }
+
+    #[test]
+    fn one_moves_and_the_others_wait_for_it() {
+        let mut duplicates = Duplicates::default();
+        assert!(matches!(duplicates.take_up(file(1, "a")), First::Move(_)));
+        assert!(matches!(duplicates.take_up(file(2, "a")), First::Waits));
+        assert!(matches!(duplicates.take_up(file(3, "b")), First::Move(_)));
+        assert_eq!(duplicates.stored(&file(1, "a")).len(), 1);
+        assert!(matches!(duplicates.take_up(file(4, "a")), First::Stored(_)));
+    }
+
+    #[test]
+    fn when_the_first_fails_another_takes_its_place() {
+        let mut duplicates = Duplicates::default();
+        duplicates.take_up(file(1, "a"));
+        duplicates.take_up(file(2, "a"));
+        assert_eq!(duplicates.failed(&file(1, "a")).map(|f| f.id), Some(2));
+        assert_eq!(duplicates.failed(&file(2, "a")), None);
+        assert!(matches!(duplicates.take_up(file(5, "a")), First::Move(_)));
+    }
+}

@@ -1,0 +1,196 @@
+//! One batch, from slot to log.
+
+mod duplicates;
+mod failures;
+mod pipeline;
+
+use std::time::Duration;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::runs::{self, Begin, Begun, End, Log};
+use odoo::{Known, Odoo};
+use outbound::{Clock, Http};
+use serde_json::json;
+use storage::Storage;
+use uuid::Uuid;
+
+use crate::discovery::{CURSOR, Discovery};
+use crate::{JOB, Mode, Report, Request, Settings, Status};
+use pipeline::Pipeline;
+
+/// The world outside, and how to reach it.
+pub struct Environment<H, C, P> {
+    /// Outbound HTTP.
+    pub http: H,
+    /// Time.
+    pub clock: C,
+    /// Postgres.
+    pub postgres: P,
+    /// How to reach Odoo.
+    pub odoo: odoo::Settings,
+    /// How to reach the Storage.
+    pub storage: storage::Settings,
+    /// How to archive.
+    pub archive: Settings,
+}
+
+/// A batch that has its slot.
+pub struct Batch<H, C, P> {
+    environment: Environment<H, C, P>,
+    request: Request,
+    run_id: Uuid,
+    begun: Begun,
+    started: Duration,
+}
+
+/// Whether a batch could begin.
+pub enum Beginning<H, C, P> {
+    /// It could.
+    Begun(Box<Batch<H, C, P>>),
+    /// It could not: another is at work, the job is paused, or the ledger cannot be reached.
+    Not(Report),
+}
+
+/// Begins a batch: quick, one statement.
+pub async fn begin<H: Http, C: Clock, P: Postgres>(
+    environment: Environment<H, C, P>,
+    request: Request,
+    run_id: Uuid,
+) -> Beginning<H, C, P> {
+    let started = environment.clock.now();
+    let begin = Begin {
+        run_id,
+        job: JOB,
+        mode: request.mode.name(),
+        lease_s: environment.archive.lease_s,
+        slots: environment.archive.parallel_runs,
+    };
+    let mut report = Report {
+        run_id,
+        ..Report::default()
+    };
+    match runs::begin(&environment.postgres, &begin).await {
+        Ok(begun) if begun.begun => {
+            return Beginning::Begun(Box::new(Batch {
+                environment,
+                request,
+                run_id,
+                begun,
+                started,
+            }));
+        }
+        Ok(begun) => {
+            report.status = if begun.paused {
+                Status::Paused
+            } else {
+                Status::Running
+            };
+            report.remaining = Some(begun.remaining);
+        }
+        Err(fault) => report.stopped_by(&fault),
+    }
+    Beginning::Not(report)
+}
+
+impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
+    /// The run's id.
+    pub fn run_id(&self) -> Uuid {
+        self.run_id
+    }
+
+    /// Works until nothing is left or the time is up, and logs what came of it. `known` is what an
+    /// earlier batch learned of Odoo; it is brought up to date.
+    pub async fn work(self, known: &mut Known) -> Report {
+        let mut report = Report {
+            run_id: self.run_id,
+            ..Report::default()
+        };
+        if let Err(fault) = self.try_work(known, &mut report).await {
+            report.stopped_by(&fault);
+        }
+        let elapsed = self.environment.clock.now().saturating_sub(self.started);
+        report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
+        match runs::end(&self.environment.postgres, &self.end(&report)).await {
+            Ok(ended) => {
+                report.remaining = Some(ended.remaining);
+                if !ended.alive {
+                    report.stopped_by(&Fault::new(
+                        Kind::OutOfTime,
+                        "this batch took longer than its lease and was given up; raise archive_lease_seconds",
+                    ));
+                }
+            }
+            Err(fault) => report.stopped_by(&fault),
+        }
+        report
+    }
+
+    async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
+        let Environment {
+            http,
+            clock,
+            postgres,
+            odoo,
+            storage,
+            archive,
+        } = &self.environment;
+        let odoo = Odoo::new(http, clock, odoo.clone(), std::mem::take(known))?;
+        let storage = Storage::new(http, storage.clone())?;
+        // Both sides are tried before any file is touched: what is wrong with a setting costs no file
+        // an attempt.
+        let (connected, bucket) = futures::future::join(odoo.connect(), async {
+            if self.request.mode == Mode::Migrate {
+                storage.check_bucket().await
+            } else {
+                Ok(())
+            }
+        })
+        .await;
+        let worked = match connected.and(bucket) {
+            Ok(()) => {
+                let discovery = Discovery::resume(self.begun.cursors.get(CURSOR));
+                let mut pipeline =
+                    Pipeline::new(&odoo, &storage, postgres, &clock, archive, self.run_id);
+                let worked = pipeline.run(&self.request, discovery, self.started).await;
+                pipeline.tell(report);
+                worked
+            }
+            Err(fault) => Err(fault),
+        };
+        *known = odoo.known();
+        report.odoo_calls = odoo.calls();
+        report.storage_calls = storage.calls();
+        worked
+    }
+
+    fn end(&self, report: &Report) -> End {
+        let counts = json!({
+            "moved": report.migrated, "failed": report.failed, "skipped": report.skipped,
+            "bytes": report.bytes, "discovered": report.discovered,
+            "odoo_calls": report.odoo_calls, "storage_calls": report.storage_calls,
+        });
+        let outcome = if report.status == Status::Error {
+            "error"
+        } else {
+            "success"
+        };
+        let log = report.worth_a_row().then(|| Log {
+            migrated: report.migrated,
+            failed: report.failed,
+            skipped: report.skipped,
+            bytes: report.bytes,
+            elapsed_s: report.elapsed_s,
+            errors: report.errors.clone(),
+            status: outcome,
+            detail: json!({ "mode": self.request.mode.name(), "discovered": report.discovered }),
+        });
+        End {
+            run_id: self.run_id,
+            outcome,
+            counts,
+            fault: report.fault.clone(),
+            log,
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads on in Odoo's list and writes what it finds into the catalogue, a page at a time.
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::attachments::{Catalogued, Found, catalogue};
+use odoo::Odoo;
+use odoo::attachment::{Attachment, Window};
+use outbound::{Clock, Http};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::Settings;
+use crate::cursor::{Position, Step};
+use crate::verdict::{Verdict, verdict};
+
+/// The name of the position in the ledger.
+pub(crate) const CURSOR: &str = "archive-batch:discovery";
+
+/// How many rows a page has: about 400 KB of JSON.
+const PAGE: usize = 1000;
+
+/// The reading of one batch.
+pub(crate) struct Discovery {
+    position: Position,
+    ids_at_end: bool,
+}
+
+impl Discovery {
+    /// Goes on where the ledger says. A position that cannot be read is one to begin anew from.
+    pub(crate) fn resume(position: Option<&Value>) -> Self {
+        Self {
+            position: position
+                .and_then(|position| serde_json::from_value(position.clone()).ok())
+                .unwrap_or_default(),
+            ids_at_end: false,
+        }
+    }
+
+    /// Whether there is something to read now.
+    pub(crate) fn due(&self, now_s: i64) -> bool {
+        self.position.next(self.ids_at_end, now_s) != Step::Rest
+    }
+
+    /// Reads one page; what it changed, or `None` where the run was given up meanwhile.
+    pub(crate) async fn step<H: Http, C: Clock>(
+        &mut self,
+        odoo: &Odoo<H, C>,
+        postgres: &impl Postgres,
+        run_id: Uuid,
+        settings: &Settings,
+        now_s: i64,
+    ) -> Result<Option<Catalogued>, Fault> {
+        match self.position.next(self.ids_at_end, now_s) {
+            Step::Rest => Ok(Some(Catalogued::default())),
+            Step::AskNewest => {
+                let newest = odoo.newest_write(&settings.selection).await?;
+                self.position = self.position.clone().begin_changes(newest, now_s);
+                Ok(Some(Catalogued::default()))
+            }
+            Step::Read(window) => {
+                self.page(odoo, postgres, run_id, settings, window, now_s)
+                    .await
+            }
+        }
+    }
+
+    async fn page<H: Http, C: Clock>(
+        &mut self,
+        odoo: &Odoo<H, C>,
+        postgres: &impl Postgres,
+        run_id: Uuid,
+        settings: &Settings,
+        window: Window,
+        now_s: i64,
+    ) -> Result<Option<Catalogued>, Fault> {
+        let page = odoo.attachments(&settings.selection, window, PAGE).await?;
+        let at_end = page.len() < PAGE;
+        // Ids that do not rise would make the cursor run in circles.
+        let rising = page.iter().try_fold(window.after_id, |last, row| {
+            (row.id > last).then_some(row.id)
+        });
+        let Some(last_id) = rising else {
+            return Err(Fault::new(
+                Kind::SourceProtocol,
+                "Odoo's list of attachments is not in the order of their ids",
+            ));
+        };
+        let next = self.position.clone().read(
+            window,
+            (!page.is_empty()).then_some(last_id),
+            at_end,
+            now_s,
+        );
+        let found: Vec<Found> = page
+            .into_iter()
+            .map(|row| found(row, settings.max_file_bytes))
+            .collect();
+        // A position that stands still need not be written down.
+        if found.is_empty() && next == self.position {
+            self.ids_at_end |= at_end && window.until.is_none();
+            return Ok(Some(Catalogued::default()));
+        }
+        let document = serde_json::to_value(&next)
+            .map_err(|_| Fault::new(Kind::Program, "a cursor that is no JSON"))?;
+        let written = catalogue(postgres, run_id, &found, (CURSOR, &document)).await?;
+        if written.is_some() {
+            self.position = next;
+            self.ids_at_end |= at_end && window.until.is_none();
+        }
+        Ok(written)
+    }
+}
+
+/// An attachment as the catalogue takes it.
+fn found(row: Attachment, max_file_bytes: u64) -> Found {
+    let (state, reason) = match verdict(&row, max_file_bytes) {
+        Verdict::Move => ("pending", None),
+        Verdict::Skip(reason) => ("skipped", Some(reason)),
+    };
+    Found {
+        id: row.id,
+        name: row.name.unwrap_or_default(),
+        mimetype: row.mimetype,
+        file_size: row.file_size.unwrap_or_default().max(0),
+        checksum: row.checksum,
+        kind: row.kind,
+        url: row.url,
+        res_model: row.res_model,
+        res_field: row.res_field,
+        res_id: row.res_id,
+        company_id: row.company_id,
+        create_date: row.create_date,
+        write_date: row.write_date,
+        state,
+        reason,
+    }
+}

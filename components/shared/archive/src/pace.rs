@@ -1,0 +1,111 @@
+//! How many uploads at once: grows by one, halves when the Storage asks for air.
+
+use std::time::Duration;
+
+/// Where every batch begins.
+const FIRST: usize = 4;
+
+/// The controller: additive increase, multiplicative decrease.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    limit: usize,
+    most: usize,
+    /// Successes since the last change.
+    successes: usize,
+    /// Not to be halved again before this moment: one overload is seen by every upload under way.
+    halved_until: Duration,
+    /// Nothing new before this moment.
+    pause_until: Duration,
+}
+
+impl Pace {
+    /// A pace of at most `most` at once.
+    pub fn new(most: usize) -> Self {
+        let most = most.max(1);
+        Self {
+            limit: FIRST.min(most),
+            most,
+            successes: 0,
+            halved_until: Duration::ZERO,
+            pause_until: Duration::ZERO,
+        }
+    }
+
+    /// How many may be under way.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether new work may begin now.
+    pub fn open(&self, now: Duration) -> bool {
+        now >= self.pause_until
+    }
+
+    /// When new work may begin, if not now.
+    pub fn opens_at(&self) -> Duration {
+        self.pause_until
+    }
+
+    /// One went well. After as many as were allowed at once, one more is.
+    pub fn success(&mut self) {
+        self.successes += 1;
+        if self.successes >= self.limit && self.limit < self.most {
+            self.limit += 1;
+            self.successes = 0;
+        }
+    }
+
+    /// The other side is overloaded (429, 503, 544, a reset, a timeout).
+    pub fn overload(&mut self, now: Duration, retry_after: Option<Duration>) {
+        self.successes = 0;
+        if now >= self.halved_until {
+            self.limit = (self.limit / 2).max(1);
+            self.halved_until = now + Duration::from_secs(1);
+        }
+        let pause = retry_after.unwrap_or(Duration::from_millis(500));
+        self.pause_until = self.pause_until.max(now + pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_limit_stays_within_its_bounds(most in 0usize..100, events in prop::collection::vec((any::<bool>(), 0u64..3000), 0..300)) {
+            let mut pace = Pace::new(most);
+            let mut now = Duration::ZERO;
+            for (good, wait) in events {
+                now += Duration::from_millis(wait);
+                let before = pace.limit();
+                if good { pace.success() } else { pace.overload(now, None) }
+                prop_assert!(pace.limit() >= 1 && pace.limit() <= most.max(1));
+                prop_assert!(pace.limit() <= before + 1);
+                prop_assert!(pace.limit() >= (before / 2).max(1));
+            }
+        }
+
+        #[test]
+        fn a_wait_that_was_asked_for_is_kept(asked in 0u64..600) {
+            let mut pace = Pace::new(16);
+            let now = Duration::from_secs(10);
+            pace.overload(now, Some(Duration::from_secs(asked)));
+            prop_assert!(pace.opens_at() >= now + Duration::from_secs(asked));
+        }
+    }
+
+    #[test]
+    fn one_overload_seen_by_many_halves_once() {
+        let mut pace = Pace::new(16);
+        for _ in 0..1000 {
+            pace.success();
+        }
+        assert_eq!(pace.limit(), 16);
+        for _ in 0..16 {
+            pace.overload(Duration::from_secs(5), None);
+        }
+        assert_eq!(pace.limit(), 8);
+    }
+}

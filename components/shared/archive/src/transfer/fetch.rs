@@ -1,0 +1,121 @@
+//! Getting files that are held whole.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use fault::{Fault, Kind};
+use futures::channel::mpsc::UnboundedSender;
+use ledger::attachments::Claimed;
+use odoo::Odoo;
+use outbound::{Clock, Http, collect};
+
+use super::{of_one_file, verify_whole};
+use crate::plan::SMALL_BYTES;
+
+/// A file whose bytes are here and verified.
+pub(crate) struct Fetched {
+    pub(crate) file: Claimed,
+    pub(crate) content: Bytes,
+}
+
+/// Gets a group of small files by one call, handing each on as soon as it is here. Returns those that
+/// could not be had: by their own fault, or (`true`) because the call as a whole failed.
+pub(crate) async fn group<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    files: Vec<Claimed>,
+    here: &UnboundedSender<Fetched>,
+) -> Vec<(Claimed, Fault, bool)> {
+    let mut waiting: HashMap<i64, Claimed> =
+        files.into_iter().map(|file| (file.id, file)).collect();
+    let mut failed = Vec::new();
+    let outcome = read_group(odoo, &mut waiting, here, &mut failed).await;
+    let (fault, whole_call) = match outcome {
+        Ok(()) => (
+            Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
+            false,
+        ),
+        Err(fault) => (of_one_file(fault), true),
+    };
+    failed.extend(
+        waiting
+            .into_values()
+            .map(|file| (file, fault.clone(), whole_call)),
+    );
+    failed
+}
+
+async fn read_group<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    waiting: &mut HashMap<i64, Claimed>,
+    here: &UnboundedSender<Fetched>,
+    failed: &mut Vec<(Claimed, Fault, bool)>,
+) -> Result<(), Fault> {
+    let mut ids: Vec<i64> = waiting.keys().copied().collect();
+    ids.sort_unstable();
+    let bytes: u64 = waiting.values().map(|file| file.file_size).sum();
+    // A file that is longer than Odoo says may be so by a little without spoiling its group.
+    let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
+    let mut datas = odoo.datas(&ids, max_bytes).await?;
+    while let Some(got) = datas.next().await? {
+        let Some(file) = waiting.remove(&got.id) else {
+            continue;
+        };
+        match verify_whole(&file, &got.content) {
+            Ok(()) => {
+                // The receiver lives as long as the batch; without it nobody waits for this file.
+                let _ = here.unbounded_send(Fetched {
+                    file,
+                    content: got.content,
+                });
+            }
+            Err(fault) => failed.push((file, fault, false)),
+        }
+    }
+    Ok(())
+}
+
+/// Gets one file, streamed from `/web/content` if it is not small and that is possible.
+pub(crate) async fn whole<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    file: &Claimed,
+) -> Result<Bytes, Fault> {
+    let max_bytes = usize::try_from(file.file_size)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1);
+    let content = if file.file_size > SMALL_BYTES && odoo.can_stream() {
+        let content = odoo.content(file.id, 0).await?;
+        if content
+            .sha1
+            .as_deref()
+            .is_some_and(|sha1| Some(sha1) != file.checksum.as_deref())
+        {
+            return Err(Fault::new(
+                Kind::WrongBytes,
+                "the content in Odoo has changed",
+            ));
+        }
+        match collect(content.chunks, max_bytes).await {
+            Ok(content) => content,
+            Err(outbound::TransportError::TooLong { .. }) => {
+                return Err(Fault::new(
+                    Kind::WrongBytes,
+                    "Odoo sends more bytes than it says the file has",
+                ));
+            }
+            Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
+        }
+    } else {
+        let mut datas = odoo
+            .datas(&[file.id], max_bytes)
+            .await
+            .map_err(of_one_file)?;
+        datas
+            .next()
+            .await
+            .map_err(of_one_file)?
+            .map(|got| got.content)
+            .unwrap_or_default()
+    };
+    verify_whole(file, &content)?;
+    Ok(content)
+}

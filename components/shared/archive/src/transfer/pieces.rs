@@ -1,0 +1,293 @@
+//! A large file, piece by piece: at most two pieces are held, and a later batch goes on where this
+//! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that
+//! wrong bytes never become an object.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, Bytes};
+use fault::{Fault, Kind};
+use futures::StreamExt;
+use ledger::attachments::Claimed;
+use odoo::Odoo;
+use outbound::{Body, ByteStream, Clock, Http};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha1::digest::common::hazmat::{SerializableState, SerializedState};
+use sha1::{Digest, Sha1};
+use storage::{CHUNK_BYTES, Resumable, Storage};
+
+use super::{content_type, of_one_file, path, verify};
+
+/// How it ended.
+pub(crate) enum PiecesEnd {
+    /// Verified and confirmed.
+    Moved,
+    /// Out of time; what to go on with.
+    Cut(Option<Value>),
+    /// It failed; what to go on with, if its beginning still stands.
+    Failed(Fault, Option<Value>),
+    /// It cannot be had this way.
+    Skipped(&'static str),
+}
+
+/// What is kept between batches.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    upload: Resumable,
+    /// Bytes that the Storage has confirmed.
+    offset: u64,
+    /// The state of the SHA-1 over them.
+    sha1_state: String,
+    /// The content they belong to.
+    checksum: String,
+}
+
+impl Kept {
+    fn resume(value: &Value, checksum: &str) -> Option<(Self, Sha1)> {
+        let kept: Self = serde_json::from_value(value.clone()).ok()?;
+        let state = STANDARD.decode(&kept.sha1_state).ok()?;
+        let state = SerializedState::<Sha1>::try_from(state.as_slice()).ok()?;
+        let sha1 = Sha1::deserialize(&state).ok()?;
+        (kept.checksum == checksum).then_some((kept, sha1))
+    }
+
+    fn value(upload: &Resumable, offset: u64, sha1: &Sha1, checksum: &str) -> Option<Value> {
+        serde_json::to_value(Self {
+            upload: upload.clone(),
+            offset,
+            sha1_state: STANDARD.encode(sha1.serialize()),
+            checksum: checksum.to_owned(),
+        })
+        .ok()
+    }
+}
+
+/// The source, read in pieces.
+struct Source {
+    chunks: ByteStream,
+    rest: Bytes,
+}
+
+impl Source {
+    /// The next `length` bytes, or fewer at the end.
+    async fn read(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut piece = Vec::with_capacity(length);
+        while piece.len() < length {
+            if self.rest.is_empty() {
+                match self.chunks.next().await {
+                    Some(chunk) => {
+                        self.rest = chunk.map_err(|error| {
+                            Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))
+                        })?;
+                    }
+                    None => break,
+                }
+            }
+            let take = self.rest.len().min(length - piece.len());
+            piece.extend_from_slice(&self.rest.split_to(take));
+        }
+        Ok(piece)
+    }
+}
+
+/// Moves a large file until it is done or `time_is_up`.
+pub(crate) async fn pieces<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    storage: &Storage<H>,
+    file: &Claimed,
+    max_rpc_bytes: u64,
+    time_is_up: impl Fn() -> bool,
+) -> PiecesEnd {
+    if !odoo.can_stream() && file.file_size > max_rpc_bytes {
+        return PiecesEnd::Skipped("needs_password");
+    }
+    let mut kept = file.upload.clone();
+    match move_on(odoo, storage, file, &mut kept, time_is_up).await {
+        Ok(true) => PiecesEnd::Moved,
+        Ok(false) => PiecesEnd::Cut(kept),
+        Err(fault) => {
+            // Bytes that proved wrong are no beginning to go on with.
+            let wrong = matches!(
+                fault.kind(),
+                Kind::WrongBytes | Kind::Truncated | Kind::SourceEmpty
+            );
+            PiecesEnd::Failed(fault, kept.filter(|_| !wrong))
+        }
+    }
+}
+
+async fn move_on<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    storage: &Storage<H>,
+    file: &Claimed,
+    kept: &mut Option<Value>,
+    time_is_up: impl Fn() -> bool,
+) -> Result<bool, Fault> {
+    let checksum = file.checksum.as_deref().unwrap_or_default();
+    let path = path(file);
+    // A batch that was cut off between upload and record leaves the whole object behind.
+    if storage
+        .info(&path)
+        .await?
+        .is_some_and(|info| info.size == file.file_size)
+    {
+        return Ok(true);
+    }
+    let (upload, mut offset, mut sha1, mut confirmed) =
+        begin(storage, file, &path, checksum, kept.as_ref()).await?;
+    *kept = Kept::value(&upload, offset, &sha1, checksum);
+    let mut source = open(odoo, file, checksum, offset).await?;
+    let mut piece = next_piece(&mut source, offset, file.file_size).await?;
+    loop {
+        sha1.update(&piece);
+        let end = offset + u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let last = end >= file.file_size || piece.is_empty();
+        if last {
+            let more = source.read(1).await?.len();
+            let length = end.saturating_add(u64::try_from(more).unwrap_or(1));
+            if let Err(fault) = verify(file, length, &sha1.clone().finalize()) {
+                *kept = None;
+                // What it leaves behind is no object, and the Storage clears it away by itself.
+                let _ = storage.abandon(&upload).await;
+                return Err(fault);
+            }
+        }
+        // What the Storage has already of this piece was only read for its SHA-1.
+        let known = usize::try_from(confirmed.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut unsent = Bytes::from(piece);
+        unsent.advance(known.min(unsent.len()));
+        let sent = async {
+            if unsent.is_empty() {
+                Ok(end)
+            } else {
+                storage
+                    .append(&upload, offset.max(confirmed), Body::Whole(unsent))
+                    .await
+            }
+        };
+        let stop = last || time_is_up();
+        let ahead = async {
+            if stop {
+                Ok(Vec::new())
+            } else {
+                next_piece(&mut source, end, file.file_size).await
+            }
+        };
+        let (sent, ahead) = futures::future::join(sent, ahead).await;
+        if sent? != end {
+            return Err(Fault::new(
+                Kind::StorageTimeout,
+                "the Storage took only a part of a piece",
+            ));
+        }
+        offset = end;
+        confirmed = confirmed.max(end);
+        *kept = Kept::value(&upload, offset, &sha1, checksum);
+        if last {
+            storage.finish(&path, file.file_size).await?;
+            return Ok(true);
+        }
+        if stop {
+            return Ok(false);
+        }
+        piece = ahead?;
+    }
+}
+
+/// The upload to work on: the one that was begun, if both sides still know of it.
+async fn begin<H: Http>(
+    storage: &Storage<H>,
+    file: &Claimed,
+    path: &str,
+    checksum: &str,
+    kept: Option<&Value>,
+) -> Result<(Resumable, u64, Sha1, u64), Fault> {
+    if let Some((kept, sha1)) = kept.and_then(|value| Kept::resume(value, checksum))
+        && let Some(confirmed) = storage.offset(&kept.upload).await?
+        && (kept.offset..file.file_size).contains(&confirmed)
+    {
+        return Ok((kept.upload, kept.offset, sha1, confirmed));
+    }
+    let upload = storage
+        .begin(path, content_type(file), file.file_size)
+        .await?;
+    Ok((upload, 0, Sha1::new(), 0))
+}
+
+/// The file's content from `offset` on.
+async fn open<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    file: &Claimed,
+    checksum: &str,
+    offset: u64,
+) -> Result<Source, Fault> {
+    if odoo.can_stream() {
+        let content = odoo.content(file.id, offset).await?;
+        if content.sha1.as_deref().is_some_and(|sha1| sha1 != checksum) {
+            return Err(Fault::new(
+                Kind::WrongBytes,
+                "the content in Odoo has changed",
+            ));
+        }
+        return Ok(Source {
+            chunks: content.chunks,
+            rest: Bytes::new(),
+        });
+    }
+    let chunks = odoo.datas_stream(file.id).await.map_err(of_one_file)?;
+    let mut source = Source {
+        chunks,
+        rest: Bytes::new(),
+    };
+    // RPC knows no ranges: what is done already is read again and dropped.
+    let mut skipped = 0;
+    while skipped < offset {
+        let piece = source.read(CHUNK_BYTES.min(offset - skipped)).await?;
+        if piece.is_empty() {
+            break;
+        }
+        skipped += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    }
+    Ok(source)
+}
+
+/// The next piece: up to the next multiple of [`CHUNK_BYTES`].
+async fn next_piece(source: &mut Source, offset: u64, size: u64) -> Result<Vec<u8>, Fault> {
+    let end = (offset / CHUNK_BYTES + 1)
+        .saturating_mul(CHUNK_BYTES)
+        .min(size);
+    source.read(end.saturating_sub(offset)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_hash_goes_on_where_it_was_kept() {
+        let mut sha1 = Sha1::new();
+        sha1.update(b"%PDF-1.4");
+        let upload = Resumable { id: "x".into() };
+        let value = Kept::value(&upload, 8, &sha1, "abc").unwrap();
+        let (kept, mut resumed) = Kept::resume(&value, "abc").unwrap();
+        assert_eq!((kept.offset, kept.upload), (8, upload));
+        resumed.update(b" sample");
+        assert_eq!(resumed.finalize(), Sha1::digest(b"%PDF-1.4 sample"));
+    }
+
+    #[test]
+    fn what_was_kept_of_another_content_or_is_broken_is_not_gone_on_with() {
+        let value = Kept::value(&Resumable { id: "x".into() }, 8, &Sha1::new(), "abc").unwrap();
+        assert!(Kept::resume(&value, "other").is_none());
+        for broken in [
+            json!(null),
+            json!({}),
+            json!({"id": "x", "offset": 8, "sha1_state": "AAAA", "checksum": "abc"}),
+        ] {
+            assert!(Kept::resume(&broken, "abc").is_none());
+        }
+    }
+}

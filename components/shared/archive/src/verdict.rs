@@ -1,0 +1,71 @@
+//! What is to be done with an attachment, from what Odoo says of it.
+
+use odoo::attachment::Attachment;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Move it.
+    Move,
+    /// There is nothing to move, and why.
+    Skip(&'static str),
+}
+
+/// A link has no content; content in a cloud is not Odoo's; an empty file has no checksum; and a file
+/// over the limit is left where it is.
+pub fn verdict(attachment: &Attachment, max_file_bytes: u64) -> Verdict {
+    let size = attachment.file_size.unwrap_or_default();
+    match attachment.kind.as_str() {
+        "url" => Verdict::Skip("url"),
+        "cloud_storage" => Verdict::Skip("cloud_storage"),
+        "binary" => {
+            let checksum = attachment.checksum.as_deref().unwrap_or_default();
+            let limit = i64::try_from(max_file_bytes).unwrap_or(i64::MAX);
+            if size <= 0 {
+                Verdict::Skip("empty")
+            } else if !is_sha1(checksum) {
+                Verdict::Skip("no_checksum")
+            } else if size > limit {
+                Verdict::Skip("over_size_limit")
+            } else {
+                Verdict::Move
+            }
+        }
+        _ => Verdict::Skip("unknown_type"),
+    }
+}
+
+/// Whether a text is a SHA-1 in lower-case hex: it becomes an object's name.
+pub fn is_sha1(text: &str) -> bool {
+    text.len() == 40
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(kind: &str, size: i64, checksum: Option<&str>) -> Verdict {
+        let row = json!({"id": 1, "type": kind, "file_size": size, "checksum": checksum});
+        verdict(&serde_json::from_value(row).unwrap(), 100)
+    }
+
+    #[test]
+    fn only_content_that_can_be_verified_is_moved() {
+        let sha1 = Some("0d10d65a3cbca6a252daf0510f07e278dbe86fd2");
+        assert_eq!(of("binary", 15, sha1), Verdict::Move);
+        assert_eq!(of("binary", 100, sha1), Verdict::Move);
+        assert_eq!(of("binary", 101, sha1), Verdict::Skip("over_size_limit"));
+        assert_eq!(of("binary", 0, None), Verdict::Skip("empty"));
+        assert_eq!(of("binary", 15, None), Verdict::Skip("no_checksum"));
+        assert_eq!(
+            of("binary", 15, Some("../../etc/passwd")),
+            Verdict::Skip("no_checksum")
+        );
+        assert_eq!(of("url", 0, None), Verdict::Skip("url"));
+        assert_eq!(of("cloud_storage", 0, None), Verdict::Skip("cloud_storage"));
+    }
+}
