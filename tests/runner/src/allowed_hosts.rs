@@ -58,9 +58,11 @@ impl AllowedHosts {
             if entry.contains("{{") && ["", "http://", "https://"].contains(&filled.as_str()) {
                 continue;
             }
+            // A value with a user in it has a password too, which is not for an error's text.
+            let shown = if filled.contains('@') { entry } else { &filled };
             allowed.push(
                 Entry::parse(&filled)
-                    .with_context(|| format!("allowed_outbound_hosts {filled:?}"))?,
+                    .with_context(|| format!("allowed_outbound_hosts {shown:?}"))?,
             );
         }
         Ok(Self(allowed))
@@ -92,6 +94,7 @@ impl Entry {
             .split_once("://")
             .context("write <scheme>://<host>[:<port>], each of which may be '*'")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
+        ensure!(!rest.contains('@'), "a user or a password is not supported");
         ensure!(!rest.contains('/'), "a path or a network is not supported");
         ensure!(
             scheme == "*" || (!scheme.is_empty() && scheme.chars().all(char::is_alphabetic)),
@@ -268,6 +271,17 @@ mod tests {
         assert_eq!(hosts.0.len(), 2);
         assert!(hosts.allow("http", "odoo.example", Some(8069)));
         assert!(hosts.allow("postgres", "db", Some(5433)));
+    }
+
+    #[test]
+    fn an_error_shows_no_password() {
+        let error = AllowedHosts::parse(
+            &["{{ url }}".into()],
+            &variables(&[("url", "https://user:geheim@odoo.example")]),
+        );
+        let error = format!("{:#}", error.unwrap_err());
+        assert!(!error.contains("geheim"), "{error}");
+        assert!(error.contains("{{ url }}"), "{error}");
     }
 
     #[test]

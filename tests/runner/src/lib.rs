@@ -49,8 +49,8 @@ use crate::{
     variables::{ComponentVariables, Variables},
 };
 
-/// What to run, and how.
-#[derive(Clone, Debug)]
+/// What to run, and how. It has no `Debug`, since the variables have secrets among them.
+#[derive(Clone)]
 pub struct Options {
     /// The path of `spin.toml`. The components' files are found from its directory.
     pub manifest: PathBuf,

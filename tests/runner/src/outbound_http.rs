@@ -121,11 +121,13 @@ impl OutboundHttp {
         if self.allowed_hosts.allow(scheme, host, uri.port_u16()) {
             return Ok(());
         }
-        let authority = uri.authority().map_or(host, |both| both.as_str());
+        // Not the whole authority, which may have a password in it.
+        let port = uri.port_u16().map(|port| format!(":{port}"));
         self.log.line(
             &self.component,
             &format!(
-                "denied: {scheme}://{authority} is not in the component's allowed_outbound_hosts"
+                "denied: {scheme}://{host}{} is not in the component's allowed_outbound_hosts",
+                port.unwrap_or_default()
             ),
         );
         Err(Error::HttpRequestDenied)

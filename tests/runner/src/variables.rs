@@ -10,8 +10,7 @@ use crate::{
     manifest::{Manifest, check_variable_name},
 };
 
-/// The resolved values of the application's variables.
-#[derive(Debug)]
+/// The resolved values of the application's variables. They have secrets among them: no `Debug`.
 pub(crate) struct Variables(BTreeMap<String, String>);
 
 impl Variables {
@@ -181,7 +180,8 @@ mod tests {
     #[test]
     fn all_missing_required_variables_are_named_at_once() {
         let error = Variables::resolve(&manifest(), &given(&[]), |_| None)
-            .unwrap_err()
+            .err()
+            .unwrap()
             .to_string();
         assert!(error.contains("SPIN_VARIABLE_KEY"), "{error}");
         assert!(error.contains("SPIN_VARIABLE_OTHER"), "{error}");
@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn a_variable_the_manifest_does_not_have_is_refused() {
         let error = Variables::resolve(&manifest(), &given(&[("kye", "x")]), |_| None)
-            .unwrap_err()
+            .err()
+            .unwrap()
             .to_string();
         assert!(error.contains("\"kye\""), "{error}");
     }
