@@ -2,6 +2,14 @@
 --
 -- Set up, or take over from whatever was there, in one statement:
 --   select * from odoo_sync.schedule('https://sync.example.com');
+--
+-- Coming from jobs with a pasted Bearer, or with current_setting('supabase.service_role_key'): the
+-- same statement. It finds them by name or by the function they call, and replaces them in one
+-- transaction, so that no tick is lost in between; it makes a key if the vault holds none; it says
+-- what it replaced and what was wrong with it, and keeps each old command in odoo_sync.replaced_jobs.
+-- Once select * from odoo_sync.health() says ok:
+--   delete from odoo_sync.replaced_jobs;   -- they may hold keys
+-- and change the key that had been pasted.
 
 create table if not exists odoo_sync.jobs (
   name text primary key,

@@ -353,6 +353,28 @@ end
 $$;
 comment on function odoo_sync.look_at_progress(odoo_sync.jobs) is 'Findings about what a job''s component achieved.';
 
+-- Does another job do the same work?
+create or replace function odoo_sync.look_for_doubles(j odoo_sync.jobs) returns jsonb[]
+  language plpgsql stable set search_path = '' as $$
+declare
+  own bigint;
+  other record;
+begin
+  select c.jobid into own from cron.job c where c.jobname = j.name order by (c.username = current_user) desc, c.jobid limit 1;
+  select c.* into other from cron.job c
+    where c.jobid <> own and c.active and (c.jobname = j.name
+      or (j.path is not null and c.command ~ (j.path || '\M') and not exists (select from odoo_sync.jobs k where k.name = c.jobname)))
+    order by c.jobid limit 1;
+  if other.jobid is null then
+    return '{}';
+  end if;
+  return array[odoo_sync.finding('doubled', format('Job %s %s of role %s does the same work.', other.jobid, coalesce('(' || other.jobname || ')', '(without a name)'), other.username),
+    format('Run: select * from odoo_sync.schedule(); what it cannot take over, role %s removes by select cron.unschedule(%s)', other.username, other.jobid),
+    jsonb_build_object('jobid', other.jobid))];
+end
+$$;
+comment on function odoo_sync.look_for_doubles(odoo_sync.jobs) is 'Findings about other jobs that do a job''s work.';
+
 create or replace function odoo_sync.health()
   returns table (job text, state text, ok boolean, problem text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
   language plpgsql stable security definer set search_path = '' as $$
@@ -366,7 +388,7 @@ begin
   for j in select * from odoo_sync.jobs order by name loop
     findings := odoo_sync.look_at_schedule(j);
     if not exists (select from unnest(findings) f where f ->> 'state' in ('not_scheduled', 'no_pg_cron')) then
-      findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j);
+      findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j) || odoo_sync.look_for_doubles(j);
     end if;
 
     job := j.name;

@@ -117,7 +117,7 @@ async fn read(request: Request<Incoming>) -> Call {
     let body = body
         .collect()
         .await
-        .map(|body| body.to_bytes())
+        .map(http_body_util::Collected::to_bytes)
         .unwrap_or_default();
     Call {
         method: head.method,

@@ -198,7 +198,7 @@ pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
     loop {
         match ask().await {
             Err(_) if started.elapsed() < Duration::from_secs(20) => {
-                tokio::time::sleep(Duration::from_millis(10)).await
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             answer => return answer,
         }

@@ -194,4 +194,12 @@ async fn a_job_of_another_role_is_left_alone_and_told() {
             .await,
         ["2"]
     );
+    let health = project.health().await;
+    assert_eq!(health.state, "doubled");
+    assert!(
+        health
+            .remedy
+            .contains("role supabase_admin removes by select cron.unschedule(1)"),
+        "{health:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! One database of the server, and who connects to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tokio_postgres::{Client, Config, NoTls};
@@ -11,6 +12,38 @@ pub struct Database {
     pub(super) owner: Config,
     pub(super) superuser: Config,
     pub(super) component: Config,
+    pub(super) temporary: Option<Arc<Temporary>>,
+}
+
+/// A database on a server of one's own: dropped with the last value that stands for it. (A throw-away
+/// server takes its databases along.)
+#[derive(Debug)]
+pub(super) struct Temporary {
+    pub(super) server: Config,
+    pub(super) name: String,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A thread of its own: the runtime of the test may be ending, or busy with this very drop.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            runtime.block_on(async {
+                let drop = format!("drop database if exists {name} with (force)");
+                connect(&server)
+                    .await?
+                    .batch_execute(&drop)
+                    .await
+                    .context("a database was left behind")
+            })
+        });
+        if let Ok(Err(problem)) = dropping.join() {
+            eprintln!("{problem:#}");
+        }
+    }
 }
 
 impl Database {

@@ -19,18 +19,16 @@ pub use binaries::ensure_installed;
 pub use database::{Database, sql_files};
 
 use cluster::Cluster;
+use database::Temporary;
 
 /// The password of role `odoo_sync` on a throw-away server.
 const PASSWORD: &str = "throw-away";
-
-/// Databases of tests are copied from this one: quicker than applying `sql/` for each.
-const TEMPLATE: &str = "odoo_to_supabase_template";
 
 /// A server. Its main database is the one where `pg_cron` ticks.
 pub struct Postgres {
     cluster: Option<Arc<Cluster>>,
     main: Database,
-    template: OnceCell<()>,
+    template: OnceCell<Database>,
     created: AtomicU32,
 }
 
@@ -65,6 +63,7 @@ impl Postgres {
             owner: config.clone(),
             superuser: config.clone(),
             component: config,
+            temporary: None,
         };
         Ok(Self {
             cluster: None,
@@ -93,6 +92,7 @@ impl Postgres {
             owner: as_role("postgres"),
             superuser: as_role(cluster::SUPERUSER),
             component,
+            temporary: None,
         };
         Ok(Self {
             cluster: Some(Arc::new(cluster)),
@@ -109,44 +109,45 @@ impl Postgres {
 
     /// A fresh database with Supabase's surroundings and `sql/` applied.
     pub async fn database(&self) -> Result<Database> {
-        self.template
+        // Copied from one that has both: quicker than applying the files for each.
+        let template = self
+            .template
             .get_or_try_init(|| async {
-                let template = self.create(TEMPLATE, "template0").await?;
-                crate::supabase::surround(&template).await?;
+                let template = self.bare_database().await?;
                 template.apply_sql().await?;
-                self.let_components_in().await
+                self.let_components_in().await?;
+                anyhow::Ok(template)
             })
             .await?;
-        self.create(&self.fresh_name(), TEMPLATE).await
+        self.create(template.dbname()).await
     }
 
     /// A fresh database with Supabase's surroundings only.
     pub async fn bare_database(&self) -> Result<Database> {
-        let database = self.create(&self.fresh_name(), "template0").await?;
+        let database = self.create("template0").await?;
         crate::supabase::surround(&database).await?;
         Ok(database)
     }
 
-    fn fresh_name(&self) -> String {
-        format!(
-            "odoo_to_supabase_{}_{}",
-            std::process::id(),
-            self.created.fetch_add(1, Ordering::Relaxed)
-        )
-    }
-
-    async fn create(&self, name: &str, template: &str) -> Result<Database> {
+    async fn create(&self, template: &str) -> Result<Database> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let name = format!("odoo_to_supabase_{}_{number}", std::process::id());
         let superuser = self.main.connect_as_superuser().await?;
         superuser
             .batch_execute(&format!("drop database if exists {name} with (force)"))
             .await?;
-        let owner = self.main.owner.get_user().unwrap_or("postgres");
+        let owner = self.main.owner();
         superuser
             .batch_execute(&format!(
                 "create database {name} template {template} owner \"{owner}\""
             ))
             .await?;
-        Ok(self.main.named(name))
+        let mut database = self.main.named(&name);
+        if self.cluster.is_none() {
+            let server = self.main.superuser_config();
+            database.temporary = Some(Arc::new(Temporary { server, name }));
+        }
+        Ok(database)
     }
 
     /// On a server of one's own nobody's password is touched: the components connect as its owner.
