@@ -128,6 +128,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_said_and_what_is_complete_is_silent() {
         assert_eq!(Policy::new().gaps().len(), 2);
+        let commas = Policy::new().service_keys(&Secret::new(" , ,"));
+        assert_eq!(commas.gaps(), Policy::new().gaps());
         let complete = Policy::new()
             .service_keys(&Secret::new("ots_1"))
             .jwt_secret(Secret::new(LONG_SECRET))

@@ -192,3 +192,106 @@ impl<T> Drop for Asker<'_, T> {
         self.snapshot.settle(self.begun, Outcome::Abandoned);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+
+    use fault::Kind;
+    use futures::FutureExt;
+    use futures::executor::block_on;
+
+    use super::*;
+
+    const TERMS: Terms = Terms {
+        max_age: Duration::from_secs(20),
+        min_interval: Duration::from_secs(1),
+        patience: Duration::from_secs(5),
+        late: Fault::new(Kind::OutOfTime, "late"),
+    };
+    const BROKEN: Fault = Fault::new(Kind::Program, "broken");
+
+    /// Time passes by hand, and nobody ever wakes by it.
+    #[derive(Default)]
+    struct ByHand(Cell<Duration>);
+
+    impl ByHand {
+        fn pass(&self, seconds: u64) {
+            self.0.set(self.0.get() + Duration::from_secs(seconds));
+        }
+    }
+
+    impl Clock for ByHand {
+        fn now(&self) -> Duration {
+            self.0.get()
+        }
+        fn unix_seconds(&self) -> i64 {
+            0
+        }
+        fn sleep(&self, _: Duration) -> impl Future<Output = ()> {
+            std::future::pending()
+        }
+        fn chance(&self) -> f64 {
+            0.0
+        }
+    }
+
+    /// Gives way once, and then answers.
+    async fn on_second_look<T>(answer: T) -> T {
+        let mut looked = false;
+        std::future::poll_fn(|_| {
+            if std::mem::replace(&mut looked, true) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        })
+        .await;
+        answer
+    }
+
+    #[test]
+    fn an_answer_that_comes_after_a_newer_one_does_not_replace_it() {
+        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let mut slow = pin!(snapshot.renewed(&clock, async |_| on_second_look(Ok("old")).await));
+        assert!(slow.as_mut().now_or_never().is_none());
+        clock.pass(6);
+        let quick = block_on(snapshot.renewed(&clock, async |_| Ok("new")));
+        assert_eq!(quick.as_deref(), Ok(&"new"));
+        assert_eq!(
+            block_on(slow).as_deref(),
+            Ok(&"old"),
+            "its own caller gets what it asked for"
+        );
+        assert_eq!(snapshot.held(clock.now()).as_deref(), Some(&"new"));
+    }
+
+    #[test]
+    fn one_who_fails_late_has_no_say_on_the_question_that_is_open_now() {
+        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let mut slow = pin!(snapshot.renewed(&clock, async |_| on_second_look(Err(BROKEN)).await));
+        assert!(slow.as_mut().now_or_never().is_none());
+        clock.pass(6);
+        let mut second = pin!(snapshot.renewed(&clock, async |_| on_second_look(Ok("new")).await));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert_eq!(block_on(slow), Err(BROKEN));
+        let unasked = snapshot.renewed(&clock, async |_| Err(BROKEN));
+        assert_eq!(unasked.now_or_never(), None, "waits for the second");
+        assert_eq!(block_on(second).as_deref(), Ok(&"new"));
+    }
+
+    #[test]
+    fn a_failure_leaves_the_answer_at_hand_until_it_is_too_old() {
+        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        assert!(block_on(snapshot.renewed(&clock, async |_| Ok("one"))).is_ok());
+        clock.pass(19);
+        assert_eq!(
+            block_on(snapshot.renewed(&clock, async |_| Err(BROKEN))),
+            Err(BROKEN)
+        );
+        assert_eq!(snapshot.held(clock.now()).as_deref(), Some(&"one"));
+        clock.pass(1);
+        assert_eq!(snapshot.held(clock.now()), None);
+    }
+}

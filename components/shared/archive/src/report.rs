@@ -52,6 +52,9 @@ pub struct Report {
     /// What stopped it, by kind and blame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<serde_json::Value>,
+    /// Whose fault that is.
+    #[serde(skip)]
+    pub blame: Option<fault::Blame>,
 }
 
 impl Report {
@@ -67,6 +70,7 @@ impl Report {
         self.status = Status::Error;
         self.errors.insert(0, fault.message().to_owned());
         self.errors.truncate(MAX_ERRORS);
+        self.blame = Some(fault.blame());
         self.fault = Some(serde_json::json!({
             "kind": fault.kind(), "blame": fault.blame(), "message": fault.message(),
         }));

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use odoo::attachment::Selection;
 
-/// How to archive.
+/// How to archive, and between which two.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// How to reach Odoo.
+    pub odoo: odoo::Settings,
+    /// How to reach the Storage.
+    pub storage: storage::Settings,
     /// How long one batch begins new work.
     pub batch: Duration,
     /// For how long what is claimed stays claimed after a crash, in seconds.
@@ -27,6 +31,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            odoo: odoo::Settings::default(),
+            storage: storage::Settings::default(),
             batch: Duration::from_secs(45),
             lease_s: 180,
             parallel_runs: 1,

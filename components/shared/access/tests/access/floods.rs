@@ -191,7 +191,9 @@ fn a_call_dropped_while_it_asks_leaves_the_turn_to_the_next() {
         pin_mut!(call);
         assert_eq!(call.now_or_never(), None);
     }
+    let latest = outbound::Clock::now(&app.world) + Duration::from_millis(1_400);
     assert_eq!(app.bearer(KEY), Ok(Caller::Service));
+    assert!(outbound::Clock::now(&app.world) <= latest);
     let asked = app.world.keys_asked.borrow();
     assert!(
         spaced(&asked, Duration::from_secs(1)),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use access::{Refusal, parse_key_set};
+use access::{Algorithm, Refusal, parse_key_set};
 use http::StatusCode;
 use rsa::RsaPrivateKey;
 use serde_json::{Value, json};
@@ -169,4 +169,29 @@ fn a_signature_by_another_key_of_the_set_is_refused() {
         app.bearer(&draft(RSA_KEY_ID).signed(|m| rsassa(&other, m))),
         Err(Refusal::Unauthorized)
     );
+}
+
+#[test]
+fn keys_of_two_kinds_may_share_a_name_and_each_verifies_its_own_algorithm_only() {
+    let keys = parse_key_set(&key_set_of(&[
+        ec_jwk("k", &ec_key()),
+        rsa_jwk("k", rsa_key()),
+    ]))
+    .unwrap();
+    let message = b"message";
+    let signatures = [
+        (Algorithm::Es256, ecdsa(&ec_key(), message)),
+        (Algorithm::Rs256, rsassa(rsa_key(), message)),
+    ];
+    for (algorithm, signature) in &signatures {
+        let key = keys.find("k", *algorithm).unwrap();
+        for said in [Algorithm::Hs256, Algorithm::Es256, Algorithm::Rs256] {
+            assert_eq!(
+                key.verifies(said, message, signature),
+                said == *algorithm,
+                "{algorithm:?} as {said:?}"
+            );
+        }
+    }
+    assert!(keys.find("k", Algorithm::Hs256).is_none());
 }

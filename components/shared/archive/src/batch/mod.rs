@@ -19,7 +19,7 @@ use crate::discovery::{CURSOR, Discovery};
 use crate::{JOB, Mode, Report, Request, Settings, Status};
 use pipeline::Pipeline;
 
-/// The world outside, and how to reach it.
+/// The world outside.
 pub struct Environment<H, C, P> {
     /// Outbound HTTP.
     pub http: H,
@@ -27,17 +27,12 @@ pub struct Environment<H, C, P> {
     pub clock: C,
     /// Postgres.
     pub postgres: P,
-    /// How to reach Odoo.
-    pub odoo: odoo::Settings,
-    /// How to reach the Storage.
-    pub storage: storage::Settings,
-    /// How to archive.
-    pub archive: Settings,
 }
 
 /// A batch that has its slot.
 pub struct Batch<H, C, P> {
     environment: Environment<H, C, P>,
+    settings: Result<Settings, Fault>,
     request: Request,
     run_id: Uuid,
     begun: Begun,
@@ -52,19 +47,22 @@ pub enum Beginning<H, C, P> {
     Not(Report),
 }
 
-/// Begins a batch: quick, one statement.
+/// Begins a batch: quick, one statement. Settings that are unusable do not keep it from beginning,
+/// since that is how their fault gets into the log.
 pub async fn begin<H: Http, C: Clock, P: Postgres>(
     environment: Environment<H, C, P>,
+    settings: Result<Settings, Fault>,
     request: Request,
     run_id: Uuid,
 ) -> Beginning<H, C, P> {
     let started = environment.clock.now();
+    let bounds = settings.clone().unwrap_or_default();
     let begin = Begin {
         run_id,
         job: JOB,
         mode: request.mode.name(),
-        lease_s: environment.archive.lease_s,
-        slots: environment.archive.parallel_runs,
+        lease_s: bounds.lease_s,
+        slots: bounds.parallel_runs,
     };
     let mut report = Report {
         run_id,
@@ -74,6 +72,7 @@ pub async fn begin<H: Http, C: Clock, P: Postgres>(
         Ok(begun) if begun.begun => {
             return Beginning::Begun(Box::new(Batch {
                 environment,
+                settings,
                 request,
                 run_id,
                 begun,
@@ -131,12 +130,10 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
             http,
             clock,
             postgres,
-            odoo,
-            storage,
-            archive,
         } = &self.environment;
-        let odoo = Odoo::new(http, clock, odoo.clone(), std::mem::take(known))?;
-        let storage = Storage::new(http, storage.clone())?;
+        let settings = self.settings.as_ref().map_err(Fault::clone)?;
+        let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
+        let storage = Storage::new(http, settings.storage.clone())?;
         // Both sides are tried before any file is touched: what is wrong with a setting costs no file
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
@@ -151,7 +148,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
             Ok(()) => {
                 let discovery = Discovery::resume(self.begun.cursors.get(CURSOR));
                 let mut pipeline =
-                    Pipeline::new(&odoo, &storage, postgres, &clock, archive, self.run_id);
+                    Pipeline::new(&odoo, &storage, postgres, &clock, settings, self.run_id);
                 let worked = pipeline.run(&self.request, discovery, self.started).await;
                 pipeline.tell(report);
                 worked

@@ -1,0 +1,205 @@
+//! The door of a component: what every call passes before any work is done.
+
+use std::rc::Rc;
+
+use access::{Cache, Caller, Refusal, identify, refusal_words};
+use bytes::{Bytes, BytesMut};
+use fault::Fault;
+use futures::StreamExt;
+use futures::future::{Either, select};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body_util::BodyDataStream;
+use outbound::Clock;
+use serde::Serialize;
+use spin_sdk::http::Request;
+
+use crate::settings::DatabaseSettings;
+use crate::{Answer, SpinClock, SpinHttp, SpinPostgres, Variables, access_policy, answer};
+
+/// Larger bodies are refused.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A body that takes longer is refused.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What supabase-js sends along (seen of its FunctionsClient).
+const ALLOWED_HEADERS: &str = "authorization, apikey, x-client-info, content-type, prefer";
+
+/// The variables that the door itself needs.
+const VARIABLES: [&str; 14] = [
+    "db_host", "db_port", "db_name", "db_user", "db_password", "db_sslmode", "db_ca",
+    "service_keys", "jwt_secret", "jwks_path", "jwt_audience", "jwt_issuer", "allowed_origins",
+    "storage_url",
+];
+
+thread_local! {
+    // Shared by the up to 16 requests that an instance serves at once, and by those after them.
+    static CACHE: Rc<Cache> = Rc::default();
+}
+
+/// A call that stands at the door.
+pub struct Door {
+    job: &'static str,
+    method: Method,
+    headers: HeaderMap,
+    body: Option<spin_sdk::wasip3::http_compat::IncomingRequestBody>,
+    variables: Variables,
+}
+
+impl Door {
+    /// Receives a call. `more` names the variables that the component needs beside the door's own.
+    /// An answer instead is the end of the call.
+    pub async fn receive(
+        job: &'static str,
+        request: Request,
+        more: &[&'static str],
+    ) -> Result<Self, Answer> {
+        let names = VARIABLES.into_iter().chain(more.iter().copied());
+        let variables = Variables::read(names).await.map_err(|fault| answer::fault(&fault))?;
+        let (parts, body) = request.into_parts();
+        Ok(Self { job, method: parts.method, headers: parts.headers, body: Some(body), variables })
+    }
+
+    /// The variables.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Whether the caller would rather not wait for the work (RFC 7240).
+    pub fn prefers_async(&self) -> bool {
+        let prefer = HeaderName::from_static("prefer");
+        self.headers
+            .get_all(prefer)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+    }
+
+    /// The database of these settings.
+    pub fn postgres(&self) -> Result<SpinPostgres, Fault> {
+        DatabaseSettings::from(&self.variables).map(|settings| SpinPostgres::new(&settings))
+    }
+
+    /// Lets in who may start work: a service key, or the token of an admin. What a browser asks
+    /// first, wrong methods and refusals are answered here; a refusal is on record, at most once a
+    /// minute. Nothing of the body is read before.
+    pub async fn admit(&self, postgres: &Result<SpinPostgres, Fault>) -> Result<Caller, Answer> {
+        if self.method == Method::OPTIONS {
+            return Err(self.preflight());
+        }
+        if self.method != Method::POST {
+            let mut refusal = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Use POST");
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            return Err(refusal);
+        }
+        let postgres = postgres.as_ref().map_err(answer::fault)?;
+        let authorization = self.header(&AUTHORIZATION);
+        let apikey = self.header(&HeaderName::from_static("apikey"));
+        let policy = access_policy(&self.variables);
+        let cache = CACHE.with(Rc::clone);
+        let caller =
+            identify(authorization, apikey, &policy, &cache, postgres, &SpinHttp, &SpinClock).await;
+        match caller {
+            Ok(caller) if caller.is_trusted() => Ok(caller),
+            Ok(_) => Err(answer::error(StatusCode::FORBIDDEN, "Forbidden: only an admin may do this")),
+            Err(Refusal::Unauthorized) => {
+                let words = refusal_words(authorization, apikey);
+                // That it could not be written down must not change the answer.
+                let _ = ledger::keys::log_refusal(postgres, self.job, words).await;
+                Err(answer::error(StatusCode::UNAUTHORIZED, "Unauthorized"))
+            }
+            Err(Refusal::Unavailable(fault)) => {
+                Err(answer::error(StatusCode::SERVICE_UNAVAILABLE, fault.message()))
+            }
+        }
+    }
+
+    /// The body, if it is small enough and comes in time.
+    pub async fn body(&mut self) -> Result<Bytes, Answer> {
+        let Some(body) = self.body.take() else {
+            return Ok(Bytes::new());
+        };
+        let mut chunks = BodyDataStream::new(body);
+        let read = async {
+            let mut whole = BytesMut::new();
+            while let Some(chunk) = chunks.next().await {
+                let chunk = chunk.map_err(|_| {
+                    answer::error(StatusCode::BAD_REQUEST, "The body broke off")
+                })?;
+                if whole.len() + chunk.len() > MAX_BODY_BYTES {
+                    return Err(answer::error(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "The body is longer than 64 KiB",
+                    ));
+                }
+                whole.extend_from_slice(&chunk);
+            }
+            Ok(whole.freeze())
+        };
+        match select(Box::pin(read), Box::pin(SpinClock.sleep(BODY_TIME))).await {
+            Either::Left((body, _)) => body,
+            Either::Right(_) => Err(answer::error(
+                StatusCode::REQUEST_TIMEOUT,
+                "The body did not come within 10 s",
+            )),
+        }
+    }
+
+    /// A JSON answer.
+    pub fn answer(&self, status: StatusCode, document: &impl Serialize) -> Answer {
+        self.open_to_browsers(answer::json(status, document))
+    }
+
+    /// A fault in words.
+    pub fn fault(&self, fault: &Fault) -> Answer {
+        self.open_to_browsers(answer::fault(fault))
+    }
+
+    /// Work that goes on after the answer (RFC 7240).
+    pub fn accepted(&self, document: &impl Serialize) -> Answer {
+        let mut accepted = self.answer(StatusCode::ACCEPTED, document);
+        accepted.headers_mut().insert(
+            HeaderName::from_static("preference-applied"),
+            HeaderValue::from_static("respond-async"),
+        );
+        accepted
+    }
+
+    /// Any answer, so that a page of a configured origin may read it.
+    pub fn open_to_browsers(&self, mut answer: Answer) -> Answer {
+        let headers = answer.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        if let Some(origin) = self.allowed_origin() {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        }
+        answer
+    }
+
+    fn allowed_origin(&self) -> Option<HeaderValue> {
+        let origin = self.header(&ORIGIN)?;
+        let allowed = self.variables.list("allowed_origins");
+        (allowed.iter().any(|allowed| allowed == origin))
+            .then(|| HeaderValue::from_str(origin).ok())
+            .flatten()
+    }
+
+    fn preflight(&self) -> Answer {
+        let mut answer = self.open_to_browsers(Answer::default());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        answer
+    }
+}
