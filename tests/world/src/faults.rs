@@ -124,7 +124,8 @@ impl Fault {
         })
     }
 
-    /// A fault at every request that names this record: its content, or a call on its id.
+    /// A fault at every request that names this record: its content, or a call on its id. It strikes the
+    /// whole answer; for one file among many in a `read`, damage the attachment instead.
     pub fn on_id(id: i64) -> Trigger {
         Trigger(Self {
             id: Some(id),

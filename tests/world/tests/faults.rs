@@ -219,6 +219,14 @@ async fn faults_counters_and_latency_can_be_set_from_outside_the_process() {
         1
     );
     assert_eq!(odoo.records("crm.lead").count(), 1);
+    let lost = control(
+        "PUT",
+        "attachments/damage",
+        r#"{"id": 2, "damage": "lost"}"#,
+    )
+    .await;
+    assert_eq!(lost.status, StatusCode::OK);
+    assert_eq!(odoo.attachments().content(2), None);
 }
 
 #[tokio::test]

@@ -52,10 +52,13 @@ async fn recorded() -> Odoo {
 }
 
 fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
     Sha1::digest(bytes)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn ids(rows: &Value) -> Vec<i64> {

@@ -44,6 +44,8 @@ pub(crate) struct Leaf {
     pub field: String,
     operator: Operator,
     operand: Vec<Cell<'static>>,
+    /// The operand sorted, where it is nothing but integers: a list of ids can be long.
+    numbers: Option<Vec<i64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,11 +149,7 @@ impl Domain {
 
     /// Narrows the domain: both must hold.
     pub(crate) fn and(self, field: &str, value: Cell<'static>) -> Self {
-        let leaf = Leaf {
-            field: field.to_owned(),
-            operator: Operator::Equal,
-            operand: vec![value],
-        };
+        let leaf = Leaf::new(field, Operator::Equal, vec![value]);
         Self::All(vec![self, Self::Leaf(leaf)])
     }
 
@@ -200,6 +198,36 @@ impl Domain {
 }
 
 impl Leaf {
+    fn new(field: &str, operator: Operator, operand: Vec<Cell<'static>>) -> Self {
+        let numbers = operand.iter().map(|cell| {
+            if let Cell::Int(number) = cell {
+                Some(*number)
+            } else {
+                None
+            }
+        });
+        let mut numbers: Option<Vec<i64>> = numbers.collect();
+        if let Some(numbers) = &mut numbers {
+            numbers.sort_unstable();
+        }
+        Self {
+            field: field.to_owned(),
+            operator,
+            operand,
+            numbers,
+        }
+    }
+
+    /// Whether the operand, a list, holds the value.
+    fn lists(&self, cell: &Cell<'_>) -> bool {
+        match (&self.numbers, cell) {
+            (Some(numbers), Cell::Int(number) | Cell::Link(number, _)) => {
+                numbers.binary_search(number).is_ok()
+            }
+            _ => self.operand.iter().any(|value| equal(cell, value)),
+        }
+    }
+
     fn parse(
         field: &str,
         operator: &str,
@@ -248,19 +276,11 @@ impl Leaf {
             (Operator::Equal, Value::Array(values)) => {
                 // Odoo takes `=` with a list for `in`.
                 let operand = values.iter().map(|value| cell_of(value, kind)).collect();
-                return Ok(Self {
-                    field: field.to_owned(),
-                    operator: Operator::In,
-                    operand,
-                });
+                return Ok(Self::new(field, Operator::In, operand));
             }
             (_, value) => vec![cell_of(value, kind)],
         };
-        Ok(Self {
-            field: field.to_owned(),
-            operator,
-            operand,
-        })
+        Ok(Self::new(field, operator, operand))
     }
 
     fn matches(&self, row: &impl Row) -> bool {
@@ -269,8 +289,8 @@ impl Leaf {
         match self.operator {
             Operator::Equal => equal(&cell, first),
             Operator::NotEqual => !equal(&cell, first),
-            Operator::In => self.operand.iter().any(|value| equal(&cell, value)),
-            Operator::NotIn => !self.operand.iter().any(|value| equal(&cell, value)),
+            Operator::In => self.lists(&cell),
+            Operator::NotIn => !self.lists(&cell),
             Operator::Greater => compare(&cell, first) == Some(Ordering::Greater),
             Operator::AtLeast => matches!(
                 compare(&cell, first),

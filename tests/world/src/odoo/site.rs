@@ -234,6 +234,11 @@ impl crate::serve::Site for Site {
                 attachments.change_content(id()?);
                 json!({})
             }
+            (&Method::PUT, "attachments/damage") => {
+                let damage = body.get("damage").cloned().unwrap_or_default();
+                attachments.damage(id()?, serde_json::from_value(damage).ok()?);
+                json!({})
+            }
             (&Method::DELETE, "sessions") => {
                 self.company.sessions.end_all();
                 json!({})

@@ -2,7 +2,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
     clippy::indexing_slicing,
     reason = "a test's own tool"
 )]
@@ -101,11 +102,10 @@ pub async fn call(url: &str, model: &str, method: &str, args: Value, named: Valu
 /// The result of such a call.
 pub async fn result(url: &str, model: &str, method: &str, args: Value, named: Value) -> Value {
     let answer = call(url, model, method, args, named).await;
-    answer
-        .json()
-        .get_mut("result")
-        .map(Value::take)
-        .unwrap_or_else(|| panic!("no result: {}", answer.text()))
+    match answer.json().get_mut("result") {
+        Some(result) => result.take(),
+        None => panic!("no result: {}", answer.text()),
+    }
 }
 
 /// The session cookie of a login.

@@ -28,7 +28,8 @@ impl Kind {
 }
 
 /// What is wrong with the stored file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Damage {
     /// The row is there, the file is not.
     Lost,
