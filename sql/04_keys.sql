@@ -40,6 +40,9 @@ declare
   secret_id uuid;
   good_until timestamptz := now() + interval '10 minutes';
   outgoing integer;
+  previous text := odoo_sync.vault_key();
+  foreign_secret boolean := previous <> key
+    and not exists (select from odoo_sync.accepted_keys k where k.hash = sha256(convert_to(previous, 'UTF8')));
 begin
   if to_regclass('vault.decrypted_secrets') is null then
     raise exception 'the vault is missing'
@@ -64,7 +67,8 @@ begin
   delete from odoo_sync.accepted_keys k where k.expires_at < now() - interval '1 day';
 
   return 'The key is in the vault; scheduled jobs use it from their next run on.'
-    || case when outgoing > 0 then format(' The one before it is accepted until %s.', to_char(good_until at time zone 'UTC', 'HH24:MI:SS "UTC"')) else '' end;
+    || case when outgoing > 0 then format(' The one before it is accepted until %s.', to_char(good_until at time zone 'UTC', 'HH24:MI:SS "UTC"')) else '' end
+    || case when foreign_secret then ' The secret that was there came from elsewhere and is gone: whoever else reads supabase_service_role_key from the vault needs another one.' else '' end;
 end
 $$;
 comment on function odoo_sync.accept_key(text, text) is 'Puts a key into the vault and its hash among the accepted ones. For rotate_key and set_key.';

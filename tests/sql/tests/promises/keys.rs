@@ -154,6 +154,19 @@ async fn a_key_given_again_is_good_for_good() {
 }
 
 #[tokio::test]
+async fn overwriting_a_secret_that_came_from_elsewhere_is_told() {
+    let project = Project::new().await;
+    project
+        .sql(
+            "select vault.create_secret('a-key-that-others-read-too', 'supabase_service_role_key')",
+        )
+        .await;
+    let rotate = "select odoo_sync.rotate_key()";
+    assert!(project.sql(rotate).await[0].contains("came from elsewhere"));
+    assert!(!project.sql(rotate).await[0].contains("came from elsewhere"));
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_refused() {
     let project = Project::new().await;
     for (key, described) in [

@@ -131,7 +131,7 @@ async fn a_header_that_is_null_leaves_without_a_word_and_a_redirect_makes_a_get(
 
 #[tokio::test]
 async fn a_crash_empties_the_queue_and_the_lost_call_is_told() {
-    let server = Postgres::start().await.unwrap();
+    let server = Postgres::start_throw_away().await.unwrap();
     let endpoint = Endpoint::with(202, "{}").await;
     let database = server.database().await.unwrap();
     let project = Project::of(database.clone()).await;

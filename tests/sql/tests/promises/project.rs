@@ -17,7 +17,7 @@ pub const ARCHIVE: &str = "archive-odoo-files-batch";
 pub async fn server() -> &'static Postgres {
     static SERVER: OnceCell<Postgres> = OnceCell::const_new();
     SERVER
-        .get_or_init(|| async { Postgres::start_bare().await.unwrap() })
+        .get_or_init(|| async { Postgres::start_throw_away().await.unwrap() })
         .await
 }
 

@@ -8,10 +8,11 @@ use crate::project::{ARCHIVE, Project, eventually, query};
 /// The real one runs jobs of the schedule `@reboot` when it starts: no test has to wait for a minute.
 #[tokio::test]
 async fn jobs_run_under_the_real_clock_and_are_diagnosed() {
-    let server = Postgres::start().await.unwrap();
+    let server = Postgres::start_throw_away().await.unwrap();
     if !has_real_cron(&server).await {
         return;
     }
+    server.main().apply_sql().await.unwrap();
     let endpoint = Endpoint::with(202, "{}").await;
     let project = Project::of(server.main().clone()).await;
     project.schedule(&endpoint.url()).await;
@@ -76,7 +77,7 @@ async fn reboot(server: &Postgres, project: Project) -> Project {
 
 #[tokio::test]
 async fn the_stand_in_answers_as_the_real_one_does() {
-    let server = Postgres::start_bare().await.unwrap();
+    let server = Postgres::start_throw_away().await.unwrap();
     if !has_real_cron(&server).await {
         return;
     }

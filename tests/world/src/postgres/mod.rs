@@ -29,7 +29,6 @@ pub struct Postgres {
     cluster: Option<Arc<Cluster>>,
     main: Database,
     template: OnceCell<Database>,
-    created: AtomicU32,
 }
 
 impl Postgres {
@@ -44,10 +43,20 @@ impl Postgres {
 
     /// As [`Postgres::start`], without the project's `sql/`: a Supabase project on its first day.
     pub async fn start_bare() -> Result<Self> {
-        let postgres = match std::env::var("DATABASE_URL") {
-            Ok(url) if !url.is_empty() => Self::existing(&url)?,
-            _ => Self::throw_away().await?,
-        };
+        match std::env::var("DATABASE_URL") {
+            Ok(url) if !url.is_empty() => {
+                let postgres = Self::existing(&url)?;
+                crate::supabase::surround(&postgres.main).await?;
+                Ok(postgres)
+            }
+            _ => Self::start_throw_away().await,
+        }
+    }
+
+    /// As [`Postgres::start_bare`], whatever `DATABASE_URL` says: for tests that crash the server, or
+    /// that need its roles to be as on hosted Supabase.
+    pub async fn start_throw_away() -> Result<Self> {
+        let postgres = Self::throw_away().await?;
         crate::supabase::surround(&postgres.main).await?;
         Ok(postgres)
     }
@@ -69,7 +78,6 @@ impl Postgres {
             cluster: None,
             main,
             template: OnceCell::new(),
-            created: AtomicU32::new(0),
         })
     }
 
@@ -98,7 +106,6 @@ impl Postgres {
             cluster: Some(Arc::new(cluster)),
             main,
             template: OnceCell::new(),
-            created: AtomicU32::new(0),
         })
     }
 
@@ -130,7 +137,9 @@ impl Postgres {
     }
 
     async fn create(&self, template: &str) -> Result<Database> {
-        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        // Several values of this type may stand for one server.
+        static CREATED: AtomicU32 = AtomicU32::new(0);
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
         let name = format!("odoo_to_supabase_{}_{number}", std::process::id());
         let superuser = self.main.connect_as_superuser().await?;
         superuser

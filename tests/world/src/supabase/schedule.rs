@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     /// 2026-11-21 20:15, a Saturday.
-    const SATURDAY_EVENING: u64 = 29_921_295;
+    const SATURDAY_EVENING: u64 = 29_921_535;
 
     fn is_due(schedule: &str, minute: u64) -> bool {
         schedule
