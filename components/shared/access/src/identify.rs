@@ -1,5 +1,6 @@
 //! The decision.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
@@ -39,12 +40,16 @@ const KEY_SET: Terms = Terms {
     ),
 };
 
+/// Shorter than the minute that Postgres keeps between two rows, since others write them too.
+const RECORD_EVERY: Duration = Duration::from_secs(10);
+
 /// What was asked of the outside a moment ago: the accepted keys (5 s), the key set of Supabase Auth
 /// (10 min), and who is an admin (30 s, 256 users). For one [`Policy`].
 pub struct Cache {
     keys: Snapshot<AcceptedKeys>,
     key_set: Snapshot<KeySet>,
     admins: Admins,
+    refusal_recorded: Cell<Option<Duration>>,
 }
 
 impl Cache {
@@ -54,7 +59,20 @@ impl Cache {
             keys: Snapshot::new(KEYS),
             key_set: Snapshot::new(KEY_SET),
             admins: Admins::default(),
+            refusal_recorded: Cell::new(None),
         }
+    }
+
+    /// Whether to put a refusal on record now: yes at most once in ten seconds, so that a flood of
+    /// refused calls does not go to Postgres one by one to be told that its minute is not over.
+    pub fn should_record_refusal(&self, clock: &impl Clock) -> bool {
+        let now = clock.now();
+        let last = self.refusal_recorded.get();
+        let is_due = last.is_none_or(|last| now.saturating_sub(last) >= RECORD_EVERY);
+        if is_due {
+            self.refusal_recorded.set(Some(now));
+        }
+        is_due
     }
 }
 

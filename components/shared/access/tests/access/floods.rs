@@ -250,3 +250,13 @@ fn no_refusal_or_cache_shows_a_secret() {
         );
     }
 }
+
+#[test]
+fn refusals_are_put_on_record_at_most_once_in_ten_seconds() {
+    let app = app();
+    let recorded = (0..10_000).filter(|_| {
+        app.world.pass(Duration::from_millis(7));
+        app.cache.should_record_refusal(&app.world)
+    });
+    assert_eq!(recorded.count(), 7, "in 70 seconds");
+}
