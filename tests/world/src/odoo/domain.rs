@@ -381,7 +381,7 @@ fn equal(cell: &Cell<'_>, value: &Cell<'_>) -> bool {
     }
 }
 
-fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
+pub(super) fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
     #[expect(
         clippy::cast_precision_loss,
         reason = "as Postgres compares an integer with a float"
@@ -436,73 +436,5 @@ fn like(text: &str, pattern: &str) -> bool {
         rest = text.clone();
         pattern = after.clone();
         retry = Some((text, after));
-    }
-}
-
-/// The order of records.
-#[derive(Debug, Clone)]
-pub(crate) struct Order(Vec<(String, bool)>);
-
-impl Order {
-    /// Understands `write_date desc, id`.
-    pub(crate) fn parse(
-        order: Option<&str>,
-        default: &str,
-        model: &str,
-        fields: &Fields,
-    ) -> Result<Self, Failure> {
-        let order = order
-            .filter(|order| !order.trim().is_empty())
-            .unwrap_or(default);
-        let mut keys = Vec::new();
-        for key in order.split(',') {
-            let mut words = key.split_whitespace();
-            let field = words.next().unwrap_or_default();
-            let descending = match words.next().map(str::to_ascii_lowercase).as_deref() {
-                None | Some("asc") => false,
-                Some("desc") => true,
-                Some(_) => {
-                    return Err(Failure::new(
-                        "odoo.exceptions.UserError",
-                        422,
-                        format!(
-                            "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
-                        ),
-                    ));
-                }
-            };
-            if !fields.contains_key(field) {
-                return Err(Failure::value_error(format!(
-                    "Invalid field '{field}' on model '{model}' for order {order:?}"
-                )));
-            }
-            keys.push((field.to_owned(), descending));
-        }
-        Ok(Self(keys))
-    }
-
-    /// Whether it is by id alone: `Some(true)` is from the greatest down.
-    pub(crate) fn by_id(&self) -> Option<bool> {
-        self.0
-            .first()
-            .filter(|(field, _)| field == "id")
-            .map(|(_, descending)| *descending)
-    }
-
-    pub(crate) fn compare(&self, left: &impl Row, right: &impl Row) -> Ordering {
-        for (field, descending) in &self.0 {
-            let (left, right) = (left.cell(field), right.cell(field));
-            // Postgres puts nulls last, and first when descending.
-            let order = match (&left, &right) {
-                (Cell::Null, Cell::Null) => Ordering::Equal,
-                (Cell::Null, _) => Ordering::Greater,
-                (_, Cell::Null) => Ordering::Less,
-                _ => compare(&left, &right).unwrap_or(Ordering::Equal),
-            };
-            if order != Ordering::Equal {
-                return if *descending { order.reverse() } else { order };
-            }
-        }
-        Ordering::Equal
     }
 }

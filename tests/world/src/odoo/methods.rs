@@ -3,9 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::attachments::Row as Attachment;
-use super::domain::{Cell, Domain, Order, Row as _};
+use super::domain::{Cell, Domain, Row as _};
 use super::failure::Failure;
 use super::fields::{Fields, Kind};
+use super::order::Order;
 use super::records::Table;
 use super::spelling::{Json, datetime};
 use super::{Company, User};

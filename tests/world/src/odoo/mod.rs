@@ -17,8 +17,10 @@ mod attachments;
 mod domain;
 mod failure;
 mod fields;
+mod furniture;
 mod json2;
 mod methods;
+mod order;
 mod pipeline;
 mod records;
 mod rpc;
@@ -213,7 +215,7 @@ impl Odoo {
             options.version
         );
         let store = Store::new(fields::of_version(options.version));
-        records::furnish(&store, &options.users);
+        furniture::furnish(&store, &options.users);
         let company = Company {
             version: options.version,
             database: options.database,

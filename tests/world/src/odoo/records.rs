@@ -6,8 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Value, json};
 
-use super::domain::{Cell, Domain, Order, Row};
+use super::domain::{Cell, Domain, Row};
 use super::fields::{Field, Fields, Kind};
+use super::order::Order;
 use super::spelling::{datetime, now_us, parse_datetime};
 
 /// All models of a running server. Clones share them.
@@ -521,42 +522,5 @@ impl Row for Seen<'_> {
                 .map_or_else(|| Cell::Real(number.as_f64().unwrap_or(0.0)), Cell::Int),
             _ => Cell::Null,
         }
-    }
-}
-
-/// What a fresh database has: the company, its users, and the kinds of messages.
-pub(crate) fn furnish(store: &Store, users: &[super::User]) {
-    store.records("res.partner").insert_many([
-        json!({"id": 1, "name": "YourCompany", "is_company": true, "email": "info@yourcompany.example.com"}),
-        json!({"id": 3, "name": "Mitchell Admin", "parent_id": 1, "email": "admin@yourcompany.example.com"}),
-    ]);
-    for user in users {
-        let partner = match user.uid {
-            2 => 3,
-            _ => store
-                .records("res.partner")
-                .insert(json!({"name": user.name, "parent_id": 1})),
-        };
-        store.records("res.users").insert(json!({
-            "id": user.uid, "name": user.name, "login": user.login, "partner_id": partner, "company_id": [1, "YourCompany"],
-        }));
-    }
-    let subtypes = [
-        (1, "Discussions", "mail", "mt_comment"),
-        (2, "Note", "mail", "mt_note"),
-        (3, "Activities", "mail", "mt_activities"),
-        (5, "Opportunity Created", "crm", "mt_lead_create"),
-        (6, "Stage Changed", "crm", "mt_lead_stage"),
-        (7, "Opportunity Won", "crm", "mt_lead_won"),
-        (8, "Opportunity Lost", "crm", "mt_lead_lost"),
-    ];
-    for (id, name, module, xmlid) in subtypes {
-        store
-            .records("mail.message.subtype")
-            .insert(json!({"id": id, "name": name, "internal": xmlid == "mt_note"}));
-        store.records("ir.model.data").insert(json!({
-            "module": module, "name": xmlid, "model": "mail.message.subtype", "res_id": id, "noupdate": true,
-            "complete_name": format!("{module}.{xmlid}"), "reference": format!("mail.message.subtype,{id}"),
-        }));
     }
 }

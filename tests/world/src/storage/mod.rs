@@ -13,8 +13,11 @@
 
 mod access;
 mod answers;
+mod buckets;
 mod intake;
 mod names;
+mod objects;
+mod reading;
 mod resumable;
 mod site;
 mod stock;

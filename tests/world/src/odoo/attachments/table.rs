@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::super::domain::{Domain, Order};
+use super::super::domain::Domain;
+use super::super::order::Order;
 use super::row::{Kind, Row};
 use super::traps::Trap;
 use super::{Sizes, Table};

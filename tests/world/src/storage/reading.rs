@@ -1,0 +1,215 @@
+//! Reading objects: by those who may, and by anyone with a signed address.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderName, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+};
+use http::{Method, Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::access::{self, Caller};
+use super::answers::{Refusal, set, written};
+use super::names;
+use super::site::{Answer, Call, Signed, Site};
+use super::stock::{Object, iso};
+use crate::odoo::{http_date, now_us, parse_range, percent_encode};
+use crate::serve::{Payload, empty, unpredictable};
+
+impl Site {
+    /// The object at `bucket/name`, if this caller may read it.
+    pub(super) fn readable(
+        &self,
+        call: &Call,
+        place: &str,
+        public: bool,
+    ) -> Result<(String, Object), Refusal> {
+        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let name = names::decode(name);
+        let stock = self.stock.lock();
+        let rules = stock.bucket(bucket)?;
+        if public || !access::is_given(&call.headers) {
+            if !rules.public {
+                return Err(Refusal::no_bucket());
+            }
+        } else {
+            let caller = access::tell(
+                &call.headers,
+                &self.options.service_keys,
+                &self.options.anonymous_keys,
+            )?;
+            if caller == Caller::Anonymous && !rules.public {
+                return Err(Refusal::no_object());
+            }
+        }
+        let object = stock
+            .object(bucket, &name)
+            .cloned()
+            .ok_or_else(Refusal::no_object)?;
+        Ok((name, object))
+    }
+
+    pub(super) fn sign(&self, caller: Caller, place: &str, body: &[u8]) -> Answer {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let Some(seconds) = body.get("expiresIn").and_then(Value::as_i64) else {
+            return Err(Refusal::request(
+                "body must have required property 'expiresIn'",
+            ));
+        };
+        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let name = names::decode(name);
+        if caller == Caller::Anonymous || self.stock.lock().object(bucket, &name).is_none() {
+            return Err(Refusal::no_object());
+        }
+        let path = format!("{bucket}/{name}");
+        let claims = json!({"url": path, "iat": now_us() / 1_000_000, "exp": now_us() / 1_000_000 + seconds});
+        let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(format!(
+            "{:016x}{:016x}",
+            unpredictable(),
+            unpredictable()
+        ));
+        let token = format!(
+            "{}.{}.{signature}",
+            part(&json!({"alg": "HS256"})),
+            part(&claims)
+        );
+        let signed = Signed {
+            path,
+            expires_us: now_us() + seconds * 1_000_000,
+        };
+        self.signed.lock().insert(token.clone(), signed);
+        let address = format!("/object/sign/{place}?token={token}");
+        Ok(written(StatusCode::OK, &json!({"signedURL": address})))
+    }
+
+    /// `GET` of a signed address, by anyone.
+    pub(super) fn signed(&self, call: &Call, place: &str) -> Answer {
+        let parameter = |name: &str| {
+            let mut pairs = call
+                .query
+                .split('&')
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            pairs
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| names::decode(&value.replace('+', " ")))
+        };
+        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let name = names::decode(name);
+        let token = parameter("token")
+            .ok_or_else(|| Refusal::request("querystring must have required property 'token'"))?;
+        let valid = self.signed.lock().get(&token).is_some_and(|signed| {
+            signed.path == format!("{bucket}/{name}") && signed.expires_us > now_us()
+        });
+        if !valid {
+            return Err(Refusal::signature());
+        }
+        let object = self
+            .stock
+            .lock()
+            .object(bucket, &name)
+            .cloned()
+            .ok_or_else(Refusal::no_object)?;
+        let mut response = content(call, &object)?;
+        if let Some(download) = parameter("download") {
+            let disposition = match download.as_str() {
+                "" => "attachment".to_owned(),
+                named => format!(
+                    "attachment; filename*=UTF-8''{}",
+                    percent_encode(named, b"-._~")
+                ),
+            };
+            set(&mut response, CONTENT_DISPOSITION, &disposition);
+        }
+        Ok(response)
+    }
+}
+
+/// The headers that tell one version of an object from another.
+fn describe(response: &mut Response<Payload>, object: &Object) {
+    set(response, ETAG, &object.etag);
+    set(response, LAST_MODIFIED, &http_date(object.updated_us));
+    set(response, CACHE_CONTROL, &object.cache_control);
+}
+
+pub(super) fn info(name: &str, object: &Object, place: &str) -> Response<Payload> {
+    #[derive(Serialize)]
+    struct Info<'a> {
+        id: Uuid,
+        name: &'a str,
+        version: Uuid,
+        bucket_id: &'a str,
+        size: u64,
+        content_type: &'a str,
+        cache_control: &'a str,
+        etag: &'a str,
+        metadata: Value,
+        last_modified: String,
+        created_at: String,
+    }
+    let mut response = written(
+        StatusCode::OK,
+        &Info {
+            id: object.id,
+            name,
+            version: object.version,
+            bucket_id: place.split('/').next().unwrap_or_default(),
+            size: object.len,
+            content_type: &object.mimetype,
+            cache_control: &object.cache_control,
+            etag: &object.etag,
+            metadata: if object.resumable {
+                Value::Null
+            } else {
+                json!({})
+            },
+            last_modified: iso(object.updated_us),
+            created_at: iso(object.created_us),
+        },
+    );
+    describe(&mut response, object);
+    response
+}
+
+/// The bytes of an object, or a range of them.
+pub(super) fn content(call: &Call, object: &Object) -> Answer {
+    let header = |name: HeaderName| call.headers.get(name).and_then(|value| value.to_str().ok());
+    if header(IF_NONE_MATCH) == Some(&object.etag) {
+        let mut response = empty(StatusCode::NOT_MODIFIED);
+        describe(&mut response, object);
+        return Ok(response);
+    }
+    let mut response = empty(StatusCode::OK);
+    let (mut from, mut end) = (0, object.len);
+    match header(RANGE).and_then(|range| parse_range(range, object.len)) {
+        None => {}
+        Some(Err(())) => return Err(Refusal::range()),
+        Some(Ok((first, last))) => {
+            (from, end) = (first, last + 1);
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            set(
+                &mut response,
+                CONTENT_RANGE,
+                &format!("bytes {first}-{last}/{}", object.len),
+            );
+        }
+    }
+    if call.method == Method::HEAD {
+        set(&mut response, CONTENT_LENGTH, &(end - from).to_string());
+    } else if end > from {
+        let source = object.kept.source().ok_or_else(Refusal::internal)?;
+        *response.body_mut() = Payload::source(source, from, end);
+    }
+    set(&mut response, ACCEPT_RANGES, "bytes");
+    set(&mut response, CONTENT_TYPE, &object.mimetype);
+    set(
+        &mut response,
+        HeaderName::from_static("x-robots-tag"),
+        "none",
+    );
+    describe(&mut response, object);
+    Ok(response)
+}
