@@ -1,0 +1,211 @@
+//! A stage that is set.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use runner::{Captured, Log};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+use tokio_postgres::Client;
+use world::odoo::{self, Odoo, User};
+use world::postgres::{Database, Postgres};
+use world::storage::{self, Storage};
+
+use crate::{
+    Answer, Caller, Host, SERVICE_KEY, Variables, build_components, of_database, of_odoo,
+    of_storage,
+};
+
+/// The server that all stages of a process share, each with a database of its own.
+static SERVER: OnceCell<Postgres> = OnceCell::const_new();
+
+/// What to put on the stage.
+#[derive(Default)]
+pub struct Builder {
+    odoo: odoo::Options,
+    storage: storage::Options,
+    user: Option<User>,
+    variables: Variables,
+    memory_limit_mib: Option<usize>,
+    request_timeout: Option<Duration>,
+}
+
+impl Builder {
+    /// With this Odoo.
+    #[must_use]
+    pub fn odoo(mut self, options: odoo::Options) -> Self {
+        self.odoo = options;
+        self
+    }
+
+    /// With this Storage.
+    #[must_use]
+    pub fn storage(mut self, options: storage::Options) -> Self {
+        self.storage = options;
+        self
+    }
+
+    /// The app is this user of Odoo; by default the administrator.
+    #[must_use]
+    pub fn user(mut self, user: User) -> Self {
+        self.user = Some(user);
+        self
+    }
+
+    /// With this variable of the app, over those that the stage sets.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+        self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// With this limit of an instance's memory.
+    #[must_use]
+    pub fn memory_limit_mib(mut self, mib: usize) -> Self {
+        self.memory_limit_mib = Some(mib);
+        self
+    }
+
+    /// With this limit of a request's time.
+    #[must_use]
+    pub fn request_timeout(mut self, limit: Duration) -> Self {
+        self.request_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the stage.
+    pub async fn start(self) -> Result<Stage> {
+        tokio::task::spawn_blocking(build_components).await??;
+        let database = SERVER
+            .get_or_try_init(Postgres::start)
+            .await?
+            .database()
+            .await?;
+        let odoo_database = self.odoo.database.clone();
+        let user = self.user.unwrap_or_else(User::administrator);
+        let storage_key = self
+            .storage
+            .service_keys
+            .first()
+            .cloned()
+            .unwrap_or_default();
+        let odoo = Odoo::start(self.odoo).await?;
+        let storage = Storage::start(self.storage).await?;
+        let mut variables = of_database(&database);
+        variables.extend(of_odoo(&odoo, &odoo_database, &user));
+        variables.extend(of_storage(&storage, &storage_key));
+        variables.insert("service_keys".to_owned(), SERVICE_KEY.to_owned());
+        variables.extend(self.variables);
+        let log = Captured::default();
+        let limits = (self.memory_limit_mib, self.request_timeout);
+        let host = Host::runner(variables.clone(), Log::Capture(log.clone()), limits).await?;
+        let owner = database.connect().await?;
+        Ok(Stage {
+            caller: Caller::new(host.address()),
+            host: Some(host),
+            odoo,
+            storage,
+            database,
+            owner,
+            variables,
+            limits,
+            log,
+        })
+    }
+}
+
+/// A stage that is set. Everything on it ends with it.
+pub struct Stage {
+    /// The simulated Odoo.
+    pub odoo: Odoo,
+    /// The simulated Storage.
+    pub storage: Storage,
+    /// The database.
+    pub database: Database,
+    /// A connection to it as the project's owner.
+    pub owner: Client,
+    caller: Caller,
+    host: Option<Host>,
+    variables: Variables,
+    limits: (Option<usize>, Option<Duration>),
+    log: Captured,
+}
+
+impl Stage {
+    /// A stage to be set.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Calls of the app, without a key.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The app's address.
+    pub fn url(&self) -> String {
+        self.host
+            .as_ref()
+            .map_or_else(String::new, |host| format!("http://{}", host.address()))
+    }
+
+    /// A POST with the service key.
+    pub async fn post(&self, path: &str, body: &str) -> Result<Answer> {
+        self.caller.post(path, SERVICE_KEY, body).await
+    }
+
+    /// A GET with the service key.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        self.caller.get(path, Some(SERVICE_KEY)).await
+    }
+
+    /// The first column of the first row, as JSON: `select to_jsonb(…)`.
+    pub async fn value(&self, query: &str) -> Result<Value> {
+        let row = self.owner.query_one(query, &[]).await.with_context(|| query.to_owned())?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// A number.
+    pub async fn count(&self, query: &str) -> Result<i64> {
+        let row = self.owner.query_one(query, &[]).await.with_context(|| query.to_owned())?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// A further app on the same database, Odoo and Storage, with other variables: a second replica.
+    pub async fn replica(&self, more: &[(&str, &str)]) -> Result<(Host, Caller)> {
+        let mut variables = self.variables.clone();
+        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let host = Host::runner(variables, Log::Capture(self.log.clone()), self.limits).await?;
+        let caller = Caller::new(host.address());
+        Ok((host, caller))
+    }
+
+    /// Ends the app at once, work in flight included, and starts it anew.
+    pub async fn restart_app(&mut self) -> Result<()> {
+        self.stop_app().await;
+        let host = Host::runner(self.variables.clone(), Log::Capture(self.log.clone()), self.limits).await?;
+        self.caller = Caller::new(host.address());
+        self.host = Some(host);
+        Ok(())
+    }
+
+    /// Ends the app at once, work in flight included.
+    pub async fn stop_app(&mut self) {
+        if let Some(Host::Runner(app)) = self.host.take() {
+            app.stop().await;
+        }
+    }
+
+    /// The most memory that an instance of a component had, in bytes.
+    pub fn peak_memory_bytes(&self, component: &str) -> Option<u64> {
+        match &self.host {
+            Some(Host::Runner(app)) => app.peak_memory_bytes(component),
+            _ => None,
+        }
+    }
+
+    /// What the components printed.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lines()
+    }
+}
