@@ -7,7 +7,13 @@
 
 pub mod attachments;
 pub mod keys;
+pub mod objects;
 mod postgres;
 pub mod runs;
+pub mod pipeline;
+pub mod sync;
+pub mod sweep;
+pub mod status;
+pub mod validation;
 
 pub use postgres::{Postgres, PostgresError, call, call_one};

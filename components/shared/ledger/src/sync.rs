@@ -1,0 +1,398 @@
+//! Copies of Odoo's models: a table each, written a page at a time.
+//!
+//! The statements are the same for every table but for its name and its columns, so a macro spells
+//! them out at compile time: none is built while the program runs. A `row_hash` of null marks a row
+//! that something refers to and that is still to be read.
+
+use fault::Fault;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Postgres, call, call_one};
+
+/// A table and its statements.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name, with the schema.
+    pub name: &'static str,
+    /// Its own columns, beside those that every such table has.
+    pub columns: &'static [&'static str],
+    pub(crate) write: &'static str,
+    pub(crate) compare: &'static str,
+    pub(crate) conclude: &'static str,
+    pub(crate) known: &'static str,
+    pub(crate) waiting: &'static str,
+}
+
+/// Spells out a table.
+///
+/// `wanted` narrows a page to the rows that are kept. `refers` are columns of the page that point to
+/// rows of another such table: those that it lacks are put there to be read.
+macro_rules! table {
+    (
+        $(#[$doc:meta])*
+        $name:ident = $table:literal [ $($column:ident)* ]
+        $(, wanted $wanted:literal)?
+        $(, refers to $other:literal by [ $($link:ident)+ ])?
+    ) => {
+        $(#[$doc])*
+        pub static $name: $crate::sync::Table = $crate::sync::Table {
+            name: $table,
+            columns: &[$(stringify!($column)),*],
+            write: concat!("
+        with run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id, ($1::jsonb->>'dry')::boolean as dry
+        ), page as (
+          select p.*, run.dry from run, jsonb_populate_recordset(null::", $table, ", $1::jsonb->'rows') as p
+           where true", $(" and ", $wanted,)? "
+        ), compared as (
+          select p.id, t.id is null or t.row_hash is null as new,
+                 t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
+            from page p left join ", $table, " t on t.id = p.id
+        ), written as (
+          insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* "custom, create_date, write_date, row_hash)
+          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce(p.custom, '{}'), p.create_date, p.write_date, p.row_hash
+            from page p join compared c on c.id = p.id
+           where c.differs and not p.dry
+           order by p.id
+          on conflict (id) do update
+             set ", $(stringify!($column), " = excluded.", stringify!($column), ", ",)* "
+                 custom = excluded.custom, create_date = excluded.create_date, write_date = excluded.write_date,
+                 row_hash = excluded.row_hash, synced_at = now(), deleted_at = null
+          returning 1
+        ), gone as (
+          update ", $table, " t set deleted_at = now(), synced_at = now()
+            from run
+           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint) and t.deleted_at is null and not run.dry
+          returning t.row_hash is not null as was_read
+        )", $(", waiting as (
+          insert into ", $other, " (id)
+          select distinct v.id from page p cross join lateral (values ", $crate::sync::linked!($($link)+), ") v (id)
+           where v.id is not null and not p.dry
+             and not ($1::jsonb->>'table' = '", $other, "' and exists (select from page q where q.id = v.id))
+           order by v.id
+          on conflict (id) do nothing
+          returning 1
+        )",)? ", moved_on as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now()
+            from run where not run.dry and jsonb_typeof($1::jsonb->'position') = 'object'
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select jsonb_build_object(
+          'inserted', (select count(*) from compared c where c.differs and c.new),
+          'updated', (select count(*) from compared c where c.differs and not c.new),
+          'unchanged', (select count(*) from compared c where not c.differs),
+          'deleted', (select count(*) from gone g where g.was_read))
+          from run
+         where (select count(*) from written) + (select count(*) from moved_on) >= 0"),
+            compare: concat!("
+        with run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id
+        ), listed as (
+          select l.id, l.write_date from jsonb_to_recordset($1::jsonb->'listed') as l (id bigint, write_date timestamptz)
+        ), here as (
+          select t.id, t.write_date from ", $table, " t
+           where t.id > ($1::jsonb->>'after_id')::bigint
+             and t.id <= coalesce(($1::jsonb->>'up_to_id')::bigint, 9223372036854775807)
+             and t.deleted_at is null and t.row_hash is not null
+        ), compared as (
+          select coalesce(l.id, h.id) as id,
+                 case when h.id is null then 'missing' when l.id is null then 'extra'
+                      when l.write_date is distinct from h.write_date then 'stale' end as what,
+                 coalesce(l.write_date > ($1::jsonb->>'written')::timestamptz, false) as later
+            from listed l full join here h on h.id = l.id
+        )
+        select jsonb_build_object(
+          'here', (select count(*) from here),
+          'later', count(*) filter (where c.later and c.what in ('missing', 'stale')),
+          'missing', coalesce(jsonb_agg(c.id order by c.id) filter (where c.what = 'missing' and not c.later), '[]'),
+          'stale', coalesce(jsonb_agg(c.id order by c.id) filter (where c.what = 'stale' and not c.later), '[]'),
+          'extra', coalesce(jsonb_agg(c.id order by c.id) filter (where c.what = 'extra'), '[]'))
+          from run left join compared c on true
+         group by run.id"),
+            conclude: concat!("
+        with run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id
+        ), gone as (
+          update ", $table, " t set deleted_at = now(), synced_at = now()
+            from run
+           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint) and t.deleted_at is null
+          returning 1
+        ), logged as (
+          insert into public.sync_validation_log
+                 (run_id, entity, source_count, destination_count, missing, extra, stale, verdict, detail)
+          select run.id, v.entity, v.source_count, v.destination_count, v.missing, v.extra, v.stale, v.verdict, v.detail
+            from run, jsonb_to_record($1::jsonb->'validation') as v (
+              entity text, source_count bigint, destination_count bigint, missing bigint, extra bigint, stale bigint,
+              verdict text, detail jsonb)
+          returning 1
+        ), moved_on as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select to_jsonb((select count(*) from gone)) from run
+         where (select count(*) from logged) + (select count(*) from moved_on) >= 0"),
+            known: concat!("
+        select coalesce(jsonb_agg(k.id order by k.id), '[]')
+          from (select t.id from ", $table, " t where t.id > ($1::jsonb->>'after_id')::bigint
+                 order by t.id limit ($1::jsonb->>'limit')::int) k"),
+            waiting: concat!("
+        select coalesce(jsonb_agg(w.id order by w.id), '[]')
+          from (select t.id from ", $table, " t where t.row_hash is null and t.deleted_at is null and t.id > ($1::jsonb->>'after_id')::bigint
+                 order by t.id limit ($1::jsonb->>'limit')::int) w"),
+        };
+    };
+}
+
+/// `(p.a), (p.b)`.
+macro_rules! linked {
+    ($first:ident $($more:ident)*) => {
+        concat!("(p.", stringify!($first), ")" $(, ", (p.", stringify!($more), ")")*)
+    };
+}
+
+pub(crate) use {linked, table};
+
+/// Who writes: the run, and for how long its lease is extended by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Writer {
+    /// The run; a statement does nothing once it was given up.
+    pub run_id: Uuid,
+    /// Seconds.
+    pub lease_s: u32,
+}
+
+/// A row as it goes into its table: its columns by name, `id`, `custom`, `row_hash` and dates among
+/// them.
+pub type Row = serde_json::Map<String, Value>;
+
+/// A page.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Page<'a> {
+    /// Its rows.
+    pub rows: &'a [Row],
+    /// Ids that Odoo was asked for by name and did not have.
+    pub gone: &'a [i64],
+    /// The name of the cursor, and where it stands once the page is in.
+    pub cursor: Option<(&'a str, &'a Value)>,
+    /// Only count what would change.
+    pub dry: bool,
+}
+
+/// What a page changed, or would.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Rows that were not known.
+    pub inserted: u64,
+    /// Rows that differ from what was known.
+    pub updated: u64,
+    /// Rows that do not; they were not written.
+    pub unchanged: u64,
+    /// Rows that are gone from Odoo.
+    pub deleted: u64,
+}
+
+impl std::ops::AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.inserted += other.inserted;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+        self.deleted += other.deleted;
+    }
+}
+
+/// Writes a page and the cursor behind it in one statement: it is in, or it will be read again. A
+/// row whose hash is the known one is not written. `None`: the run was given up.
+pub async fn write(
+    postgres: &impl Postgres,
+    table: &'static Table,
+    writer: Writer,
+    page: Page<'_>,
+) -> Result<Option<Written>, Fault> {
+    // Serialized from the borrowed rows: a page is a few megabytes, and a copy would be as much again.
+    #[derive(Serialize)]
+    struct Argument<'a> {
+        run_id: Uuid,
+        lease_s: u32,
+        table: &'static str,
+        rows: &'a [Row],
+        gone: &'a [i64],
+        cursor: Option<&'a str>,
+        position: Option<&'a Value>,
+        dry: bool,
+    }
+    let argument = Argument {
+        run_id: writer.run_id,
+        lease_s: writer.lease_s,
+        table: table.name,
+        rows: page.rows,
+        gone: page.gone,
+        cursor: page.cursor.map(|(name, _)| name),
+        position: page.cursor.map(|(_, position)| position),
+        dry: page.dry,
+    };
+    Ok(call(postgres, table.write, &argument).await?.pop())
+}
+
+/// A row of Odoo's list: what validation looks at.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: i64,
+    /// When it was last written, as RPC shows it.
+    pub write_date: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// A part of Odoo's list: all its ids above `after_id` up to `up_to_id` (`None`: to the end).
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// What Odoo has there.
+    pub listed: &'a [Listed],
+    /// Where it begins.
+    pub after_id: i64,
+    /// Where it ends.
+    pub up_to_id: Option<i64>,
+    /// What was written in Odoo after this moment is not expected to be here yet.
+    pub written: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// How a part of the table compares.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Difference {
+    /// How many rows are here.
+    pub here: u64,
+    /// How many differ for the one reason that they are newer than the last reading.
+    pub later: u64,
+    /// In Odoo only.
+    pub missing: Vec<i64>,
+    /// In both, with another date.
+    pub stale: Vec<i64>,
+    /// Here only.
+    pub extra: Vec<i64>,
+}
+
+/// Compares a part of Odoo's list with the table. `None`: the run was given up.
+pub async fn compare(
+    postgres: &impl Postgres,
+    table: &'static Table,
+    writer: Writer,
+    part: Part<'_>,
+) -> Result<Option<Difference>, Fault> {
+    #[derive(Serialize)]
+    struct Argument<'a> {
+        run_id: Uuid,
+        lease_s: u32,
+        listed: &'a [Listed],
+        after_id: i64,
+        up_to_id: Option<i64>,
+        written: Option<chrono::DateTime<chrono::Utc>>,
+    }
+    let argument = Argument {
+        run_id: writer.run_id,
+        lease_s: writer.lease_s,
+        listed: part.listed,
+        after_id: part.after_id,
+        up_to_id: part.up_to_id,
+        written: part.written,
+    };
+    Ok(call(postgres, table.compare, &argument).await?.pop())
+}
+
+/// A row for `sync_validation_log`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Validation {
+    /// What was compared.
+    pub entity: &'static str,
+    /// How many Odoo has.
+    pub source_count: u64,
+    /// How many Postgres has.
+    pub destination_count: u64,
+    /// In Odoo only.
+    pub missing: u64,
+    /// In Postgres only.
+    pub extra: u64,
+    /// In both, with another date.
+    pub stale: u64,
+    /// `same`, `differs`, `error`.
+    pub verdict: &'static str,
+    /// Examples, and what was done about them.
+    pub detail: Value,
+}
+
+/// Ends a validation: logs it, marks what is gone from Odoo, and moves the cursor on; how many rows
+/// were marked. `None`: the run was given up.
+pub async fn conclude(
+    postgres: &impl Postgres,
+    table: &'static Table,
+    writer: Writer,
+    validation: &Validation,
+    gone: &[i64],
+    cursor: (&str, &Value),
+) -> Result<Option<u64>, Fault> {
+    let argument = serde_json::json!({
+        "run_id": writer.run_id, "lease_s": writer.lease_s, "validation": validation, "gone": gone,
+        "cursor": cursor.0, "position": cursor.1,
+    });
+    Ok(call(postgres, table.conclude, &argument).await?.pop())
+}
+
+/// The next `limit` ids of the table, deleted rows among them.
+pub async fn known(
+    postgres: &impl Postgres,
+    table: &'static Table,
+    after_id: i64,
+    limit: usize,
+) -> Result<Vec<i64>, Fault> {
+    let argument = serde_json::json!({ "after_id": after_id, "limit": limit });
+    call_one(postgres, table.known, &argument).await
+}
+
+/// The next `limit` ids that something refers to and that are still to be read.
+pub async fn waiting(
+    postgres: &impl Postgres,
+    table: &'static Table,
+    after_id: i64,
+    limit: usize,
+) -> Result<Vec<i64>, Fault> {
+    let argument = serde_json::json!({ "after_id": after_id, "limit": limit });
+    call_one(postgres, table.waiting, &argument).await
+}
+
+/// Moves a cursor without a page. `false`: the run was given up.
+pub async fn move_on(
+    postgres: &impl Postgres,
+    writer: Writer,
+    cursor: (&str, &Value),
+) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id
+        ), moved_on as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select to_jsonb(exists (select from moved_on))";
+    let argument = serde_json::json!({
+        "run_id": writer.run_id, "lease_s": writer.lease_s, "cursor": cursor.0, "position": cursor.1,
+    });
+    call_one(postgres, STATEMENT, &argument).await
+}

@@ -1,0 +1,1 @@
+//! Keeps copies of Odoo's models in Postgres.
