@@ -28,7 +28,9 @@ create table if not exists public.odoo_attachments (
   object_path     text,
   moved_at        timestamptz,
   failed_at       timestamptz,
+  etag            text,
   discovered_at   timestamptz not null default now(),
+  missing_since   timestamptz,
   deleted_at      timestamptz
 );
 
@@ -60,6 +62,8 @@ comment on column public.odoo_attachments.upload is 'A large upload that goes on
 comment on column public.odoo_attachments.object_path is 'Path of the object in the bucket: sha1[0..2]/sha1.';
 comment on column public.odoo_attachments.moved_at is 'When the Storage had confirmed it.';
 comment on column public.odoo_attachments.failed_at is 'When it last failed.';
+comment on column public.odoo_attachments.etag is 'The object''s etag in the Storage when it was first verified; another one later means that the object was changed there.';
+comment on column public.odoo_attachments.missing_since is 'When a sweep under way missed it in Odoo''s list. It becomes deleted_at at the sweep''s end, unless the sweep missed suspiciously many.';
 comment on column public.odoo_attachments.discovered_at is 'When it was first found in Odoo.';
 comment on column public.odoo_attachments.deleted_at is 'When it was found to be gone from Odoo. Row and object are kept.';
 
@@ -73,6 +77,8 @@ create index if not exists odoo_attachments_dead
   on public.odoo_attachments (failed_at desc) where state = 'dead';
 create index if not exists odoo_attachments_failing
   on public.odoo_attachments (failed_at desc) where state = 'pending' and attempts > 0;
+create index if not exists odoo_attachments_missing
+  on public.odoo_attachments (id) where missing_since is not null;
 create index if not exists odoo_attachments_record
   on public.odoo_attachments (res_model, res_id);
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use spin_sdk::http_service;
 
 /// The variables of this component beside those of its door.
-const VARIABLES: [&str; 23] = [
+const VARIABLES: [&str; 24] = [
     "odoo_url",
     "odoo_database",
     "odoo_login",
@@ -35,6 +35,7 @@ const VARIABLES: [&str; 23] = [
     "archive_fields",
     "archive_mimetypes",
     "archive_companies",
+    "archive_max_deleted_share",
 ];
 
 thread_local! {
@@ -104,7 +105,9 @@ async fn work(batch: Batch<SpinHttp, SpinClock, SpinPostgres>) -> Report {
 
 fn report(door: &Door, report: &Report) -> Answer {
     let status = match report.status {
-        Status::Error => report.blame.map_or(StatusCode::INTERNAL_SERVER_ERROR, blame_status),
+        Status::Error => report
+            .blame
+            .map_or(StatusCode::INTERNAL_SERVER_ERROR, blame_status),
         Status::Success | Status::Running | Status::Paused => StatusCode::OK,
     };
     door.answer(status, report)

@@ -102,7 +102,7 @@ impl Discovery {
         }
         let document = serde_json::to_value(&next)
             .map_err(|_| Fault::new(Kind::Program, "a cursor that is no JSON"))?;
-        let written = catalogue(postgres, run_id, &found, (CURSOR, &document)).await?;
+        let written = catalogue(postgres, run_id, &found, Some((CURSOR, &document))).await?;
         if written.is_some() {
             self.position = next;
             self.ids_at_end |= at_end && window.until.is_none();
@@ -112,7 +112,7 @@ impl Discovery {
 }
 
 /// An attachment as the catalogue takes it.
-fn found(row: Attachment, max_file_bytes: u64) -> Found {
+pub(crate) fn found(row: Attachment, max_file_bytes: u64) -> Found {
     let (state, reason) = match verdict(&row, max_file_bytes) {
         Verdict::Move => ("pending", None),
         Verdict::Skip(reason) => ("skipped", Some(reason)),

@@ -6,9 +6,10 @@
 //! the SHA-1 and the length of the bytes sent are Odoo's and that the Storage has confirmed them.
 //!
 //! The decisions ([`cursor`], [`pace`], [`plan`], [`verdict`]) are pure and apart from the work
-//! (`discovery`, `transfer`, `batch`).
+//! (`discovery`, `sweep`, `transfer`, `batch`; [`verify`] and [`census`] have both).
 
 mod batch;
+pub mod census;
 pub mod cursor;
 mod discovery;
 pub mod pace;
@@ -16,12 +17,14 @@ pub mod plan;
 mod report;
 mod request;
 mod settings;
+mod sweep;
 mod transfer;
 pub mod verdict;
+pub mod verify;
 
 pub use batch::{Batch, Beginning, Environment, begin};
 pub use report::{Report, Status};
-pub use request::{Mode, Request, RequestError};
+pub use request::{Mode, Part, Request, RequestError};
 pub use settings::Settings;
 
 /// This job's name in the ledger.

@@ -41,6 +41,14 @@ pub struct Report {
     pub skipped: u32,
     /// Attachments that were not known before.
     pub discovered: u32,
+    /// Attachments found to be gone from Odoo.
+    pub deleted: u32,
+    /// What a dry run counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub census: Option<crate::census::Census>,
+    /// What a verification found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<crate::verify::Verified>,
     /// Bytes moved.
     pub bytes: u64,
     /// Requests to Odoo.
@@ -83,5 +91,8 @@ impl Report {
             || self.failed > 0
             || self.skipped > 0
             || self.discovered > 0
+            || self.deleted > 0
+            || self.verified.is_some()
+            || !self.errors.is_empty()
     }
 }

@@ -10,6 +10,12 @@ pub enum Mode {
     Migrate,
     /// Discover only.
     Discover,
+    /// Count what a migration would move, by model, MIME type and reason; nothing is written.
+    DryRun,
+    /// As migrate, with all files that failed or are dead due at once.
+    RetryFailed,
+    /// Compare Odoo, the catalogue and the Storage.
+    Verify,
 }
 
 impl Mode {
@@ -18,7 +24,47 @@ impl Mode {
         match self {
             Self::Migrate => "migrate",
             Self::Discover => "discover",
+            Self::DryRun => "dry_run",
+            Self::RetryFailed => "retry_failed",
+            Self::Verify => "verify",
         }
+    }
+
+    /// All modes.
+    const ALL: [Self; 5] = [
+        Self::Migrate,
+        Self::Discover,
+        Self::DryRun,
+        Self::RetryFailed,
+        Self::Verify,
+    ];
+
+    /// Whether files are moved.
+    pub(crate) const fn moves(self) -> bool {
+        matches!(self, Self::Migrate | Self::RetryFailed)
+    }
+}
+
+/// One of `parts` equal parts of all objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which one, from 1.
+    pub part: u16,
+    /// Of how many, up to 256.
+    pub parts: u16,
+}
+
+impl Part {
+    /// `n/t`, such as `3/7`.
+    fn parse(text: &str) -> Option<Self> {
+        let (part, parts) = text.split_once('/')?;
+        let (part, parts) = (part.trim().parse().ok()?, parts.trim().parse().ok()?);
+        ((1..=256).contains(&parts) && (1..=parts).contains(&part)).then_some(Self { part, parts })
+    }
+
+    /// Whether it holds the objects whose names begin with this byte.
+    pub fn holds(self, first_byte: u8) -> bool {
+        u16::from(first_byte) % self.parts == self.part - 1
     }
 }
 
@@ -29,6 +75,10 @@ pub struct Request {
     pub mode: Mode,
     /// Only these files, due or not.
     pub ids: Option<Vec<i64>>,
+    /// For verify: read the bytes of this part of all objects too.
+    pub read_data: Option<Part>,
+    /// For a dry run: go on after this id.
+    pub after_id: i64,
 }
 
 /// Why a body is no request; it names the key.
@@ -62,10 +112,13 @@ impl Request {
         match keys.get("mode") {
             None | Some(Value::Null) => {}
             Some(Value::String(mode)) => {
-                request.mode = [Mode::Migrate, Mode::Discover]
+                request.mode = Mode::ALL
                     .into_iter()
                     .find(|known| known.name() == mode)
-                    .ok_or_else(|| RequestError("mode: one of migrate, discover".to_owned()))?;
+                    .ok_or_else(|| {
+                        let names = Mode::ALL.map(Mode::name).join(", ");
+                        RequestError(format!("mode: one of {names}"))
+                    })?;
             }
             Some(_) => return Err(RequestError("mode: must be a text".to_owned())),
         }
@@ -83,6 +136,25 @@ impl Request {
                 return Err(RequestError(format!("ids: at most {MAX_IDS}")));
             }
             Some(_) => return Err(RequestError("ids: must be a list of numbers".to_owned())),
+        }
+        match keys.get("read_data") {
+            None | Some(Value::Null) => {}
+            Some(part) => {
+                request.read_data = Some(part.as_str().and_then(Part::parse).ok_or_else(|| {
+                    RequestError(
+                        "read_data: must be \"n/t\", the n-th of t parts (t up to 256)".to_owned(),
+                    )
+                })?);
+            }
+        }
+        match keys.get("after_id") {
+            None | Some(Value::Null) => {}
+            Some(id) => {
+                request.after_id = id
+                    .as_i64()
+                    .filter(|id| *id >= 0)
+                    .ok_or_else(|| RequestError("after_id: must be a number".to_owned()))?;
+            }
         }
         Ok(request)
     }
@@ -112,12 +184,28 @@ mod tests {
             (r#"{"ids":"1"}"#, "ids"),
             (r#"{"ids":[1,"2"]}"#, "ids"),
             (r#"{"ids":[-1]}"#, "ids"),
+            (r#"{"read_data":"8/7"}"#, "read_data"),
+            (r#"{"read_data":"0/7"}"#, "read_data"),
+            (r#"{"read_data":7}"#, "read_data"),
+            (r#"{"after_id":"x"}"#, "after_id"),
         ] {
             let error = Request::parse(body.as_bytes()).unwrap_err().to_string();
             assert!(error.starts_with(key), "{body}: {error}");
         }
         assert!(Request::parse(b"[]").is_err());
         assert!(Request::parse(b"{").is_err());
+    }
+
+    #[test]
+    fn the_parts_together_hold_everything_once() {
+        for parts in [1, 7, 256] {
+            for byte in 0..=255u8 {
+                let holders = (1..=parts)
+                    .filter(|part| Part { part: *part, parts }.holds(byte))
+                    .count();
+                assert_eq!(holders, 1);
+            }
+        }
     }
 
     proptest! {

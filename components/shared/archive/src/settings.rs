@@ -24,6 +24,8 @@ pub struct Settings {
     /// Larger files come by RPC only if nothing better is at hand, and not at all above this: an RPC
     /// answer costs Odoo one and a half times the file in memory (seen on 18).
     pub max_rpc_bytes: u64,
+    /// A sweep that would mark more than this share of the catalogue as deleted stops instead.
+    pub max_deleted_share: f64,
     /// Which attachments.
     pub selection: Selection,
 }
@@ -39,6 +41,7 @@ impl Default for Settings {
             parallel_uploads: 16,
             max_file_bytes: 5 * 1024 * 1024 * 1024,
             max_rpc_bytes: 64 * 1024 * 1024,
+            max_deleted_share: 0.05,
             selection: Selection::default(),
         }
     }

@@ -62,7 +62,7 @@ pub async fn catalogue(
     postgres: &impl Postgres,
     run_id: Uuid,
     found: &[Found],
-    cursor: (&str, &Value),
+    cursor: Option<(&str, &Value)>,
 ) -> Result<Option<Catalogued>, Fault> {
     const STATEMENT: &str = "
         with run as (
@@ -85,7 +85,7 @@ pub async fn catalogue(
              set name = excluded.name, mimetype = excluded.mimetype, file_size = excluded.file_size,
                  checksum = excluded.checksum, kind = excluded.kind, url = excluded.url, res_model = excluded.res_model,
                  res_field = excluded.res_field, res_id = excluded.res_id, company_id = excluded.company_id,
-                 create_date = excluded.create_date, write_date = excluded.write_date, deleted_at = null,
+                 create_date = excluded.create_date, write_date = excluded.write_date, deleted_at = null, missing_since = null,
                  (state, reason, message, blame, attempts, interruptions, next_attempt_at, lease_id, leased_until, upload) =
                  (select x.* from (select
                     excluded.state, excluded.reason, null::text, null::text, 0::smallint, 0::smallint, now(), null::uuid,
@@ -106,7 +106,7 @@ pub async fn catalogue(
           returning a.xmax = 0 as new, a.state, a.attempts, a.moved_at
         ), moved_on as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
-          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run where $1::jsonb->>'cursor' is not null
           on conflict (name) do update set position = excluded.position, updated_at = now()
           returning 1
         )
@@ -118,7 +118,8 @@ pub async fn catalogue(
          where (select count(*) from moved_on) >= 0
          group by run.id";
     let argument = json!({
-        "run_id": run_id, "found": found, "cursor": cursor.0, "position": cursor.1,
+        "run_id": run_id, "found": found,
+        "cursor": cursor.map(|(name, _)| name), "position": cursor.map(|(_, position)| position),
     });
     Ok(call(postgres, STATEMENT, &argument).await?.pop())
 }
@@ -319,4 +320,20 @@ pub async fn record(
         select to_jsonb(c) || jsonb_build_object('alive', exists (select from run)) from counted c";
     let argument = json!({ "run_id": run_id, "lease_s": lease_s, "settled": settled });
     call_one(postgres, STATEMENT, &argument).await
+}
+
+/// Makes every file that failed or is dead due at once; how many.
+pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault> {
+    const STATEMENT: &str = "
+        with revived as (
+          update public.odoo_attachments a
+             set attempts = case when a.state = 'dead' then 0 else a.attempts end,
+                 interruptions = 0, state = 'pending', next_attempt_at = now()
+           where exists (select from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running')
+             and a.deleted_at is null and a.lease_id is null
+             and (a.state = 'dead' or (a.state = 'pending' and a.attempts > 0))
+          returning 1
+        )
+        select to_jsonb(count(*)) from revived";
+    call_one(postgres, STATEMENT, &json!({ "run_id": run_id })).await
 }

@@ -8,12 +8,12 @@
 pub mod attachments;
 pub mod keys;
 pub mod objects;
+pub mod pipeline;
 mod postgres;
 pub mod runs;
-pub mod pipeline;
-pub mod sync;
-pub mod sweep;
 pub mod status;
+pub mod sweep;
+pub mod sync;
 pub mod validation;
 
 pub use postgres::{Postgres, PostgresError, call, call_one};

@@ -169,3 +169,23 @@ pub async fn beat(postgres: &impl Postgres, run_id: Uuid, lease_s: u32) -> Resul
     )
     .await
 }
+
+/// Keeps a cursor that stands for no rows of its own.
+pub async fn keep_cursor(
+    postgres: &impl Postgres,
+    name: &str,
+    position: &Value,
+) -> Result<(), Fault> {
+    const STATEMENT: &str = "
+        with kept as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          values ($1::jsonb->>'name', $1::jsonb->'position', now())
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select to_jsonb(count(*)) from kept";
+    let argument = json!({ "name": name, "position": position });
+    call_one::<u64>(postgres, STATEMENT, &argument)
+        .await
+        .map(|_| ())
+}

@@ -6,7 +6,8 @@ use outbound::{Clock, Http};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::value::{datetime, format_datetime, many2one, or_false, parse_datetime};
+use crate::value::{datetime, many2one, or_false, parse_datetime};
+pub use crate::window::Window;
 use crate::{Odoo, answer};
 
 const MODEL: &str = "ir.attachment";
@@ -126,31 +127,11 @@ impl Selection {
     }
 }
 
-/// A part of the selection, read page by page.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Window {
-    /// Only ids above this.
-    pub after_id: i64,
-    /// Only rows written at this moment or later.
-    pub since: Option<DateTime<Utc>>,
-    /// Only rows written at this moment or earlier. The comparison sees microseconds that the answer
-    /// cuts off, so the bound is the end of its second.
-    pub until: Option<DateTime<Utc>>,
-}
-
-impl Window {
-    fn domain(&self, selection: &Selection) -> Vec<Value> {
-        let mut domain = vec![json!(["id", ">", self.after_id])];
-        if let Some(since) = self.since {
-            domain.push(json!(["write_date", ">=", format_datetime(since)]));
-        }
-        if let Some(until) = self.until {
-            let end = until + chrono::TimeDelta::seconds(1);
-            domain.push(json!(["write_date", "<", format_datetime(end)]));
-        }
-        domain.extend(selection.domain());
-        domain
-    }
+/// A window of the selection as a domain.
+fn domain(window: Window, selection: &Selection) -> Vec<Value> {
+    let mut domain = window.domain();
+    domain.extend(selection.domain());
+    domain
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
@@ -163,7 +144,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         limit: usize,
     ) -> Result<Vec<Attachment>, Fault> {
         let mut named = Map::new();
-        named.insert("domain".into(), json!(window.domain(selection)));
+        named.insert("domain".into(), json!(domain(window, selection)));
         named.insert("fields".into(), json!(FIELDS));
         named.insert("limit".into(), json!(limit));
         named.insert("order".into(), json!("id"));
@@ -179,9 +160,27 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         limit: usize,
     ) -> Result<Vec<i64>, Fault> {
         let mut named = Map::new();
-        named.insert("domain".into(), json!(window.domain(selection)));
+        named.insert("domain".into(), json!(domain(window, selection)));
         named.insert("limit".into(), json!(limit));
         named.insert("order".into(), json!("id"));
+        let listing = self.call(MODEL, "search", None, named).await?;
+        serde_json::from_value(listing).map_err(|_| answer::broken())
+    }
+
+    /// Those of these attachments that the user can see, whatever the selection.
+    pub async fn attachments_by_id(&self, ids: &[i64]) -> Result<Vec<Attachment>, Fault> {
+        let mut named = Map::new();
+        named.insert("domain".into(), json!(by_id(ids)));
+        named.insert("fields".into(), json!(FIELDS));
+        named.insert("order".into(), json!("id"));
+        let listing = self.call(MODEL, "search_read", None, named).await?;
+        serde_json::from_value(listing).map_err(|_| answer::broken())
+    }
+
+    /// As [`Odoo::attachments_by_id`], the ids only.
+    pub async fn existing_attachments(&self, ids: &[i64]) -> Result<Vec<i64>, Fault> {
+        let mut named = Map::new();
+        named.insert("domain".into(), json!(by_id(ids)));
         let listing = self.call(MODEL, "search", None, named).await?;
         serde_json::from_value(listing).map_err(|_| answer::broken())
     }
@@ -209,6 +208,16 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 )),
         }
     }
+}
+
+/// These ids, of attachments proper and of fields.
+fn by_id(ids: &[i64]) -> Value {
+    json!([
+        ["id", "in", ids],
+        "|",
+        ["res_field", "=", false],
+        ["res_field", "!=", false]
+    ])
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fault::{Blame, Fault};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
@@ -20,17 +20,42 @@ pub fn blame_status(blame: Blame) -> StatusCode {
 }
 
 /// A JSON answer that nobody keeps.
-pub fn json(status: StatusCode, document: &impl Serialize) -> Answer {
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    let mut answer = Response::new(FullBody::new(Bytes::from(body)));
+pub fn json(status: StatusCode, content: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(content).unwrap_or_default();
+    let mut answer = document("application/json", body);
     *answer.status_mut() = status;
+    answer
+}
+
+/// An answer of any type that nobody keeps. It is what its type says, whatever a browser thinks.
+pub fn document(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(FullBody::new(body.into()));
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         HeaderName::from_static("x-content-type-options"),
         HeaderValue::from_static("nosniff"),
     );
+    answer
+}
+
+/// The answer under `tag` (with its quotes), which a caller asks for again before using it anew; or
+/// 304 without a body, for one whose `If-None-Match` names the tag (RFC 9110, 13.1.2).
+pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answer {
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let is_known = known.is_some_and(|known| {
+        known.trim() == "*" || known.split(',').any(|known| strong(known) == strong(tag))
+    });
+    if is_known {
+        *answer.status_mut() = StatusCode::NOT_MODIFIED;
+        *answer.body_mut() = FullBody::new(Bytes::new());
+    }
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(ETAG, tag);
+    }
     answer
 }
 

@@ -1,5 +1,6 @@
 //! The door of a component: what every call passes before any work is done.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use access::{Cache, Caller, Refusal, identify, refusal_words};
@@ -9,10 +10,11 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyDataStream;
+use ledger::{Postgres, PostgresError};
 use outbound::Clock;
 use serde::Serialize;
 use spin_sdk::http::Request;
@@ -20,25 +22,85 @@ use spin_sdk::http::Request;
 use crate::settings::DatabaseSettings;
 use crate::{Answer, SpinClock, SpinHttp, SpinPostgres, Variables, access_policy, answer};
 
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
 /// Larger bodies are refused.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// A body that takes longer is refused.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What supabase-js sends along (seen of its FunctionsClient).
-const ALLOWED_HEADERS: &str = "authorization, apikey, x-client-info, content-type, prefer";
+/// What supabase-js sends along (seen of its FunctionsClient), and what the card does.
+const ALLOWED_HEADERS: &str =
+    "authorization, apikey, x-client-info, content-type, prefer, if-none-match";
+
+/// What a page of another origin may read beside the usual.
+const EXPOSED_HEADERS: &str = "etag, x-server-time";
 
 /// The variables that the door itself needs.
 const VARIABLES: [&str; 14] = [
-    "db_host", "db_port", "db_name", "db_user", "db_password", "db_sslmode", "db_ca",
-    "service_keys", "jwt_secret", "jwks_path", "jwt_audience", "jwt_issuer", "allowed_origins",
+    "db_host",
+    "db_port",
+    "db_name",
+    "db_user",
+    "db_password",
+    "db_sslmode",
+    "db_ca",
+    "service_keys",
+    "jwt_secret",
+    "jwks_path",
+    "jwt_audience",
+    "jwt_issuer",
+    "allowed_origins",
     "storage_url",
 ];
 
+/// Postgres, or the setting that keeps it from being asked: keys given by variable work without it.
+struct Asked<'a>(&'a Result<SpinPostgres, Fault>);
+
+impl Postgres for Asked<'_> {
+    async fn run(
+        &self,
+        statement: &'static str,
+        argument: Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, PostgresError> {
+        match self.0 {
+            Ok(postgres) => postgres.run(statement, argument).await,
+            Err(fault) => Err(PostgresError::Other(fault.message().to_owned())),
+        }
+    }
+}
+
 thread_local! {
+    /// Whether what the configuration keeps closed was told already, once in the life of an instance.
+    static GAPS: Cell<bool> = const { Cell::new(false) };
     // Shared by the up to 16 requests that an instance serves at once, and by those after them.
     static CACHE: Rc<Cache> = Rc::default();
+}
+
+/// What a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// To look: GET and HEAD.
+    Look,
+    /// To start work: POST.
+    Work,
+}
+
+impl Use {
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Look => "GET, HEAD, OPTIONS",
+            Self::Work => "POST, OPTIONS",
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Look => "Use GET",
+            Self::Work => "Use POST",
+        }
+    }
 }
 
 /// A call that stands at the door.
@@ -59,9 +121,17 @@ impl Door {
         more: &[&'static str],
     ) -> Result<Self, Answer> {
         let names = VARIABLES.into_iter().chain(more.iter().copied());
-        let variables = Variables::read(names).await.map_err(|fault| answer::fault(&fault))?;
+        let variables = Variables::read(names)
+            .await
+            .map_err(|fault| answer::fault(&fault))?;
         let (parts, body) = request.into_parts();
-        Ok(Self { job, method: parts.method, headers: parts.headers, body: Some(body), variables })
+        Ok(Self {
+            job,
+            method: parts.method,
+            headers: parts.headers,
+            body: Some(body),
+            variables,
+        })
     }
 
     /// The variables.
@@ -99,27 +169,74 @@ impl Door {
         }
         if self.method != Method::POST {
             let mut refusal = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Use POST");
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
             return Err(refusal);
         }
-        let postgres = postgres.as_ref().map_err(answer::fault)?;
-        let authorization = self.header(&AUTHORIZATION);
-        let apikey = self.header(&HeaderName::from_static("apikey"));
+        match self.identify(postgres).await {
+            Ok(caller) if caller.is_trusted() => Ok(caller),
+            Ok(_) => Err(answer::error(
+                StatusCode::FORBIDDEN,
+                "Forbidden: only an admin may do this",
+            )),
+            Err(refusal) => Err(self.refuse(&refusal, postgres).await),
+        }
+    }
+
+    /// Who calls.
+    async fn identify(&self, postgres: &Result<SpinPostgres, Fault>) -> Result<Caller, Refusal> {
         let policy = access_policy(&self.variables);
         let cache = CACHE.with(Rc::clone);
-        let caller =
-            identify(authorization, apikey, &policy, &cache, postgres, &SpinHttp, &SpinClock).await;
-        match caller {
-            Ok(caller) if caller.is_trusted() => Ok(caller),
-            Ok(_) => Err(answer::error(StatusCode::FORBIDDEN, "Forbidden: only an admin may do this")),
-            Err(Refusal::Unauthorized) => {
-                let words = refusal_words(authorization, apikey);
-                // That it could not be written down must not change the answer.
-                let _ = ledger::keys::log_refusal(postgres, self.job, words).await;
-                Err(answer::error(StatusCode::UNAUTHORIZED, "Unauthorized"))
+        GAPS.with(|told| {
+            if !told.replace(true) {
+                for gap in policy.gaps() {
+                    println!("{gap}");
+                }
             }
-            Err(Refusal::Unavailable(fault)) => {
-                Err(answer::error(StatusCode::SERVICE_UNAVAILABLE, fault.message()))
+        });
+        let (authorization, apikey) = self.tokens();
+        let asked = Asked(postgres);
+        identify(
+            authorization,
+            apikey,
+            &policy,
+            &cache,
+            &asked,
+            &SpinHttp,
+            &SpinClock,
+        )
+        .await
+    }
+
+    fn tokens(&self) -> (Option<&str>, Option<&str>) {
+        let apikey = HeaderName::from_static("apikey");
+        (self.header(&AUTHORIZATION), self.header(&apikey))
+    }
+
+    /// The answer to a call that is not let in. It says nothing that could help to guess, and nothing
+    /// of what Postgres said: that is in the component's log.
+    async fn refuse(&self, refusal: &Refusal, postgres: &Result<SpinPostgres, Fault>) -> Answer {
+        match refusal {
+            Refusal::Unauthorized => {
+                let cache = CACHE.with(Rc::clone);
+                let (authorization, apikey) = self.tokens();
+                if let Ok(postgres) = postgres
+                    && cache.should_record_refusal(&SpinClock)
+                {
+                    let words = refusal_words(authorization, apikey);
+                    if let Err(fault) = ledger::keys::log_refusal(postgres, self.job, words).await {
+                        println!("a refused call could not be logged: {fault}");
+                    }
+                }
+                answer::error(StatusCode::UNAUTHORIZED, "Unauthorized")
+            }
+            Refusal::Unavailable(fault) => {
+                println!("who calls could not be checked: {fault}");
+                answer::error(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "Who calls cannot be checked just now: the database, or its settings, is out of order. The component's log says what is wrong",
+                )
             }
         }
     }
@@ -133,9 +250,8 @@ impl Door {
         let read = async {
             let mut whole = BytesMut::new();
             while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(|_| {
-                    answer::error(StatusCode::BAD_REQUEST, "The body broke off")
-                })?;
+                let chunk = chunk
+                    .map_err(|_| answer::error(StatusCode::BAD_REQUEST, "The body broke off"))?;
                 if whole.len() + chunk.len() > MAX_BODY_BYTES {
                     return Err(answer::error(
                         StatusCode::PAYLOAD_TOO_LARGE,
@@ -178,9 +294,16 @@ impl Door {
     /// Any answer, so that a page of a configured origin may read it.
     pub fn open_to_browsers(&self, mut answer: Answer) -> Answer {
         let headers = answer.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        headers.insert(
+            VARY,
+            HeaderValue::from_static("Origin, Authorization, apikey"),
+        );
         if let Some(origin) = self.allowed_origin() {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(EXPOSED_HEADERS),
+            );
         }
         answer
     }
@@ -193,12 +316,18 @@ impl Door {
             .flatten()
     }
 
-    fn preflight(&self) -> Answer {
+    fn preflight(&self, r#use: Use) -> Answer {
         let mut answer = self.open_to_browsers(Answer::default());
         *answer.status_mut() = StatusCode::NO_CONTENT;
         let headers = answer.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
-        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(ALLOWED_HEADERS));
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static(r#use.methods()),
+        );
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(ALLOWED_HEADERS),
+        );
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         answer
     }

@@ -10,12 +10,14 @@ mod outbound_http;
 mod postgres;
 mod settings;
 
-pub use answer::{Answer, blame_status, json as plain_json};
+pub use answer::{Answer, blame_status, document, json as plain_json, unless_known};
 pub use clock::SpinClock;
-pub use door::{Door, MAX_BODY_BYTES};
+pub use door::{Door, MAX_BODY_BYTES, Use};
 pub use outbound_http::SpinHttp;
 pub use postgres::SpinPostgres;
-pub use settings::{DatabaseSettings, Variables, access_policy, archive_settings, odoo_settings, storage_settings};
+pub use settings::{
+    DatabaseSettings, Variables, access_policy, archive_settings, odoo_settings, storage_settings,
+};
 
 /// Goes on with work after the answer is out. Nothing bounds it but the host's request timeout, and
 /// a host that stops drops it at once (seen on Spin 4.1): what it does must stand being cut off.

@@ -24,7 +24,13 @@ pub struct SpinHttp;
 
 impl Http for SpinHttp {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let Request { method, url, headers, body, timeouts } = request;
+        let Request {
+            method,
+            url,
+            headers,
+            body,
+            timeouts,
+        } = request;
         let mut outgoing = http::Request::builder()
             .method(method)
             .uri(url)
@@ -32,10 +38,14 @@ impl Http for SpinHttp {
             .map_err(|_| TransportError::Other("not an address".to_owned()))?;
         *outgoing.headers_mut() = headers;
         if let Some(length) = outgoing.body().length {
-            outgoing.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            outgoing
+                .headers_mut()
+                .insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         outgoing.extensions_mut().insert(options(timeouts));
-        let response = spin_sdk::http::send(outgoing).await.map_err(|code| transport(&code))?;
+        let response = spin_sdk::http::send(outgoing)
+            .await
+            .map_err(|code| transport(&code))?;
         let (parts, body) = response.into_parts();
         Ok(Response {
             status: parts.status,
@@ -84,7 +94,11 @@ fn by_words(words: &str) -> TransportError {
     let lower = words.to_ascii_lowercase();
     if lower.contains("connection refused") {
         TransportError::Refused
-    } else if lower.contains("reset") || lower.contains("closed") || lower.contains("broken pipe") || lower.contains("incomplete") {
+    } else if lower.contains("reset")
+        || lower.contains("closed")
+        || lower.contains("broken pipe")
+        || lower.contains("incomplete")
+    {
         TransportError::Reset
     } else if lower.contains("timeout") || lower.contains("timed out") {
         TransportError::Timeout
@@ -107,14 +121,18 @@ enum Rest {
 impl From<Body> for Outgoing {
     fn from(body: Body) -> Self {
         match body {
-            Body::Empty => Self { length: None, rest: Rest::Whole(Bytes::new()) },
+            Body::Empty => Self {
+                length: None,
+                rest: Rest::Whole(Bytes::new()),
+            },
             Body::Whole(bytes) => Self {
                 length: u64::try_from(bytes.len()).ok(),
                 rest: Rest::Whole(bytes),
             },
-            Body::Stream { length, chunks } => {
-                Self { length: Some(length), rest: Rest::Stream(chunks) }
-            }
+            Body::Stream { length, chunks } => Self {
+                length: Some(length),
+                rest: Rest::Stream(chunks),
+            },
         }
     }
 }
@@ -140,7 +158,7 @@ impl http_body::Body for Outgoing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
-

@@ -40,7 +40,9 @@ impl SpinPostgres {
         let opened = match &self.certificate_authority {
             None => Connection::open(self.address.reveal()).await,
             Some(pem) => {
-                let options = OpenOptions { ca_root: Some(Certificate::Text(pem.clone())) };
+                let options = OpenOptions {
+                    ca_root: Some(Certificate::Text(pem.clone())),
+                };
                 Connection::open_with_options(self.address.reveal(), options).await
             }
         };
@@ -98,7 +100,10 @@ fn refusal(error: &Error) -> PostgresError {
             PostgresError::Unreachable(words.clone())
         }
         Error::PgError(PgError::QueryFailed(QueryError::DbError(error))) => {
-            PostgresError::Refused { code: error.code.clone(), message: error.message.clone() }
+            PostgresError::Refused {
+                code: error.code.clone(),
+                message: error.message.clone(),
+            }
         }
         Error::PgError(PgError::QueryFailed(QueryError::Text(words)))
             if words.contains("closed") || words.contains("communicating with the server") =>

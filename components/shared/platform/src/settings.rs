@@ -20,7 +20,10 @@ impl Variables {
         for name in names {
             let value = variables::get(name).await.map_err(|_| {
                 // The provider's words may hold its address and more.
-                Fault::told(Kind::Setting, format!("the variable {name} could not be read"))
+                Fault::told(
+                    Kind::Setting,
+                    format!("the variable {name} could not be read"),
+                )
             })?;
             values.insert(name, value.trim().to_owned());
         }
@@ -96,7 +99,10 @@ impl DatabaseSettings {
             .into_iter()
             .find(|known| *known == variables.text("db_sslmode"))
             // verify-ca and verify-full are refused by Spin (seen on 4.1).
-            .ok_or(Fault::new(Kind::Setting, "db_sslmode must be disable, prefer or require"))?;
+            .ok_or(Fault::new(
+                Kind::Setting,
+                "db_sslmode must be disable, prefer or require",
+            ))?;
         let authority = variables.text("db_ca");
         Ok(Self {
             host: host.to_owned(),
@@ -168,19 +174,28 @@ pub fn storage_settings(variables: &Variables) -> Result<storage::Settings, Faul
 
 /// How to archive, from the variables `odoo_*`, `storage_*` and `archive_*`.
 pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Fault> {
-    let domain: Vec<serde_json::Value> = serde_json::from_str(match variables.text("archive_domain") {
-        "" => "[]",
-        domain => domain,
-    })
-    .map_err(|error| {
-        Fault::told(Kind::Setting, format!("archive_domain must be an Odoo domain in JSON: {error}"))
-    })?;
+    let domain: Vec<serde_json::Value> =
+        serde_json::from_str(match variables.text("archive_domain") {
+            "" => "[]",
+            domain => domain,
+        })
+        .map_err(|error| {
+            Fault::told(
+                Kind::Setting,
+                format!("archive_domain must be an Odoo domain in JSON: {error}"),
+            )
+        })?;
     let companies = variables
         .list("archive_companies")
         .iter()
         .map(|id| id.parse())
         .collect::<Result<_, _>>()
-        .map_err(|_| Fault::new(Kind::Setting, "archive_companies must be ids, comma separated"))?;
+        .map_err(|_| {
+            Fault::new(
+                Kind::Setting,
+                "archive_companies must be ids, comma separated",
+            )
+        })?;
     Ok(archive::Settings {
         odoo: odoo_settings(variables)?,
         storage: storage_settings(variables)?,
@@ -190,6 +205,7 @@ pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Faul
         parallel_uploads: variables.number("archive_parallel_uploads", 1..=256)?,
         max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,
         max_rpc_bytes: variables.number("archive_max_rpc_bytes", 1..=u64::MAX / 2)?,
+        max_deleted_share: variables.number("archive_max_deleted_share", 0.0..=1.0)?,
         selection: Selection {
             models: variables.list("archive_models"),
             fields: variables.list("archive_fields"),
@@ -203,15 +219,19 @@ pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Faul
 /// `scheme://host[:port]`, as `allowed_outbound_hosts` needs it: it takes no path.
 fn origin(variables: &Variables, name: &str) -> Result<String, Fault> {
     let text = variables.text(name).trim_end_matches('/');
-    let valid = text
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.contains(['/', '?', '#', '@']));
+    let valid = text.split_once("://").is_some_and(|(scheme, rest)| {
+        matches!(scheme, "http" | "https")
+            && !rest.is_empty()
+            && !rest.contains(['/', '?', '#', '@'])
+    });
     if valid {
         Ok(text.to_owned())
     } else {
         Err(Fault::told(
             Kind::Setting,
-            format!("{name} must be scheme://host[:port], such as https://my.example.com, without a path"),
+            format!(
+                "{name} must be scheme://host[:port], such as https://my.example.com, without a path"
+            ),
         ))
     }
 }

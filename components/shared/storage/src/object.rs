@@ -18,6 +18,9 @@ const TIMEOUTS: Timeouts = Timeouts {
     between_bytes: Duration::from_secs(20),
 };
 
+/// The largest page of a listing, in bytes: 1,000 objects take about 400 KB.
+const LIST_BYTES: usize = 4 * 1024 * 1024;
+
 /// Where the content with this SHA-1 (40 hex digits) lies: `0d/0d10d65a…`. The two first digits keep
 /// any folder's listing short.
 pub fn object_path(sha1: &str) -> String {
@@ -199,6 +202,64 @@ impl<H: Http> Storage<H> {
                 "the Storage's answer is not the JSON that was due",
             )
         })
+    }
+
+    /// The next `limit` objects of a folder (the two first digits of a SHA-1), by name, from `offset` on.
+    /// A missing bucket looks like an empty folder (seen on storage-api 1.11).
+    pub async fn list(
+        &self,
+        folder: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Info>, Fault> {
+        #[derive(Deserialize)]
+        struct Listed {
+            name: String,
+            metadata: Option<Metadata>,
+        }
+        #[derive(Deserialize)]
+        struct Metadata {
+            size: u64,
+            #[serde(rename = "eTag", default)]
+            etag: Option<String>,
+        }
+        let question = serde_json::json!({
+            "prefix": folder, "limit": limit, "offset": offset,
+            "sortBy": { "column": "name", "order": "asc" },
+        });
+        let request = self
+            .request(
+                Method::POST,
+                &format!("/object/list/{}", self.settings.bucket),
+            )
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(question.to_string().into_bytes());
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if !response.status.is_success() {
+            return Err(answer::refusal(response)
+                .await?
+                .fault(&self.settings.bucket));
+        }
+        let body = response
+            .bytes(LIST_BYTES)
+            .await
+            .map_err(answer::transport)?;
+        let listed: Vec<Listed> = serde_json::from_slice(&body).map_err(|_| {
+            Fault::new(
+                Kind::StorageProtocol,
+                "the Storage's answer is not the JSON that was due",
+            )
+        })?;
+        // What has no metadata is a folder.
+        let info = |listed: Listed| {
+            let metadata = listed.metadata?;
+            Some(Info {
+                name: format!("{folder}/{}", listed.name),
+                size: metadata.size,
+                etag: metadata.etag,
+            })
+        };
+        Ok(listed.into_iter().filter_map(info).collect())
     }
 
     /// An object's bytes, or `None` if there is none of this name.

@@ -7,15 +7,18 @@ mod pipeline;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
-use ledger::Postgres;
 use ledger::runs::{self, Begin, Begun, End, Log};
+use ledger::{Postgres, attachments};
 use odoo::{Known, Odoo};
 use outbound::{Clock, Http};
 use serde_json::json;
 use storage::Storage;
 use uuid::Uuid;
 
-use crate::discovery::{CURSOR, Discovery};
+use crate::census::census;
+use crate::discovery::{self, Discovery};
+use crate::sweep::{self, Sweep};
+use crate::verify::{self, Verification};
 use crate::{JOB, Mode, Report, Request, Settings, Status};
 use pipeline::Pipeline;
 
@@ -126,18 +129,14 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
     }
 
     async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
-        let Environment {
-            http,
-            clock,
-            postgres,
-        } = &self.environment;
+        let Environment { http, clock, .. } = &self.environment;
         let settings = self.settings.as_ref().map_err(Fault::clone)?;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let storage = Storage::new(http, settings.storage.clone())?;
         // Both sides are tried before any file is touched: what is wrong with a setting costs no file
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
-            if self.request.mode == Mode::Migrate {
+            if self.request.mode.moves() || self.request.mode == Mode::Verify {
                 storage.check_bucket().await
             } else {
                 Ok(())
@@ -146,12 +145,8 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
         .await;
         let worked = match connected.and(bucket) {
             Ok(()) => {
-                let discovery = Discovery::resume(self.begun.cursors.get(CURSOR));
-                let mut pipeline =
-                    Pipeline::new(&odoo, &storage, postgres, &clock, settings, self.run_id);
-                let worked = pipeline.run(&self.request, discovery, self.started).await;
-                pipeline.tell(report);
-                worked
+                self.by_mode(settings, &odoo, &storage, &clock, report)
+                    .await
             }
             Err(fault) => Err(fault),
         };
@@ -161,10 +156,81 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
         worked
     }
 
+    async fn by_mode<'a>(
+        &'a self,
+        settings: &Settings,
+        odoo: &Odoo<&'a H, &'a C>,
+        storage: &Storage<&'a H>,
+        clock: &&'a C,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
+        let postgres = &self.environment.postgres;
+        let until = self.started + settings.batch;
+        let cursor = |name| self.begun.cursors.get(name);
+        match self.request.mode {
+            Mode::DryRun => {
+                let after_id = self.request.after_id;
+                report.census = Some(census(odoo, clock, settings, after_id, until).await?);
+            }
+            Mode::Verify => {
+                let verification = Verification {
+                    odoo,
+                    storage,
+                    postgres,
+                    clock,
+                    settings,
+                    run_id: self.run_id,
+                    read_data: self.request.read_data,
+                    until,
+                };
+                let verified = verification.run(cursor(verify::CURSOR)).await?;
+                report.errors.clone_from(&verified.examples);
+                report.errors.truncate(20);
+                report.verified = Some(verified);
+            }
+            Mode::Migrate | Mode::Discover | Mode::RetryFailed => {
+                if self.request.mode == Mode::RetryFailed {
+                    attachments::revive(postgres, self.run_id).await?;
+                }
+                if let Some(ids) = &self.request.ids {
+                    self.catalogue_named(ids, settings, odoo).await?;
+                }
+                let discovery = Discovery::resume(cursor(discovery::CURSOR));
+                let sweep = Sweep::resume(cursor(sweep::CURSOR));
+                let mut pipeline =
+                    Pipeline::new(odoo, storage, postgres, clock, settings, self.run_id);
+                let worked = pipeline
+                    .run(&self.request, discovery, sweep, self.started)
+                    .await;
+                pipeline.tell(report);
+                worked?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that are asked for by name need not have been discovered yet.
+    async fn catalogue_named(
+        &self,
+        ids: &[i64],
+        settings: &Settings,
+        odoo: &Odoo<&H, &C>,
+    ) -> Result<(), Fault> {
+        let found: Vec<_> = odoo
+            .attachments_by_id(ids)
+            .await?
+            .into_iter()
+            .map(|row| discovery::found(row, settings.max_file_bytes))
+            .collect();
+        attachments::catalogue(&self.environment.postgres, self.run_id, &found, None)
+            .await
+            .map(|_| ())
+    }
+
     fn end(&self, report: &Report) -> End {
         let counts = json!({
             "moved": report.migrated, "failed": report.failed, "skipped": report.skipped,
-            "bytes": report.bytes, "discovered": report.discovered,
+            "bytes": report.bytes, "discovered": report.discovered, "deleted": report.deleted,
             "odoo_calls": report.odoo_calls, "storage_calls": report.storage_calls,
         });
         let outcome = if report.status == Status::Error {
@@ -180,7 +246,11 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
             elapsed_s: report.elapsed_s,
             errors: report.errors.clone(),
             status: outcome,
-            detail: json!({ "mode": self.request.mode.name(), "discovered": report.discovered }),
+            detail: json!({
+                "mode": self.request.mode.name(),
+                "discovered": report.discovered,
+                "deleted": report.deleted,
+            }),
         });
         End {
             run_id: self.run_id,

@@ -17,6 +17,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use ledger::Postgres;
 use ledger::attachments::{self, Catalogued, Claimed, Outcome, Recorded, Settled};
+use ledger::sweep::Swept;
 use odoo::Odoo;
 use outbound::{Clock, Http};
 use storage::Storage;
@@ -27,8 +28,9 @@ use super::failures::{Streak, outcome, short_wait};
 use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
+use crate::sweep::Sweep;
 use crate::transfer::{self, Fetched, PiecesEnd};
-use crate::{Mode, Report, Request, Settings};
+use crate::{Report, Request, Settings};
 
 /// The bytes of files that are held at once.
 const BUDGET_BYTES: u64 = 16 * 1024 * 1024;
@@ -53,6 +55,7 @@ const LEDGER_TRIES: u32 = 3;
 /// What ended.
 enum Done {
     Discovered(Discovery, Result<Option<Catalogued>, Fault>),
+    Swept(Sweep, Result<Option<Swept>, Fault>),
     Claimed(Result<Vec<Claimed>, Fault>),
     /// A group: those that could not be had.
     Group(Vec<(Claimed, Fault, bool)>),
@@ -172,6 +175,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         report.skipped = self.recorded.skipped + self.catalogued.skipped;
         report.bytes = self.recorded.bytes;
         report.discovered = self.catalogued.new;
+        report.deleted = self.errors.deleted;
         report.errors = std::mem::take(&mut self.errors.errors);
     }
 
@@ -180,6 +184,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         &mut self,
         request: &Request,
         discovery: Discovery,
+        sweep: Sweep,
         started: Duration,
     ) -> Result<(), Fault> {
         let soft = started + self.settings.batch;
@@ -189,13 +194,14 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let (sender, mut here) = unbounded();
         // Files asked for by name need no reading on.
         let mut discovery = request.ids.is_none().then_some(discovery);
+        let mut sweep = request.ids.is_none().then_some(sweep);
         let mut look = Box::pin(self.clock.sleep(LOOK));
         loop {
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
             if open {
-                self.discover(&mut tasks, &mut discovery);
-                if request.mode == Mode::Migrate {
+                self.discover(&mut tasks, &mut discovery, &mut sweep);
+                if request.mode.moves() {
                     self.claim(&mut tasks, request);
                     self.fetch(&mut tasks, &sender, now, soft);
                 }
@@ -223,6 +229,11 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                     self.discovering = false;
                     discovery = Some(back);
                     self.discovered(result);
+                }
+                Event::Done(Done::Swept(back, result)) => {
+                    self.discovering = false;
+                    sweep = Some(back);
+                    self.swept(result);
                 }
                 Event::Done(done) => self.done(done),
                 Event::Look => look = Box::pin(self.clock.sleep(LOOK)),
@@ -252,21 +263,52 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.uploads == 0 && !self.recording
     }
 
-    fn discover(&mut self, tasks: &mut Tasks<'a>, discovery: &mut Option<Discovery>) {
-        let now_s = self.clock.unix_seconds();
-        let Some(mut reading) = discovery.take_if(|reading| reading.due(now_s)) else {
+    /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
+    fn discover(
+        &mut self,
+        tasks: &mut Tasks<'a>,
+        discovery: &mut Option<Discovery>,
+        sweep: &mut Option<Sweep>,
+    ) {
+        if self.discovering {
             return;
-        };
+        }
+        let now_s = self.clock.unix_seconds();
         let (odoo, postgres, run_id, settings) =
             (self.odoo, self.postgres, self.run_id, self.settings);
-        self.discovering = true;
-        tasks.push(
-            async move {
-                let result = reading.step(odoo, postgres, run_id, settings, now_s).await;
-                Done::Discovered(reading, result)
+        if let Some(mut reading) = discovery.take_if(|reading| reading.due(now_s)) {
+            self.discovering = true;
+            tasks.push(
+                async move {
+                    let result = reading.step(odoo, postgres, run_id, settings, now_s).await;
+                    Done::Discovered(reading, result)
+                }
+                .boxed_local(),
+            );
+        } else if let Some(mut sweeping) = sweep.take_if(|sweeping| sweeping.due(now_s)) {
+            self.discovering = true;
+            tasks.push(
+                async move {
+                    let result = sweeping.step(odoo, postgres, run_id, settings, now_s).await;
+                    Done::Swept(sweeping, result)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    fn swept(&mut self, result: Result<Option<Swept>, Fault>) {
+        match result {
+            Ok(None) => {}
+            Ok(Some(Swept { missing, marked: true, .. })) => {
+                self.errors.deleted = u32::try_from(missing).unwrap_or(u32::MAX);
             }
-            .boxed_local(),
-        );
+            Ok(Some(Swept { missing, catalogued, .. })) => self.errors.error(format!(
+                "Sweep: {missing} of {catalogued} attachments are missing in Odoo's list, more than archive_max_deleted_share allows; nothing was marked as deleted. Check the Odoo user's rights and the archive_ variables"
+            )),
+            Err(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
+            Err(fault) => self.stop_by(fault),
+        }
     }
 
     fn discovered(&mut self, result: Result<Option<Catalogued>, Fault>) {
@@ -429,8 +471,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
     fn done(&mut self, done: Done) {
         match done {
-            // Taken apart by the caller, which keeps the reading.
+            // Taken apart by the caller, which keeps the readings.
             Done::Discovered(_, result) => self.discovered(result),
+            Done::Swept(_, result) => self.swept(result),
             Done::Claimed(result) => {
                 self.claiming = false;
                 match result {

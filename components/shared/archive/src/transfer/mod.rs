@@ -62,7 +62,7 @@ fn verify_whole(file: &Claimed, content: &[u8]) -> Result<(), Fault> {
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
         .iter()

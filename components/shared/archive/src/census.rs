@@ -1,0 +1,138 @@
+//! A dry run: what a migration would move, counted by model, MIME type and reason; nothing is written.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fault::Fault;
+use odoo::Odoo;
+use odoo::attachment::{Attachment, Window};
+use outbound::{Clock, Http};
+use serde::Serialize;
+
+use crate::Settings;
+use crate::verdict::{Verdict, verdict};
+
+/// How many rows a page has.
+const PAGE: usize = 1000;
+
+/// How many groups of a kind are told apart; the rest is one group, so that an Odoo with thousands of
+/// MIME types makes no answer of megabytes.
+const MOST_GROUPS: usize = 100;
+
+/// Files and their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// How many.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Census {
+    /// What would be moved.
+    pub to_move: Tally,
+    /// What would be moved, by model.
+    pub by_model: BTreeMap<String, Tally>,
+    /// What would be moved, by MIME type.
+    pub by_mimetype: BTreeMap<String, Tally>,
+    /// What would be skipped, by reason.
+    pub skipped: BTreeMap<String, Tally>,
+    /// Whether all were counted. If not, the next dry run goes on with `after_id`.
+    pub complete: bool,
+    /// The last id that was counted.
+    pub after_id: i64,
+}
+
+impl Census {
+    fn count(&mut self, row: &Attachment, max_file_bytes: u64) {
+        let bytes = row
+            .file_size
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or_default();
+        match verdict(row, max_file_bytes) {
+            Verdict::Move => {
+                self.to_move.add(bytes);
+                group(&mut self.by_model, row.res_model.as_deref()).add(bytes);
+                group(&mut self.by_mimetype, row.mimetype.as_deref()).add(bytes);
+            }
+            Verdict::Skip(reason) => group(&mut self.skipped, Some(reason)).add(bytes),
+        }
+        self.after_id = row.id;
+    }
+}
+
+fn group<'a>(groups: &'a mut BTreeMap<String, Tally>, name: Option<&str>) -> &'a mut Tally {
+    let name = name.unwrap_or("(none)");
+    let name = if groups.len() < MOST_GROUPS || groups.contains_key(name) {
+        name
+    } else {
+        "(others)"
+    };
+    groups.entry(name.to_owned()).or_default()
+}
+
+/// Counts until all is counted or the time is up.
+pub(crate) async fn census<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    clock: &C,
+    settings: &Settings,
+    after_id: i64,
+    until: Duration,
+) -> Result<Census, Fault> {
+    let mut census = Census {
+        after_id,
+        ..Census::default()
+    };
+    while !census.complete && clock.now() < until {
+        let window = Window {
+            after_id: census.after_id,
+            ..Window::default()
+        };
+        let page = odoo.attachments(&settings.selection, window, PAGE).await?;
+        census.complete = page.len() < PAGE;
+        for row in &page {
+            census.count(row, settings.max_file_bytes);
+        }
+    }
+    Ok(census)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn thousands_of_mime_types_make_a_short_answer() {
+        let mut census = Census::default();
+        for id in 1..=1000 {
+            let row = json!({"id": id, "type": "binary", "file_size": 10, "mimetype": format!("x/{id}"), "checksum": "0d10d65a3cbca6a252daf0510f07e278dbe86fd2"});
+            census.count(&serde_json::from_value(row).unwrap(), 100);
+        }
+        assert_eq!(
+            census.to_move,
+            Tally {
+                files: 1000,
+                bytes: 10_000
+            }
+        );
+        assert_eq!(census.by_mimetype.len(), MOST_GROUPS + 1);
+        assert_eq!(
+            census
+                .by_mimetype
+                .values()
+                .map(|tally| tally.files)
+                .sum::<u64>(),
+            1000
+        );
+    }
+}
