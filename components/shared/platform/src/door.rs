@@ -95,6 +95,13 @@ impl Use {
         }
     }
 
+    fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::Look => matches!(*method, Method::GET | Method::HEAD),
+            Self::Work => *method == Method::POST,
+        }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::Look => "Use GET",
@@ -164,16 +171,16 @@ impl Door {
     /// first, wrong methods and refusals are answered here; a refusal is on record, at most once a
     /// minute. Nothing of the body is read before.
     pub async fn admit(&self, postgres: &Result<SpinPostgres, Fault>) -> Result<Caller, Answer> {
-        if self.method == Method::OPTIONS {
-            return Err(self.preflight());
-        }
-        if self.method != Method::POST {
-            let mut refusal = answer::error(StatusCode::METHOD_NOT_ALLOWED, "Use POST");
-            refusal
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST, OPTIONS"));
-            return Err(refusal);
-        }
+        self.admit_to(Use::Work, postgres).await
+    }
+
+    /// Lets in who may use a path so; as [`Door::admit`], which is for work.
+    pub async fn admit_to(
+        &self,
+        r#use: Use,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Answer> {
+        self.check_method(r#use)?;
         match self.identify(postgres).await {
             Ok(caller) if caller.is_trusted() => Ok(caller),
             Ok(_) => Err(answer::error(
@@ -182,6 +189,21 @@ impl Door {
             )),
             Err(refusal) => Err(self.refuse(&refusal, postgres).await),
         }
+    }
+
+    /// Answers what a browser asks first, and methods that a path is not for.
+    pub fn check_method(&self, r#use: Use) -> Result<(), Answer> {
+        if self.method == Method::OPTIONS {
+            return Err(self.preflight(r#use));
+        }
+        if r#use.allows(&self.method) {
+            return Ok(());
+        }
+        let mut refusal = answer::error(StatusCode::METHOD_NOT_ALLOWED, r#use.words());
+        refusal
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static(r#use.methods()));
+        Err(refusal)
     }
 
     /// Who calls.
