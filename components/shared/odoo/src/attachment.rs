@@ -234,7 +234,7 @@ mod tests {
                 ..Selection::default()
             },
         ] {
-            let domain = Window::default().domain(&selection);
+            let domain = domain(Window::default(), &selection);
             assert!(
                 domain
                     .iter()

@@ -12,8 +12,10 @@ mod datas;
 mod decoder;
 mod pace;
 mod protocol;
+pub mod records;
 mod settings;
 pub mod value;
+mod window;
 
 pub use client::{Known, Odoo};
 pub use content::Content;
@@ -21,3 +23,4 @@ pub use datas::{Datas, File};
 pub use decoder::{DatasDecoder, DatasError, Event};
 pub use protocol::Protocol;
 pub use settings::{ProtocolChoice, Settings};
+pub use window::Window;
