@@ -232,8 +232,7 @@ impl Door {
     }
 
     fn tokens(&self) -> (Option<&str>, Option<&str>) {
-        let apikey = HeaderName::from_static("apikey");
-        (self.header(&AUTHORIZATION), self.header(&apikey))
+        (self.header(&AUTHORIZATION), self.header(&APIKEY))
     }
 
     /// The answer to a call that is not let in. It says nothing that could help to guess, and nothing

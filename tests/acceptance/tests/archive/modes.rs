@@ -1,0 +1,252 @@
+//! What can be asked for in the body: dry run, verify, retry, named files; and the sweep.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use stage::Stage;
+use world::odoo::{self, Attachments, Trap};
+use world::storage::{self, KeepBytes};
+
+use crate::scene::small;
+
+fn odoo(attachments: Attachments) -> odoo::Options {
+    odoo::Options {
+        attachments,
+        ..odoo::Options::default()
+    }
+}
+
+async fn ask(stage: &Stage, body: Value) -> Result<Value> {
+    let answer = stage.post("/archive-batch", &body.to_string()).await?;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    Ok(answer.json())
+}
+
+#[tokio::test]
+async fn a_dry_run_counts_and_writes_nothing() -> Result<()> {
+    let attachments = Attachments::of(60)
+        .with(5, Trap::EmptyFile)
+        .with(6, Trap::Url);
+    let stage = Stage::builder().odoo(odoo(attachments)).start().await?;
+    let report = ask(&stage, json!({"mode": "dry_run"})).await?;
+    let census = &report["census"];
+    assert_eq!(census["to_move"]["files"], 58);
+    assert_eq!(census["skipped"]["empty"]["files"], 1);
+    assert_eq!(census["skipped"]["url"]["files"], 1);
+    assert_eq!(census["complete"], true);
+    let by_model: u64 = census["by_model"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, tally)| tally["files"].as_u64())
+        .sum();
+    assert_eq!(by_model, 58);
+    assert_eq!(stage.storage.objects().len(), 0);
+    assert_eq!(
+        stage
+            .count("select count(*) from public.odoo_attachments")
+            .await?,
+        0
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn verification_gives_each_file_its_sign() -> Result<()> {
+    let kept = tempfile::tempdir()?;
+    let stage = Stage::builder()
+        .odoo(odoo(small(40)))
+        .storage(storage::Options {
+            keep_bytes: KeepBytes::Dir(kept.path().to_owned()),
+            ..storage::Options::default()
+        })
+        .start()
+        .await?;
+    ask(&stage, json!({})).await?;
+    let clean = ask(&stage, json!({"mode": "verify", "read_data": "1/1"})).await?;
+    assert_eq!(clean["verified"]["complete"], true);
+    assert_eq!(clean["verified"]["signs"], json!({"=": 40}));
+    assert_eq!(clean["verified"]["read"], 40);
+
+    let path = |id: i64| {
+        let sha1 = stage
+            .odoo
+            .attachments()
+            .get(id)
+            .and_then(|found| found.checksum)
+            .unwrap_or_default();
+        format!("{}/{sha1}", &sha1[..2])
+    };
+    let (lost, shortened, rewritten) = (path(3), path(4), path(5));
+    assert!(stage.storage.remove("odoo-archive", &lost));
+    stage.storage.put(
+        "odoo-archive",
+        &shortened,
+        "application/pdf",
+        b"short".to_vec(),
+    )?;
+    let size = stage
+        .storage
+        .bytes("odoo-archive", &rewritten)
+        .map_or(0, |bytes| bytes.len());
+    stage
+        .storage
+        .put("odoo-archive", &rewritten, "application/pdf", vec![7; size])?;
+    stage.odoo.attachments().delete([6]);
+
+    let found = ask(&stage, json!({"mode": "verify"})).await?;
+    assert_eq!(
+        found["verified"]["signs"],
+        json!({"=": 36, "+": 1, "*": 2, "-": 1})
+    );
+    let examples = found["verified"]["examples"].to_string();
+    for example in [
+        format!("+ 3 {lost}"),
+        format!("* 4 {shortened}"),
+        format!("* 5 {rewritten}"),
+    ] {
+        assert!(examples.contains(&example), "{example} in {examples}");
+    }
+    assert!(examples.contains("- 6 "), "{examples}");
+    let row = stage
+        .value(
+            "select to_jsonb(v) from public.sync_validation_log v order by created_at desc limit 1",
+        )
+        .await?;
+    assert_eq!(row["entity"], "attachments");
+    assert_eq!(row["verdict"], "differs");
+    assert_eq!(
+        (&row["missing"], &row["extra"], &row["stale"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn named_files_are_moved_whether_known_or_not() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(Attachments::of(50)))
+        .start()
+        .await?;
+    let report = ask(&stage, json!({"ids": [7, 9, 4711]})).await?;
+    assert_eq!(report["migrated"], 2, "{report}");
+    assert_eq!(
+        stage.count("select count(*) from public.odoo_attachments where state = 'moved' and id in (7, 9)").await?,
+        2
+    );
+    assert_eq!(
+        stage
+            .count("select count(*) from public.odoo_attachments")
+            .await?,
+        2
+    );
+    let report = ask(&stage, json!({})).await?;
+    assert_eq!(report["migrated"], 48);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_failed_can_be_retried_at_once() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(Attachments::of(20)))
+        .start()
+        .await?;
+    stage
+        .odoo
+        .attachments()
+        .damage(8, Some(world::odoo::Damage::Lost));
+    let report = ask(&stage, json!({})).await?;
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(19), &json!(1))
+    );
+    assert_eq!(
+        report["errors"],
+        json!(["File 8: Attachment not found or empty"])
+    );
+    // Not before its time, though the file is back.
+    stage.odoo.attachments().damage(8, None);
+    assert_eq!(ask(&stage, json!({})).await?["migrated"], 0);
+    let report = ask(&stage, json!({"mode": "retry_failed"})).await?;
+    assert_eq!(report["migrated"], 1, "{report}");
+    assert_eq!(report["remaining"], 0);
+    Ok(())
+}
+
+/// Lets a day pass for the sweep.
+async fn a_day_later(stage: &Stage) -> Result<()> {
+    stage
+        .owner
+        .execute(
+            "update odoo_sync.cursors set position = position || jsonb_build_object('ended', 1) where name = 'archive-batch:sweep'",
+            &[],
+        )
+        .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_gone_from_odoo_is_marked_and_its_object_kept() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(Attachments::of(80)))
+        .start()
+        .await?;
+    ask(&stage, json!({})).await?;
+    let objects = stage.storage.objects().len();
+    stage.odoo.attachments().delete([11, 12]);
+    a_day_later(&stage).await?;
+    let report = ask(&stage, json!({})).await?;
+    assert_eq!(report["deleted"], 2, "{report}");
+    assert_eq!(
+        stage.count("select count(*) from public.odoo_attachments where deleted_at is not null and id in (11, 12) and state = 'moved'").await?,
+        2
+    );
+    assert_eq!(stage.storage.objects().len(), objects);
+    // Once a day is enough.
+    assert_eq!(ask(&stage, json!({})).await?["deleted"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sweep_that_would_mark_too_much_marks_nothing_and_says_so() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(Attachments::of(80)))
+        .start()
+        .await?;
+    ask(&stage, json!({})).await?;
+    stage.odoo.attachments().delete(1..=11);
+    a_day_later(&stage).await?;
+    let report = ask(&stage, json!({})).await?;
+    assert_eq!(report["deleted"], 0);
+    let words = report["errors"].to_string();
+    assert!(words.contains("11 of 80"), "{words}");
+    assert!(words.contains("nothing was marked as deleted"), "{words}");
+    assert_eq!(
+        stage.count("select count(*) from public.odoo_attachments where deleted_at is not null or missing_since is not null").await?,
+        0
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_narrowed_selection_is_no_deletion() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(Attachments::of(80)))
+        .start()
+        .await?;
+    ask(&stage, json!({})).await?;
+    a_day_later(&stage).await?;
+    let (_host, caller) = stage
+        .replica(&[("archive_domain", r#"[["id", ">", 40]]"#)])
+        .await?;
+    let answer = caller
+        .post("/archive-batch", stage::SERVICE_KEY, "{}")
+        .await?;
+    assert_eq!(answer.json()["deleted"], 0, "{}", answer.text());
+    assert_eq!(
+        stage
+            .count("select count(*) from public.odoo_attachments where deleted_at is not null")
+            .await?,
+        0
+    );
+    Ok(())
+}
