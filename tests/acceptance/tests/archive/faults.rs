@@ -1,0 +1,244 @@
+//! A fault at every place where work becomes durable. Whatever is cut off, the next ticks go on, all
+//! files arrive verified, each counts once, and none has used an attempt for what was not its fault.
+
+use anyhow::{Result, ensure};
+use stage::{Caller, Host, SERVICE_KEY, Stage, of_database};
+use world::faults::{Fault, Trigger};
+use world::odoo::{Attachments, Trap};
+use world::postgres::{Database, Postgres};
+
+use crate::scene::{
+    PATH, all_is_well, attempted, begin_tick, begin_tick_at, finish, in_state, leases_pass,
+    log_rows, odoo_with, set, small, tick, tick_with, until, until_stored, waits_pass,
+};
+use crate::wire::{Cut, Statement, Wire};
+
+const UPLOAD: &str = "/object/odoo-archive";
+
+async fn all_moved_without_an_attempt(stage: &Stage, files: i64) -> Result<()> {
+    assert_eq!(in_state(stage, "moved").await?, files);
+    assert_eq!(attempted(stage).await?, 0);
+    all_is_well(stage).await
+}
+
+/// Files of all sorts: many to a call, streamed by itself, in pieces.
+fn of_all_sorts() -> Attachments {
+    small(60)
+        .with(20, Trap::Size(900_000))
+        .with(40, Trap::Size(14_000_000))
+}
+
+#[tokio::test]
+async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Result<()> {
+    let stage = set(odoo_with(small(60))).start().await?;
+    let lost = stage.storage.faults().add(Fault::on(UPLOAD).method("POST").times(3).lose_answer());
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 60, "{report}");
+    assert_eq!(stage.storage.faults().struck(lost), 3);
+    all_moved_without_an_attempt(&stage, 60).await
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_off_is_done_again() -> Result<()> {
+    let stage = set(odoo_with(small(60))).start().await?;
+    stage.storage.faults().add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
+    stage.storage.faults().add(Fault::on(UPLOAD).method("POST").nth(20).refuse());
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 60, "{report}");
+    all_moved_without_an_attempt(&stage, 60).await
+}
+
+#[tokio::test]
+async fn each_step_of_an_upload_in_pieces_may_fail() -> Result<()> {
+    type Effect = fn(Trigger) -> Fault;
+    let effects: [Effect; 3] = [Trigger::refuse, Trigger::lose_answer, |at| at.cut_upload_at(3_000_000)];
+    for (method, path) in [
+        ("POST", "/upload/resumable"),
+        ("PATCH", "/upload/resumable"),
+        ("GET", "/object/info"),
+    ] {
+        for (effect, nth) in effects.iter().zip([1, 2, 3]) {
+            let stage = set(odoo_with(small(5).with(3, Trap::Size(14_000_000)))).start().await?;
+            stage.storage.faults().add(effect(Fault::on(path).method(method).nth(nth)));
+            finish(&stage, 4).await?;
+            assert_eq!(in_state(&stage, "moved").await?, 5);
+            all_is_well(&stage).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_storage_goes_in_mid_batch_and_comes_back() -> Result<()> {
+    let stage = set(odoo_with(small(200))).start().await?;
+    stage.storage.set_latency_ms(30);
+    let ticking = begin_tick(&stage);
+    until_stored(&stage, 20).await?;
+    stage.storage.stop().await;
+    let answer = ticking.await??;
+    assert_eq!(answer.json()["status"], "error", "{}", answer.text());
+    assert_eq!(attempted(&stage).await?, 0, "{}", answer.text());
+    stage.storage.restart().await?;
+    stage.storage.set_latency_ms(0);
+    finish(&stage, 3).await?;
+    all_moved_without_an_attempt(&stage, 200).await
+}
+
+#[tokio::test]
+async fn odoo_goes_in_mid_batch_and_comes_back() -> Result<()> {
+    let stage = set(odoo_with(of_all_sorts())).variable("odoo_parallel_calls", 2).start().await?;
+    tick_with(&stage, r#"{"mode":"discover"}"#).await?;
+    // The second call of contents is under way when Odoo goes.
+    stage.odoo.faults().add(Fault::on_call("ir.attachment", "read").from_nth(2).delay_ms(60_000));
+    let ticking = begin_tick(&stage);
+    until_stored(&stage, 10).await?;
+    stage.odoo.stop().await;
+    let answer = ticking.await??;
+    assert_eq!(answer.json()["fault"]["kind"], "source_unreachable", "{}", answer.text());
+    assert_eq!(attempted(&stage).await?, 0, "{}", answer.text());
+    stage.odoo.faults().clear();
+    stage.odoo.restart().await?;
+    finish(&stage, 3).await?;
+    all_moved_without_an_attempt(&stage, 60).await
+}
+
+#[tokio::test]
+async fn the_program_is_killed_in_mid_batch() -> Result<()> {
+    let mut stage = set(odoo_with(of_all_sorts())).start().await?;
+    stage.storage.set_latency_ms(50);
+    let ticking = begin_tick(&stage);
+    until_stored(&stage, 20).await?;
+    stage.restart_app().await?;
+    assert!(ticking.await?.is_err());
+    stage.storage.set_latency_ms(0);
+    // Its lease stands: whoever comes now leaves its work alone.
+    assert_eq!(tick(&stage).await?["status"], "running");
+    leases_pass(&stage).await?;
+    let report = tick(&stage).await?;
+    assert_eq!(report["remaining"], 0, "{report}");
+    let rows = log_rows(&stage).await?;
+    let crashes: Vec<_> = rows.iter().filter(|row| row["status"] == "error").collect();
+    assert_eq!(crashes.len(), 1, "{rows:#?}");
+    assert!(crashes[0]["errors"][0].as_str().unwrap().contains("cut off"));
+    all_moved_without_an_attempt(&stage, 60).await
+}
+
+/// A stage whose app reaches Postgres by a wire that can be cut.
+async fn wired(attachments: Attachments) -> Result<(Stage, Wire, Host, Caller)> {
+    let stage = set(odoo_with(attachments)).start().await?;
+    let wire = Wire::to(stage.database.port()).await?;
+    let (host, caller) = stage.replica(&[("db_port", &wire.port().to_string())]).await?;
+    Ok((stage, wire, host, caller))
+}
+
+#[tokio::test]
+async fn the_wire_to_postgres_is_cut_at_any_statement_before_or_after_it() -> Result<()> {
+    for statement in Statement::ALL {
+        for cut in [Cut::Before, Cut::After] {
+            let (stage, wire, _host, caller) = wired(of_all_sorts()).await?;
+            wire.cut_at(statement, cut);
+            let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
+            ensure!(wire.was_cut(), "{statement:?} was never sent");
+            ensure!(answer.status != 200 || answer.json()["migrated"] == 60, "{statement:?} {cut:?}: {}", answer.text());
+            leases_pass(&stage).await?;
+            finish(&stage, 3).await?;
+            all_moved_without_an_attempt(&stage, 60)
+                .await
+                .map_err(|error| error.context(format!("{statement:?} {cut:?}, answered {}", answer.text())))?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_answer_of_postgres_does_not_stop_a_batch() -> Result<()> {
+    for cut in [Cut::Before, Cut::After] {
+        let (stage, wire, _host, caller) = wired(small(60)).await?;
+        wire.cut_at(Statement::Record, cut);
+        let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
+        assert_eq!(answer.json()["migrated"], 60, "{cut:?}: {}", answer.text());
+        assert_eq!(answer.json()["status"], "success");
+        all_moved_without_an_attempt(&stage, 60).await?;
+    }
+    Ok(())
+}
+
+/// A stage on a Postgres of its own, which may be crashed.
+async fn on_a_server_of_its_own(attachments: Attachments) -> Result<(Stage, Postgres, Database, Host, Caller)> {
+    let mut stage = set(odoo_with(attachments)).start().await?;
+    let server = Postgres::start_throw_away().await?;
+    let database = server.database().await?;
+    stage.owner = database.connect().await?;
+    let variables = of_database(&database);
+    let more: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (host, caller) = stage.replica(&more).await?;
+    Ok((stage, server, database, host, caller))
+}
+
+#[tokio::test]
+async fn postgres_is_restarted_in_mid_batch() -> Result<()> {
+    let (mut stage, server, database, _host, caller) = on_a_server_of_its_own(small(200)).await?;
+    stage.storage.set_latency_ms(30);
+    let ticking = begin_tick_at(caller.clone());
+    until_stored(&stage, 20).await?;
+    server.restart().await?;
+    let answer = ticking.await??;
+    stage.storage.set_latency_ms(0);
+    stage.owner = database.connect().await?;
+    finish_at(&stage, &caller).await?;
+    all_moved_without_an_attempt(&stage, 200)
+        .await
+        .map_err(|error| error.context(answer.text()))
+}
+
+#[tokio::test]
+async fn postgres_crashes_in_mid_batch_and_comes_back() -> Result<()> {
+    let (mut stage, server, database, _host, caller) = on_a_server_of_its_own(of_all_sorts()).await?;
+    stage.storage.set_latency_ms(30);
+    let ticking = begin_tick_at(caller.clone());
+    until_stored(&stage, 20).await?;
+    server.crash().await?;
+    let answer = ticking.await??;
+    assert_eq!(answer.json()["fault"]["kind"], "ledger_unreachable", "{}", answer.text());
+    let while_away = caller.post(PATH, SERVICE_KEY, "{}").await?;
+    assert!(while_away.status.is_server_error(), "{}", while_away.text());
+    server.start_again().await?;
+    stage.storage.set_latency_ms(0);
+    stage.owner = database.connect().await?;
+    finish_at(&stage, &caller).await?;
+    all_moved_without_an_attempt(&stage, 60).await
+}
+
+async fn finish_at(stage: &Stage, caller: &Caller) -> Result<()> {
+    leases_pass(stage).await?;
+    until("all is moved", async || {
+        waits_pass(stage).await?;
+        Ok(caller.post(PATH, SERVICE_KEY, "{}").await?.json()["remaining"] == 0)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn faults_everywhere_at_random_only_slow_it_down() -> Result<()> {
+    let stage = set(odoo_with(of_all_sorts())).variable("archive_batch_seconds", 5).start().await?;
+    for faults in [stage.odoo.faults(), stage.storage.faults()] {
+        faults.add(Fault::on_any().probability(0.04).refuse());
+        faults.add(Fault::on_any().probability(0.04).lose_answer());
+        faults.add(Fault::on_any().probability(0.04).reset_at(700));
+        faults.add(Fault::on_any().probability(0.04).truncate(300));
+        faults.add(Fault::on_any().probability(0.04).wrong_bytes());
+        faults.add(Fault::on_any().probability(0.04).status(503));
+    }
+    for _ in 0..12 {
+        waits_pass(&stage).await?;
+        stage.post(PATH, "{}").await?;
+        // What is said to be moved is so at any time.
+        all_is_well(&stage).await?;
+    }
+    stage.odoo.faults().clear();
+    stage.storage.faults().clear();
+    stage.owner.batch_execute("select odoo_sync.retry()").await?;
+    finish(&stage, 4).await?;
+    assert_eq!(in_state(&stage, "moved").await?, 60);
+    all_is_well(&stage).await
+}
