@@ -145,7 +145,7 @@ pub struct Job {
 }
 
 /// A row of `migration_logs`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogRow {
     /// When the batch ended.
     pub at: Moment,

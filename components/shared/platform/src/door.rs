@@ -191,6 +191,22 @@ impl Door {
         }
     }
 
+    /// Lets in who may look: as [`Door::admit`], or, where it is `open`, anyone. `None` is a caller
+    /// who is not known, and sees what anyone may see.
+    pub async fn admit_to_look(
+        &self,
+        open: bool,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Option<Caller>, Answer> {
+        if !open {
+            return self.admit_to(Use::Look, postgres).await.map(Some);
+        }
+        self.check_method(Use::Look)?;
+        // A token that has run out must not close what is open.
+        let caller = self.identify(postgres).await.ok();
+        Ok(caller.filter(|caller| caller.is_trusted()))
+    }
+
     /// Answers what a browser asks first, and methods that a path is not for.
     pub fn check_method(&self, r#use: Use) -> Result<(), Answer> {
         if self.method == Method::OPTIONS {

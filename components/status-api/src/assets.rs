@@ -1,0 +1,154 @@
+//! The card's files, which are part of the component, and what a browser may do with them.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
+};
+use http::{HeaderName, HeaderValue};
+use platform::{Answer, document, unless_known};
+
+const HTML: &str = "text/html; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+const JSON: &str = "application/schema+json";
+
+/// A file: its path, type and bytes.
+type Asset = (&'static str, &'static str, &'static [u8]);
+
+const ASSETS: [Asset; 11] = [
+    ("/", HTML, include_bytes!("../assets/index.html")),
+    (
+        "/card/page.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/page.js"),
+    ),
+    ("/card/page.css", CSS, include_bytes!("../assets/page.css")),
+    (
+        "/card/card.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/card.js"),
+    ),
+    ("/card/card.css", CSS, include_bytes!("../assets/card.css")),
+    (
+        "/card/poll.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/poll.js"),
+    ),
+    (
+        "/card/template.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/template.js"),
+    ),
+    (
+        "/card/view.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/view.js"),
+    ),
+    (
+        "/card/words.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/words.js"),
+    ),
+    ("/card/icon.svg", SVG, include_bytes!("../assets/icon.svg")),
+    (
+        "/status.schema.json",
+        JSON,
+        include_bytes!("../status.schema.json"),
+    ),
+];
+
+/// The file of a path.
+pub fn asset(path: &str) -> Option<Asset> {
+    let path = if path == "/index.html" { "/" } else { path };
+    ASSETS.into_iter().find(|(of, ..)| *of == path)
+}
+
+/// The answer with a file. `frame_ancestors` says who may show the page in a frame; where it is
+/// unusable, nobody may.
+pub fn answer(
+    (_, content_type, bytes): Asset,
+    frame_ancestors: &str,
+    known: Option<&str>,
+) -> Answer {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    let mut answer = unless_known(document(content_type, bytes), &tag, known);
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
+    // A module script is fetched by CORS rules, and these files hold nothing of anybody's.
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("cross-origin"),
+    );
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CONTENT_SECURITY_POLICY, policy(frame_ancestors));
+    answer
+}
+
+/// What the page may load: its own files and its own status, nothing inline, nothing from elsewhere.
+fn policy(frame_ancestors: &str) -> HeaderValue {
+    const REST: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+        base-uri 'none'; form-action 'none'; frame-ancestors ";
+    let ancestors = frame_ancestors.trim();
+    // A `;` or `,` would begin another directive, or another policy.
+    let usable = !ancestors.is_empty() && !ancestors.contains([';', ',']);
+    let ancestors = if usable { ancestors } else { "'none'" };
+    HeaderValue::from_str(&format!("{REST}{ancestors}")).unwrap_or(HeaderValue::from_static(
+        "default-src 'none'; frame-ancestors 'none'",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_frame_the_card_cannot_change_the_rest_of_the_policy() {
+        let policy_of = |ancestors| policy(ancestors).to_str().unwrap_or_default().to_owned();
+        assert!(
+            policy_of("'self' https://admin.example.com")
+                .ends_with("frame-ancestors 'self' https://admin.example.com")
+        );
+        for unusable in ["", "*; script-src *", "a, b", "line\nbreak"] {
+            let policy = policy_of(unusable);
+            assert!(
+                policy.ends_with("frame-ancestors 'none'") && !policy.contains("script-src *"),
+                "{policy}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_files_hold_nothing_inline_and_nothing_from_elsewhere() {
+        for (path, content_type, bytes) in ASSETS {
+            let text = String::from_utf8_lossy(bytes);
+            if content_type == HTML {
+                assert!(
+                    !text.contains("<style")
+                        && !text.contains(" style=")
+                        && !text.contains(" onload="),
+                    "{path}"
+                );
+                assert!(
+                    text.matches("<script").count()
+                        == text.matches("<script type=\"module\" src=").count(),
+                    "{path}"
+                );
+            }
+            if content_type == JAVASCRIPT {
+                assert!(
+                    !text.contains("eval(") && !text.contains("outerHTML"),
+                    "{path}"
+                );
+                assert!(
+                    !text.contains("import(\"http") && !text.contains("from \"http"),
+                    "{path}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! How fast the files move, and how long the rest will take.
+//!
+//! A batch says when it ended, how long it took and what it moved; it is taken to have moved it
+//! evenly. Newer work weighs more, so that the figures follow a change within minutes without
+//! jumping at each batch.
+
+use chrono::TimeDelta;
+use ledger::status::{Amount, Archive, Moment};
+use serde::Serialize;
+
+/// How long one step of the history is, in seconds.
+pub const STEP_S: u16 = 30;
+
+/// How many steps the history has: half an hour.
+const STEPS: usize = 60;
+
+/// After so long the weight of what was seen is halved, in seconds.
+const HALF_LIFE_S: f64 = 300.0;
+
+/// With less to go by, nothing is said of the time that is left.
+const LEAST_SEEN_S: f64 = 20.0;
+const LEAST_FILES: f64 = 5.0;
+
+/// Whoever moved nothing for so long has stopped: an old rate says nothing any more.
+const STALLED_S: f64 = 600.0;
+
+/// The speed, smoothed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Files a minute.
+    pub files_per_minute: f64,
+    /// Bytes a second.
+    pub bytes_per_s: f64,
+    /// How far the true rate may lie from it, as a fraction.
+    #[serde(skip)]
+    spread: f64,
+}
+
+/// How long the rest will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Eta {
+    /// The likely time, in seconds.
+    pub likely_s: u64,
+    /// Hardly sooner.
+    pub low_s: u64,
+    /// Hardly later.
+    pub high_s: u64,
+}
+
+/// The speed of the last half hour.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    /// Files a minute in each step, oldest first. The last step ends now.
+    pub history: Vec<u32>,
+    /// The speed now, if it can be told.
+    pub rate: Option<Rate>,
+}
+
+/// What was moved between two moments, in seconds before now.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    from_s: f64,
+    to_s: f64,
+    files: f64,
+    bytes: f64,
+}
+
+/// The pace of the archive.
+pub fn pace(archive: &Archive, now: Moment) -> Pace {
+    let stretches = stretches(archive, now);
+    let mut files = [0.0; STEPS];
+    let mut bytes = [0.0; STEPS];
+    for stretch in &stretches {
+        for (step, (files, bytes)) in files.iter_mut().zip(&mut bytes).enumerate() {
+            let share = stretch.share_of(step);
+            *files += stretch.files * share;
+            *bytes += stretch.bytes * share;
+        }
+    }
+    let history = files.iter().rev().map(|files| per_minute(*files)).collect();
+    Pace {
+        history,
+        rate: rate(&stretches, &files, &bytes),
+    }
+}
+
+/// How long the rest takes at this rate. Files and bytes are asked both, since small files and large
+/// ones do not come in their order: where they disagree, the range says so.
+pub fn eta(rate: Option<Rate>, rest: Amount) -> Option<Eta> {
+    let rate = rate?;
+    let by_files = positive(rest.files) * 60.0 / rate.files_per_minute;
+    let by_bytes = if rate.bytes_per_s > 0.0 && rest.bytes > 0 {
+        positive(rest.bytes) / rate.bytes_per_s
+    } else {
+        by_files
+    };
+    let (least, most) = (by_files.min(by_bytes), by_files.max(by_bytes));
+    Some(Eta {
+        likely_s: whole(by_files.midpoint(by_bytes)),
+        low_s: whole(least * (1.0 - rate.spread)),
+        high_s: whole(most * (1.0 + rate.spread)),
+    })
+}
+
+impl Stretch {
+    /// Which part of it lies in a step; step 0 is the newest.
+    fn share_of(&self, step: usize) -> f64 {
+        let step_s = f64::from(STEP_S);
+        let newest_s = f64::from(u32::try_from(step).unwrap_or(u32::MAX)) * step_s;
+        let overlap_s = self.from_s.min(newest_s + step_s) - self.to_s.max(newest_s);
+        (overlap_s / (self.from_s - self.to_s)).clamp(0.0, 1.0)
+    }
+}
+
+fn stretches(archive: &Archive, now: Moment) -> Vec<Stretch> {
+    let ago = |moment: Moment| seconds(now - moment).max(0.0);
+    let stretch = |from_s: f64, to_s: f64, files: i64, bytes: i64| Stretch {
+        // Never empty: a batch of no time at all would have moved at no speed that has a name.
+        from_s: from_s.max(to_s + 0.1),
+        to_s,
+        files: positive(files),
+        bytes: positive(bytes),
+    };
+    let over = archive.batches.iter().map(|batch| {
+        let to_s = ago(batch.ended_at);
+        stretch(
+            to_s + batch.elapsed_s.max(0.0),
+            to_s,
+            batch.files,
+            batch.bytes,
+        )
+    });
+    let running = archive
+        .running
+        .iter()
+        .map(|run| stretch(ago(run.started_at), 0.0, run.files, run.bytes));
+    over.chain(running)
+        .filter(|stretch| stretch.files > 0.0)
+        .collect()
+}
+
+fn rate(stretches: &[Stretch], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Option<Rate> {
+    let newest_s = stretches
+        .iter()
+        .map(|stretch| stretch.to_s)
+        .reduce(f64::min)?;
+    let horizon_s = f64::from(STEP_S) * 60.0;
+    let seen_s = stretches
+        .iter()
+        .map(|stretch| stretch.from_s)
+        .reduce(f64::max)?
+        .min(horizon_s);
+    if newest_s > STALLED_S || seen_s < LEAST_SEEN_S || files.iter().sum::<f64>() < LEAST_FILES {
+        return None;
+    }
+    let (mut weights_s, mut weighted_files, mut weighted_bytes) = (0.0, 0.0, 0.0);
+    let mut steps = Vec::new();
+    let mut begin_s = 0.0;
+    for (files, bytes) in files.iter().zip(bytes) {
+        let length_s = f64::from(STEP_S).min(seen_s - begin_s);
+        if length_s <= 0.0 {
+            break;
+        }
+        let weight = (-(begin_s / HALF_LIFE_S)).exp2();
+        weights_s += weight * length_s;
+        weighted_files += weight * files;
+        weighted_bytes += weight * bytes;
+        steps.push((weight, files / length_s));
+        begin_s += f64::from(STEP_S);
+    }
+    let files_per_s = weighted_files / weights_s;
+    let bytes_per_s = weighted_bytes / weights_s;
+    (files_per_s.is_finite() && files_per_s > 0.0).then(|| Rate {
+        files_per_minute: rounded(files_per_s * 60.0),
+        bytes_per_s: bytes_per_s.round(),
+        spread: spread(&steps, files_per_s, seen_s),
+    })
+}
+
+/// Twice the standard error of the mean, as a fraction of it: between a tenth and six tenths. Little
+/// that was seen leaves much open.
+fn spread(steps: &[(f64, f64)], mean: f64, seen_s: f64) -> f64 {
+    let weights: f64 = steps.iter().map(|(weight, _)| weight).sum();
+    let squares: f64 = steps.iter().map(|(weight, _)| weight * weight).sum();
+    let variance: f64 = steps
+        .iter()
+        .map(|(weight, rate)| weight * (rate - mean).powi(2))
+        .sum::<f64>()
+        / weights;
+    let error = 2.0 * (variance * squares).sqrt() / weights / mean;
+    let least = if seen_s < 120.0 { 0.3 } else { 0.1 };
+    // `max` first: it also ends a NaN.
+    error.max(least).min(0.6)
+}
+
+fn seconds(time: TimeDelta) -> f64 {
+    time.as_seconds_f64()
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of files and bytes stay below 2^53"
+)]
+fn positive(count: i64) -> f64 {
+    count.max(0) as f64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates"
+)]
+fn whole(seconds: f64) -> u64 {
+    seconds.round().max(0.0) as u64
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates"
+)]
+fn per_minute(files: f64) -> u32 {
+    (files * 60.0 / f64::from(STEP_S)).round() as u32
+}
+
+fn rounded(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger::status::{BatchRow, Running};
+    use proptest::prelude::*;
+
+    fn now() -> Moment {
+        Moment::from_timestamp(1_795_000_000, 0).unwrap()
+    }
+
+    fn ago(seconds: i64) -> Moment {
+        now() - TimeDelta::seconds(seconds)
+    }
+
+    /// A batch of 45 s each minute, for so many minutes.
+    fn steady(minutes: i64, files: i64, bytes: i64) -> Archive {
+        let batches = (0..minutes)
+            .map(|minute| BatchRow {
+                ended_at: ago(15 + 60 * minute),
+                elapsed_s: 45.0,
+                files,
+                bytes,
+            })
+            .collect();
+        Archive {
+            batches,
+            ..Archive::default()
+        }
+    }
+
+    #[test]
+    fn a_steady_archive_has_the_rate_of_its_batches_pauses_included() {
+        let pace = pace(&steady(20, 600, 60_000_000), now());
+        let rate = pace.rate.unwrap();
+        assert!((rate.files_per_minute - 600.0).abs() < 30.0, "{rate:?}");
+        assert!(
+            (rate.bytes_per_s - 1_000_000.0).abs() < 50_000.0,
+            "{rate:?}"
+        );
+        let eta = eta(
+            Some(rate),
+            Amount {
+                files: 6_000,
+                bytes: 600_000_000,
+            },
+        )
+        .unwrap();
+        assert!((540..660).contains(&eta.likely_s), "{eta:?}");
+        assert!(
+            eta.low_s < eta.likely_s && eta.likely_s < eta.high_s,
+            "{eta:?}"
+        );
+    }
+
+    #[test]
+    fn the_history_holds_what_was_moved() {
+        let pace = pace(&steady(30, 600, 0), now());
+        let files: u32 = pace.history.iter().map(|per_minute| per_minute / 2).sum();
+        assert!((17_000..=18_100).contains(&files), "{files}");
+        assert_eq!(pace.history.len(), 60);
+    }
+
+    #[test]
+    fn the_run_under_way_counts() {
+        let archive = Archive {
+            running: vec![Running {
+                started_at: ago(30),
+                files: 300,
+                bytes: 3_000,
+            }],
+            ..Archive::default()
+        };
+        let rate = pace(&archive, now()).rate.unwrap();
+        assert!((rate.files_per_minute - 600.0).abs() < 1.0, "{rate:?}");
+    }
+
+    #[test]
+    fn too_little_says_nothing_and_neither_does_what_is_long_over() {
+        assert_eq!(pace(&Archive::default(), now()).rate, None);
+        let mut archive = Archive {
+            running: vec![Running {
+                started_at: ago(5),
+                files: 300,
+                bytes: 0,
+            }],
+            ..Archive::default()
+        };
+        assert_eq!(pace(&archive, now()).rate, None, "seen for 5 s only");
+        archive.running = vec![Running {
+            started_at: ago(60),
+            files: 2,
+            bytes: 0,
+        }];
+        assert_eq!(pace(&archive, now()).rate, None, "two files");
+        archive.running.clear();
+        archive.batches = vec![BatchRow {
+            ended_at: ago(900),
+            elapsed_s: 45.0,
+            files: 600,
+            bytes: 0,
+        }];
+        assert_eq!(pace(&archive, now()).rate, None, "a quarter of an hour ago");
+    }
+
+    #[test]
+    fn a_change_is_followed_within_minutes() {
+        let mut archive = steady(20, 600, 0);
+        for batch in archive.batches.iter_mut().take(10) {
+            batch.files = 60;
+        }
+        let rate = pace(&archive, now()).rate.unwrap();
+        assert!(rate.files_per_minute < 250.0, "{rate:?}");
+    }
+
+    #[test]
+    fn large_files_that_are_left_for_the_end_make_the_range_wide() {
+        let rate = pace(&steady(20, 600, 6_000_000), now()).rate;
+        let small = eta(
+            rate,
+            Amount {
+                files: 600,
+                bytes: 6_000_000,
+            },
+        )
+        .unwrap();
+        let large = eta(
+            rate,
+            Amount {
+                files: 600,
+                bytes: 600_000_000,
+            },
+        )
+        .unwrap();
+        assert_eq!(small.low_s, large.low_s);
+        assert!(large.high_s > 50 * small.high_s, "{small:?} {large:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_reading_makes_a_range_that_is_upside_down(
+            batches in prop::collection::vec((-100i64..5_000, -10.0f64..4_000.0, -5i64..1_000_000, -5i64..i64::MAX), 0..20),
+            rest in (any::<i64>(), any::<i64>()),
+        ) {
+            let batches = batches
+                .into_iter()
+                .map(|(ended, elapsed_s, files, bytes)| BatchRow { ended_at: ago(ended), elapsed_s, files, bytes })
+                .collect();
+            let pace = pace(&Archive { batches, ..Archive::default() }, now());
+            if let Some(eta) = eta(pace.rate, Amount { files: rest.0, bytes: rest.1 }) {
+                prop_assert!(eta.low_s <= eta.likely_s && eta.likely_s <= eta.high_s, "{:?}", eta);
+            }
+        }
+    }
+}

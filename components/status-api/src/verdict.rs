@@ -1,0 +1,329 @@
+//! What is going on, in a word: the phase of the archive, and the state of the whole.
+
+use ledger::status::{Amount, Archive, Job, Moment, Reading};
+use serde::Serialize;
+
+/// What the archive does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It reads Odoo's list; nothing is moved yet.
+    Discovering,
+    /// Files move.
+    Moving,
+    /// It has work, but none for now: before its first tick, or until a file is due again.
+    Waiting,
+    /// A person has paused it.
+    Paused,
+    /// Everything that can be moved is.
+    Done,
+    /// A fault stopped its last run.
+    Stopped,
+}
+
+/// How things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It works.
+    Running,
+    /// It is done, and keeps watch.
+    Done,
+    /// It is called, but something fails.
+    Errors,
+    /// It is not called, or its calls do not arrive.
+    CronFailing,
+    /// A person has paused the archive.
+    Paused,
+}
+
+/// Findings of `odoo_sync.health()` about what happens after a call arrived, or beside it.
+const NOT_OF_CRON: [&str; 4] = ["not_moving", "doubled", "clear_text_key", "foreign_command"];
+
+/// A run that moved files and ended less than so many periods ago still counts as moving: between
+/// two ticks nothing has stopped.
+const PERIODS: f64 = 2.0;
+
+/// The phase of the archive.
+pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
+    if archive.paused {
+        return Phase::Paused;
+    }
+    let rest = remaining(archive);
+    let moves = archive.running.iter().any(|run| run.files > 0);
+    // A run that has yet to move something does not take back what stopped the one before it.
+    if !moves
+        && archive
+            .last_run
+            .as_ref()
+            .is_some_and(|run| run.outcome != "success")
+    {
+        return Phase::Stopped;
+    }
+    if !archive.running.is_empty() {
+        if !archive.listed && !moves {
+            return Phase::Discovering;
+        }
+        if rest.files > 0 && (moves || due(archive, now)) {
+            return Phase::Moving;
+        }
+    }
+    if rest.files > 0 {
+        return if just_moved(archive, jobs, now) {
+            Phase::Moving
+        } else {
+            Phase::Waiting
+        };
+    }
+    match (archive.listed, archive.last_run.is_some()) {
+        (true, _) => Phase::Done,
+        (false, true) => Phase::Discovering,
+        (false, false) => Phase::Waiting,
+    }
+}
+
+fn due(archive: &Archive, now: Moment) -> bool {
+    archive.next_attempt_at.is_some_and(|at| at <= now)
+}
+
+fn just_moved(archive: &Archive, jobs: &[Job], now: Moment) -> bool {
+    let period_s = jobs
+        .iter()
+        .filter(|job| job.component == "archive-batch")
+        .map(|job| job.period_s)
+        .fold(60.0, f64::max);
+    archive.batches.iter().any(|batch| {
+        batch.files > 0 && (now - batch.ended_at).as_seconds_f64() < PERIODS * period_s
+    })
+}
+
+/// What is still to be moved.
+pub fn remaining(archive: &Archive) -> Amount {
+    let pending = archive.progress.get("pending").copied().unwrap_or_default();
+    let failed = archive.progress.get("failed").copied().unwrap_or_default();
+    Amount {
+        files: pending.files.saturating_add(failed.files).max(0),
+        bytes: pending.bytes.saturating_add(failed.bytes).max(0),
+    }
+}
+
+/// The state of the whole: the worst that somebody has to do something about comes first.
+pub fn state(reading: &Reading, phase: Phase) -> State {
+    if phase == Phase::Paused {
+        return State::Paused;
+    }
+    let failing: Vec<_> = reading
+        .jobs
+        .iter()
+        .filter(|job| needs_somebody(job))
+        .collect();
+    if failing
+        .iter()
+        .any(|job| !NOT_OF_CRON.contains(&job.state.as_str()))
+    {
+        return State::CronFailing;
+    }
+    let dead = reading
+        .archive
+        .progress
+        .get("dead")
+        .is_some_and(|dead| dead.files > 0);
+    if !failing.is_empty() || dead || phase == Phase::Stopped || !reading.failures.runs.is_empty() {
+        return State::Errors;
+    }
+    if phase == Phase::Done {
+        State::Done
+    } else {
+        State::Running
+    }
+}
+
+/// Whether somebody has to do something about a job. A sync that was never set up is nobody's
+/// trouble: not every company moves everything.
+pub fn needs_somebody(job: &Job) -> bool {
+    let never_set_up = job.state == "not_scheduled" && job.last_run.is_none();
+    !job.ok && !(never_set_up && job.component != "archive-batch")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use ledger::status::{BatchRow, Failures, Run, Running};
+    use serde_json::Value;
+
+    fn now() -> Moment {
+        Moment::from_timestamp(1_795_000_000, 0).unwrap()
+    }
+
+    fn archive(files: &[(&str, i64)]) -> Archive {
+        let progress = files
+            .iter()
+            .map(|(bucket, files)| {
+                (
+                    (*bucket).to_owned(),
+                    Amount {
+                        files: *files,
+                        bytes: 0,
+                    },
+                )
+            })
+            .collect();
+        Archive {
+            progress,
+            listed: true,
+            ..Archive::default()
+        }
+    }
+
+    fn run(outcome: &str) -> Run {
+        Run {
+            mode: None,
+            started_at: now(),
+            finished_at: now(),
+            outcome: outcome.to_owned(),
+            counts: Value::Null,
+            fault: None,
+        }
+    }
+
+    fn job(component: &str, state: &str) -> Job {
+        Job {
+            name: format!("{component}-job"),
+            component: component.to_owned(),
+            state: state.to_owned(),
+            ok: ["ok", "waiting", "paused"].contains(&state),
+            problem: None,
+            remedy: None,
+            last_run: None,
+            last_success: None,
+            expected_next: None,
+            period_s: 60.0,
+        }
+    }
+
+    fn reading(archive: Archive, jobs: Vec<Job>) -> Reading {
+        Reading {
+            server_time: now(),
+            archive,
+            last_tick: None,
+            jobs,
+            log: Vec::new(),
+            failures: Failures::default(),
+            last_failure: None,
+            syncs: std::collections::BTreeMap::new(),
+        }
+    }
+
+    fn running(files: i64) -> Vec<Running> {
+        vec![Running {
+            started_at: now(),
+            files,
+            bytes: 0,
+        }]
+    }
+
+    #[test]
+    fn each_phase_has_its_sign() {
+        let with = |change: fn(&mut Archive), files: &[(&str, i64)]| {
+            let mut archive = archive(files);
+            change(&mut archive);
+            phase(&archive, &[], now())
+        };
+        let some = &[("pending", 5), ("moved", 5)];
+        assert_eq!(with(|a| a.paused = true, some), Phase::Paused);
+        assert_eq!(
+            with(|a| a.last_run = Some(run("error")), some),
+            Phase::Stopped
+        );
+        assert_eq!(
+            with(|a| a.last_run = Some(run("crashed")), some),
+            Phase::Stopped
+        );
+        assert_eq!(with(|a| a.running = running(1), some), Phase::Moving);
+        assert_eq!(with(|_| (), some), Phase::Waiting);
+        assert_eq!(with(|_| (), &[("moved", 5)]), Phase::Done);
+        assert_eq!(with(|_| (), &[("moved", 5), ("dead", 1)]), Phase::Done);
+        assert_eq!(
+            with(|a| a.listed = false, &[]),
+            Phase::Waiting,
+            "nothing ever ran"
+        );
+        let begins = |a: &mut Archive| (a.listed, a.running) = (false, running(0));
+        assert_eq!(with(begins, &[]), Phase::Discovering);
+    }
+
+    #[test]
+    fn between_two_ticks_it_still_moves() {
+        let batch = |seconds| BatchRow {
+            ended_at: now() - TimeDelta::seconds(seconds),
+            elapsed_s: 45.0,
+            files: 10,
+            bytes: 0,
+        };
+        let mut archive = archive(&[("pending", 5)]);
+        archive.last_run = Some(run("success"));
+        archive.batches = vec![batch(20)];
+        assert_eq!(phase(&archive, &[], now()), Phase::Moving);
+        archive.batches = vec![batch(200)];
+        assert_eq!(phase(&archive, &[], now()), Phase::Waiting);
+        let rare = Job {
+            period_s: 600.0,
+            ..job("archive-batch", "ok")
+        };
+        assert_eq!(
+            phase(&archive, &[rare], now()),
+            Phase::Moving,
+            "a tick in ten minutes"
+        );
+    }
+
+    #[test]
+    fn a_run_that_finds_nothing_due_waits() {
+        let mut archive = archive(&[("failed", 5)]);
+        archive.running = running(0);
+        archive.next_attempt_at = Some(now() + TimeDelta::hours(1));
+        assert_eq!(phase(&archive, &[], now()), Phase::Waiting);
+        archive.next_attempt_at = Some(now());
+        assert_eq!(phase(&archive, &[], now()), Phase::Moving);
+    }
+
+    #[test]
+    fn a_cron_that_fails_is_told_from_work_that_does() {
+        let of = |job| {
+            state(
+                &reading(archive(&[("pending", 1)]), vec![job]),
+                Phase::Waiting,
+            )
+        };
+        assert_eq!(of(job("archive-batch", "ok")), State::Running);
+        for failing in [
+            "unauthorized",
+            "sql_error",
+            "not_scheduled",
+            "vault_missing",
+            "timeout",
+            "late",
+        ] {
+            assert_eq!(
+                of(job("archive-batch", failing)),
+                State::CronFailing,
+                "{failing}"
+            );
+        }
+        assert_eq!(of(job("archive-batch", "not_moving")), State::Errors);
+        assert_eq!(of(job("crm-sync", "unauthorized")), State::CronFailing);
+        assert_eq!(
+            of(job("crm-sync", "not_scheduled")),
+            State::Running,
+            "never set up"
+        );
+    }
+
+    #[test]
+    fn a_dead_file_is_an_error_also_when_all_else_is_done() {
+        let reading = reading(archive(&[("moved", 9), ("dead", 1)]), Vec::new());
+        assert_eq!(state(&reading, Phase::Done), State::Errors);
+        assert_eq!(state(&reading, Phase::Paused), State::Paused);
+    }
+}
