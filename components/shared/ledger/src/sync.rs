@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::validation::Validation;
 use crate::{Postgres, call, call_one};
 
 /// A table and its statements.
@@ -310,27 +311,6 @@ pub async fn compare(
         written: part.written,
     };
     Ok(call(postgres, table.compare, &argument).await?.pop())
-}
-
-/// A row for `sync_validation_log`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Validation {
-    /// What was compared.
-    pub entity: &'static str,
-    /// How many Odoo has.
-    pub source_count: u64,
-    /// How many Postgres has.
-    pub destination_count: u64,
-    /// In Odoo only.
-    pub missing: u64,
-    /// In Postgres only.
-    pub extra: u64,
-    /// In both, with another date.
-    pub stale: u64,
-    /// `same`, `differs`, `error`.
-    pub verdict: &'static str,
-    /// Examples, and what was done about them.
-    pub detail: Value,
 }
 
 /// Ends a validation: logs it, marks what is gone from Odoo, and moves the cursor on; how many rows

@@ -74,10 +74,11 @@ impl Model<'_> {
 
     /// Archived records are hidden from whoever does not ask for them: 39 of 44 leads were seen on 18.
     fn context(&self) -> Map<String, Value> {
-        let mut context = json!({ "active_test": false });
-        if !self.language.is_empty() {
-            context["lang"] = json!(self.language);
-        }
+        let context = if self.language.is_empty() {
+            json!({ "active_test": false })
+        } else {
+            json!({ "active_test": false, "lang": self.language })
+        };
         let mut named = Map::new();
         named.insert("context".into(), context);
         named

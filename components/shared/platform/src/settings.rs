@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use access::Policy;
+use chrono::TimeDelta;
 use fault::{Fault, Kind};
 use odoo::attachment::Selection;
 use outbound::Secret;
@@ -213,6 +214,16 @@ pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Faul
             companies,
             domain,
         },
+    })
+}
+
+/// How to copy the pipeline, from the variables `odoo_*` and `crm_*`.
+pub fn crm_settings(variables: &Variables) -> Result<sync::Settings, Fault> {
+    Ok(sync::Settings {
+        odoo: odoo_settings(variables)?,
+        batch: Duration::from_secs(variables.number("crm_batch_seconds", 1..=3600)?),
+        overlap: TimeDelta::minutes(variables.number("crm_overlap_minutes", 1..=1440)?),
+        language: variables.text("crm_language").to_owned(),
     })
 }
 

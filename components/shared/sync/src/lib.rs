@@ -1,1 +1,40 @@
-//! Keeps copies of Odoo's models in Postgres.
+//! Keeps copies of Odoo's models in Postgres: complete, fresh and checked.
+//!
+//! [`begin`] takes a slot, and [`Run::work`] does one run of a [`Job`]: for each of its entities it
+//! asks Odoo what may be read, reads what changed, goes on with a full reading where one is under
+//! way, and compares both sides, all within a time budget. Whatever cuts it off, the next run goes on
+//! where the ledger says: a page and the cursor behind it are one statement.
+//!
+//! The decisions ([`cursor`], [`comparison`], `shape`, `row`) are pure and apart from the work
+//! (`reading`, `validation`, `run`). What differs from job to job is data: [`Entity`].
+
+pub mod comparison;
+pub mod crm;
+pub mod cursor;
+mod entity;
+mod reading;
+mod report;
+mod request;
+mod row;
+mod run;
+mod settings;
+mod shape;
+mod source;
+mod subject;
+mod validation;
+
+pub use entity::{Entity, Field, Kind, Scope};
+pub use report::{Copied, Report, Status};
+pub use request::{Mode, Request, RequestError};
+pub use run::{Beginning, Environment, Run, begin};
+pub use settings::Settings;
+pub use shape::Shape;
+
+/// What one component copies.
+#[derive(Debug)]
+pub struct Job {
+    /// Its name in the ledger.
+    pub name: &'static str,
+    /// What it copies, in this order.
+    pub entities: &'static [Entity],
+}

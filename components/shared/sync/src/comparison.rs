@@ -1,0 +1,139 @@
+//! What a comparison of the two sides found, and whether it may be believed.
+
+use ledger::sync::Difference;
+use serde::{Deserialize, Serialize};
+
+/// So many ids of each sort are shown to people.
+const EXAMPLES: usize = 100;
+/// So many rows may be marked as gone by one comparison; the next one goes on.
+const MAX_GONE: usize = 10_000;
+
+/// A comparison under way: Odoo's list, id by id, against the table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Comparison {
+    /// Whether what is found is mended at once.
+    pub heal: bool,
+    /// Every id up to this one was compared.
+    pub after_id: i64,
+    /// How many Odoo has.
+    pub listed: u64,
+    /// How many Postgres has.
+    pub here: u64,
+    /// How many differ for the one reason that they are newer than the last reading.
+    pub later: u64,
+    /// In Odoo only.
+    pub missing: u64,
+    /// In both, with another date.
+    pub stale: u64,
+    /// In Postgres only.
+    pub extra: u64,
+    /// Of the missing and the stale: those that were mended.
+    pub mended: u64,
+    /// The ids of the extra ones, at most 10,000.
+    pub extra_ids: Vec<i64>,
+    /// The first ids of the missing.
+    pub missing_ids: Vec<i64>,
+    /// The first ids of the stale.
+    pub stale_ids: Vec<i64>,
+}
+
+impl Comparison {
+    /// One that has not begun.
+    pub(crate) fn new(heal: bool) -> Self {
+        Self {
+            heal,
+            ..Self::default()
+        }
+    }
+
+    /// A part was compared, and `mended` of its differences were mended.
+    pub(crate) fn add(&mut self, difference: &Difference, listed: usize, mended: u64) {
+        fn count(ids: &[i64]) -> u64 {
+            u64::try_from(ids.len()).unwrap_or(u64::MAX)
+        }
+        fn keep(kept: &mut Vec<i64>, ids: &[i64], most: usize) {
+            kept.extend(ids.iter().take(most.saturating_sub(kept.len())));
+        }
+        self.listed += u64::try_from(listed).unwrap_or(u64::MAX);
+        self.here += difference.here;
+        self.later += difference.later;
+        self.missing += count(&difference.missing);
+        self.stale += count(&difference.stale);
+        self.extra += count(&difference.extra);
+        self.mended += mended;
+        keep(&mut self.extra_ids, &difference.extra, MAX_GONE);
+        keep(&mut self.missing_ids, &difference.missing, EXAMPLES);
+        keep(&mut self.stale_ids, &difference.stale, EXAMPLES);
+    }
+
+    /// Whether the rows that Odoo's list lacks may be taken for gone. A list that is suspiciously
+    /// small is a fault of the source until a person says otherwise (`confirm_deletes`): no list at
+    /// all where there was one, or more than a fifth gone at once, five rows apart.
+    pub(crate) fn believable(&self, confirmed: bool) -> Result<(), String> {
+        if confirmed || self.extra == 0 || (self.listed > 0 && self.extra <= (self.here / 5).max(5))
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "Odoo's list lacks {} of {} rows, so nothing was marked as deleted. If they are gone indeed, call again with {{\"mode\": \"missing\", \"confirm_deletes\": true}}",
+            self.extra, self.here
+        ))
+    }
+
+    /// The extra ids that are shown.
+    pub(crate) fn extra_examples(&self) -> &[i64] {
+        self.extra_ids.get(..EXAMPLES).unwrap_or(&self.extra_ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn comparison(listed: u64, here: u64, extra: u64) -> Comparison {
+        Comparison {
+            listed,
+            here,
+            extra,
+            ..Comparison::default()
+        }
+    }
+
+    #[test]
+    fn an_empty_list_deletes_nothing_unless_a_person_says_so() {
+        for here in [1, 4, 50_000] {
+            assert!(comparison(0, here, here).believable(false).is_err());
+            assert!(comparison(0, here, here).believable(true).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_few_deletions_are_believed_and_a_landslide_is_not() {
+        assert!(comparison(6, 8, 2).believable(false).is_ok());
+        assert!(comparison(45_000, 50_000, 5_000).believable(false).is_ok());
+        assert!(
+            comparison(30_000, 50_000, 20_000)
+                .believable(false)
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_kept_of_ids_is_bounded(parts in prop::collection::vec(0usize..4000, 1..12)) {
+            let mut comparison = Comparison::new(true);
+            for part in &parts {
+                let ids: Vec<i64> = (0..i64::try_from(*part).unwrap()).collect();
+                let difference = Difference { missing: ids.clone(), stale: ids.clone(), extra: ids, ..Difference::default() };
+                comparison.add(&difference, 0, 0);
+            }
+            let all: usize = parts.iter().sum();
+            prop_assert_eq!(comparison.extra, u64::try_from(all).unwrap());
+            prop_assert_eq!(comparison.extra_ids.len(), all.min(MAX_GONE));
+            prop_assert_eq!(comparison.missing_ids.len(), all.min(EXAMPLES));
+            prop_assert_eq!(comparison.extra_examples().len(), all.min(EXAMPLES));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Reading pages: what changed, everything, and what something refers to.
+
+use ledger::Postgres;
+use ledger::sync::{known, waiting};
+use odoo::Window;
+use outbound::{Clock, Http};
+
+use crate::Scope;
+use crate::run::Course;
+use crate::source::PAGE;
+use crate::subject::{Stop, Subject};
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    /// Reads what changed since the last time; for an entity that was never read, finds out where
+    /// that begins.
+    pub(crate) async fn read_changes(&self, subject: &mut Subject) -> Result<(), Stop> {
+        let settings = self.settings;
+        let begin = subject.position.written.is_none()
+            || (subject.position.complete && subject.position.changes.is_none());
+        if begin {
+            let model = subject.model(&settings.language);
+            subject.newest = self.source.newest(model).await?;
+            subject.position.begin(subject.newest, self.source.now());
+        }
+        while let Some(window) = subject.position.changes_window(settings.overlap) {
+            if self.source.out_of_time() {
+                return Ok(());
+            }
+            let model = subject.model(&settings.language);
+            let (records, at_end) = self.source.records(model, window, &subject.asked).await?;
+            let (rows, seen) = subject.rows(records)?;
+            let next = subject
+                .position
+                .changes_read(&seen, at_end, settings.overlap);
+            subject.write(&self.pen, &rows, &[], next).await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with reading everything, where that is under way.
+    pub(crate) async fn read_all(&self, subject: &mut Subject) -> Result<(), Stop> {
+        while let Some(full) = &subject.position.full {
+            if self.source.out_of_time() {
+                return Ok(());
+            }
+            let after_id = full.after_id;
+            let model = subject.model(&self.settings.language);
+            let (records, up_to, at_end) = match subject.entity.scope {
+                Scope::All => {
+                    let window = Window {
+                        after_id,
+                        ..Window::default()
+                    };
+                    let page = self.source.records(model, window, &subject.asked).await?;
+                    (page.0, None, page.1)
+                }
+                Scope::Referred => {
+                    let table = subject.entity.table;
+                    let ids = known(self.pen.postgres, table, after_id, PAGE).await?;
+                    if ids.is_empty() {
+                        (Vec::new(), None, true)
+                    } else {
+                        let (records, asked) = self
+                            .source
+                            .records_by_id(model, &ids, &subject.asked)
+                            .await?;
+                        let up_to = ids.get(asked.saturating_sub(1)).copied();
+                        (records, up_to, asked == ids.len() && asked < PAGE)
+                    }
+                }
+            };
+            let (rows, seen) = subject.rows(records)?;
+            let overlap = self.settings.overlap;
+            let next = subject.position.full_read(&seen, up_to, at_end, overlap);
+            subject.write(&self.pen, &rows, &[], next).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what something refers to and that is not here yet. What Odoo does not have, or does not
+    /// show, is marked, so that it is not asked for again and again.
+    pub(crate) async fn read_waiting(&self, subject: &mut Subject) -> Result<(), Stop> {
+        if subject.entity.scope != Scope::Referred || self.pen.dry {
+            return Ok(());
+        }
+        // What is read refers to more: a contact to its company.
+        loop {
+            if self.source.out_of_time() {
+                return Ok(());
+            }
+            let ids = waiting(self.pen.postgres, subject.entity.table, 0, PAGE).await?;
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let model = subject.model(&self.settings.language);
+            let (records, asked) = self
+                .source
+                .records_by_id(model, &ids, &subject.asked)
+                .await?;
+            let (rows, seen) = subject.rows(records)?;
+            let gone: Vec<i64> = ids
+                .into_iter()
+                .take(asked)
+                .filter(|id| !seen.iter().any(|row| row.id == *id))
+                .collect();
+            subject.mend(&self.pen, &rows, &gone).await?;
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One run, from slot to log.
+
+use std::time::Duration;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::runs::{self, Begin, Begun, End, Log};
+use ledger::sync::Writer;
+use odoo::{Known, Odoo};
+use outbound::{Clock, Http};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::comparison::Comparison;
+use crate::source::Source;
+use crate::subject::{Pen, Stop, Subject};
+use crate::{Entity, Job, Mode, Report, Request, Settings, Shape, Status};
+
+/// The world outside.
+pub struct Environment<H, C, P> {
+    /// Outbound HTTP.
+    pub http: H,
+    /// Time.
+    pub clock: C,
+    /// Postgres.
+    pub postgres: P,
+}
+
+/// A run that has its slot.
+pub struct Run<H, C, P> {
+    job: &'static Job,
+    environment: Environment<H, C, P>,
+    settings: Result<Settings, Fault>,
+    request: Request,
+    id: Uuid,
+    begun: Begun,
+    started: Duration,
+}
+
+/// Whether a run could begin.
+pub enum Beginning<H, C, P> {
+    /// It could.
+    Begun(Box<Run<H, C, P>>),
+    /// It could not: another is at work, the job is paused, or the ledger cannot be reached.
+    Not(Box<Report>),
+}
+
+/// Begins a run: quick, one statement. Settings that are unusable do not keep it from beginning, since
+/// that is how their fault gets into the log.
+pub async fn begin<H: Http, C: Clock, P: Postgres>(
+    job: &'static Job,
+    environment: Environment<H, C, P>,
+    settings: Result<Settings, Fault>,
+    request: Request,
+    run_id: Uuid,
+) -> Beginning<H, C, P> {
+    let started = environment.clock.now();
+    let wanted = Begin {
+        run_id,
+        job: job.name,
+        mode: request.mode.name(),
+        lease_s: settings.clone().unwrap_or_default().lease_s(),
+        slots: 1,
+    };
+    let mut report = Report {
+        run_id,
+        mode: request.mode.name(),
+        ..Report::default()
+    };
+    match runs::begin(&environment.postgres, &wanted).await {
+        Ok(begun) if begun.begun => {
+            return Beginning::Begun(Box::new(Run {
+                job,
+                environment,
+                settings,
+                request,
+                id: run_id,
+                begun,
+                started,
+            }));
+        }
+        Ok(begun) => {
+            report.status = if begun.paused {
+                Status::Paused
+            } else {
+                Status::Running
+            };
+        }
+        Err(fault) => report.stopped_by(&fault),
+    }
+    Beginning::Not(Box::new(report))
+}
+
+impl<H: Http, C: Clock, P: Postgres> Run<H, C, P> {
+    /// The run's id.
+    pub fn run_id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Works until nothing is left or the time is up, and logs what came of it. `known` is what an
+    /// earlier run learned of Odoo; it is brought up to date.
+    pub async fn work(self, known: &mut Known) -> Report {
+        let mut report = Report {
+            run_id: self.id,
+            mode: self.request.mode.name(),
+            ..Report::default()
+        };
+        if let Err(fault) = self.try_work(known, &mut report).await {
+            report.stopped_by(&fault);
+        }
+        let elapsed = self.environment.clock.now().saturating_sub(self.started);
+        report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
+        match runs::end(&self.environment.postgres, &self.end(&report)).await {
+            Ok(ended) if !ended.alive => report.stopped_by(&Fault::new(
+                Kind::OutOfTime,
+                "this run was silent for longer than its lease and was given up: is Odoo or Postgres very slow?",
+            )),
+            Ok(_) => {}
+            Err(fault) => report.stopped_by(&fault),
+        }
+        report
+    }
+
+    async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
+        let Environment {
+            http,
+            clock,
+            postgres,
+        } = &self.environment;
+        let settings = self.settings.as_ref().map_err(Fault::clone)?;
+        let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
+        let course = Course {
+            source: Source::new(&odoo, &clock, self.started + settings.batch),
+            pen: Pen {
+                postgres,
+                writer: Writer {
+                    run_id: self.id,
+                    lease_s: settings.lease_s(),
+                },
+                dry: self.request.mode == Mode::DryRun,
+            },
+            settings,
+            request: &self.request,
+        };
+        let worked = match odoo.connect().await {
+            Ok(_) => course.run(self.job, &self.begun, report).await,
+            Err(fault) => Err(fault),
+        };
+        *known = odoo.known();
+        report.odoo_calls = odoo.calls();
+        worked
+    }
+
+    fn end(&self, report: &Report) -> End {
+        let written = report.written;
+        let counts = json!({
+            "read": report.read, "inserted": written.inserted, "updated": written.updated,
+            "unchanged": written.unchanged, "deleted": written.deleted, "lag_s": report.lag_s,
+            "odoo_calls": report.odoo_calls, "entities": report.entities, "unfinished": report.unfinished,
+        });
+        let outcome = if report.status == Status::Error {
+            "error"
+        } else {
+            "success"
+        };
+        let dry = self.request.mode == Mode::DryRun;
+        let log = report.worth_a_row().then(|| Log {
+            migrated: if dry {
+                0
+            } else {
+                u32::try_from(report.changed()).unwrap_or(u32::MAX)
+            },
+            failed: u32::try_from(report.errors.len()).unwrap_or(u32::MAX),
+            elapsed_s: report.elapsed_s,
+            errors: report.errors.clone(),
+            status: outcome,
+            detail: json!({
+                "mode": report.mode, "entities": report.entities, "unfinished": report.unfinished,
+            }),
+            ..Log::default()
+        });
+        End {
+            run_id: self.id,
+            outcome,
+            counts,
+            fault: report.fault.clone(),
+            log,
+        }
+    }
+}
+
+/// The work of a run.
+pub(crate) struct Course<'a, H, C, P> {
+    pub source: Source<'a, H, C>,
+    pub pen: Pen<'a, P>,
+    pub settings: &'a Settings,
+    pub request: &'a Request,
+}
+
+/// The steps of a run. Each is done for all entities before the next: what is new comes before what
+/// takes long.
+#[derive(Clone, Copy)]
+enum Step {
+    Changes,
+    All,
+    Waiting,
+    Compare,
+}
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    async fn run(&self, job: &Job, begun: &Begun, report: &mut Report) -> Result<(), Fault> {
+        let mut subjects = Vec::new();
+        let worked = self.steps(job, begun, &mut subjects, report).await;
+        for subject in subjects {
+            if subject.unfinished() && !self.pen.dry {
+                report.unfinished.push(subject.entity.name);
+            }
+            let mut copied = subject.copied;
+            copied.lag_s = subject
+                .position
+                .written
+                .zip(subject.newest)
+                .map(|(written, newest)| (newest - written).num_seconds().max(0));
+            report.add(subject.entity.name, copied);
+        }
+        match worked {
+            Err(Stop::Fault(fault)) => Err(fault),
+            // The end of the run finds the same, and says so.
+            Err(Stop::GivenUp) | Ok(()) => Ok(()),
+        }
+    }
+
+    async fn steps(
+        &self,
+        job: &Job,
+        begun: &Begun,
+        subjects: &mut Vec<Subject>,
+        report: &mut Report,
+    ) -> Result<(), Stop> {
+        for entity in job.entities {
+            if !self.request.asks_for(entity) {
+                continue;
+            }
+            match self.source.fields(entity.model).await {
+                Ok(fields) => {
+                    let shape = Shape::of(entity, &fields);
+                    let mut subject = Subject::new(entity, job.name, shape, &begun.cursors);
+                    self.prepare(&mut subject);
+                    subjects.push(subject);
+                }
+                Err(fault) => tell(entity, fault.into(), report)?,
+            }
+        }
+        for step in [Step::Changes, Step::All, Step::Waiting, Step::Compare] {
+            for subject in subjects.iter_mut().filter(|subject| !subject.failed) {
+                self.source.turn_page();
+                let done = match step {
+                    Step::Changes if self.reads_changes(subject) => {
+                        self.read_changes(subject).await
+                    }
+                    Step::Changes => Ok(()),
+                    Step::All => self.read_all(subject).await,
+                    Step::Waiting => self.read_waiting(subject).await,
+                    Step::Compare if self.pen.dry => Ok(()),
+                    Step::Compare => self.compare(subject).await,
+                };
+                if let Err(stop) = done {
+                    subject.failed = true;
+                    tell(subject.entity, stop, report)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is asked for, beside what is under way.
+    fn prepare(&self, subject: &mut Subject) {
+        let position = &mut subject.position;
+        match self.request.mode {
+            Mode::Incremental | Mode::DryRun => {}
+            Mode::Full => position.ask_for_full(),
+            Mode::Missing | Mode::Validate => {
+                let heal = self.request.mode == Mode::Missing;
+                let under_way = position.comparison.as_ref();
+                // One that only looks does not mend what it has passed already.
+                if under_way.is_none_or(|under_way| heal && !under_way.heal) {
+                    position.comparison = Some(Comparison::new(heal));
+                }
+            }
+        }
+    }
+
+    /// A comparison alone reads no rows, but there has to be something to compare with.
+    fn reads_changes(&self, subject: &Subject) -> bool {
+        !matches!(self.request.mode, Mode::Missing | Mode::Validate)
+            || subject.position.written.is_none()
+    }
+}
+
+/// A fault at one entity is told, and the others go on; one that would meet them all ends the run.
+fn tell(entity: &Entity, stop: Stop, report: &mut Report) -> Result<(), Stop> {
+    match stop {
+        Stop::Fault(fault) if concerns_one(&fault) => {
+            report.stopped_by(&fault.at(entity.name));
+            Ok(())
+        }
+        Stop::Fault(fault) => Err(fault.at(entity.name).into()),
+        Stop::GivenUp => Err(stop),
+    }
+}
+
+fn concerns_one(fault: &Fault) -> bool {
+    matches!(
+        fault.kind(),
+        Kind::SourceForbidden
+            | Kind::SourceRefused
+            | Kind::SourceProtocol
+            | Kind::SourceTimeout
+            | Kind::SourceEmpty
+            | Kind::LedgerFailed
+            | Kind::Program
+    )
+}

@@ -1,0 +1,130 @@
+//! What a server lets this user read of an entity: what is asked for is no more than that.
+
+use std::collections::BTreeMap;
+
+use odoo::records::FieldInfo;
+use sha1::{Digest, Sha1};
+
+use crate::{Entity, Kind};
+
+/// Custom fields begin so.
+const CUSTOM: &str = "x_";
+
+/// The columns that can be filled, and from what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// Columns, with the field that fills each.
+    pub columns: Vec<(&'static str, Kind, String)>,
+    /// Custom fields.
+    pub custom: Vec<(String, Kind)>,
+    /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
+    pub lacking: Vec<&'static str>,
+}
+
+impl Shape {
+    /// The shape of an entity whose model has these fields. Custom fields that are computed at each
+    /// reading are left out: one of them can cost more than all the rest.
+    pub fn of(entity: &Entity, fields: &BTreeMap<String, FieldInfo>) -> Self {
+        let mut shape = Self {
+            columns: Vec::new(),
+            custom: Vec::new(),
+            lacking: Vec::new(),
+        };
+        for field in entity.fields {
+            match field.names.iter().find(|name| fields.contains_key(**name)) {
+                Some(name) => shape
+                    .columns
+                    .push((field.column, field.kind, (*name).to_owned())),
+                None => shape.lacking.push(field.column),
+            }
+        }
+        shape.custom = fields
+            .iter()
+            .filter(|(name, info)| name.starts_with(CUSTOM) && info.store)
+            .filter_map(|(name, info)| Some((name.clone(), Kind::of_type(&info.kind)?)))
+            .collect();
+        shape
+    }
+
+    /// The fields to ask for.
+    pub fn asked(&self) -> Vec<String> {
+        let columns = self.columns.iter().map(|(_, _, name)| name);
+        let custom = self.custom.iter().map(|(name, _)| name);
+        let dates = ["create_date", "write_date"].map(str::to_owned);
+        columns.chain(custom).cloned().chain(dates).collect()
+    }
+
+    /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
+    /// since a field that is new does not change their dates.
+    pub fn fingerprint(&self) -> String {
+        let said = format!("{:?}", (&self.columns, &self.custom, &self.lacking));
+        Sha1::digest(said.as_bytes())
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::CRM;
+
+    fn entity(name: &str) -> &'static Entity {
+        CRM.entities
+            .iter()
+            .find(|entity| entity.name == name)
+            .unwrap()
+    }
+
+    fn fields(names: &[(&str, &str, bool)]) -> BTreeMap<String, FieldInfo> {
+        names
+            .iter()
+            .map(|(name, kind, store)| {
+                let info = FieldInfo {
+                    kind: (*kind).to_owned(),
+                    store: *store,
+                };
+                ((*name).to_owned(), info)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_renamed_field_fills_the_same_column_in_every_version() {
+        for name in ["lost_reason", "lost_reason_id"] {
+            let shape = Shape::of(entity("leads"), &fields(&[(name, "many2one", true)]));
+            assert_eq!(
+                shape.columns,
+                [("lost_reason_id", Kind::Link, name.to_owned())]
+            );
+            assert!(shape.lacking.contains(&"name"));
+            assert_eq!(shape.asked(), [name, "create_date", "write_date"]);
+        }
+    }
+
+    #[test]
+    fn custom_fields_are_asked_for_unless_they_are_computed_or_files() {
+        let shape = Shape::of(
+            entity("leads"),
+            &fields(&[
+                ("x_studio_region", "char", true),
+                ("x_score", "float", false),
+                ("x_scan", "binary", true),
+                ("activity_state", "selection", false),
+            ]),
+        );
+        assert_eq!(shape.custom, [("x_studio_region".to_owned(), Kind::Text)]);
+    }
+
+    #[test]
+    fn a_field_more_or_less_is_another_shape() {
+        let one = Shape::of(entity("tags"), &fields(&[("name", "char", true)]));
+        let more = fields(&[("name", "char", true), ("x_a", "char", true)]);
+        let two = Shape::of(entity("tags"), &more);
+        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_eq!(
+            two.fingerprint(),
+            Shape::of(entity("tags"), &more).fingerprint()
+        );
+    }
+}

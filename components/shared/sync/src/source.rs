@@ -1,0 +1,166 @@
+//! Odoo as a run reads it: patient where it is busy, and in smaller pages where they are too much.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use fault::{Fault, Kind};
+use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
+use odoo::{Odoo, Window};
+use outbound::{Clock, Http};
+use std::collections::BTreeMap;
+
+/// The most records of a page: one or two megabytes of leads.
+pub(crate) const PAGE: usize = 1000;
+/// The most entries of a page of a list without contents.
+pub(crate) const LIST: usize = 5000;
+/// So many times a call is tried again because Odoo was busy.
+const BUSY_TRIES: u32 = 3;
+/// What a busy Odoo is left alone for, if it does not say itself; and the longest that is waited.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Odoo as a run reads it.
+pub(crate) struct Source<'a, H, C> {
+    odoo: &'a Odoo<H, C>,
+    clock: &'a C,
+    /// No wait goes beyond this moment.
+    deadline: Duration,
+    page: Cell<usize>,
+}
+
+impl<'a, H: Http, C: Clock> Source<'a, H, C> {
+    pub(crate) fn new(odoo: &'a Odoo<H, C>, clock: &'a C, deadline: Duration) -> Self {
+        Self {
+            odoo,
+            clock,
+            deadline,
+            page: Cell::new(PAGE),
+        }
+    }
+
+    /// A new entity: its pages may be large again.
+    pub(crate) fn turn_page(&self) {
+        self.page.set(PAGE);
+    }
+
+    /// The moment, by our own clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()
+    }
+
+    pub(crate) fn out_of_time(&self) -> bool {
+        self.clock.now() >= self.deadline
+    }
+
+    pub(crate) async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
+        self.patiently(|| self.odoo.fields(model)).await
+    }
+
+    pub(crate) async fn newest(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
+        self.patiently(|| self.odoo.newest_record(model)).await
+    }
+
+    pub(crate) async fn stamps(
+        &self,
+        model: Model<'_>,
+        after_id: i64,
+    ) -> Result<Vec<Stamp>, Fault> {
+        let window = Window {
+            after_id,
+            ..Window::default()
+        };
+        self.patiently(|| self.odoo.stamps(model, window, LIST))
+            .await
+    }
+
+    pub(crate) async fn stamps_by_id(
+        &self,
+        model: Model<'_>,
+        ids: &[i64],
+    ) -> Result<Vec<Stamp>, Fault> {
+        self.patiently(|| self.odoo.stamps_by_id(model, ids)).await
+    }
+
+    /// The next records of a window, and whether they are the last.
+    pub(crate) async fn records(
+        &self,
+        model: Model<'_>,
+        window: Window,
+        fields: &[String],
+    ) -> Result<(Vec<Record>, bool), Fault> {
+        loop {
+            let limit = self.page.get();
+            let page = self
+                .patiently(|| self.odoo.records(model, window, fields, limit))
+                .await;
+            if let Some(records) = self.fits(page, model.name)? {
+                let at_end = records.len() < limit;
+                return Ok((records, at_end));
+            }
+        }
+    }
+
+    /// The records with the first of these ids, and how many ids were asked for.
+    pub(crate) async fn records_by_id(
+        &self,
+        model: Model<'_>,
+        ids: &[i64],
+        fields: &[String],
+    ) -> Result<(Vec<Record>, usize), Fault> {
+        loop {
+            let asked = ids.get(..self.page.get()).unwrap_or(ids);
+            let page = self
+                .patiently(|| self.odoo.records_by_id(model, asked, fields))
+                .await;
+            if let Some(records) = self.fits(page, model.name)? {
+                return Ok((records, asked.len()));
+            }
+        }
+    }
+
+    /// The records, or `None` after the page was made smaller: what was too long, or took too long, is
+    /// asked for in halves.
+    fn fits(&self, page: Result<Page, Fault>, model: &str) -> Result<Option<Vec<Record>>, Fault> {
+        let page = match page {
+            Ok(Page::Records(records)) => return Ok(Some(records)),
+            Err(fault) if fault.kind() != Kind::SourceTimeout || self.out_of_time() => {
+                return Err(fault);
+            }
+            too_much => too_much,
+        };
+        if self.page.get() > 1 {
+            self.page.set(self.page.get() / 2);
+            return Ok(None);
+        }
+        page.and(Err(Fault::told(
+            Kind::SourceProtocol,
+            format!(
+                "one record of {model} alone is longer than 4 MiB: shorten its longest text in Odoo"
+            ),
+        )))
+    }
+
+    async fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let mut tries = 0;
+        loop {
+            let result = call().await;
+            let Err(fault) = &result else {
+                return result;
+            };
+            tries += 1;
+            let wait = fault.wait().unwrap_or(BUSY_WAIT * tries);
+            let patient = fault.kind() == Kind::SourceBusy
+                && tries <= BUSY_TRIES
+                && wait <= LONGEST_WAIT
+                && self.clock.now() + wait < self.deadline;
+            if !patient {
+                return result;
+            }
+            self.clock.sleep(wait).await;
+        }
+    }
+}
