@@ -54,7 +54,7 @@ impl Builder {
 
     /// With this variable of the app, over those that the stage sets.
     #[must_use]
-    pub fn variable(mut self, name: &str, value: impl ToString) -> Self {
+    pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
         self
     }
@@ -161,20 +161,31 @@ impl Stage {
 
     /// The first column of the first row, as JSON: `select to_jsonb(…)`.
     pub async fn value(&self, query: &str) -> Result<Value> {
-        let row = self.owner.query_one(query, &[]).await.with_context(|| query.to_owned())?;
+        let row = self
+            .owner
+            .query_one(query, &[])
+            .await
+            .with_context(|| query.to_owned())?;
         Ok(row.try_get(0)?)
     }
 
     /// A number.
     pub async fn count(&self, query: &str) -> Result<i64> {
-        let row = self.owner.query_one(query, &[]).await.with_context(|| query.to_owned())?;
+        let row = self
+            .owner
+            .query_one(query, &[])
+            .await
+            .with_context(|| query.to_owned())?;
         Ok(row.try_get(0)?)
     }
 
     /// A further app on the same database, Odoo and Storage, with other variables: a second replica.
     pub async fn replica(&self, more: &[(&str, &str)]) -> Result<(Host, Caller)> {
         let mut variables = self.variables.clone();
-        variables.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        variables.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         let host = Host::runner(variables, Log::Capture(self.log.clone()), self.limits).await?;
         let caller = Caller::new(host.address());
         Ok((host, caller))
@@ -183,7 +194,12 @@ impl Stage {
     /// Ends the app at once, work in flight included, and starts it anew.
     pub async fn restart_app(&mut self) -> Result<()> {
         self.stop_app().await;
-        let host = Host::runner(self.variables.clone(), Log::Capture(self.log.clone()), self.limits).await?;
+        let host = Host::runner(
+            self.variables.clone(),
+            Log::Capture(self.log.clone()),
+            self.limits,
+        )
+        .await?;
         self.caller = Caller::new(host.address());
         self.host = Some(host);
         Ok(())

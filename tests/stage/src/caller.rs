@@ -85,7 +85,11 @@ impl Caller {
         Ok(Answer {
             status: parts.status,
             headers: parts.headers,
-            body: body.collect().await.context("the answer broke off")?.to_bytes(),
+            body: body
+                .collect()
+                .await
+                .context("the answer broke off")?
+                .to_bytes(),
         })
     }
 
@@ -96,7 +100,8 @@ impl Caller {
             ("authorization", authorization.as_str()),
             ("content-type", "application/json"),
         ];
-        self.send(Method::POST, path, &headers, body.to_owned()).await
+        self.send(Method::POST, path, &headers, body.to_owned())
+            .await
     }
 
     /// A GET with a bearer token, or without one.

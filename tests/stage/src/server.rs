@@ -58,7 +58,11 @@ pub enum Host {
 
 impl Host {
     /// Serves by the runner.
-    pub async fn runner(variables: Variables, log: Log, limits: (Option<usize>, Option<Duration>)) -> Result<Self> {
+    pub async fn runner(
+        variables: Variables,
+        log: Log,
+        limits: (Option<usize>, Option<Duration>),
+    ) -> Result<Self> {
         let app = runner::start(Options {
             manifest: root().join("spin.toml"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -78,10 +82,18 @@ impl Host {
         let mut command = Command::new("spin");
         command
             .current_dir(root())
-            .args(["up", "--from", "spin.toml", "--listen", &address.to_string()])
-            .envs(variables.into_iter().map(|(name, value)| {
-                (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value)
-            }))
+            .args([
+                "up",
+                "--from",
+                "spin.toml",
+                "--listen",
+                &address.to_string(),
+            ])
+            .envs(
+                variables
+                    .into_iter()
+                    .map(|(name, value)| (format!("SPIN_VARIABLE_{}", name.to_uppercase()), value)),
+            )
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
@@ -89,7 +101,10 @@ impl Host {
         let mut child = command.spawn().context("spin could not be started")?;
         loop {
             if tokio::net::TcpStream::connect(address).await.is_ok() {
-                return Ok(Self::Spin { child: Box::new(child), address });
+                return Ok(Self::Spin {
+                    child: Box::new(child),
+                    address,
+                });
             }
             if let Some(status) = child.try_wait()? {
                 bail!("spin up ended before it listened ({status})");
@@ -121,7 +136,10 @@ mod tests {
 
     #[test]
     fn an_older_spin_is_told_from_one_that_will_do() {
-        assert_eq!(version("spin 4.1.0-pre0 (94a8fc8 2026-08-21)"), Some((4, 1)));
+        assert_eq!(
+            version("spin 4.1.0-pre0 (94a8fc8 2026-08-21)"),
+            Some((4, 1))
+        );
         assert!(version("spin 3.6.2 (abc)").is_some_and(|found| found < NEEDED));
         assert_eq!(version("Promela"), None);
     }

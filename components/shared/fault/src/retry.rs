@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const MAX_ATTEMPTS: u32 = 8;
 
 const FIRST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_hours(6);
 
 /// Whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

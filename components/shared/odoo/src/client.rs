@@ -14,7 +14,7 @@ use crate::{Protocol, Settings, answer, protocol};
 /// Self-hosted Odoo gives a request 60 s of CPU and 120 s in all.
 const CALL_TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
-    first_byte: Duration::from_secs(60),
+    first_byte: Duration::from_mins(1),
     between_bytes: Duration::from_secs(20),
 };
 

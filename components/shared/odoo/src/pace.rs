@@ -86,7 +86,7 @@ mod tests {
                 now += Duration::from_millis(wait);
                 let start = pace.reserve(now).unwrap();
                 if let Some(last) = last {
-                    prop_assert!((start - last).as_secs_f64() >= 1.0 / rate - 1e-6);
+                    prop_assert!(start.saturating_sub(last).as_secs_f64() >= 1.0 / rate - 1e-6);
                 }
                 last = Some(start);
             }

@@ -46,7 +46,7 @@ pub(crate) async fn negotiate(http: &impl Http, settings: &Settings) -> Result<P
         settings.rpc_secret().reveal(),
         {}
     ]);
-    let envelope = json_rpc("common", "authenticate", arguments);
+    let envelope = json_rpc("common", "authenticate", &arguments);
     let response = http
         .send(post(format!("{}/jsonrpc", settings.url), &envelope))
         .await
@@ -118,13 +118,13 @@ pub(crate) fn call(
             ]);
             post(
                 format!("{}/jsonrpc", settings.url),
-                &json_rpc("object", "execute_kw", arguments),
+                &json_rpc("object", "execute_kw", &arguments),
             )
         }
     }
 }
 
-pub(crate) fn json_rpc(service: &str, method: &str, arguments: Value) -> Value {
+fn json_rpc(service: &str, method: &str, arguments: &Value) -> Value {
     json!({
         "jsonrpc": "2.0",
         "method": "call",

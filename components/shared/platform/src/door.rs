@@ -30,7 +30,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// A body that takes longer is refused.
 const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What supabase-js sends along (seen of its FunctionsClient), and what the card does.
+/// What supabase-js sends along (seen of its functions client), and what the card does.
 const ALLOWED_HEADERS: &str =
     "authorization, apikey, x-client-info, content-type, prefer, if-none-match";
 

@@ -14,7 +14,7 @@ const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 /// A slow link may need its time between the last byte and the answer.
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
-    first_byte: Duration::from_secs(60),
+    first_byte: Duration::from_mins(1),
     between_bytes: Duration::from_secs(20),
 };
 

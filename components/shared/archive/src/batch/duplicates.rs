@@ -28,16 +28,12 @@ impl Duplicates {
         if file.stored || self.stored.contains(&content) {
             return First::Stored(file);
         }
-        match self.waiting.get_mut(&content) {
-            Some(waiting) => {
-                waiting.push(file);
-                First::Waits
-            }
-            None => {
-                self.waiting.insert(content, Vec::new());
-                First::Move(file)
-            }
+        if let Some(waiting) = self.waiting.get_mut(&content) {
+            waiting.push(file);
+            return First::Waits;
         }
+        self.waiting.insert(content, Vec::new());
+        First::Move(file)
     }
 
     /// Its content is in the Storage now; those that waited for it.

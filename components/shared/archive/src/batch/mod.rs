@@ -47,7 +47,7 @@ pub enum Beginning<H, C, P> {
     /// It could.
     Begun(Box<Batch<H, C, P>>),
     /// It could not: another is at work, the job is paused, or the ledger cannot be reached.
-    Not(Report),
+    Not(Box<Report>),
 }
 
 /// Begins a batch: quick, one statement. Settings that are unusable do not keep it from beginning,
@@ -60,7 +60,7 @@ pub async fn begin<H: Http, C: Clock, P: Postgres>(
 ) -> Beginning<H, C, P> {
     let started = environment.clock.now();
     let bounds = settings.clone().unwrap_or_default();
-    let begin = Begin {
+    let wanted = Begin {
         run_id,
         job: JOB,
         mode: request.mode.name(),
@@ -71,7 +71,7 @@ pub async fn begin<H: Http, C: Clock, P: Postgres>(
         run_id,
         ..Report::default()
     };
-    match runs::begin(&environment.postgres, &begin).await {
+    match runs::begin(&environment.postgres, &wanted).await {
         Ok(begun) if begun.begun => {
             return Beginning::Begun(Box::new(Batch {
                 environment,
@@ -92,7 +92,7 @@ pub async fn begin<H: Http, C: Clock, P: Postgres>(
         }
         Err(fault) => report.stopped_by(&fault),
     }
-    Beginning::Not(report)
+    Beginning::Not(Box::new(report))
 }
 
 impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {

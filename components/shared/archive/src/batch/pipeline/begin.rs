@@ -1,0 +1,180 @@
+//! What begins: reading on, claiming, fetching, storing, recording, each within its bounds.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::channel::mpsc::UnboundedSender;
+use ledger::Postgres;
+use ledger::attachments;
+use outbound::{Clock, Http};
+
+use super::{
+    BUDGET_BESIDE_PIECES, BUDGET_BYTES, CLAIM_FILES, Done, FEW_PLANNED, Pipeline, RECORD_AFTER,
+    RECORD_FILES, Ready, Tasks,
+};
+use crate::Request;
+use crate::discovery::Discovery;
+use crate::plan::Fetch;
+use crate::sweep::Sweep;
+use crate::transfer::{self, Fetched};
+
+impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
+    /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
+    pub(super) fn discover(
+        &mut self,
+        tasks: &mut Tasks<'a>,
+        discovery: &mut Option<Discovery>,
+        sweep: &mut Option<Sweep>,
+    ) {
+        if self.discovering {
+            return;
+        }
+        let now_s = self.clock.unix_seconds();
+        let (odoo, postgres, run_id, settings) =
+            (self.odoo, self.postgres, self.run_id, self.settings);
+        if let Some(mut reading) = discovery.take_if(|reading| reading.due(now_s)) {
+            self.discovering = true;
+            tasks.push(
+                async move {
+                    let result = reading.step(odoo, postgres, run_id, settings, now_s).await;
+                    Done::Discovered(reading, result)
+                }
+                .boxed_local(),
+            );
+        } else if let Some(mut sweeping) = sweep.take_if(|sweeping| sweeping.due(now_s)) {
+            self.discovering = true;
+            tasks.push(
+                async move {
+                    let result = sweeping.step(odoo, postgres, run_id, settings, now_s).await;
+                    Done::Swept(sweeping, result)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    pub(super) fn claim(&mut self, tasks: &mut Tasks<'a>, request: &Request) {
+        let planned = self.small.len() + self.large.len();
+        if self.claiming || !self.more_due || planned >= FEW_PLANNED {
+            return;
+        }
+        self.claiming = true;
+        self.more_due = false;
+        let (postgres, run_id, lease_s) = (self.postgres, self.run_id, self.settings.lease_s);
+        let ids = request.ids.clone();
+        let limit = ids.as_ref().map_or(CLAIM_FILES, Vec::len);
+        tasks.push(
+            async move {
+                Done::Claimed(
+                    attachments::claim(postgres, run_id, lease_s, limit, ids.as_deref()).await,
+                )
+            }
+            .boxed_local(),
+        );
+    }
+
+    pub(super) fn fetch(
+        &mut self,
+        tasks: &mut Tasks<'a>,
+        here: &UnboundedSender<Fetched>,
+        now: Duration,
+        soft: Duration,
+    ) {
+        if !self.source_pace.open(now) {
+            return;
+        }
+        let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
+        if self.pieces == 0
+            && self.held_bytes <= BUDGET_BESIDE_PIECES
+            && let Some(file) = self.large.pop_front()
+        {
+            self.pieces += 1;
+            let max_rpc_bytes = self.settings.max_rpc_bytes;
+            tasks.push(
+                async move {
+                    let time_is_up = || clock.now() >= soft;
+                    let end =
+                        transfer::pieces(odoo, storage, &file, max_rpc_bytes, time_is_up).await;
+                    Done::Pieces(file, end)
+                }
+                .boxed_local(),
+            );
+        }
+        let budget = if self.pieces > 0 || !self.large.is_empty() {
+            BUDGET_BESIDE_PIECES
+        } else {
+            BUDGET_BYTES
+        };
+        while self.fetches < self.source_pace.limit()
+            && self.small.front().is_some_and(|fetch| {
+                self.held_bytes == 0 || self.held_bytes + fetch.bytes() <= budget
+            })
+            && let Some(fetch) = self.small.pop_front()
+        {
+            self.fetches += 1;
+            self.held_bytes += fetch.bytes();
+            match fetch {
+                Fetch::Group(files) => {
+                    let here = here.clone();
+                    tasks.push(
+                        async move { Done::Group(transfer::group(odoo, files, &here).await) }
+                            .boxed_local(),
+                    );
+                }
+                Fetch::Whole(file) | Fetch::Pieces(file) => tasks.push(
+                    async move {
+                        let content = transfer::whole(odoo, &file).await;
+                        Done::Whole(file, content)
+                    }
+                    .boxed_local(),
+                ),
+            }
+        }
+    }
+
+    pub(super) fn store(&mut self, tasks: &mut Tasks<'a>, now: Duration) {
+        while self.uploads < self.uploads_pace.limit()
+            && self.uploads_pace.open(now)
+            && let Some(Ready {
+                file,
+                content,
+                tries,
+            }) = self.ready.pop_front()
+        {
+            self.uploads += 1;
+            let storage = self.storage;
+            tasks.push(
+                async move {
+                    let result = transfer::upload(storage, &file, content.clone()).await;
+                    Done::Uploaded {
+                        file,
+                        content,
+                        tries,
+                        result,
+                    }
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    pub(super) fn record(&mut self, tasks: &mut Tasks<'a>, now: Duration, closing: bool) {
+        let due = self.settled.len() >= RECORD_FILES
+            || now.saturating_sub(self.last_record) >= RECORD_AFTER
+            || (closing || tasks.is_empty());
+        if self.recording || self.settled.is_empty() || !due {
+            return;
+        }
+        self.recording = true;
+        self.last_record = now;
+        let settled = std::mem::take(&mut self.settled);
+        let (postgres, run_id, lease_s) = (self.postgres, self.run_id, self.settings.lease_s);
+        tasks.push(
+            async move {
+                let recorded = attachments::record(postgres, run_id, lease_s, &settled).await;
+                Done::Recorded(settled, recorded)
+            }
+            .boxed_local(),
+        );
+    }
+}

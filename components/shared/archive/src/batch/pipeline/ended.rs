@@ -1,0 +1,303 @@
+//! What follows when something has ended.
+
+use bytes::Bytes;
+use fault::{Fault, Kind, Reach};
+use ledger::Postgres;
+use ledger::attachments::{Catalogued, Claimed, Outcome, Recorded, Settled};
+use ledger::sweep::Swept;
+use outbound::{Clock, Http};
+
+use super::super::duplicates::First;
+use super::super::failures::{outcome, short_wait};
+use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
+use crate::plan::{Fetch, WHOLE_BYTES, plan};
+use crate::transfer::{self, PiecesEnd};
+
+impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
+    pub(super) fn done(&mut self, done: Done) {
+        match done {
+            // Taken apart by the caller, which keeps the readings.
+            Done::Discovered(_, result) => self.discovered(result),
+            Done::Swept(_, result) => self.swept(result),
+            Done::Claimed(result) => {
+                self.claiming = false;
+                match result {
+                    Ok(claimed) => self.claimed(claimed),
+                    Err(fault) => self.stop_by(fault),
+                }
+            }
+            Done::Group(failed) => {
+                self.fetches -= 1;
+                self.group_ended(failed);
+            }
+            Done::Whole(file, result) => {
+                self.fetches -= 1;
+                match result {
+                    Ok(content) => {
+                        self.source_went_well();
+                        self.ready.push_back(Ready {
+                            file,
+                            content,
+                            tries: 0,
+                        });
+                    }
+                    Err(fault) => {
+                        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+                        self.fetch_failed(file, fault);
+                    }
+                }
+            }
+            Done::Pieces(file, end) => {
+                self.pieces -= 1;
+                self.pieces_ended(&file, end);
+            }
+            Done::Uploaded {
+                file,
+                content,
+                tries,
+                result,
+            } => {
+                self.uploads -= 1;
+                self.uploaded(file, content, tries, result);
+            }
+            Done::Recorded(settled, result) => {
+                self.recording = false;
+                self.was_recorded(settled, result);
+            }
+        }
+    }
+
+    fn group_ended(&mut self, failed: Vec<(Claimed, Fault, bool)>) {
+        let mut whole_call = None;
+        for (file, fault, of_the_call) in failed {
+            self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+            if !of_the_call {
+                self.fetch_failed(file, fault);
+                continue;
+            }
+            // What failed as a group is tried one by one, unless every call would fail.
+            self.small.push_back(Fetch::Whole(file));
+            whole_call = Some(fault);
+        }
+        match whole_call {
+            None => self.source_went_well(),
+            Some(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
+            Some(fault) if fault.reach() == Reach::Batch => self.stop_by(fault),
+            Some(fault) => self
+                .source_pace
+                .overload(self.clock.now(), short_wait(&fault)),
+        }
+    }
+
+    fn source_went_well(&mut self) {
+        self.source_busy = 0;
+        self.source_pace.success();
+    }
+
+    fn source_is_busy(&mut self, fault: Fault) {
+        self.source_busy += 1;
+        self.source_pace
+            .overload(self.clock.now(), short_wait(&fault));
+        if self.source_busy >= BUSY_TRIES {
+            self.stop_by(fault);
+        }
+    }
+
+    fn fetch_failed(&mut self, file: Claimed, fault: Fault) {
+        match fault.kind() {
+            Kind::SourceBusy => {
+                self.small.push_back(Fetch::Whole(file));
+                self.source_is_busy(fault);
+            }
+            _ => self.failed("File", &file, fault, None),
+        }
+    }
+
+    fn uploaded(&mut self, file: Claimed, content: Bytes, tries: u32, result: Result<(), Fault>) {
+        let fault = match result {
+            Ok(()) => {
+                self.uploads_pace.success();
+                self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+                self.moved(&file);
+                return;
+            }
+            Err(fault) => fault,
+        };
+        let overloaded = matches!(fault.kind(), Kind::StorageBusy | Kind::StorageTimeout);
+        if overloaded {
+            self.uploads_pace
+                .overload(self.clock.now(), short_wait(&fault));
+            // A dropped connection is tried once more, a wish for a pause as often as it takes.
+            let most = if fault.kind() == Kind::StorageBusy {
+                BUSY_TRIES
+            } else {
+                2
+            };
+            if tries + 1 < most {
+                self.ready.push_back(Ready {
+                    file,
+                    content,
+                    tries: tries + 1,
+                });
+                return;
+            }
+        }
+        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+        if fault.kind() == Kind::StorageBusy {
+            self.stop_by(fault);
+        } else {
+            self.failed("Upload", &file, fault, None);
+        }
+    }
+
+    fn pieces_ended(&mut self, file: &Claimed, end: PiecesEnd) {
+        match end {
+            PiecesEnd::Moved => self.moved(file),
+            PiecesEnd::Cut(upload) => self.settle(file.id, Outcome::Back { upload }),
+            PiecesEnd::Skipped(reason) => {
+                self.settle(file.id, Outcome::Skipped { reason });
+                while let Some(next) = self.duplicates.failed(file) {
+                    self.settle(next.id, Outcome::Skipped { reason });
+                }
+            }
+            PiecesEnd::Failed(fault, upload) => match fault.kind() {
+                Kind::SourceBusy | Kind::StorageBusy => {
+                    self.settle(file.id, Outcome::Back { upload });
+                    self.stop_by(fault);
+                }
+                _ => self.failed("Upload", file, fault, upload),
+            },
+        }
+    }
+
+    /// A file's content is in the Storage, and with it that of all who waited for it.
+    fn moved(&mut self, file: &Claimed) {
+        self.streak.broken();
+        let object_path = transfer::path(file);
+        let waited = self.duplicates.stored(file);
+        for id in std::iter::once(file.id).chain(waited.iter().map(|file| file.id)) {
+            self.settle(
+                id,
+                Outcome::Moved {
+                    object_path: object_path.clone(),
+                },
+            );
+        }
+    }
+
+    fn failed(
+        &mut self,
+        what: &str,
+        file: &Claimed,
+        fault: Fault,
+        upload: Option<serde_json::Value>,
+    ) {
+        let kind = fault.kind();
+        if fault.reach() == Reach::Batch {
+            if upload.is_some() {
+                self.settle(file.id, Outcome::Back { upload });
+            }
+            self.stop_by(fault.at(format_args!("{what} {}", file.id)));
+            return;
+        }
+        self.errors.error(format!("{what} {}: {fault}", file.id));
+        self.settle(file.id, outcome(file, &fault, upload, self.clock.chance()));
+        // Another name for the same content may have better luck, by itself.
+        match self.duplicates.failed(file) {
+            Some(next) if next.file_size > WHOLE_BYTES => self.large.push_back(next),
+            Some(next) => self.small.push_back(Fetch::Whole(next)),
+            None => {}
+        }
+        self.watch(kind, fault);
+    }
+
+    fn settle(&mut self, id: i64, outcome: Outcome) {
+        self.in_hand.remove(&id);
+        self.settled.push(Settled { id, outcome });
+    }
+
+    /// Many alike are the server's failures, not the files': then none of them has used an attempt.
+    fn watch(&mut self, kind: Kind, fault: Fault) {
+        if !self.streak.failed(kind) {
+            return;
+        }
+        for settled in &mut self.settled {
+            if let Outcome::Failed { reason, upload, .. } = &mut settled.outcome
+                && *reason == kind.code()
+            {
+                settled.outcome = Outcome::Back {
+                    upload: upload.take(),
+                };
+            }
+        }
+        self.stop_by(fault.at("many files in a row"));
+    }
+
+    pub(super) fn was_recorded(&mut self, settled: Vec<Settled>, result: Result<Recorded, Fault>) {
+        match result {
+            Ok(recorded) => {
+                self.ledger_tries = 0;
+                self.recorded.moved += recorded.moved;
+                self.recorded.bytes += recorded.bytes;
+                self.recorded.failed += recorded.failed;
+                self.recorded.skipped += recorded.skipped;
+                self.given_up |= !recorded.alive;
+            }
+            Err(fault) => {
+                // Recording twice is harmless: the lease is gone with the first time.
+                self.settled.extend(settled);
+                self.ledger_tries += 1;
+                if self.ledger_tries >= LEDGER_TRIES {
+                    self.stop_by(fault);
+                }
+            }
+        }
+    }
+
+    pub(super) fn swept(&mut self, result: Result<Option<Swept>, Fault>) {
+        match result {
+            Ok(None) => {}
+            Ok(Some(Swept { missing, marked: true, .. })) => {
+                self.errors.deleted = u32::try_from(missing).unwrap_or(u32::MAX);
+            }
+            Ok(Some(Swept { missing, catalogued, .. })) => self.errors.error(format!(
+                "Sweep: {missing} of {catalogued} attachments are missing in Odoo's list, more than archive_max_deleted_share allows; nothing was marked as deleted. Check the Odoo user's rights and the archive_ variables"
+            )),
+            Err(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
+            Err(fault) => self.stop_by(fault),
+        }
+    }
+
+    pub(super) fn discovered(&mut self, result: Result<Option<Catalogued>, Fault>) {
+        match result {
+            Ok(Some(page)) => {
+                self.catalogued.new += page.new;
+                self.catalogued.changed += page.changed;
+                self.catalogued.skipped += page.skipped;
+                self.more_due |= page.new > page.skipped || page.changed > 0;
+            }
+            Ok(None) => self.given_up = true,
+            Err(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
+            Err(fault) => self.stop_by(fault),
+        }
+    }
+
+    fn claimed(&mut self, claimed: Vec<Claimed>) {
+        self.more_due |= claimed.len() >= CLAIM_FILES;
+        let mut to_move = Vec::new();
+        for file in claimed {
+            self.in_hand.insert(file.id, file.clone());
+            match self.duplicates.take_up(file) {
+                First::Move(file) => to_move.push(file),
+                First::Stored(file) => self.moved(&file),
+                First::Waits => {}
+            }
+        }
+        for fetch in plan(to_move) {
+            match fetch {
+                Fetch::Pieces(file) => self.large.push_back(file),
+                small => self.small.push_back(small),
+            }
+        }
+    }
+}
