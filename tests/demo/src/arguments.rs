@@ -176,12 +176,16 @@ fn origin(flag: &str, url: &str) -> Result<String> {
 /// What is wrong with a command line, without the usage that clap adds below.
 pub fn in_one_line(wrong: &clap::Error) -> anyhow::Error {
     let text = wrong.to_string();
-    let first = text.split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = first
-        .trim_start_matches("error: ")
-        .split_whitespace()
+    let said: Vec<String> = text
+        .split("\n\n")
+        .take_while(|part| !part.starts_with("Usage:") && !part.starts_with("For more"))
+        .map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    anyhow!("{}; see `cargo demo -- --help`", words.join(" "))
+    let said = said.join("; ");
+    anyhow!(
+        "{}; see `cargo demo -- --help`",
+        said.trim_start_matches("error: ")
+    )
 }
 
 #[cfg(test)]

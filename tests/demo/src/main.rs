@@ -23,50 +23,66 @@ use terminal::Terminal;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut terminal = Terminal::of_stdout();
-    let outcome = match Arguments::try_parse() {
-        Ok(arguments) => tokio::select! {
-            outcome = run(arguments, &mut terminal) => outcome,
-            _ = tokio::signal::ctrl_c() => {
-                terminal.interrupted();
-                return ExitCode::from(130);
-            }
-        },
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(help) if help.exit_code() == 0 => {
             // A closed standard output is nobody's fault here.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
-        Err(wrong) => Err(arguments::in_one_line(&wrong)),
+        Err(wrong) => return failed(&arguments::in_one_line(&wrong), &mut terminal),
+    };
+    let once = arguments.once;
+    let outcome = tokio::select! {
+        outcome = run(arguments, &mut terminal) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            terminal.interrupted();
+            return ExitCode::from(INTERRUPTED);
+        }
     };
     match outcome {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            terminal.break_off();
-            eprintln!("error: {}", fault::in_one_line(&error));
-            ExitCode::FAILURE
+        Ok((scene, good)) => {
+            if !once {
+                stay(&scene, &mut terminal).await;
+            }
+            if good {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
+        Err(error) => failed(&error, &mut terminal),
     }
 }
 
-/// Whether all of it arrived and was verified.
-async fn run(arguments: Arguments, terminal: &mut Terminal) -> Result<bool> {
-    let once = arguments.once;
+/// As a shell says that Ctrl-C ended a program.
+const INTERRUPTED: u8 = 130;
+
+fn failed(error: &anyhow::Error, terminal: &mut Terminal) -> ExitCode {
+    terminal.break_off();
+    eprintln!("error: {}", fault::in_one_line(error));
+    ExitCode::FAILURE
+}
+
+/// Moves everything; whether all of it arrived and was verified.
+async fn run(arguments: Arguments, terminal: &mut Terminal) -> Result<(Scene, bool)> {
     let plan = Plan::from(arguments, |name| std::env::var(name).ok())?;
     terminal.title("From Odoo to Supabase, on this machine");
     let scene = Scene::set(plan, terminal).await?;
     let ended = moving::everything(&scene, terminal).await?;
     let good = tell(&scene, &ended, terminal).await?;
-    if !once {
-        terminal.line("");
-        terminal.fact("card", &format!("{}/", scene.url()));
-        terminal.fact("database", &format!("psql {}", scene.database.owner_url()));
-        terminal.line("");
-        terminal.line("  Everything stays up, and the jobs go on, until Ctrl-C.");
-        // Ctrl-C ends this whole function from outside.
-        std::future::pending::<()>().await;
-    }
-    Ok(good)
+    Ok((scene, good))
+}
+
+/// Everything stays up until Ctrl-C.
+async fn stay(scene: &Scene, terminal: &mut Terminal) {
+    terminal.line("");
+    terminal.fact("card", &format!("{}/", scene.url()));
+    terminal.fact("database", &format!("psql {}", scene.database.owner_url()));
+    terminal.line("\n  Everything stays up, and the jobs go on, until Ctrl-C.");
+    // Where Ctrl-C cannot be waited for, there is nothing to stay for.
+    let _ = tokio::signal::ctrl_c().await;
+    terminal.interrupted();
 }
 
 async fn tell(scene: &Scene, ended: &Ended, terminal: &mut Terminal) -> Result<bool> {

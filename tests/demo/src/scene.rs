@@ -202,21 +202,22 @@ fn named<const N: usize>(pairs: [(&str, String); N]) -> Variables {
 async fn app(variables: Variables, verbose: bool, terminal: &mut Terminal) -> Result<Host> {
     terminal.doing("app", "starting");
     let log = if verbose { Log::Stderr } else { Log::Discard };
-    let (app, why) = match stage::find_spin() {
-        SpinFound::Usable(_) => (Host::spin(variables).await?, String::new()),
-        SpinFound::TooOld(found) => {
-            let why = format!(" ({found} is too old: these components need Spin 4.1)");
-            (Host::runner(variables, log, (None, None)).await?, why)
+    let app = match stage::find_spin() {
+        SpinFound::Usable(_) => Host::spin(variables).await?,
+        found => {
+            if let SpinFound::TooOld(version) = found {
+                terminal.fact(
+                    "spin",
+                    &format!(
+                        "passed over: these components need Spin 4.1, and it is\n{:15}{version}",
+                        ""
+                    ),
+                );
+            }
+            Host::runner(variables, log, (None, None)).await?
         }
-        SpinFound::None => (
-            Host::runner(variables, log, (None, None)).await?,
-            String::new(),
-        ),
     };
-    terminal.fact(
-        "app",
-        &format!("under {}, {}{why}", app.name(), url_of(&app)),
-    );
+    terminal.fact("app", &format!("under {}, {}", app.name(), url_of(&app)));
     Ok(app)
 }
 
