@@ -57,7 +57,7 @@ pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fau
           select e.job, e.id, coalesce((e.counts->>'moved')::int, 0), coalesce((e.counts->>'failed')::int, 0),
                  coalesce((e.counts->>'skipped')::int, 0), coalesce((e.counts->>'bytes')::bigint, 0), odoo_sync.remaining(),
                  round(extract(epoch from e.seen_at - e.started_at)::numeric, 1),
-                 array['The batch was cut off (the process ended); its files are tried again'], 'error'
+                 array['The batch was cut off (the process ended, or its host ended the request); its files are tried again. If this repeats, give it less time: archive_batch_seconds'], 'error'
             from ended e
           returning 1
         ), free as (
@@ -129,7 +129,8 @@ pub struct Ended {
     pub remaining: i64,
 }
 
-/// Ends a run and logs it. A run that was given up as crashed is logged there already.
+/// Ends a run and logs it. A run that was given up as crashed is logged there already. Ending twice is
+/// harmless: the first time counts.
 pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
     const STATEMENT: &str = "
         with ended as (
@@ -147,7 +148,11 @@ pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
            where l.status is not null
           returning 1
         )
-        select jsonb_build_object('alive', exists (select from ended), 'remaining', odoo_sync.remaining())
+        select jsonb_build_object(
+          'alive', exists (select from ended) or exists (
+            select from odoo_sync.runs r
+             where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = $1::jsonb->>'outcome'),
+          'remaining', odoo_sync.remaining())
           from (select count(*) from logged) as done";
     call_one(postgres, STATEMENT, end).await
 }

@@ -173,6 +173,10 @@ pub fn storage_settings(variables: &Variables) -> Result<storage::Settings, Faul
     Ok(settings)
 }
 
+/// A lease lasts at least so much longer than a batch, in seconds: what is under way when its time is
+/// up may still end.
+const LEASE_BEYOND_BATCH_S: u32 = 15;
+
 /// How to archive, from the variables `odoo_*`, `storage_*` and `archive_*`.
 pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Fault> {
     let domain: Vec<serde_json::Value> =
@@ -197,11 +201,14 @@ pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Faul
                 "archive_companies must be ids, comma separated",
             )
         })?;
+    let batch_s: u32 = variables.number("archive_batch_seconds", 1..=3600)?;
+    let lease_s: u32 = variables.number("archive_lease_seconds", 5..=86_400)?;
     Ok(archive::Settings {
         odoo: odoo_settings(variables)?,
         storage: storage_settings(variables)?,
-        batch: Duration::from_secs(variables.number("archive_batch_seconds", 1..=3600)?),
-        lease_s: variables.number("archive_lease_seconds", 5..=86_400)?,
+        batch: Duration::from_secs(batch_s.into()),
+        // A lease that ended within a batch would let the batch overtake itself.
+        lease_s: lease_s.max(batch_s + LEASE_BEYOND_BATCH_S),
         parallel_runs: variables.number("archive_parallel_runs", 1..=64)?,
         parallel_uploads: variables.number("archive_parallel_uploads", 1..=256)?,
         max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,

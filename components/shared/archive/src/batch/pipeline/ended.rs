@@ -13,6 +13,15 @@ use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::transfer::{self, PiecesEnd};
 
+/// After so many batches that ended without a word while they held it, a file has used an attempt: one
+/// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
+const MOST_INTERRUPTIONS: u32 = 3;
+
+const CUT_OFF: Fault = Fault::new(
+    Kind::CutOff,
+    "three batches in a row ended without a word while they held this file",
+);
+
 impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     pub(super) fn done(&mut self, done: Done) {
         match done {
@@ -286,6 +295,16 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         self.more_due |= claimed.len() >= CLAIM_FILES;
         let mut to_move = Vec::new();
         for file in claimed {
+            if file.interruptions >= MOST_INTERRUPTIONS {
+                self.errors
+                    .error(format!("File {}: {}", file.id, CUT_OFF.message()));
+                let upload = file.upload.clone();
+                self.settle(
+                    file.id,
+                    outcome(&file, &CUT_OFF, upload, self.clock.chance()),
+                );
+                continue;
+            }
             self.in_hand.insert(file.id, file.clone());
             match self.duplicates.take_up(file) {
                 First::Move(file) => to_move.push(file),
