@@ -1,0 +1,53 @@
+// The page at /: the card, and a way to hand it a token. The token comes by the form, or by
+// `#token=…` from whoever embeds the page: a fragment is never sent to a server.
+
+import "./card.js";
+
+const KEPT = "odoo-migration-status token";
+
+const card = document.querySelector("odoo-migration-status");
+const form = document.querySelector("#sign-in");
+const field = document.querySelector("#token");
+
+// A browser may forbid storage to a frame of another site; then the token lasts as long as the page.
+let inMemory = null;
+
+if (window.self !== window.top) {
+  document.documentElement.classList.add("framed");
+}
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) {
+  keep(given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+card.getToken = kept;
+
+card.addEventListener("access", (event) => {
+  form.hidden = event.detail.granted;
+});
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  keep(field.value.trim());
+  field.value = "";
+  card.refresh();
+});
+
+function kept() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? inMemory;
+  } catch {
+    return inMemory;
+  }
+}
+
+function keep(token) {
+  inMemory = token;
+  try {
+    sessionStorage.setItem(KEPT, token);
+  } catch {
+    // It is in memory.
+  }
+}
