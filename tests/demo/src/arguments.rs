@@ -1,29 +1,44 @@
 //! What the caller wants, from the command line and, for secrets, from the environment.
 
+use std::ffi::OsString;
+
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 
-/// Moves a few thousand attachments from a simulated Odoo to a simulated Supabase Storage, through the
-/// compiled components and a throw-away Postgres; or from and to real ones.
-///
-/// Secrets are read from the environment only: ODOO_API_KEY or ODOO_PASSWORD (or both: the password
-/// streams large files), and STORAGE_KEY.
+const ABOUT: &str = "\
+Moves a few thousand attachments from a simulated Odoo to a simulated Supabase
+Storage, through the compiled components and a throw-away Postgres; or from
+and to real ones.";
+
+const SECRETS: &str = "\
+From the environment, since they are secret:
+  ODOO_API_KEY   the key of the Odoo user
+  ODOO_PASSWORD  its password: instead of the key, or beside it for large files
+  STORAGE_KEY    the project's service_role key, or an sb_secret_ key
+  DATABASE_URL   a server to use for a new database, instead of a throw-away one";
+
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "cargo demo --", disable_version_flag = true)]
+#[command(
+    about = ABOUT,
+    after_help = SECRETS,
+    override_usage = "cargo demo -- [OPTIONS]",
+    disable_version_flag = true
+)]
 pub struct Arguments {
-    /// End when all is moved; the exit status is 0 only if all of it arrived
+    /// End when all is moved; 0 only if all of it arrived
     #[arg(long)]
     pub once: bool,
-    /// How many attachments the simulated Odoo has [default: 2000]
+    /// How many the simulated Odoo has [default: 2000]
     #[arg(long, value_name = "N", conflicts_with = "odoo_url")]
     attachments: Option<u64>,
-    /// The simulated Odoo's version: 17, 18 or 19 [default: 18]
+    /// The simulated Odoo's: 17, 18 or 19 [default: 18]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(17..=19), conflicts_with = "odoo_url")]
     odoo_version: Option<u8>,
-    /// How long each answer of the simulated servers takes at least [default: 0]
+    /// How long each simulated answer takes [default: 0]
     #[arg(long, value_name = "MS")]
     latency_ms: Option<u64>,
-    /// A real Odoo: https://my.odoo.com
+    /// The address of a real Odoo
     #[arg(long, value_name = "URL")]
     odoo_url: Option<String>,
     /// Its database
@@ -32,10 +47,10 @@ pub struct Arguments {
     /// The login of its user
     #[arg(long, value_name = "LOGIN", requires = "odoo_url")]
     odoo_login: Option<String>,
-    /// A real Storage: https://abcd.supabase.co
+    /// The address of a real Storage
     #[arg(long, value_name = "URL")]
     storage_url: Option<String>,
-    /// Where its API is; "" without a gateway in front [default: /storage/v1]
+    /// What its paths begin with [default: /storage/v1]
     #[arg(long, value_name = "PATH", requires = "storage_url")]
     storage_path: Option<String>,
     /// The bucket [default: odoo-archive]
@@ -97,6 +112,16 @@ pub enum Destination {
         /// The service key.
         key: String,
     },
+}
+
+impl Arguments {
+    /// `cargo demo --once` and `cargo demo -- --once` are the same: the alias ends with `--`, and so
+    /// does the habit of whoever types it.
+    pub fn of_command_line(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let words = words.into_iter().enumerate();
+        let words = words.filter(|(place, word)| *place != 1 || word != "--");
+        Self::try_parse_from(words.map(|(_, word)| word))
+    }
 }
 
 impl Plan {
@@ -193,9 +218,9 @@ mod tests {
     use super::*;
 
     fn plan(line: &str, environment: &[(&str, &str)]) -> Result<Plan, String> {
-        let arguments =
-            Arguments::try_parse_from(std::iter::once("demo").chain(line.split_whitespace()))
-                .map_err(|wrong| in_one_line(&wrong).to_string())?;
+        let words = std::iter::once("demo").chain(line.split_whitespace());
+        let arguments = Arguments::of_command_line(words.map(Into::into))
+            .map_err(|wrong| in_one_line(&wrong).to_string())?;
         Plan::from(arguments, |name| {
             let given = environment.iter().find(|(given, _)| *given == name);
             given.map(|(_, value)| (*value).to_owned())
@@ -215,6 +240,17 @@ mod tests {
             }
         ));
         assert!(matches!(plan.destination, Destination::Simulated));
+    }
+
+    #[test]
+    fn a_doubled_separator_changes_nothing() {
+        for line in ["--once --attachments 7", "-- --once --attachments 7"] {
+            let plan = plan(line, &[]).unwrap_or_else(|said| panic!("{said}"));
+            assert!(matches!(
+                plan.source,
+                Source::Simulated { attachments: 7, .. }
+            ));
+        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ mod verification;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
 
 use arguments::{Arguments, Plan};
 use moving::Ended;
@@ -23,7 +22,7 @@ use terminal::Terminal;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut terminal = Terminal::of_stdout();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::of_command_line(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(help) if help.exit_code() == 0 => {
             // A closed standard output is nobody's fault here.

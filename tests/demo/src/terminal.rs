@@ -23,7 +23,8 @@ pub enum Tone {
 
 /// Standard output. What is under way may be overwritten; what is done stays.
 pub struct Terminal {
-    is_terminal: bool,
+    /// Whether a line can be written over, as on a terminal.
+    overwrites: bool,
     coloured: bool,
     /// Whether the line the cursor is in will be overwritten.
     open: bool,
@@ -37,7 +38,7 @@ impl Terminal {
             && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb");
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self {
-            is_terminal,
+            overwrites: is_terminal,
             coloured: is_terminal && !unwanted,
             open: false,
             last_line: None,
@@ -57,7 +58,7 @@ impl Terminal {
 
     /// Something is under way.
     pub fn doing(&mut self, name: &str, text: &str) {
-        if self.is_terminal {
+        if self.overwrites {
             let text = self.painted("2", text);
             self.write(&format!("  {name:NAME$} {text}"), false);
         }
@@ -81,7 +82,7 @@ impl Terminal {
 
     /// A bar of `done` out of `all`, with words behind it. Elsewhere a line now and then.
     pub fn bar(&mut self, name: &str, done: u64, all: u64, words: &str) {
-        if self.is_terminal {
+        if self.overwrites {
             let filled = (done * BAR).checked_div(all).unwrap_or_default().min(BAR);
             let cells = |count: u64| "━".repeat(usize::try_from(count).unwrap_or_default());
             let (filled, rest) = (cells(filled), self.painted("2", &cells(BAR - filled)));
