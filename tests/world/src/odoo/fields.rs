@@ -101,6 +101,14 @@ impl Field {
         }
     }
 
+    /// The same, kept in the database.
+    pub(crate) fn kept(self) -> Self {
+        Self {
+            stored: true,
+            ..self
+        }
+    }
+
     /// What `fields_get` says of it.
     pub(crate) fn describe(&self, name: &str, wanted: Option<&[String]>) -> Value {
         let mut said = Map::new();

@@ -184,8 +184,17 @@ impl Records {
 
     /// Adds a field, such as a custom one: `add_field("x_priority", "integer", None)`.
     pub fn add_field(&self, name: &str, type_name: &str, relation: Option<&str>) {
-        let field = Field::of_type(type_name, relation);
+        let field = Field::of_type(type_name, relation).kept();
         self.with(|table| drop(table.fields.insert(name.to_owned(), field)));
+    }
+
+    /// Shows a field to nobody but the administrator, as one for the group *Administration / Settings*.
+    pub fn hide_field_from_salesmen(&self, name: &str) {
+        self.with(|table| {
+            if let Some(field) = table.fields.get_mut(name) {
+                field.settings = true;
+            }
+        });
     }
 
     /// Removes a field; asking for it is an error from now on.

@@ -1,0 +1,88 @@
+//! What a run costs.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::scene::*;
+use crate::wire::Wire;
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_with_nothing_new_costs_three_calls_an_entity_and_under_ten_statements() -> Result<()>
+{
+    let stage = pipeline(18, 3000).await?;
+    let wire = Wire::before(&stage.database).await?;
+    let (_host, caller) = stage
+        .replica(&[
+            ("db_host", "127.0.0.1"),
+            ("db_port", &wire.port().to_string()),
+        ])
+        .await?;
+    let post = || caller.post(PATH, stage::SERVICE_KEY, "{}");
+    let first = post().await?.json();
+    assert_eq!(first["unfinished"], json!([]), "{first:#}");
+    stage.odoo.counters().reset();
+    wire.reset();
+    let second = post().await?.json();
+    assert_eq!(changed(&second), [0, 0, 0], "{second:#}");
+    let calls = stage.odoo.counters();
+    for model in [
+        "crm.stage",
+        "crm.team",
+        "crm.tag",
+        "crm.lost.reason",
+        "res.users",
+        "crm.lead",
+        "res.partner",
+    ] {
+        let of_model: u64 = calls
+            .all()
+            .iter()
+            .filter(|(endpoint, _)| endpoint.starts_with(&format!("{model}/")))
+            .map(|(_, count)| count.calls)
+            .sum();
+        assert!((1..=3).contains(&of_model), "{model}: {of_model}");
+    }
+    let statements = wire.statements();
+    assert!((2..10).contains(&statements), "{statements} statements");
+    // And no row was written.
+    let written = "select count(*) from public.odoo_leads where synced_at > (select max(started_at) from odoo_sync.runs)";
+    assert_eq!(stage.count(written).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pass_over_an_unchanged_odoo_writes_no_row() -> Result<()> {
+    let stage = pipeline(18, 500).await?;
+    sync(&stage).await?;
+    let report = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(changed(&report), [0, 0, 0], "{report:#}");
+    assert!(report["unchanged"].as_u64().unwrap_or_default() >= 500);
+    let written = "select count(*) from public.odoo_leads where synced_at > (select max(started_at) from odoo_sync.runs)";
+    assert_eq!(stage.count(written).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_thousand_leads_fit_into_64_mib() -> Result<()> {
+    let stage = pipeline(18, 0).await?;
+    let note = "A note of some length. ".repeat(40);
+    leads(&stage).insert_many((1..=50_000).map(|id| {
+        json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1 + id % 4, "description": note, "partner_id": 1 + id % 3})
+    }));
+    let report = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(
+        report["entities"]["leads"]["inserted"], 50_000,
+        "{report:#}"
+    );
+    assert_eq!(report["unfinished"], json!([]));
+    let peak = stage.peak_memory_bytes("crm-sync").unwrap_or(u64::MAX);
+    assert!(peak < 64 * MEBIBYTE, "{} MiB", peak / MEBIBYTE);
+    println!(
+        "50,000 leads in {} s, {} MiB",
+        report["elapsed_s"],
+        peak / MEBIBYTE
+    );
+    Ok(())
+}

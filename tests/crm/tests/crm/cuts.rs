@@ -1,0 +1,99 @@
+//! Cut off anywhere, the next run goes on.
+
+use anyhow::{Result, ensure};
+use http::Method;
+use serde_json::json;
+use stage::SERVICE_KEY;
+use world::faults::Fault;
+
+use crate::scene::*;
+
+/// As many as the largest pipelines have.
+const LEADS: u32 = 50_000;
+const PAGES: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_thousand_leads_arrive_though_every_page_is_cut_off_after_the_one_before()
+-> Result<()> {
+    let stage = pipeline(18, 0).await?;
+    let many = (1..=LEADS)
+        .map(|id| json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1 + id % 4}));
+    leads(&stage).insert_many(many);
+    let only_leads = r#"{"entities": ["leads"]}"#;
+    for page in 0..PAGES {
+        stage.odoo.faults().clear();
+        // The first run asks for the newest date before its first page.
+        let pages = if page == 0 { 3 } else { 2 };
+        stage.odoo.faults().add(
+            Fault::on_call("crm.lead", "search_read")
+                .from_nth(pages)
+                .refuse(),
+        );
+        let report = failing_run(&stage, only_leads).await?;
+        ensure!(report["inserted"] == 1000, "page {page}: {report:#}");
+    }
+    stage.odoo.faults().clear();
+    let report = run(&stage, only_leads).await?;
+    assert_eq!(changed(&report), [0, 0, 0], "{report:#}");
+    assert_eq!(validation(&stage, "leads").await?["verdict"], "same");
+    assert_same(&stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_ends_in_mid_run_loses_nothing() -> Result<()> {
+    let mut stage = pipeline(18, 0).await?;
+    leads(&stage).insert_many(
+        (1..=6000).map(|id| json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1})),
+    );
+    stage.odoo.set_latency_ms(20);
+    for cut in 1..=4u64 {
+        stage.odoo.counters().reset();
+        let authorization = format!("Bearer {SERVICE_KEY}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("prefer", "respond-async"),
+        ];
+        let answer = stage
+            .caller()
+            .send(Method::POST, PATH, &headers, "{}")
+            .await?;
+        ensure!(
+            answer.status == 202 && answer.header("preference-applied") == "respond-async",
+            "{}",
+            answer.text()
+        );
+        eventually("some pages", || async {
+            Ok(stage.odoo.counters().of("crm.lead/search_read").calls > cut)
+        })
+        .await?;
+        // The slot is taken as long as the lease says; a second run says so and changes nothing.
+        assert_eq!(stage.post(PATH, "{}").await?.json()["status"], "running");
+        stage.restart_app().await?;
+        leases_pass(&stage).await?;
+    }
+    stage.odoo.set_latency_ms(0);
+    sync(&stage).await?;
+    assert_same(&stage).await?;
+    let crashed = "select count(*) from odoo_sync.runs where outcome = 'crashed'";
+    assert_eq!(stage.count(crashed).await?, 4);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_out_of_time_says_what_is_left_and_the_next_goes_on() -> Result<()> {
+    let stage = set(18, 0, |builder| builder.variable("crm_batch_seconds", "1")).await?;
+    leads(&stage)
+        .insert_many((1..=4000).map(|id| json!({"id": id, "name": "Lead", "stage_id": 1})));
+    stage.odoo.set_latency_ms(110);
+    let mut runs = 0;
+    loop {
+        let report = sync(&stage).await?;
+        runs += 1;
+        if report["unfinished"] == json!([]) {
+            break;
+        }
+        ensure!(runs < 30, "it does not come to an end: {report:#}");
+    }
+    ensure!(runs > 1, "there was no lack of time");
+    assert_same(&stage).await
+}

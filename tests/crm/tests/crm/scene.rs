@@ -1,0 +1,179 @@
+//! What the tests have in common: a stage with a pipeline on it, runs, and what is in the tables.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use stage::{Builder, Stage};
+use world::odoo::{Options, Records};
+
+pub const PATH: &str = "/crm-sync";
+
+/// The entities, in their order.
+pub const ENTITIES: [&str; 7] = [
+    "stages",
+    "teams",
+    "tags",
+    "lost_reasons",
+    "users",
+    "leads",
+    "partners",
+];
+
+/// A stage with an Odoo of this version and so many leads.
+pub async fn pipeline(version: u8, leads: u32) -> Result<Stage> {
+    set(version, leads, |builder| builder).await
+}
+
+/// The same, set in a particular way.
+pub async fn set(version: u8, leads: u32, more: impl FnOnce(Builder) -> Builder) -> Result<Stage> {
+    let odoo = Options {
+        version,
+        ..Options::default()
+    };
+    let stage = more(Stage::builder().odoo(odoo)).start().await?;
+    stage.odoo.fill_pipeline(leads);
+    Ok(stage)
+}
+
+/// The leads of Odoo.
+pub fn leads(stage: &Stage) -> Records {
+    stage.odoo.records("crm.lead")
+}
+
+/// A run that is expected to succeed; its report.
+pub async fn run(stage: &Stage, body: &str) -> Result<Value> {
+    let answer = stage.post(PATH, body).await?;
+    let report = answer.json();
+    ensure!(
+        answer.status == 200 && report["status"] == "success",
+        "{} {}\n{:#?}",
+        answer.status,
+        answer.text(),
+        stage.log()
+    );
+    Ok(report)
+}
+
+/// A run that a fault stops, or one of its entities; its report.
+pub async fn failing_run(stage: &Stage, body: &str) -> Result<Value> {
+    let answer = stage.post(PATH, body).await?;
+    let report = answer.json();
+    ensure!(
+        answer.status.is_server_error() && report["status"] == "error",
+        "it did not fail: {} {}",
+        answer.status,
+        answer.text()
+    );
+    Ok(report)
+}
+
+/// The usual run.
+pub async fn sync(stage: &Stage) -> Result<Value> {
+    run(stage, "{}").await
+}
+
+/// The figures of a report: inserted, updated, deleted.
+pub fn changed(report: &Value) -> [u64; 3] {
+    ["inserted", "updated", "deleted"].map(|what| report[what].as_u64().unwrap_or(u64::MAX))
+}
+
+/// A row of a table as JSON; null if there is none.
+pub async fn row(stage: &Stage, table: &str, id: i64) -> Result<Value> {
+    stage
+        .value(&format!(
+            "select coalesce((select to_jsonb(t) from public.{table} t where t.id = {id}), 'null')"
+        ))
+        .await
+}
+
+/// A lead as JSON; null if there is none.
+pub async fn lead(stage: &Stage, id: i64) -> Result<Value> {
+    row(stage, "odoo_leads", id).await
+}
+
+/// How many rows a table has that are not deleted.
+pub async fn live(stage: &Stage, table: &str) -> Result<i64> {
+    let query = format!("select count(*) from public.{table} where deleted_at is null");
+    stage.count(&query).await
+}
+
+/// The last validation of an entity.
+pub async fn validation(stage: &Stage, entity: &str) -> Result<Value> {
+    stage
+        .value(&format!(
+            "select coalesce((select to_jsonb(v) from public.sync_validation_log v where v.entity = '{entity}'
+              order by v.created_at desc limit 1), 'null')"
+        ))
+        .await
+}
+
+/// What must hold whenever all is read: the same ids on both sides, and the very names and stages.
+pub async fn assert_same(stage: &Stage) -> Result<()> {
+    let here = stage
+        .value(
+            "select coalesce(jsonb_object_agg(l.id, jsonb_build_array(l.name, l.stage_id, l.active)), '{}')
+               from public.odoo_leads l where l.deleted_at is null",
+        )
+        .await?;
+    let records = leads(stage);
+    let mut there = serde_json::Map::new();
+    for id in records.ids() {
+        let record = records.get(id).context("a lead without a record")?;
+        let stage_id = record["stage_id"].get(0).cloned().unwrap_or_default();
+        there.insert(
+            id.to_string(),
+            json!([record["name"], stage_id, record["active"]]),
+        );
+    }
+    let here = here.as_object().cloned().unwrap_or_default();
+    for (id, lead) in &there {
+        ensure!(
+            here.get(id) == Some(lead),
+            "lead {id}: {lead} there, {:?} here",
+            here.get(id)
+        );
+    }
+    ensure!(
+        here.len() == there.len(),
+        "{} leads here, {} there",
+        here.len(),
+        there.len()
+    );
+    Ok(())
+}
+
+/// Lets the leases of runs pass.
+pub async fn leases_pass(stage: &Stage) -> Result<()> {
+    let pass = "update odoo_sync.runs set leased_until = now() - interval '1 second' where outcome = 'running'";
+    Ok(stage.owner.batch_execute(pass).await?)
+}
+
+/// Waits until something holds; fails after a minute, which is no part of any promise.
+pub async fn eventually<F: Future<Output = Result<bool>>>(
+    what: &str,
+    holds: impl Fn() -> F,
+) -> Result<()> {
+    let begun = Instant::now();
+    while !holds().await? {
+        if begun.elapsed() > Duration::from_secs(60) {
+            bail!("never: {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// A date of Odoo, so many minutes ago, by the database's clock.
+pub async fn minutes_ago(stage: &Stage, minutes: u32) -> Result<String> {
+    let query = format!(
+        "select to_jsonb(to_char((now() - interval '{minutes} minutes') at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US'))"
+    );
+    Ok(stage
+        .value(&query)
+        .await?
+        .as_str()
+        .unwrap_or_default()
+        .to_owned())
+}
