@@ -26,7 +26,7 @@ From the environment, since they are secret:
     disable_version_flag = true
 )]
 pub struct Arguments {
-    /// End when all is moved; 0 only if all of it arrived
+    /// End when all is moved; 0 only if all arrived
     #[arg(long)]
     pub once: bool,
     /// How many the simulated Odoo has [default: 2000]

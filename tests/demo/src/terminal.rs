@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// The width of the names at the left.
 const NAME: usize = 12;
 /// The cells of the bar.
-const BAR: u64 = 26;
+const BAR: u64 = 20;
 /// Elsewhere than on a terminal, how often progress is a line.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
@@ -88,10 +88,7 @@ impl Terminal {
             let (filled, rest) = (cells(filled), self.painted("2", &cells(BAR - filled)));
             let filled = self.painted("32", &filled);
             self.write(&format!("  {name:NAME$} {filled}{rest} {words}"), false);
-        } else if self
-            .last_line
-            .is_none_or(|last| last.elapsed() >= LINE_EVERY)
-        {
+        } else if self.last_line.get_or_insert_with(Instant::now).elapsed() >= LINE_EVERY {
             self.last_line = Some(Instant::now());
             self.line(&format!("  {name:NAME$} {words}"));
         }
