@@ -2,28 +2,38 @@
 
 use std::time::Duration;
 
-use fault::{Fault, Kind, Retry, next_attempt};
-use ledger::attachments::{Claimed, Outcome};
+use fault::{Blame, Fault, Kind, Retry, next_attempt};
+use ledger::attachments::{Claimed, Outcome, Settled};
 use serde_json::Value;
 
-/// So many failures of one kind in a row, without one success, are no longer the files' own.
+/// So many failures of one side in a row, without one success, are no longer the files' own.
 const STREAK: usize = 10;
 
-/// Watches for failures that are not the files' own though each looks as if it were.
+/// Watches for failures that are not the files' own though each looks as if it were. A file that
+/// failed so uses its attempt only when something else has gone well.
 #[derive(Debug, Default)]
 pub(super) struct Streak {
-    kind: Option<Kind>,
-    length: usize,
+    side: Option<Blame>,
+    suspects: Vec<Settled>,
+}
+
+/// What to do about a file that failed.
+#[derive(Debug, PartialEq)]
+pub(super) enum Next {
+    /// Put these on record.
+    Record(Vec<Settled>),
+    /// So many have failed alike that the batch must stop.
+    Stop,
 }
 
 impl Streak {
-    /// Something went well.
-    pub(super) fn broken(&mut self) {
-        *self = Self::default();
+    /// Something went well: those that failed before did so by themselves.
+    pub(super) fn broken(&mut self) -> Vec<Settled> {
+        std::mem::take(&mut self.suspects)
     }
 
-    /// A file failed. `true`: so many have failed alike that the batch must stop.
-    pub(super) fn failed(&mut self, kind: Kind) -> bool {
+    /// A file failed.
+    pub(super) fn failed(&mut self, kind: Kind, settled: Settled) -> Next {
         let of_the_servers = matches!(
             kind,
             Kind::StorageFailed
@@ -33,16 +43,34 @@ impl Streak {
                 | Kind::SourceRefused
         );
         if !of_the_servers {
-            return false;
+            return Next::Record(vec![settled]);
         }
-        if self.kind != Some(kind) {
-            *self = Self {
-                kind: Some(kind),
-                length: 0,
-            };
+        let others = if self.side == Some(kind.blame()) {
+            Vec::new()
+        } else {
+            self.broken()
+        };
+        self.side = Some(kind.blame());
+        self.suspects.push(settled);
+        if self.suspects.len() >= STREAK {
+            Next::Stop
+        } else {
+            Next::Record(others)
         }
-        self.length += 1;
-        self.length >= STREAK
+    }
+
+    /// The batch stops: those that failed just before are given back, and have used no attempt.
+    pub(super) fn stopped(&mut self) -> Vec<Settled> {
+        let back = |settled: Settled| Settled {
+            id: settled.id,
+            outcome: Outcome::Back {
+                upload: match settled.outcome {
+                    Outcome::Failed { upload, .. } | Outcome::Back { upload } => upload,
+                    _ => None,
+                },
+            },
+        };
+        self.broken().into_iter().map(back).collect()
     }
 }
 
@@ -117,17 +145,51 @@ mod tests {
         ));
     }
 
+    fn failure(id: i64, kind: Kind) -> (Kind, Settled) {
+        let fault = Fault::new(kind, "it failed");
+        let outcome = outcome(&file(0), &fault, None, 0.5);
+        (kind, Settled { id, outcome })
+    }
+
     #[test]
-    fn ten_alike_in_a_row_stop_the_batch_but_lost_files_never_do() {
+    fn ten_alike_in_a_row_stop_the_batch_and_none_of_them_has_used_an_attempt() {
         let mut streak = Streak::default();
-        for _ in 0..9 {
-            assert!(!streak.failed(Kind::StorageFailed));
+        for id in 1..10 {
+            let (kind, settled) = failure(id, Kind::StorageFailed);
+            assert_eq!(streak.failed(kind, settled), Next::Record(Vec::new()));
         }
-        assert!(streak.failed(Kind::StorageFailed));
-        streak.broken();
-        assert!(!streak.failed(Kind::StorageFailed));
-        for _ in 0..100 {
-            assert!(!streak.failed(Kind::SourceEmpty));
+        let (kind, settled) = failure(10, Kind::StorageTimeout);
+        assert_eq!(streak.failed(kind, settled), Next::Stop);
+        let given_back = streak.stopped();
+        assert_eq!(given_back.len(), 10);
+        assert!(
+            given_back
+                .iter()
+                .all(|s| matches!(s.outcome, Outcome::Back { .. }))
+        );
+    }
+
+    #[test]
+    fn a_success_in_between_makes_them_failures_of_their_own() {
+        let mut streak = Streak::default();
+        let (kind, settled) = failure(1, Kind::StorageFailed);
+        assert_eq!(
+            streak.failed(kind, settled.clone()),
+            Next::Record(Vec::new())
+        );
+        assert_eq!(streak.broken(), [settled]);
+        assert_eq!(streak.stopped(), []);
+    }
+
+    #[test]
+    fn lost_files_never_stop_a_batch() {
+        let mut streak = Streak::default();
+        for id in 0..100 {
+            let (kind, settled) = failure(id, Kind::SourceEmpty);
+            assert_eq!(
+                streak.failed(kind, settled.clone()),
+                Next::Record(vec![settled])
+            );
         }
     }
 }

@@ -9,14 +9,14 @@ use ledger::attachments;
 use outbound::{Clock, Http};
 
 use super::{
-    BUDGET_BESIDE_PIECES, BUDGET_BYTES, CLAIM_FILES, Done, FEW_PLANNED, Pipeline, RECORD_AFTER,
-    RECORD_FILES, Ready, Tasks,
+    BUDGET_BESIDE_PIECES, BUDGET_BYTES, CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, Pipeline,
+    RECORD_AFTER, RECORD_FILES, Ready, Tasks,
 };
 use crate::Request;
 use crate::discovery::Discovery;
 use crate::plan::Fetch;
 use crate::sweep::Sweep;
-use crate::transfer::{self, Fetched};
+use crate::transfer::{self, Fetched, Progress};
 
 impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
@@ -26,7 +26,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         discovery: &mut Option<Discovery>,
         sweep: &mut Option<Sweep>,
     ) {
-        if self.discovering {
+        if self.discovering || self.reading_fault.is_some() {
             return;
         }
         let now_s = self.clock.unix_seconds();
@@ -84,23 +84,31 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             return;
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
-        if self.pieces == 0
+        if self.pieces.is_none()
             && self.held_bytes <= BUDGET_BESIDE_PIECES
             && let Some(file) = self.large.pop_front()
         {
-            self.pieces += 1;
+            let progress = Progress::default();
+            self.pieces = Some((file.id, progress.clone()));
             let max_rpc_bytes = self.settings.max_rpc_bytes;
             tasks.push(
                 async move {
                     let time_is_up = || clock.now() >= soft;
-                    let end =
-                        transfer::pieces(odoo, storage, &file, max_rpc_bytes, time_is_up).await;
+                    let end = transfer::pieces(
+                        odoo,
+                        storage,
+                        &file,
+                        max_rpc_bytes,
+                        &progress,
+                        time_is_up,
+                    )
+                    .await;
                     Done::Pieces(file, end)
                 }
                 .boxed_local(),
             );
         }
-        let budget = if self.pieces > 0 || !self.large.is_empty() {
+        let budget = if self.pieces.is_some() || !self.large.is_empty() {
             BUDGET_BESIDE_PIECES
         } else {
             BUDGET_BYTES
@@ -162,7 +170,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let due = self.settled.len() >= RECORD_FILES
             || now.saturating_sub(self.last_record) >= RECORD_AFTER
             || (closing || tasks.is_empty());
-        if self.recording || self.settled.is_empty() || !due {
+        let patient = now.saturating_sub(self.last_record) < LEDGER_WAIT * self.ledger_tries;
+        if self.recording || self.settled.is_empty() || !due || patient {
             return;
         }
         self.recording = true;
@@ -175,6 +184,22 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 Done::Recorded(settled, recorded)
             }
             .boxed_local(),
+        );
+    }
+
+    /// Renews the lease of this run and of what it holds, long before it passes.
+    pub(super) fn hold(&mut self, tasks: &mut Tasks<'a>, now: Duration) {
+        let (postgres, run_id, lease_s) = (self.postgres, self.run_id, self.settings.lease_s);
+        let third = Duration::from_secs(lease_s.into()) / 3;
+        if self.holding || now.saturating_sub(self.last_hold) < third {
+            return;
+        }
+        self.holding = true;
+        self.last_hold = now;
+        let ids: Vec<i64> = self.in_hand.keys().copied().collect();
+        tasks.push(
+            async move { Done::Held(attachments::hold(postgres, run_id, lease_s, &ids).await) }
+                .boxed_local(),
         );
     }
 }

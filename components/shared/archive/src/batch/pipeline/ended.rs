@@ -8,7 +8,7 @@ use ledger::sweep::Swept;
 use outbound::{Clock, Http};
 
 use super::super::duplicates::First;
-use super::super::failures::{outcome, short_wait};
+use super::super::failures::{Next, outcome, short_wait};
 use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::transfer::{self, PiecesEnd};
@@ -57,7 +57,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 }
             }
             Done::Pieces(file, end) => {
-                self.pieces -= 1;
+                self.pieces = None;
                 self.pieces_ended(&file, end);
             }
             Done::Uploaded {
@@ -72,6 +72,11 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             Done::Recorded(settled, result) => {
                 self.recording = false;
                 self.was_recorded(settled, result);
+            }
+            Done::Held(result) => {
+                self.holding = false;
+                // If it could not be renewed, the next try or the next record may.
+                self.given_up |= matches!(result, Ok(false));
             }
         }
     }
@@ -181,7 +186,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 
     /// A file's content is in the Storage, and with it that of all who waited for it.
     fn moved(&mut self, file: &Claimed) {
-        self.streak.broken();
+        self.settled.extend(self.streak.broken());
         let object_path = transfer::path(file);
         let waited = self.duplicates.stored(file);
         for id in std::iter::once(file.id).chain(waited.iter().map(|file| file.id)) {
@@ -201,7 +206,6 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         fault: Fault,
         upload: Option<serde_json::Value>,
     ) {
-        let kind = fault.kind();
         if fault.reach() == Reach::Batch {
             if upload.is_some() {
                 self.settle(file.id, Outcome::Back { upload });
@@ -210,14 +214,21 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             return;
         }
         self.errors.error(format!("{what} {}: {fault}", file.id));
-        self.settle(file.id, outcome(file, &fault, upload, self.clock.chance()));
+        self.in_hand.remove(&file.id);
+        let settled = Settled {
+            id: file.id,
+            outcome: outcome(file, &fault, upload, self.clock.chance()),
+        };
+        match self.streak.failed(fault.kind(), settled) {
+            Next::Record(settled) => self.settled.extend(settled),
+            Next::Stop => self.stop_by(fault.at("many files in a row")),
+        }
         // Another name for the same content may have better luck, by itself.
         match self.duplicates.failed(file) {
             Some(next) if next.file_size > WHOLE_BYTES => self.large.push_back(next),
             Some(next) => self.small.push_back(Fetch::Whole(next)),
             None => {}
         }
-        self.watch(kind, fault);
     }
 
     fn settle(&mut self, id: i64, outcome: Outcome) {
@@ -225,32 +236,15 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         self.settled.push(Settled { id, outcome });
     }
 
-    /// Many alike are the server's failures, not the files': then none of them has used an attempt.
-    fn watch(&mut self, kind: Kind, fault: Fault) {
-        if !self.streak.failed(kind) {
-            return;
-        }
-        for settled in &mut self.settled {
-            if let Outcome::Failed { reason, upload, .. } = &mut settled.outcome
-                && *reason == kind.code()
-            {
-                settled.outcome = Outcome::Back {
-                    upload: upload.take(),
-                };
-            }
-        }
-        self.stop_by(fault.at("many files in a row"));
-    }
-
     pub(super) fn was_recorded(&mut self, settled: Vec<Settled>, result: Result<Recorded, Fault>) {
         match result {
             Ok(recorded) => {
                 self.ledger_tries = 0;
-                self.recorded.moved += recorded.moved;
-                self.recorded.bytes += recorded.bytes;
-                self.recorded.failed += recorded.failed;
-                self.recorded.skipped += recorded.skipped;
-                self.given_up |= !recorded.alive;
+                if recorded.alive {
+                    self.recorded = recorded;
+                } else {
+                    self.given_up = true;
+                }
             }
             Err(fault) => {
                 // Recording twice is harmless: the lease is gone with the first time.
@@ -263,6 +257,14 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
+    fn reading_failed(&mut self, fault: Fault) {
+        match (fault.kind(), fault.reach()) {
+            (Kind::SourceBusy, _) => self.source_is_busy(fault),
+            (_, Reach::Batch) => self.stop_by(fault),
+            (_, Reach::File) => self.reading_fault = Some(fault),
+        }
+    }
+
     pub(super) fn swept(&mut self, result: Result<Option<Swept>, Fault>) {
         match result {
             Ok(None) => {}
@@ -272,8 +274,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             Ok(Some(Swept { missing, catalogued, .. })) => self.errors.error(format!(
                 "Sweep: {missing} of {catalogued} attachments are missing in Odoo's list, more than archive_max_deleted_share allows; nothing was marked as deleted. Check the Odoo user's rights and the archive_ variables"
             )),
-            Err(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
-            Err(fault) => self.stop_by(fault),
+            Err(fault) => self.reading_failed(fault),
         }
     }
 
@@ -286,8 +287,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.more_due |= page.new > page.skipped || page.changed > 0;
             }
             Ok(None) => self.given_up = true,
-            Err(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
-            Err(fault) => self.stop_by(fault),
+            Err(fault) => self.reading_failed(fault),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::{Fetch, WHOLE_BYTES};
 use crate::sweep::Sweep;
-use crate::transfer::{Fetched, PiecesEnd};
+use crate::transfer::{Fetched, PiecesEnd, Progress};
 use crate::{Report, Request, Settings};
 
 /// The bytes of files that are held at once.
@@ -53,7 +53,9 @@ const GRACE: Duration = Duration::from_secs(8);
 /// So many times a file, or a call, is tried again within a batch because the other side was busy.
 const BUSY_TRIES: u32 = 6;
 /// So many times the ledger is tried again before the batch gives up.
-const LEDGER_TRIES: u32 = 3;
+const LEDGER_TRIES: u32 = 5;
+/// How much longer to wait before each of these.
+const LEDGER_WAIT: Duration = Duration::from_secs(1);
 
 /// What ended.
 enum Done {
@@ -72,6 +74,7 @@ enum Done {
         result: Result<(), Fault>,
     },
     Recorded(Vec<Settled>, Result<Recorded, Fault>),
+    Held(Result<bool, Fault>),
 }
 
 enum Event {
@@ -105,19 +108,24 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     fetches: usize,
     uploads: usize,
-    pieces: usize,
+    /// The large file that is under way, and how far it is.
+    pieces: Option<(i64, Progress)>,
     held_bytes: u64,
     claiming: bool,
     recording: bool,
+    holding: bool,
     discovering: bool,
     more_due: bool,
     last_record: Duration,
+    last_hold: Duration,
     ledger_tries: u32,
     source_busy: u32,
     uploads_pace: Pace,
     source_pace: Pace,
     streak: Streak,
     stop: Option<Fault>,
+    /// Reading on failed, though Odoo can be reached: what is known already is moved all the same.
+    reading_fault: Option<Fault>,
     given_up: bool,
 
     recorded: Recorded,
@@ -151,19 +159,22 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             duplicates: Duplicates::default(),
             fetches: 0,
             uploads: 0,
-            pieces: 0,
+            pieces: None,
             held_bytes: 0,
             claiming: false,
             recording: false,
+            holding: false,
             discovering: false,
             more_due: true,
             last_record: Duration::ZERO,
+            last_hold: Duration::ZERO,
             ledger_tries: 0,
             source_busy: 0,
             uploads_pace: Pace::new(settings.parallel_uploads),
             source_pace: Pace::new(odoo.parallel_calls()),
             streak: Streak::default(),
             stop: None,
+            reading_fault: None,
             given_up: false,
             recorded: Recorded::default(),
             catalogued: Catalogued::default(),
@@ -180,6 +191,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         report.discovered = self.catalogued.new;
         report.deleted = self.errors.deleted;
         report.errors = std::mem::take(&mut self.errors.errors);
+        if let Some(fault) = self.odoo.session_refusal() {
+            report.error(fault.message());
+        }
     }
 
     /// Works until there is nothing left to do, the time is up, or a fault stops it.
@@ -193,6 +207,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let soft = started + self.settings.batch;
         let hard = soft + GRACE;
         self.last_record = self.clock.now();
+        self.last_hold = self.last_record;
         let mut tasks = Tasks::new();
         let (sender, mut here) = unbounded();
         // Files asked for by name need no reading on.
@@ -213,6 +228,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 self.store(&mut tasks, now);
             }
             self.record(&mut tasks, now, !open);
+            self.hold(&mut tasks, now);
             if tasks.is_empty() && (!open || self.idle(now)) {
                 break;
             }
@@ -244,7 +260,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
         drop(tasks);
         self.wind_up().await;
-        match self.stop.take() {
+        match self.stop.take().or(self.reading_fault.take()) {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
@@ -261,9 +277,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && self.source_pace.open(now)
     }
 
-    /// Whether what is under way can be given up without loss: nothing is being stored or recorded.
+    /// Whether what is under way can be given up without loss: nothing is being claimed, stored or
+    /// recorded.
     fn only_waiting(&self) -> bool {
-        self.uploads == 0 && !self.recording
+        self.uploads == 0 && !self.recording && !self.claiming
     }
 
     /// The first fault that would meet every file is the one that is told.
@@ -273,7 +290,18 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
     /// Gives back what was not begun or not ended, and records what is not on record.
     async fn wind_up(&mut self) {
-        let unfinished = std::mem::take(&mut self.in_hand);
+        let suspects = if self.stop.is_some() {
+            self.streak.stopped()
+        } else {
+            self.streak.broken()
+        };
+        self.settled.extend(suspects);
+        let mut unfinished = std::mem::take(&mut self.in_hand);
+        if let Some((id, progress)) = self.pieces.take()
+            && let Some(file) = unfinished.get_mut(&id)
+        {
+            file.upload = progress.value();
+        }
         self.settled
             .extend(unfinished.into_values().map(|file| Settled {
                 id: file.id,
@@ -297,7 +325,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             let failed = result.is_err();
             self.was_recorded(settled, result);
             if failed {
-                self.clock.sleep(Duration::from_secs(1)).await;
+                self.clock.sleep(LEDGER_WAIT * self.ledger_tries).await;
             }
         }
     }
