@@ -32,6 +32,9 @@ pub struct Arguments {
     /// How many the simulated Odoo has [default: 2000]
     #[arg(long, value_name = "N", conflicts_with = "odoo_url")]
     attachments: Option<u64>,
+    /// How many leads its pipeline has [default: 500]
+    #[arg(long, value_name = "N", conflicts_with = "odoo_url")]
+    leads: Option<u32>,
     /// The simulated Odoo's: 17, 18 or 19 [default: 18]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(17..=19), conflicts_with = "odoo_url")]
     odoo_version: Option<u8>,
@@ -81,6 +84,8 @@ pub enum Source {
         version: u8,
         /// How many attachments it has.
         attachments: u64,
+        /// How many leads.
+        leads: u32,
     },
     /// A real one.
     Real {
@@ -135,6 +140,7 @@ impl Plan {
             None => Source::Simulated {
                 version: arguments.odoo_version.unwrap_or(18),
                 attachments: arguments.attachments.unwrap_or(2_000),
+                leads: arguments.leads.unwrap_or(500),
             },
             Some(url) => {
                 let (api_key, password) = (secret("ODOO_API_KEY"), secret("ODOO_PASSWORD"));
@@ -236,7 +242,8 @@ mod tests {
             plan.source,
             Source::Simulated {
                 version: 18,
-                attachments: 2_000
+                attachments: 2_000,
+                leads: 500
             }
         ));
         assert!(matches!(plan.destination, Destination::Simulated));

@@ -1,11 +1,13 @@
 //! `cargo demo`: the whole program on one machine, from an Odoo to a Storage, by one command.
 
 mod arguments;
+mod calling;
 mod fault;
 mod moving;
 mod scene;
 mod spelling;
 mod summary;
+mod syncing;
 mod terminal;
 mod verification;
 
@@ -69,7 +71,8 @@ async fn run(arguments: Arguments, terminal: &mut Terminal) -> Result<(Scene, bo
     terminal.title("From Odoo to Supabase, on this machine");
     let scene = Scene::set(plan, terminal).await?;
     let ended = moving::everything(&scene, terminal).await?;
-    let good = tell(&scene, &ended, terminal).await?;
+    let moved = tell(&scene, &ended, terminal).await?;
+    let good = syncing::everything(&scene, terminal).await? && moved;
     Ok((scene, good))
 }
 

@@ -7,17 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::fault::in_the_callers_names;
+use crate::calling::{Answer, Call, LOOK, Stop};
 use crate::scene::Scene;
 use crate::spelling::{bytes, number, rate};
 use crate::terminal::Terminal;
 
 /// The job that archives.
 const JOB: &str = "archive-odoo-files-batch";
-/// How often to look.
-const LOOK: Duration = Duration::from_millis(150);
-/// How long after a call to expect its run.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// So many batches in a row may be stopped by something that passes, such as a busy Odoo.
 const STOPPED_IN_A_ROW: usize = 3;
 
@@ -47,14 +43,6 @@ struct State {
     listed: bool,
     /// What stopped the batches since the last that was not stopped.
     stopped_by: Vec<Stop>,
-}
-
-/// What stopped a batch.
-#[derive(Debug, Deserialize)]
-struct Stop {
-    kind: String,
-    blame: Option<String>,
-    message: String,
 }
 
 impl State {
@@ -94,10 +82,8 @@ impl State {
         let Some(last) = self.stopped_by.first() else {
             return Ok(());
         };
-        let by_itself =
-            last.blame.as_deref() != Some("configuration") && !last.kind.ends_with("_unreachable");
-        if !by_itself || self.stopped_by.len() >= STOPPED_IN_A_ROW {
-            bail!("{}", in_the_callers_names(&last.message));
+        if !last.passes() || self.stopped_by.len() >= STOPPED_IN_A_ROW {
+            bail!("{}", last.in_words());
         }
         Ok(())
     }
@@ -134,63 +120,17 @@ pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<Ended>
                 took: began.elapsed(),
             });
         }
-        if let Some(call) = &called {
-            call.check(&scene.owner).await?;
+        if let Some(call) = &called
+            && call.answer(&scene.owner).await? == Answer::NotBuilt
+        {
+            bail!("this app has no archive");
         }
         let awaited = called
             .as_ref()
-            .is_some_and(|call| call.ended_before == state.ended && call.at.elapsed() < PATIENCE);
+            .is_some_and(|call| call.is_awaited(state.ended));
         if !state.running && !awaited {
-            called = Some(Call::make(&scene.owner, state.ended).await?);
+            called = Some(Call::make(&scene.owner, JOB, state.ended).await?);
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// A call of the component, in the way of cron.
-struct Call {
-    request: i64,
-    at: Instant,
-    ended_before: u64,
-}
-
-impl Call {
-    async fn make(owner: &Client, ended_before: u64) -> Result<Self> {
-        owner
-            .execute("select odoo_sync.run_now($1)", &[&JOB])
-            .await?;
-        let request =
-            "select request_id from odoo_sync.calls where job = $1 order by id desc limit 1";
-        Ok(Self {
-            request: owner.query_one(request, &[&JOB]).await?.try_get(0)?,
-            at: Instant::now(),
-            ended_before,
-        })
-    }
-
-    /// Whether the component took it. Without a run there is nothing else that would tell.
-    async fn check(&self, owner: &Client) -> Result<()> {
-        const STATEMENT: &str = "select status_code, coalesce(error_msg, content, '') from net._http_response where id = $1";
-        let Some(row) = owner.query_opt(STATEMENT, &[&self.request]).await? else {
-            return Ok(());
-        };
-        let (status, said): (Option<i32>, String) = (row.try_get(0)?, row.try_get(1)?);
-        match status {
-            Some(200..=299) => Ok(()),
-            Some(status) => bail!(
-                "the app answered {status}: {}",
-                in_the_callers_names(&message_in(&said))
-            ),
-            None => bail!("the app did not answer: {said}"),
-        }
-    }
-}
-
-/// The words of an answer: of a report its first error, of a refusal the error.
-fn message_in(body: &str) -> String {
-    let answer: Value = serde_json::from_str(body).unwrap_or_default();
-    ["/errors/0", "/error", "/fault/message"]
-        .iter()
-        .find_map(|place| answer.pointer(place)?.as_str().map(str::to_owned))
-        .unwrap_or_else(|| body.to_owned())
 }

@@ -126,6 +126,7 @@ async fn source(
         Source::Simulated {
             version,
             attachments,
+            leads,
         } => {
             let odoo = Odoo::start(world::odoo::Options {
                 version,
@@ -135,6 +136,7 @@ async fn source(
                 ..Default::default()
             })
             .await?;
+            odoo.fill_pipeline(leads);
             terminal.fact("Odoo", &format!("{version}, simulated, {}", odoo.url()));
             let variables = stage::of_odoo(&odoo, ODOO_DATABASE, &User::administrator());
             return Ok((Some(odoo), variables));

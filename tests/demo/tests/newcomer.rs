@@ -62,7 +62,7 @@ async fn odoo() -> Result<Odoo> {
 
 #[tokio::test]
 async fn all_files_arrive_and_are_verified() -> Result<()> {
-    let output = output(demo(&["--once", "--attachments", "200"])).await?;
+    let output = output(demo(&["--once", "--attachments", "200", "--leads", "40"])).await?;
     let told = String::from_utf8(output.stdout)?;
     assert!(
         output.status.success(),
@@ -77,6 +77,10 @@ async fn all_files_arrive_and_are_verified() -> Result<()> {
     );
     assert!(
         told.contains("each with its row in migration_logs"),
+        "{told}"
+    );
+    assert!(
+        told.contains("40 leads") && told.contains("= as in Odoo"),
         "{told}"
     );
     assert!(!told.contains('\u{1b}'), "no colours for a file: {told}");
