@@ -29,9 +29,7 @@ const QUESTIONS = {
 class OdooMigrationStatus extends HTMLElement {
   static observedAttributes = ["address", "token", "heading"];
 
-  /** For tokens that run out; by default the attribute `token`. */
-  getToken = null;
-
+  #getToken = null;
   #view;
   #server;
   #poll = new Poll(() => this.#ask());
@@ -51,10 +49,28 @@ class OdooMigrationStatus extends HTMLElement {
     }
   }
 
+  /** For tokens that run out; by default the attribute `token`. */
+  get getToken() {
+    return this.#getToken;
+  }
+
+  set getToken(getToken) {
+    this.#getToken = getToken;
+    if (this.isConnected) this.refresh();
+  }
+
   connectedCallback() {
+    // What a page set before this class was there.
+    if (Object.hasOwn(this, "getToken")) {
+      this.#getToken = this.getToken;
+      delete this.getToken;
+    }
     this.#adopt();
     this.#show();
-    this.#poll.start();
+    // Not at once: who makes a card may give it its token just after (React's refs).
+    queueMicrotask(() => {
+      if (this.isConnected) this.#poll.start();
+    });
     this.#clock = setInterval(() => {
       if (!document.hidden) this.#show();
     }, 1000);
@@ -80,7 +96,7 @@ class OdooMigrationStatus extends HTMLElement {
     this.#view.title(this.getAttribute("heading") || "Odoo migration");
     const address = this.getAttribute("address");
     const base = new URL(address ? address.replace(/\/*$/, "/") : HOME, document.baseURI);
-    this.#server = new Server(base, async () => await (this.getToken ? this.getToken() : this.getAttribute("token")) || null);
+    this.#server = new Server(base, async () => await (this.#getToken ? this.#getToken() : this.getAttribute("token")) || null);
   }
 
   async #ask() {

@@ -1,8 +1,6 @@
 // The page at /: the card, and a way to hand it a token. The token comes by the form, or by
 // `#token=…` from whoever embeds the page: a fragment is never sent to a server.
 
-import "./card.js";
-
 const KEPT = "odoo-migration-status token";
 
 const card = document.querySelector("odoo-migration-status");
@@ -22,8 +20,6 @@ if (given) {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
-card.getToken = kept;
-
 card.addEventListener("access", (event) => {
   form.hidden = event.detail.granted;
 });
@@ -34,6 +30,10 @@ form.addEventListener("submit", (event) => {
   field.value = "";
   card.refresh();
 });
+
+// Before there is a card, so that its first question has the token.
+card.getToken = kept;
+await import("./card.js");
 
 function kept() {
   try {

@@ -51,7 +51,7 @@ export class View {
     say(badge, words.STATES[state] ?? state);
     badge.dataset.tone = TONES[state] ?? "none";
     this.#liveness({ state, data, failure, alive, now });
-    this.#archive(status?.archive, { now, offline });
+    this.#archive(status?.archive, { now, alive, offline });
     this.#errors(status, now);
     this.#sync("crm", "crm-sync", status, now);
     this.#sync("chatter", "chatter-sync", status, now);
@@ -81,7 +81,7 @@ export class View {
     }
   }
 
-  #archive(archive, { now, offline }) {
+  #archive(archive, { now, alive, offline }) {
     const bar = this.#get("bar");
     if (!archive) {
       for (const id of ["percent", "migrated", "remaining", "rate", "phase"]) say(this.#get(id), "–");
@@ -108,7 +108,7 @@ export class View {
       ? `${words.count(archive.remaining)} remaining, ${words.count(archive.dead)} dead`
       : `${words.count(archive.remaining)} remaining`);
 
-    const [eta, range] = offline ? ["", ""] : etaOf(archive, now);
+    const [eta, range] = offline ? ["", ""] : etaOf(archive, alive, now);
     say(this.#get("eta"), eta);
     say(this.#get("eta-range"), range);
     say(this.#get("rate"), archive.rate && !offline
@@ -121,7 +121,7 @@ export class View {
   #sparkline(history) {
     const picture = this.#get("sparkline");
     const highest = Math.max(1, ...history);
-    const points = history.map((value, index) => `${index * 2},${(30 - 28 * value / highest).toFixed(1)}`);
+    const points = !history.some(Boolean) ? [] : history.map((value, index) => `${index * 2},${(30 - 28 * value / highest).toFixed(1)}`);
     const [area, line] = picture.children;
     line.setAttribute("d", points.length ? `M${points.join("L")}` : "");
     area.setAttribute("d", points.length ? `M0,32L${points.join("L")}L${(history.length - 1) * 2},32Z` : "");
@@ -147,6 +147,8 @@ export class View {
       remedy && make("p", "remedy", remedy),
     ], "finding");
 
+    // What is said above already need not be said again.
+    const told = new Set(findings.map(({ remedy }) => remedy));
     const caption = status?.errors.newest_at
       ? [make("p", "caption", "Last error (", time(status.errors.newest_at, now), ")")] : [];
     fill(this.#get("groups"), groups, (group) => [
@@ -154,7 +156,7 @@ export class View {
         make("span", "", lineOf(group)),
         make("span", "times-many", group.count > 1 ? `× ${words.count(group.count)}` : "")),
       group.newest.name && make("p", "more", group.newest.name),
-      group.remedy && make("p", "more", group.remedy),
+      group.remedy && !told.has(group.remedy) && make("p", "more", group.remedy),
     ], "failure", caption);
 
     moment(this.#get("last-success"), status?.last_success, now, "none yet");
@@ -264,15 +266,16 @@ function lineOf({ scope, job, blame, newest }) {
   return /^(File|Upload) \d+:/.test(newest.message) ? newest.message : `${verb} ${newest.id}: ${newest.message}`;
 }
 
-function etaOf(archive, now) {
+function etaOf(archive, alive, now) {
   if (archive.eta) {
     const { likely_s: likely, low_s: low, high_s: high } = archive.eta;
-    return [`ETA ~${words.duration(likely)}`, `${words.duration(low)} – ${words.duration(high)}`];
+    const [sooner, later] = [words.duration(low), words.duration(high)];
+    return [`ETA ~${words.duration(likely)}`, sooner === later ? "" : `${sooner} – ${later}`];
   }
   if (archive.phase === "moving" || archive.phase === "discovering") return ["ETA calculating…", ""];
   if (archive.phase === "waiting" && archive.next_attempt_at) {
     const left = -since(archive.next_attempt_at, now);
-    return [left > 1 ? `Next attempt in ${words.duration(left)}` : "ETA calculating…", ""];
+    return [left > 1 ? `Next attempt in ${words.duration(left)}` : alive ? "ETA calculating…" : "", ""];
   }
   return ["", ""];
 }

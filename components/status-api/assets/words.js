@@ -1,7 +1,7 @@
 // Figures, times and states in words. Numbers are written as the reader's locale writes them; the
 // words are English.
 
-const whole = new Intl.NumberFormat();
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const percents = new Intl.NumberFormat(undefined, {
   style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1, roundingMode: "floor",
