@@ -155,50 +155,48 @@ pub async fn claim(
     limit: usize,
     ids: Option<&[i64]>,
 ) -> Result<Vec<Claimed>, Fault> {
-    const DUE: &str = "
+    /// The statement, given which files are taken.
+    macro_rules! claim {
+        ($taken:literal) => {
+            concat!(
+                "
         with run as (
           select r.id, make_interval(secs => ($1::jsonb->>'lease_s')::float8) as lease
             from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
-        ), due as (
-          select a.id from public.odoo_attachments a
-           where a.state = 'pending' and a.next_attempt_at <= now()
-           order by a.next_attempt_at, a.id
-           limit ($1::jsonb->>'limit')::int
-             for update skip locked
-        ), claimed as (
-          update public.odoo_attachments a
-             set lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease,
-                 interruptions = a.interruptions + (a.lease_id is not null)::int
-            from due, run where a.id = due.id
-          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
-        )
-        select to_jsonb(c) || jsonb_build_object('stored', exists (
-                 select from public.odoo_attachments m
-                  where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size))
-          from claimed c order by c.id";
-    const NAMED: &str = "
-        with run as (
-          select r.id, make_interval(secs => ($1::jsonb->>'lease_s')::float8) as lease
-            from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
-        ), due as (
-          select a.id from public.odoo_attachments a
-           where a.id in (select jsonb_array_elements_text($1::jsonb->'ids')::bigint)
-             and a.state in ('pending', 'dead') and a.deleted_at is null
-             and (a.lease_id is null or a.leased_until < now())
-           order by a.id
+        ), taken as (",
+                $taken,
+                "
            limit ($1::jsonb->>'limit')::int
              for update skip locked
         ), claimed as (
           update public.odoo_attachments a
              set state = 'pending', attempts = case when a.state = 'dead' then 0 else a.attempts end,
-                 lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease
-            from due, run where a.id = due.id
+                 lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease,
+                 interruptions = a.interruptions + (a.lease_id is not null)::int
+            from taken, run where a.id = taken.id
           returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
         )
         select to_jsonb(c) || jsonb_build_object('stored', exists (
                  select from public.odoo_attachments m
                   where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size))
-          from claimed c order by c.id";
+          from claimed c order by c.id"
+            )
+        };
+    }
+    const DUE: &str = claim!(
+        "
+          select a.id from public.odoo_attachments a
+           where a.state = 'pending' and a.next_attempt_at <= now()
+           order by a.next_attempt_at, a.id"
+    );
+    const NAMED: &str = claim!(
+        "
+          select a.id from public.odoo_attachments a
+           where a.id in (select jsonb_array_elements_text($1::jsonb->'ids')::bigint)
+             and a.state in ('pending', 'dead') and a.deleted_at is null
+             and (a.lease_id is null or a.leased_until < now())
+           order by a.id"
+    );
     let argument = json!({ "run_id": run_id, "lease_s": lease_s, "limit": limit, "ids": ids });
     call(postgres, if ids.is_some() { NAMED } else { DUE }, &argument).await
 }
@@ -256,8 +254,10 @@ pub struct Settled {
     pub outcome: Outcome,
 }
 
-/// What of it counted.
+/// What counted, over the whole run so far: an answer that is lost on its way is made up for by the
+/// next one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
 pub struct Recorded {
     /// Whether the run was still its own.
     pub alive: bool,
@@ -271,16 +271,23 @@ pub struct Recorded {
     pub skipped: u32,
 }
 
-/// Records what became of files, all in one statement, and that the run is alive. A file whose lease
-/// has gone to somebody else is left alone and not counted: a late finisher changes nothing.
+/// Records what became of files, all in one statement, and that the run is alive. A run that was given
+/// up changes nothing, nor is a file touched whose lease has gone to somebody else: a late finisher
+/// counts nothing. Recording twice is harmless, since the lease is gone with the first time.
 pub async fn record(
     postgres: &impl Postgres,
     run_id: Uuid,
     lease_s: u32,
     settled: &[Settled],
 ) -> Result<Recorded, Fault> {
+    // The run's row is locked first: whoever gives the run up waits for these figures, or has done so
+    // before, and then there is no run here.
     const STATEMENT: &str = "
-        with settled as (
+        with run as (
+          select r.id from odoo_sync.runs r
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+             for update
+        ), settled as (
           select * from jsonb_to_recordset($1::jsonb->'settled') as s (
             id bigint, outcome text, object_path text, reason text, blame text, message text, wait_s float8, upload jsonb)
         ), done as (
@@ -296,8 +303,8 @@ pub async fn record(
                  message = case when s.outcome = 'back' then a.message else s.message end,
                  failed_at = case when s.outcome in ('failed', 'dead') then now() else a.failed_at end,
                  upload = nullif(s.upload, 'null'), lease_id = null, leased_until = null
-            from settled s
-           where a.id = s.id and a.lease_id = ($1::jsonb->>'run_id')::uuid
+            from settled s, run
+           where a.id = s.id and a.lease_id = run.id
           returning s.outcome, a.file_size
         ), counted as (
           select count(*) filter (where d.outcome = 'moved') as moved,
@@ -305,20 +312,45 @@ pub async fn record(
                  count(*) filter (where d.outcome in ('failed', 'dead')) as failed,
                  count(*) filter (where d.outcome = 'skipped') as skipped
             from done d
-        ), run as (
+        ), kept as (
           update odoo_sync.runs r
              set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8),
-                 counts = jsonb_build_object(
+                 counts = r.counts || jsonb_build_object(
                    'moved', coalesce((r.counts->>'moved')::bigint, 0) + c.moved,
                    'bytes', coalesce((r.counts->>'bytes')::bigint, 0) + c.bytes,
                    'failed', coalesce((r.counts->>'failed')::bigint, 0) + c.failed,
                    'skipped', coalesce((r.counts->>'skipped')::bigint, 0) + c.skipped)
-            from counted c
-           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
-          returning r.id
+            from counted c, run
+           where r.id = run.id
+          returning r.counts
         )
-        select to_jsonb(c) || jsonb_build_object('alive', exists (select from run)) from counted c";
+        select coalesce((select k.counts || '{\"alive\": true}' from kept k), '{\"alive\": false}')";
     let argument = json!({ "run_id": run_id, "lease_s": lease_s, "settled": settled });
+    call_one(postgres, STATEMENT, &argument).await
+}
+
+/// Says that a run is alive, and that it still holds these files. `false` if it was given up.
+pub async fn hold(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    lease_s: u32,
+    ids: &[i64],
+) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          update odoo_sync.runs r
+             set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
+           where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+          returning r.id, r.leased_until
+        ), held as (
+          update public.odoo_attachments a
+             set leased_until = run.leased_until, next_attempt_at = run.leased_until
+            from run
+           where a.id in (select jsonb_array_elements_text($1::jsonb->'ids')::bigint) and a.lease_id = run.id
+          returning 1
+        )
+        select to_jsonb(exists (select from run)) from (select count(*) from held) as done";
+    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "ids": ids });
     call_one(postgres, STATEMENT, &argument).await
 }
 

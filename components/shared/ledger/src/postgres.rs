@@ -97,7 +97,7 @@ pub async fn call<T: DeserializeOwned>(
 ) -> Result<Vec<T>, Fault> {
     let argument = serde_json::to_vec(argument)
         .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))?;
-    let rows = postgres.run(statement, argument).await?;
+    let rows = run(postgres, statement, argument).await?;
     rows.iter()
         .map(|row| {
             serde_json::from_slice(row).map_err(|e| {
@@ -108,6 +108,25 @@ pub async fn call<T: DeserializeOwned>(
             })
         })
         .collect()
+}
+
+/// Two runs at once may ask for the same rows in another order: then Postgres lets one of them go, and
+/// the statement, which has changed nothing, is sent again.
+async fn run(
+    postgres: &impl Postgres,
+    statement: &'static str,
+    argument: Vec<u8>,
+) -> Result<Vec<Vec<u8>>, PostgresError> {
+    const TRIES: usize = 3;
+    for _ in 1..TRIES {
+        match postgres.run(statement, argument.clone()).await {
+            // serialization failure, deadlock
+            Err(PostgresError::Refused { code, .. })
+                if matches!(code.as_str(), "40001" | "40P01") => {}
+            other => return other,
+        }
+    }
+    postgres.run(statement, argument).await
 }
 
 /// Runs a statement that always returns one row.

@@ -61,10 +61,11 @@ pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fau
             from ended e
           returning 1
         ), free as (
-          -- The count makes sure that ended runs have left their slots before one is taken.
-          select s.slot, (select count(*) from ended) as crashed
+          -- The count makes sure that ended runs have left their slots before one is taken; where it is
+          -- not needed for a condition, Postgres leaves it out.
+          select s.slot
             from wanted w, generate_series(0, w.slots - 1) as s (slot)
-           where not w.paused
+           where not w.paused and (select count(*) from ended) >= 0
              and not exists (select from odoo_sync.runs r
                               where r.job = w.job and r.slot = s.slot and r.outcome = 'running' and r.leased_until >= now())
            order by s.slot limit 1

@@ -46,7 +46,7 @@ pub(crate) fn transport(error: TransportError) -> Fault {
 /// A wish to be left alone for a while.
 pub(crate) fn busy(response: &Response) -> Option<Fault> {
     let status = response.status.as_u16();
-    matches!(status, 429 | 502 | 503 | 504).then(|| {
+    matches!(status, 429 | 503).then(|| {
         Fault::told(Kind::SourceBusy, format!("Odoo is busy (HTTP {status})"))
             .retry_after(response.retry_after())
     })
@@ -56,6 +56,21 @@ pub(crate) fn busy(response: &Response) -> Option<Fault> {
 pub(crate) fn head(response: &Response) -> Result<(), Fault> {
     if let Some(fault) = busy(response) {
         return Err(fault);
+    }
+    // A gateway that waited in vain, and a worker that died of this very call (500 and 502 with a page
+    // of HTML, as `raw` does; seen on 18): another call may go well.
+    let status = response.status.as_u16();
+    if status == 504 {
+        return Err(Fault::new(
+            Kind::SourceTimeout,
+            "Odoo did not answer its gateway in time (HTTP 504)",
+        ));
+    }
+    if matches!(status, 500 | 502) && !response.is_json() {
+        return Err(Fault::told(
+            Kind::SourceRefused,
+            format!("Odoo failed at this call (HTTP {status})"),
+        ));
     }
     if response.status.is_redirection() {
         return Err(Fault::told(

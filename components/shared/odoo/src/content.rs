@@ -35,6 +35,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         (!self.settings.password.is_empty() && !refused) || self.settings.may_write_access_tokens
     }
 
+    /// Why there is no web session, if the password was refused for one.
+    pub fn session_refusal(&self) -> Option<Fault> {
+        match &self.known.borrow().session {
+            WebSession::Refused(fault) => Some(fault.clone()),
+            WebSession::Untried | WebSession::Open(_) => None,
+        }
+    }
+
     /// The content of an attachment from `offset` on.
     pub async fn content(&self, id: i64, offset: u64) -> Result<Content, Fault> {
         let base = format!("{}/web/content/{id}", self.settings.url);
@@ -96,6 +104,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 return Err(Fault::new(
                     Kind::Truncated,
                     "Odoo's file is shorter than it says",
+                ));
+            }
+            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
+                return Err(Fault::new(
+                    Kind::SourceTimeout,
+                    "Odoo did not answer its gateway in time",
                 ));
             }
             status => {

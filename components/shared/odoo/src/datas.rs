@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use fault::{Fault, Kind};
-use futures::{StreamExt, stream};
-use outbound::{ByteStream, Clock, Http, TransportError};
+use futures::StreamExt;
+use futures::stream::{self, LocalBoxStream};
+use outbound::{ByteStream, Clock, Http};
 use serde_json::{Map, json};
 
 use crate::pace::Turn;
@@ -57,7 +58,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 
     /// The content of one attachment as a stream, for one that is too large to be held.
-    pub async fn datas_stream(&self, id: i64) -> Result<ByteStream, Fault> {
+    pub async fn datas_stream(
+        &self,
+        id: i64,
+    ) -> Result<LocalBoxStream<'static, Result<Bytes, Fault>>, Fault> {
         let datas = self.datas(&[id], usize::MAX).await?;
         Ok(
             stream::try_unfold(datas, async |mut datas: Datas| match datas.more().await {
@@ -66,7 +70,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     Ok(Some((chunk, datas)))
                 }
                 Ok(false) => Ok(None),
-                Err(_) => Err(TransportError::BodyAborted),
+                Err(fault) => Err(fault),
             })
             .boxed_local(),
         )

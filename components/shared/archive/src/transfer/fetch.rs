@@ -82,39 +82,53 @@ pub(crate) async fn whole<H: Http, C: Clock>(
     let max_bytes = usize::try_from(file.file_size)
         .unwrap_or(usize::MAX)
         .saturating_add(1);
-    let content = if file.file_size > SMALL_BYTES && odoo.can_stream() {
-        let content = odoo.content(file.id, 0).await?;
-        if content
-            .sha1
-            .as_deref()
-            .is_some_and(|sha1| Some(sha1) != file.checksum.as_deref())
-        {
+    if file.file_size > SMALL_BYTES && odoo.can_stream() {
+        match streamed(odoo, file, max_bytes).await {
+            // The password opens no web session: what remains is RPC.
+            Err(fault) if fault.kind() == Kind::SourceLogin && odoo.session_refusal().is_some() => {
+            }
+            other => return other,
+        }
+    }
+    let mut datas = odoo
+        .datas(&[file.id], max_bytes)
+        .await
+        .map_err(of_one_file)?;
+    let content = datas
+        .next()
+        .await
+        .map_err(of_one_file)?
+        .map(|got| got.content)
+        .unwrap_or_default();
+    verify_whole(file, &content)?;
+    Ok(content)
+}
+
+async fn streamed<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    file: &Claimed,
+    max_bytes: usize,
+) -> Result<Bytes, Fault> {
+    let content = odoo.content(file.id, 0).await?;
+    if content
+        .sha1
+        .as_deref()
+        .is_some_and(|sha1| Some(sha1) != file.checksum.as_deref())
+    {
+        return Err(Fault::new(
+            Kind::WrongBytes,
+            "the content in Odoo has changed",
+        ));
+    }
+    let content = match collect(content.chunks, max_bytes).await {
+        Ok(content) => content,
+        Err(outbound::TransportError::TooLong { .. }) => {
             return Err(Fault::new(
                 Kind::WrongBytes,
-                "the content in Odoo has changed",
+                "Odoo sends more bytes than it says the file has",
             ));
         }
-        match collect(content.chunks, max_bytes).await {
-            Ok(content) => content,
-            Err(outbound::TransportError::TooLong { .. }) => {
-                return Err(Fault::new(
-                    Kind::WrongBytes,
-                    "Odoo sends more bytes than it says the file has",
-                ));
-            }
-            Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
-        }
-    } else {
-        let mut datas = odoo
-            .datas(&[file.id], max_bytes)
-            .await
-            .map_err(of_one_file)?;
-        datas
-            .next()
-            .await
-            .map_err(of_one_file)?
-            .map(|got| got.content)
-            .unwrap_or_default()
+        Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
     };
     verify_whole(file, &content)?;
     Ok(content)

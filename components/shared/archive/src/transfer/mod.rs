@@ -5,7 +5,7 @@ mod pieces;
 mod upload;
 
 pub(crate) use fetch::{Fetched, group, whole};
-pub(crate) use pieces::{PiecesEnd, pieces};
+pub(crate) use pieces::{PiecesEnd, Progress, pieces};
 pub(crate) use upload::upload;
 
 use fault::{Fault, Kind};

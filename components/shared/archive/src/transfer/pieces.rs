@@ -2,14 +2,18 @@
 //! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that
 //! wrong bytes never become an object.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, Bytes};
 use fault::{Fault, Kind};
 use futures::StreamExt;
+use futures::stream::LocalBoxStream;
 use ledger::attachments::Claimed;
 use odoo::Odoo;
-use outbound::{Body, ByteStream, Clock, Http};
+use outbound::{Body, Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha1::digest::common::hazmat::{SerializableState, SerializedState};
@@ -65,7 +69,7 @@ impl Kept {
 
 /// The source, read in pieces.
 struct Source {
-    chunks: ByteStream,
+    chunks: LocalBoxStream<'static, Result<Bytes, Fault>>,
     rest: Bytes,
 }
 
@@ -77,11 +81,7 @@ impl Source {
         while piece.len() < length {
             if self.rest.is_empty() {
                 match self.chunks.next().await {
-                    Some(chunk) => {
-                        self.rest = chunk.map_err(|error| {
-                            Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))
-                        })?;
-                    }
+                    Some(chunk) => self.rest = chunk?,
                     None => break,
                 }
             }
@@ -98,23 +98,57 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     storage: &Storage<H>,
     file: &Claimed,
     max_rpc_bytes: u64,
+    progress: &Progress,
     time_is_up: impl Fn() -> bool,
 ) -> PiecesEnd {
-    if !odoo.can_stream() && file.file_size > max_rpc_bytes {
-        return PiecesEnd::Skipped("needs_password");
-    }
-    let mut kept = file.upload.clone();
-    match move_on(odoo, storage, file, &mut kept, time_is_up).await {
-        Ok(true) => PiecesEnd::Moved,
-        Ok(false) => PiecesEnd::Cut(kept),
-        Err(fault) => {
-            // Bytes that proved wrong are no beginning to go on with.
-            let wrong = matches!(
-                fault.kind(),
-                Kind::WrongBytes | Kind::Truncated | Kind::SourceEmpty
-            );
-            PiecesEnd::Failed(fault, kept.filter(|_| !wrong))
+    progress.keep(file.upload.clone());
+    loop {
+        if !odoo.can_stream() && file.file_size > max_rpc_bytes {
+            return PiecesEnd::Skipped("needs_password");
         }
+        let began_at = progress.offset();
+        let fault = match move_on(odoo, storage, file, progress, &time_is_up).await {
+            Ok(true) => return PiecesEnd::Moved,
+            Ok(false) => return PiecesEnd::Cut(progress.value()),
+            Err(fault) => fault,
+        };
+        match fault.kind() {
+            // The password opens no web session: what remains is RPC.
+            Kind::SourceLogin if odoo.session_refusal().is_some() && !odoo.can_stream() => {}
+            // A connection that broke off after some way costs no attempt: it is gone on with.
+            Kind::StorageTimeout | Kind::SourceTimeout
+                if progress.offset() > began_at && !time_is_up() => {}
+            Kind::StorageTimeout | Kind::SourceTimeout if progress.offset() > began_at => {
+                return PiecesEnd::Cut(progress.value());
+            }
+            // Bytes that proved wrong are no beginning to go on with.
+            Kind::WrongBytes | Kind::Truncated | Kind::SourceEmpty => {
+                return PiecesEnd::Failed(fault, None);
+            }
+            _ => return PiecesEnd::Failed(fault, progress.value()),
+        }
+    }
+}
+
+/// How far a large file came, for whoever has to let go of it in mid-way.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Rc<RefCell<Option<Value>>>);
+
+impl Progress {
+    fn keep(&self, value: Option<Value>) {
+        *self.0.borrow_mut() = value;
+    }
+
+    /// What to go on with.
+    pub(crate) fn value(&self) -> Option<Value> {
+        self.0.borrow().clone()
+    }
+
+    /// How many bytes the Storage has confirmed.
+    fn offset(&self) -> u64 {
+        let kept = self.0.borrow();
+        let offset = kept.as_ref().and_then(|kept| kept.get("offset"));
+        offset.and_then(Value::as_u64).unwrap_or_default()
     }
 }
 
@@ -122,7 +156,7 @@ async fn move_on<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     storage: &Storage<H>,
     file: &Claimed,
-    kept: &mut Option<Value>,
+    progress: &Progress,
     time_is_up: impl Fn() -> bool,
 ) -> Result<bool, Fault> {
     let checksum = file.checksum.as_deref().unwrap_or_default();
@@ -136,19 +170,20 @@ async fn move_on<H: Http, C: Clock>(
         return Ok(true);
     }
     let (upload, mut offset, mut sha1, mut confirmed) =
-        begin(storage, file, &path, checksum, kept.as_ref()).await?;
-    *kept = Kept::value(&upload, offset, &sha1, checksum);
+        begin(storage, file, &path, checksum, progress.value().as_ref()).await?;
+    progress.keep(Kept::value(&upload, offset, &sha1, checksum));
     let mut source = open(odoo, file, checksum, offset).await?;
     let mut piece = next_piece(&mut source, offset, file.file_size).await?;
     loop {
         sha1.update(&piece);
         let end = offset + u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        let last = end >= file.file_size || piece.is_empty();
+        // A piece that ends before its place is the last one too: the content is shorter than it should
+        // be, and pieces of any other size are refused.
+        let last = end >= file.file_size || piece.is_empty() || !end.is_multiple_of(CHUNK_BYTES);
         if last {
             let more = source.read(1).await?.len();
             let length = end.saturating_add(u64::try_from(more).unwrap_or(1));
             if let Err(fault) = verify(file, length, &sha1.clone().finalize()) {
-                *kept = None;
                 // What it leaves behind is no object, and the Storage clears it away by itself.
                 let _ = storage.abandon(&upload).await;
                 return Err(fault);
@@ -184,7 +219,7 @@ async fn move_on<H: Http, C: Clock>(
         }
         offset = end;
         confirmed = confirmed.max(end);
-        *kept = Kept::value(&upload, offset, &sha1, checksum);
+        progress.keep(Kept::value(&upload, offset, &sha1, checksum));
         if last {
             storage.finish(&path, file.file_size).await?;
             return Ok(true);
@@ -231,14 +266,18 @@ async fn open<H: Http, C: Clock>(
                 "the content in Odoo has changed",
             ));
         }
+        let chunks = content.chunks.map(|chunk| {
+            chunk.map_err(|error| Fault::told(Kind::SourceTimeout, format!("Odoo: {error}")))
+        });
         return Ok(Source {
-            chunks: content.chunks,
+            chunks: chunks.boxed_local(),
             rest: Bytes::new(),
         });
     }
     let chunks = odoo.datas_stream(file.id).await.map_err(of_one_file)?;
+    let chunks = chunks.map(|chunk| chunk.map_err(of_one_file));
     let mut source = Source {
-        chunks,
+        chunks: chunks.boxed_local(),
         rest: Bytes::new(),
     };
     // RPC knows no ranges: what is done already is read again and dropped.
