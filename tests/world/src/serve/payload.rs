@@ -280,6 +280,12 @@ impl Upload {
     /// The next bytes, `None` at the end. An error: the sender is gone, or a fault struck.
     pub(crate) async fn next(&mut self) -> Option<io::Result<Bytes>> {
         loop {
+            // What came before the cut was delivered, even if it was all there is.
+            if self.cut_at.is_some_and(|at| self.taken >= at) {
+                self.cut = true;
+                self.incoming = None;
+                return Some(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             let frame = self.incoming.as_mut()?.frame().await?;
             let Ok(frame) = frame else {
                 self.incoming = None;
@@ -291,13 +297,7 @@ impl Upload {
             if let Some(at) = self.cut_at
                 && self.taken + data.len() as u64 >= at
             {
-                // Deliver what came before the cut, then fail.
                 data.truncate(usize::try_from(at - self.taken).unwrap_or(usize::MAX));
-                if data.is_empty() {
-                    self.cut = true;
-                    self.incoming = None;
-                    return Some(Err(io::ErrorKind::ConnectionReset.into()));
-                }
             }
             self.taken += data.len() as u64;
             return Some(Ok(data));
