@@ -21,17 +21,6 @@ pub struct Call {
     ended_before: u64,
 }
 
-/// What a component answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing yet.
-    None,
-    /// It is at work.
-    Taken,
-    /// It is not part of this version.
-    NotBuilt,
-}
-
 impl Call {
     /// Makes the call that cron would make. `ended_before`: how many runs had ended by then.
     pub async fn make(owner: &Client, job: &str, ended_before: u64) -> Result<Self> {
@@ -53,15 +42,14 @@ impl Call {
     }
 
     /// Whether the component took it. Where there is no run, nothing else would tell.
-    pub async fn answer(&self, owner: &Client) -> Result<Answer> {
+    pub async fn check_answer(&self, owner: &Client) -> Result<()> {
         const STATEMENT: &str = "select status_code, coalesce(error_msg, content, '') from net._http_response where id = $1";
         let Some(row) = owner.query_opt(STATEMENT, &[&self.request]).await? else {
-            return Ok(Answer::None);
+            return Ok(());
         };
         let (status, said): (Option<i32>, String) = (row.try_get(0)?, row.try_get(1)?);
         match status {
-            Some(200..=299) => Ok(Answer::Taken),
-            Some(501) => Ok(Answer::NotBuilt),
+            Some(200..=299) => Ok(()),
             Some(status) => bail!(
                 "the app answered {status}: {}",
                 in_the_callers_names(&message_in(&said))

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::calling::{Answer, Call, LOOK, Stop};
+use crate::calling::{Call, LOOK, Stop};
 use crate::scene::Scene;
 use crate::spelling::{bytes, number, rate};
 use crate::terminal::Terminal;
@@ -120,10 +120,8 @@ pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<Ended>
                 took: began.elapsed(),
             });
         }
-        if let Some(call) = &called
-            && call.answer(&scene.owner).await? == Answer::NotBuilt
-        {
-            bail!("this app has no archive");
+        if let Some(call) = &called {
+            call.check_answer(&scene.owner).await?;
         }
         let awaited = called
             .as_ref()

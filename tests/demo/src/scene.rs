@@ -18,6 +18,14 @@ use crate::terminal::Terminal;
 /// The database's name in the simulated Odoo.
 const ODOO_DATABASE: &str = "odoo";
 
+/// The jobs whose components are part of this version.
+const JOBS: [&str; 4] = [
+    "archive-odoo-files-batch",
+    "odoo-crm-sync-incremental",
+    "odoo-crm-sync-nightly",
+    "odoo-sync-purge",
+];
+
 /// Everything that takes part. It ends with this value, in the order of the fields.
 pub struct Scene {
     app: Host,
@@ -219,7 +227,10 @@ async fn app(variables: Variables, verbose: bool, terminal: &mut Terminal) -> Re
             Host::runner(variables, log, (None, None)).await?
         }
     };
-    terminal.fact("app", &format!("under {}, {}", app.name(), url_of(&app)));
+    terminal.fact(
+        "app",
+        &format!("under {}, its card: {}/", app.name(), url_of(&app)),
+    );
     Ok(app)
 }
 
@@ -228,8 +239,8 @@ async fn schedule(owner: &Client, url: &str, terminal: &mut Terminal) -> Result<
     owner.execute("select odoo_sync.rotate_key()", &[]).await?;
     let jobs = owner
         .query(
-            "select job from odoo_sync.schedule($1) where action = 'scheduled'",
-            &[&url],
+            "select job from odoo_sync.schedule($1, $2) where action = 'scheduled'",
+            &[&url, &&JOBS[..]],
         )
         .await?;
     let jobs = u64::try_from(jobs.len())?;

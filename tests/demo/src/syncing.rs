@@ -7,16 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use crate::calling::{Answer, Call, LOOK, Stop};
+use crate::calling::{Call, LOOK, Stop};
 use crate::scene::Scene;
 use crate::spelling::{number, time};
 use crate::terminal::{Terminal, Tone};
 
 /// What is copied, by which component, and the job whose run is complete.
-const SYNCS: [(&str, &str, &str); 2] = [
-    ("pipeline", "crm-sync", "odoo-crm-sync-nightly"),
-    ("chatter", "chatter-sync", "odoo-chatter-sync-hourly"),
-];
+const SYNCS: [(&str, &str, &str); 1] = [("pipeline", "crm-sync", "odoo-crm-sync-nightly")];
 /// So many runs in a row may be stopped by something that passes.
 const STOPPED_IN_A_ROW: usize = 3;
 /// How many entities are named; the others are counted.
@@ -74,17 +71,14 @@ impl State {
     }
 }
 
-/// Copies everything there is; whether both sides are the same. A component that is not part of this
-/// version is passed over.
+/// Copies everything there is; whether both sides are the same.
 pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<bool> {
     let mut good = true;
     for (name, component, job) in SYNCS {
         terminal.doing(name, "copying and comparing");
         let began = Instant::now();
-        match complete_run(&scene.owner, component, job).await? {
-            None => terminal.break_off(),
-            Some(compared) => good &= tell(name, &compared, began.elapsed(), terminal),
-        }
+        let compared = complete_run(&scene.owner, component, job).await?;
+        good &= tell(name, &compared, began.elapsed(), terminal);
     }
     Ok(good && leads_agree(scene, terminal).await?)
 }
@@ -114,11 +108,7 @@ async fn leads_agree(scene: &Scene, terminal: &mut Terminal) -> Result<bool> {
     Ok(agree)
 }
 
-async fn complete_run(
-    owner: &Client,
-    component: &str,
-    job: &str,
-) -> Result<Option<Vec<Comparison>>> {
+async fn complete_run(owner: &Client, component: &str, job: &str) -> Result<Vec<Comparison>> {
     let mut called: Option<Call> = None;
     loop {
         let state = State::read(owner, component).await?;
@@ -128,12 +118,10 @@ async fn complete_run(
             bail!("{component}: {}", last.in_words());
         }
         if state.all_done() {
-            return Ok(Some(state.compared));
+            return Ok(state.compared);
         }
-        if let Some(call) = &called
-            && call.answer(owner).await? == Answer::NotBuilt
-        {
-            return Ok(None);
+        if let Some(call) = &called {
+            call.check_answer(owner).await?;
         }
         let awaited = called
             .as_ref()
