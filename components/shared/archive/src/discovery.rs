@@ -112,7 +112,7 @@ impl Discovery {
 }
 
 /// An attachment as the catalogue takes it.
-pub(crate) fn found(row: Attachment, max_file_bytes: u64) -> Found {
+pub fn found(row: Attachment, max_file_bytes: u64) -> Found {
     let (state, reason) = match verdict(&row, max_file_bytes) {
         Verdict::Move => ("pending", None),
         Verdict::Skip(reason) => ("skipped", Some(reason)),

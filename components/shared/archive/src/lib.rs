@@ -23,6 +23,7 @@ pub mod verdict;
 pub mod verify;
 
 pub use batch::{Batch, Beginning, Environment, begin};
+pub use discovery::found;
 pub use report::{Report, Status};
 pub use request::{Mode, Part, Request, RequestError};
 pub use settings::Settings;

@@ -6,6 +6,7 @@
 //! session state. Statements are `&'static str`: none is built from input.
 
 pub mod attachments;
+pub mod chatter;
 pub mod keys;
 pub mod objects;
 pub mod pipeline;

@@ -29,13 +29,15 @@ pub struct Table {
 /// Spells out a table.
 ///
 /// `wanted` narrows a page to the rows that are kept. `refers` are columns of the page that point to
-/// rows of another such table: those that it lacks are put there to be read.
+/// rows of another such table: those that it lacks are put there to be read. `attaches` are columns
+/// with ids of attachments: those that the catalogue lacks are put down to be asked for.
 macro_rules! table {
     (
         $(#[$doc:meta])*
         $name:ident = $table:literal [ $($column:ident)* ]
         $(, wanted $wanted:literal)?
         $(, refers to $other:literal by [ $($link:ident)+ ])?
+        $(, attaches [ $($files:ident)+ ])?
     ) => {
         $(#[$doc])*
         pub static $name: $crate::sync::Table = $crate::sync::Table {
@@ -77,6 +79,15 @@ macro_rules! table {
              and not ($1::jsonb->>'table' = '", $other, "' and exists (select from page q where q.id = v.id))
            order by v.id
           on conflict (id) do nothing
+          returning 1
+        )",)? $(", wanted as (
+          insert into odoo_sync.wanted_attachments as w (id)
+          select distinct f.id from page p join compared c on c.id = p.id
+           cross join lateral unnest(", $crate::sync::joined!($($files)+), ") f (id)
+           where c.differs and not p.dry and f.id > 0
+             and not exists (select from public.odoo_attachments a where a.id = f.id)
+           order by f.id
+          on conflict (id) do update set asked_at = null where w.asked_at is not null
           returning 1
         )",)? ", moved_on as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
@@ -166,7 +177,14 @@ macro_rules! linked {
     };
 }
 
-pub(crate) use {linked, table};
+/// `p.a || p.b`.
+macro_rules! joined {
+    ($first:ident $($more:ident)*) => {
+        concat!("p.", stringify!($first) $(, " || p.", stringify!($more))*)
+    };
+}
+
+pub(crate) use {joined, linked, table};
 
 /// Who writes: the run, and for how long its lease is extended by it.
 #[derive(Debug, Clone, Copy)]
@@ -352,11 +370,11 @@ pub async fn waiting(
     call_one(postgres, table.waiting, &argument).await
 }
 
-/// Moves a cursor without a page. `false`: the run was given up.
+/// Moves cursors without a page, all in one statement. `false`: the run was given up.
 pub async fn move_on(
     postgres: &impl Postgres,
     writer: Writer,
-    cursor: (&str, &Value),
+    cursors: &[(&str, Value)],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (
@@ -366,13 +384,13 @@ pub async fn move_on(
           returning r.id
         ), moved_on as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
-          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          select m.value->>0, m.value->1, now() from run, jsonb_array_elements($1::jsonb->'cursors') m
           on conflict (name) do update set position = excluded.position, updated_at = now()
           returning 1
         )
-        select to_jsonb(exists (select from moved_on))";
+        select to_jsonb(exists (select from run)) from (select count(*) from moved_on) as done";
     let argument = serde_json::json!({
-        "run_id": writer.run_id, "lease_s": writer.lease_s, "cursor": cursor.0, "position": cursor.1,
+        "run_id": writer.run_id, "lease_s": writer.lease_s, "cursors": cursors,
     });
     call_one(postgres, STATEMENT, &argument).await
 }

@@ -16,7 +16,8 @@ pub use door::{Door, MAX_BODY_BYTES, Use};
 pub use outbound_http::SpinHttp;
 pub use postgres::SpinPostgres;
 pub use settings::{
-    DatabaseSettings, Variables, access_policy, archive_settings, crm_settings, odoo_settings, storage_settings,
+    DatabaseSettings, Variables, access_policy, archive_settings, chatter_settings, crm_settings, odoo_settings,
+    storage_settings,
 };
 
 /// Goes on with work after the answer is out. Nothing bounds it but the host's request timeout, and

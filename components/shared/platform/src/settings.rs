@@ -231,6 +231,26 @@ pub fn crm_settings(variables: &Variables) -> Result<sync::Settings, Fault> {
         batch: Duration::from_secs(variables.number("crm_batch_seconds", 1..=3600)?),
         overlap: TimeDelta::minutes(variables.number("crm_overlap_minutes", 1..=1440)?),
         language: variables.text("crm_language").to_owned(),
+        ..sync::Settings::default()
+    })
+}
+
+/// How to copy the chatter, from the variables `odoo_*`, `chatter_*` and the archive's limit.
+pub fn chatter_settings(variables: &Variables) -> Result<sync::Settings, Fault> {
+    let models = variables.list("chatter_models");
+    if models.is_empty() {
+        return Err(Fault::new(
+            Kind::Setting,
+            "chatter_models must name a model at least, such as crm.lead",
+        ));
+    }
+    Ok(sync::Settings {
+        odoo: odoo_settings(variables)?,
+        batch: Duration::from_secs(variables.number("chatter_batch_seconds", 1..=3600)?),
+        overlap: TimeDelta::minutes(variables.number("chatter_overlap_minutes", 1..=1440)?),
+        language: variables.text("chatter_language").to_owned(),
+        models,
+        max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,
     })
 }
 

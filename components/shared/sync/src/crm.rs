@@ -13,6 +13,7 @@ use crate::{Entity, Job, Scope};
 pub static CRM: Job = Job {
     name: "crm-sync",
     entities: &[STAGES, TEAMS, TAGS, LOST_REASONS, USERS, LEADS, PARTNERS],
+    missing_reads_changes: false,
 };
 
 const STAGES: Entity = Entity {
@@ -20,6 +21,7 @@ const STAGES: Entity = Entity {
     model: "crm.stage",
     table: &pipeline::STAGES,
     scope: Scope::All,
+    particular: None,
     fields: &[
         column!("name", Text),
         column!("sequence", Integer),
@@ -36,6 +38,7 @@ const TEAMS: Entity = Entity {
     model: "crm.team",
     table: &pipeline::TEAMS,
     scope: Scope::All,
+    particular: None,
     fields: &[
         column!("name", Text),
         column!("active", Flag),
@@ -54,6 +57,7 @@ const TAGS: Entity = Entity {
     model: "crm.tag",
     table: &pipeline::TAGS,
     scope: Scope::All,
+    particular: None,
     fields: &[column!("name", Text), column!("color", Integer)],
 };
 
@@ -62,6 +66,7 @@ const LOST_REASONS: Entity = Entity {
     model: "crm.lost.reason",
     table: &pipeline::LOST_REASONS,
     scope: Scope::All,
+    particular: None,
     fields: &[column!("name", Text), column!("active", Flag)],
 };
 
@@ -70,6 +75,7 @@ const USERS: Entity = Entity {
     model: "res.users",
     table: &pipeline::USERS,
     scope: Scope::All,
+    particular: None,
     fields: &[
         column!("name", Text),
         column!("login", Text),
@@ -87,6 +93,7 @@ const LEADS: Entity = Entity {
     model: "crm.lead",
     table: &pipeline::LEADS,
     scope: Scope::All,
+    particular: None,
     fields: &[
         column!("name", Text),
         column!("type", Text),
@@ -154,6 +161,7 @@ const PARTNERS: Entity = Entity {
     model: "res.partner",
     table: &pipeline::PARTNERS,
     scope: Scope::Referred,
+    particular: None,
     fields: &[
         column!("name", Text),
         column!("is_company", Flag),

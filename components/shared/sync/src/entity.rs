@@ -1,6 +1,12 @@
 //! What is copied: descriptions, and nothing that acts.
 
+use std::collections::BTreeMap;
+
 use ledger::sync::Table;
+use odoo::records::Record;
+use serde_json::Value;
+
+use crate::Settings;
 
 /// One model of Odoo and the table that it goes to.
 #[derive(Debug)]
@@ -15,6 +21,62 @@ pub struct Entity {
     pub table: &'static Table,
     /// Which of its records.
     pub scope: Scope,
+    /// What else is particular to it.
+    pub particular: Option<&'static Particular>,
+}
+
+/// What is particular to some entities.
+#[derive(Debug)]
+pub struct Particular {
+    /// Which records of the model, as an Odoo domain.
+    pub domain: fn(&Settings) -> Vec<Value>,
+    /// Fields that are read beside those of the columns, where the server has them.
+    pub beside: &'static [&'static str],
+    /// The field that a record is read without when it is too long with it.
+    pub bulk: Option<&'static str>,
+    /// The most records of a page.
+    pub page: usize,
+    /// What `refine` looks up.
+    pub index: Index,
+    /// Makes the columns that no field fills.
+    pub refine: fn(&Settings) -> Refine,
+    /// Whether a user who may not read the model at all is a fact that is told once, and no fault.
+    pub optional: bool,
+    /// Whether its records refer to attachments, which the catalogue may lack.
+    pub attachments: bool,
+}
+
+/// A small model that is read as a whole, once in a run.
+#[derive(Debug)]
+pub struct Index {
+    /// The model.
+    pub model: &'static str,
+    /// Which of its records.
+    pub domain: fn(&Settings) -> Vec<Value>,
+    /// What is read of it.
+    pub fields: &'static [&'static str],
+    /// The field with the id that it is looked up by.
+    pub key: &'static str,
+    /// The column that stays empty without it.
+    pub fills: &'static str,
+}
+
+/// An index as it was read. It is empty if the user may not read it.
+pub type Known = BTreeMap<i64, Record>;
+
+/// Adds to a record what Odoo has no field for, under the names of the columns.
+pub type Refine = Box<dyn Fn(&mut Record, &Known)>;
+
+impl Entity {
+    /// The most records of a page: of most models, one or two megabytes.
+    pub(crate) fn page(&self) -> usize {
+        self.particular.map_or(1000, |particular| particular.page)
+    }
+
+    /// Whether a user who may not read it at all is no fault.
+    pub(crate) fn optional(&self) -> bool {
+        self.particular.is_some_and(|particular| particular.optional)
+    }
 }
 
 /// Which records of a model are copied.
@@ -34,7 +96,8 @@ pub struct Field {
     pub column: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// The field's names in Odoo, the newest first: the first one that the server has is taken.
+    /// The field's names in Odoo, the newest first: the first one that the server has is taken. None:
+    /// the column is made from other fields.
     pub names: &'static [&'static str],
 }
 
@@ -97,4 +160,15 @@ macro_rules! column {
     };
 }
 
-pub(crate) use column;
+/// A column that no field fills.
+macro_rules! made {
+    ($name:literal, $kind:ident) => {
+        $crate::Field {
+            column: $name,
+            kind: $crate::Kind::$kind,
+            names: &[],
+        }
+    };
+}
+
+pub(crate) use {column, made};

@@ -8,11 +8,14 @@
 //! The decisions ([`cursor`], [`comparison`], `shape`, `row`) are pure and apart from the work
 //! (`reading`, `validation`, `run`). What differs from job to job is data: [`Entity`].
 
+pub mod chatter;
 pub mod comparison;
 pub mod crm;
 pub mod cursor;
+mod attachments;
 mod entity;
 mod reading;
+mod refining;
 mod report;
 mod request;
 mod row;
@@ -23,7 +26,7 @@ mod source;
 mod subject;
 mod validation;
 
-pub use entity::{Entity, Field, Kind, Scope};
+pub use entity::{Entity, Field, Index, Kind, Known, Particular, Refine, Scope};
 pub use report::{Copied, Report, Status};
 pub use request::{Mode, Request, RequestError};
 pub use run::{Beginning, Environment, Run, begin};
@@ -37,4 +40,7 @@ pub struct Job {
     pub name: &'static str,
     /// What it copies, in this order.
     pub entities: &'static [Entity],
+    /// Whether a `missing` run reads what changed, too: so it is for a job that is called with it as a
+    /// rule.
+    pub missing_reads_changes: bool,
 }

@@ -20,15 +20,18 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         if begin {
             let model = subject.model(&settings.language);
             subject.newest = self.source.newest(model).await?;
-            subject.position.begin(subject.newest, self.source.now());
+            let now = self.source.now();
+            subject
+                .position
+                .begin(subject.newest, now, settings.overlap);
         }
         while let Some(window) = subject.position.changes_window(settings.overlap) {
-            if self.source.out_of_time() {
+            if self.out_of_time() {
                 return Ok(());
             }
             let model = subject.model(&settings.language);
             let (records, at_end) = self.source.records(model, window, &subject.asked).await?;
-            let (rows, seen) = subject.rows(records)?;
+            let (rows, seen) = self.rows(subject, records).await?;
             let next = subject
                 .position
                 .changes_read(&seen, at_end, settings.overlap);
@@ -40,7 +43,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Goes on with reading everything, where that is under way.
     pub(crate) async fn read_all(&self, subject: &mut Subject) -> Result<(), Stop> {
         while let Some(full) = &subject.position.full {
-            if self.source.out_of_time() {
+            if self.out_of_time() {
                 return Ok(());
             }
             let after_id = full.after_id;
@@ -69,7 +72,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                     }
                 }
             };
-            let (rows, seen) = subject.rows(records)?;
+            let (rows, seen) = self.rows(subject, records).await?;
             let overlap = self.settings.overlap;
             let next = subject.position.full_read(&seen, up_to, at_end, overlap);
             subject.write(&self.pen, &rows, &[], next).await?;
@@ -85,7 +88,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         }
         // What is read refers to more: a contact to its company.
         loop {
-            if self.source.out_of_time() {
+            if self.out_of_time() {
                 return Ok(());
             }
             let ids = waiting(self.pen.postgres, subject.entity.table, 0, PAGE).await?;
@@ -97,7 +100,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .source
                 .records_by_id(model, &ids, &subject.asked)
                 .await?;
-            let (rows, seen) = subject.rows(records)?;
+            let (rows, seen) = self.rows(subject, records).await?;
             let gone: Vec<i64> = ids
                 .into_iter()
                 .take(asked)

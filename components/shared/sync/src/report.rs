@@ -38,6 +38,13 @@ pub struct Copied {
     /// they are found out, and not again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<&'static str>,
+    /// The Odoo user may not read it, so that it is left out. Told when that is found out, and not
+    /// again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forbidden: bool,
+    /// Attachments that were put into the archive's catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catalogued: Option<u64>,
     /// What a comparison came to: `same`, `differs`, `error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<&'static str>,
@@ -110,6 +117,6 @@ impl Report {
             || self
                 .entities
                 .values()
-                .any(|copied| !copied.lacking.is_empty())
+                .any(|copied| copied.forbidden || !copied.lacking.is_empty())
     }
 }

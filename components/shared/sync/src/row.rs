@@ -22,6 +22,9 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     for (column, kind, field) in &shape.columns {
         row.insert((*column).to_owned(), value(*kind, record.remove(field)));
     }
+    for (column, kind) in &shape.made {
+        row.insert((*column).to_owned(), value(*kind, record.remove(*column)));
+    }
     let custom: Map<String, Value> = shape
         .custom
         .iter()
@@ -104,7 +107,7 @@ fn value(kind: Kind, given: Option<Value>) -> Value {
 }
 
 /// The id of `[id, "name"]`, or of a bare id.
-fn link(given: &Value) -> Option<i64> {
+pub(crate) fn link(given: &Value) -> Option<i64> {
     match given {
         Value::Array(pair) => pair.first().and_then(Value::as_i64),
         other => other.as_i64(),
@@ -176,6 +179,8 @@ mod tests {
         let shape = Shape {
             columns: vec![("name", Kind::Text, "name".into())],
             custom: vec![("x_region".into(), Kind::Text)],
+            made: Vec::new(),
+            beside: Vec::new(),
             lacking: Vec::new(),
         };
         let hash = |record: Value| {

@@ -1,5 +1,7 @@
 //! One run, from slot to log.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
@@ -138,6 +140,7 @@ impl<H: Http, C: Clock, P: Postgres> Run<H, C, P> {
                     lease_s: settings.lease_s(),
                 },
                 dry: self.request.mode == Mode::DryRun,
+                moved: Cell::new(false),
             },
             settings,
             request: &self.request,
@@ -197,6 +200,14 @@ pub(crate) struct Course<'a, H, C, P> {
     pub request: &'a Request,
 }
 
+impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
+    /// Whether to begin nothing more. A run that got nothing forward yet goes on: where Odoo takes as
+    /// long for the questions before the first page as a run has time, no run would get any further.
+    pub(crate) fn out_of_time(&self) -> bool {
+        self.pen.moved.get() && self.source.out_of_time()
+    }
+}
+
 /// The steps of a run. Each is done for all entities before the next: what is new comes before what
 /// takes long.
 #[derive(Clone, Copy)]
@@ -204,13 +215,17 @@ enum Step {
     Changes,
     All,
     Waiting,
+    Attachments,
     Compare,
 }
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     async fn run(&self, job: &Job, begun: &Begun, report: &mut Report) -> Result<(), Fault> {
         let mut subjects = Vec::new();
-        let worked = self.steps(job, begun, &mut subjects, report).await;
+        let worked = match self.steps(job, begun, &mut subjects, report).await {
+            Ok(()) => self.save(&subjects).await,
+            stopped => stopped,
+        };
         for subject in subjects {
             if subject.unfinished() && !self.pen.dry {
                 report.unfinished.push(subject.entity.name);
@@ -241,36 +256,66 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             if !self.request.asks_for(entity) {
                 continue;
             }
+            let subject = |fields| {
+                let shape = Shape::of(entity, &fields);
+                Subject::new(entity, job.name, shape, &begun.cursors, self.settings)
+            };
             match self.source.fields(entity.model).await {
                 Ok(fields) => {
-                    let shape = Shape::of(entity, &fields);
-                    let mut subject = Subject::new(entity, job.name, shape, &begun.cursors);
+                    let mut subject = subject(fields);
                     self.prepare(&mut subject);
+                    subjects.push(subject);
+                }
+                Err(fault) if may_be_left_out(entity, &fault) => {
+                    let mut subject = subject(BTreeMap::new());
+                    subject.forbid();
                     subjects.push(subject);
                 }
                 Err(fault) => tell(entity, fault.into(), report)?,
             }
         }
-        for step in [Step::Changes, Step::All, Step::Waiting, Step::Compare] {
+        for step in [
+            Step::Changes,
+            Step::All,
+            Step::Waiting,
+            Step::Attachments,
+            Step::Compare,
+        ] {
             for subject in subjects.iter_mut().filter(|subject| !subject.failed) {
-                self.source.turn_page();
+                self.source.turn_page(subject.entity);
                 let done = match step {
-                    Step::Changes if self.reads_changes(subject) => {
+                    Step::Changes if self.reads_changes(job, subject) => {
                         self.read_changes(subject).await
                     }
                     Step::Changes => Ok(()),
                     Step::All => self.read_all(subject).await,
                     Step::Waiting => self.read_waiting(subject).await,
+                    Step::Attachments => self.catalogue_attachments(subject).await,
                     Step::Compare if self.pen.dry => Ok(()),
                     Step::Compare => self.compare(subject).await,
                 };
-                if let Err(stop) = done {
-                    subject.failed = true;
-                    tell(subject.entity, stop, report)?;
+                match done {
+                    Ok(()) => {}
+                    Err(Stop::Fault(fault)) if may_be_left_out(subject.entity, &fault) => {
+                        subject.forbid();
+                    }
+                    Err(stop) => {
+                        subject.failed = true;
+                        tell(subject.entity, stop, report)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// What is left of positions to be written, all at once.
+    async fn save(&self, subjects: &[Subject]) -> Result<(), Stop> {
+        let mut cursors = Vec::new();
+        for subject in subjects {
+            cursors.extend(subject.unsaved()?);
+        }
+        self.pen.save(&cursors).await
     }
 
     /// What is asked for, beside what is under way.
@@ -291,8 +336,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// A comparison alone reads no rows, but there has to be something to compare with.
-    fn reads_changes(&self, subject: &Subject) -> bool {
+    fn reads_changes(&self, job: &Job, subject: &Subject) -> bool {
         !matches!(self.request.mode, Mode::Missing | Mode::Validate)
+            || (self.request.mode == Mode::Missing && job.missing_reads_changes)
             || subject.position.written.is_none()
     }
 }
@@ -307,6 +353,11 @@ fn tell(entity: &Entity, stop: Stop, report: &mut Report) -> Result<(), Stop> {
         Stop::Fault(fault) => Err(fault.at(entity.name).into()),
         Stop::GivenUp => Err(stop),
     }
+}
+
+/// Whether what the user may not read is no fault.
+fn may_be_left_out(entity: &Entity, fault: &Fault) -> bool {
+    entity.optional() && fault.kind() == Kind::SourceForbidden
 }
 
 fn concerns_one(fault: &Fault) -> bool {

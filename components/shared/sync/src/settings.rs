@@ -16,6 +16,10 @@ pub struct Settings {
     pub overlap: TimeDelta,
     /// In which language translated names come, such as `de_DE`; empty: untranslated.
     pub language: String,
+    /// Whose chatter is copied.
+    pub models: Vec<String>,
+    /// The archive's limit: attachments over it are catalogued as skipped.
+    pub max_file_bytes: u64,
 }
 
 impl Default for Settings {
@@ -25,6 +29,8 @@ impl Default for Settings {
             batch: Duration::from_secs(45),
             overlap: TimeDelta::minutes(10),
             language: String::new(),
+            models: vec!["crm.lead".to_owned()],
+            max_file_bytes: 5 * 1024 * 1024 * 1024,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use odoo::records::FieldInfo;
+use serde_json::Value;
 use sha1::{Digest, Sha1};
 
 use crate::{Entity, Kind};
@@ -17,6 +18,10 @@ pub struct Shape {
     pub columns: Vec<(&'static str, Kind, String)>,
     /// Custom fields.
     pub custom: Vec<(String, Kind)>,
+    /// Columns that are made from other fields.
+    pub made: Vec<(&'static str, Kind)>,
+    /// What they are made from, beside the columns' own fields.
+    pub beside: Vec<&'static str>,
     /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
     pub lacking: Vec<&'static str>,
 }
@@ -28,9 +33,15 @@ impl Shape {
         let mut shape = Self {
             columns: Vec::new(),
             custom: Vec::new(),
+            made: Vec::new(),
+            beside: Vec::new(),
             lacking: Vec::new(),
         };
         for field in entity.fields {
+            if field.names.is_empty() {
+                shape.made.push((field.column, field.kind));
+                continue;
+            }
             match field.names.iter().find(|name| fields.contains_key(**name)) {
                 Some(name) => shape
                     .columns
@@ -38,6 +49,13 @@ impl Shape {
                 None => shape.lacking.push(field.column),
             }
         }
+        shape.beside = entity
+            .particular
+            .map_or(&[][..], |particular| particular.beside)
+            .iter()
+            .copied()
+            .filter(|name| fields.contains_key(*name))
+            .collect();
         shape.custom = fields
             .iter()
             .filter(|(name, info)| name.starts_with(CUSTOM) && info.store)
@@ -50,14 +68,30 @@ impl Shape {
     pub fn asked(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|(_, _, name)| name);
         let custom = self.custom.iter().map(|(name, _)| name);
+        let beside = self.beside.iter().map(|name| (*name).to_owned());
         let dates = ["create_date", "write_date"].map(str::to_owned);
-        columns.chain(custom).cloned().chain(dates).collect()
+        columns
+            .chain(custom)
+            .cloned()
+            .chain(beside)
+            .chain(dates)
+            .collect()
     }
 
     /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
     /// since a field that is new does not change their dates.
-    pub fn fingerprint(&self) -> String {
-        let said = format!("{:?}", (&self.columns, &self.custom, &self.lacking));
+    pub fn fingerprint(&self, domain: &[Value]) -> String {
+        let said = format!(
+            "{:?}",
+            (
+                &self.columns,
+                &self.custom,
+                &self.lacking,
+                &self.made,
+                &self.beside,
+                domain
+            )
+        );
         Sha1::digest(said.as_bytes())
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
@@ -121,10 +155,10 @@ mod tests {
         let one = Shape::of(entity("tags"), &fields(&[("name", "char", true)]));
         let more = fields(&[("name", "char", true), ("x_a", "char", true)]);
         let two = Shape::of(entity("tags"), &more);
-        assert_ne!(one.fingerprint(), two.fingerprint());
+        assert_ne!(one.fingerprint(&[]), two.fingerprint(&[]));
         assert_eq!(
-            two.fingerprint(),
-            Shape::of(entity("tags"), &more).fingerprint()
+            two.fingerprint(&[]),
+            Shape::of(entity("tags"), &more).fingerprint(&[])
         );
     }
 }

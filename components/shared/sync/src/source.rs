@@ -1,19 +1,25 @@
 //! Odoo as a run reads it: patient where it is busy, and in smaller pages where they are too much.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
+use odoo::attachment::Attachment;
 use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
 use odoo::{Odoo, Window};
 use outbound::{Clock, Http};
 use std::collections::BTreeMap;
 
-/// The most records of a page: one or two megabytes of leads.
+use crate::Entity;
+
+/// The most ids that are asked for by name.
 pub(crate) const PAGE: usize = 1000;
 /// The most entries of a page of a list without contents.
 pub(crate) const LIST: usize = 5000;
+/// So many pages in a row have to fit before they are made larger again.
+const FITTING: u32 = 8;
 /// So many times a call is tried again because Odoo was busy.
 const BUSY_TRIES: u32 = 3;
 /// What a busy Odoo is left alone for, if it does not say itself; and the longest that is waited.
@@ -27,6 +33,12 @@ pub(crate) struct Source<'a, H, C> {
     /// No wait goes beyond this moment.
     deadline: Duration,
     page: Cell<usize>,
+    /// The most records of a page of the entity at hand.
+    most: Cell<usize>,
+    /// Pages that fitted since the last one that did not.
+    fitted: Cell<u32>,
+    /// The field that one record alone may be read without.
+    bulk: Cell<Option<&'static str>>,
 }
 
 impl<'a, H: Http, C: Clock> Source<'a, H, C> {
@@ -36,12 +48,19 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             clock,
             deadline,
             page: Cell::new(PAGE),
+            most: Cell::new(PAGE),
+            fitted: Cell::new(0),
+            bulk: Cell::new(None),
         }
     }
 
     /// A new entity: its pages may be large again.
-    pub(crate) fn turn_page(&self) {
-        self.page.set(PAGE);
+    pub(crate) fn turn_page(&self, entity: &Entity) {
+        self.page.set(entity.page());
+        self.most.set(entity.page());
+        self.fitted.set(0);
+        self.bulk
+            .set(entity.particular.and_then(|particular| particular.bulk));
     }
 
     /// The moment, by our own clock.
@@ -89,12 +108,13 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         window: Window,
         fields: &[String],
     ) -> Result<(Vec<Record>, bool), Fault> {
+        let mut fields = Cow::Borrowed(fields);
         loop {
             let limit = self.page.get();
             let page = self
-                .patiently(|| self.odoo.records(model, window, fields, limit))
+                .patiently(|| self.odoo.records(model, window, &fields, limit))
                 .await;
-            if let Some(records) = self.fits(page, model.name)? {
+            if let Some(records) = self.fits(page, model.name, &mut fields)? {
                 let at_end = records.len() < limit;
                 return Ok((records, at_end));
             }
@@ -108,29 +128,48 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         ids: &[i64],
         fields: &[String],
     ) -> Result<(Vec<Record>, usize), Fault> {
+        let mut fields = Cow::Borrowed(fields);
         loop {
             let asked = ids.get(..self.page.get()).unwrap_or(ids);
             let page = self
-                .patiently(|| self.odoo.records_by_id(model, asked, fields))
+                .patiently(|| self.odoo.records_by_id(model, asked, &fields))
                 .await;
-            if let Some(records) = self.fits(page, model.name)? {
+            if let Some(records) = self.fits(page, model.name, &mut fields)? {
                 return Ok((records, asked.len()));
             }
         }
     }
 
     /// The records, or `None` after the page was made smaller: what was too long, or took too long, is
-    /// asked for in halves.
-    fn fits(&self, page: Result<Page, Fault>, model: &str) -> Result<Option<Vec<Record>>, Fault> {
+    /// asked for in halves, and one record alone without its longest field.
+    fn fits(
+        &self,
+        page: Result<Page, Fault>,
+        model: &str,
+        fields: &mut Cow<'_, [String]>,
+    ) -> Result<Option<Vec<Record>>, Fault> {
         let page = match page {
-            Ok(Page::Records(records)) => return Ok(Some(records)),
+            Ok(Page::Records(records)) => {
+                self.fitted.set(self.fitted.get() + 1);
+                if self.fitted.get() >= FITTING && self.page.get() < self.most.get() {
+                    self.fitted.set(0);
+                    self.page.set((self.page.get() * 2).min(self.most.get()));
+                }
+                return Ok(Some(records));
+            }
             Err(fault) if fault.kind() != Kind::SourceTimeout || self.out_of_time() => {
                 return Err(fault);
             }
             too_much => too_much,
         };
+        self.fitted.set(0);
         if self.page.get() > 1 {
             self.page.set(self.page.get() / 2);
+            return Ok(None);
+        }
+        let bulk = |field: &String| self.bulk.get() == Some(field.as_str());
+        if fields.iter().any(bulk) {
+            fields.to_mut().retain(|field| !bulk(field));
             return Ok(None);
         }
         page.and(Err(Fault::told(
@@ -139,6 +178,11 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 "one record of {model} alone is longer than 4 MiB: shorten its longest text in Odoo"
             ),
         )))
+    }
+
+    /// The attachments with these ids, as far as they are there and the user may see them.
+    pub(crate) async fn attachments(&self, ids: &[i64]) -> Result<Vec<Attachment>, Fault> {
+        self.patiently(|| self.odoo.attachments_by_id(ids)).await
     }
 
     async fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T, Fault>

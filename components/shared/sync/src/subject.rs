@@ -1,5 +1,7 @@
 //! One entity in the course of a run.
 
+use std::cell::Cell;
+
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
@@ -9,8 +11,9 @@ use serde_json::Value;
 
 use crate::cursor::{Position, Seen};
 use crate::report::Copied;
+use crate::entity::{Known, Refine};
 use crate::row::row;
-use crate::{Entity, Shape};
+use crate::{Entity, Settings, Shape};
 
 /// One entity in the course of a run.
 pub(crate) struct Subject {
@@ -27,7 +30,18 @@ pub(crate) struct Subject {
     pub copied: Copied,
     /// It met a fault: it is left alone for the rest of the run.
     pub failed: bool,
+    /// The user may not read it.
+    forbidden: bool,
+    /// Its shape is not that of the last run: what it lacks is told.
+    new_shape: bool,
+    domain: Vec<Value>,
+    refine: Option<Refine>,
+    /// What `refine` looks up, once it was read.
+    pub index: Option<Known>,
 }
+
+/// The shape of what the user may not read.
+const FORBIDDEN: &str = "forbidden";
 
 /// How a run writes.
 pub(crate) struct Pen<'a, P> {
@@ -35,6 +49,22 @@ pub(crate) struct Pen<'a, P> {
     pub writer: Writer,
     /// Nothing is written, only counted.
     pub dry: bool,
+    /// Whether this run got anything forward.
+    pub moved: Cell<bool>,
+}
+
+impl<P: Postgres> Pen<'_, P> {
+    /// Writes positions alone.
+    pub(crate) async fn save(&self, cursors: &[(&str, Value)]) -> Result<(), Stop> {
+        if cursors.is_empty() || self.dry {
+            return Ok(());
+        }
+        if !sync::move_on(self.postgres, self.writer, cursors).await? {
+            return Err(Stop::GivenUp);
+        }
+        self.moved.set(true);
+        Ok(())
+    }
 }
 
 /// Why a run has to end at once.
@@ -54,7 +84,13 @@ impl From<Fault> for Stop {
 impl Subject {
     /// An entity at the position that the ledger has. A position that cannot be read is one to begin
     /// anew from.
-    pub(crate) fn new(entity: &'static Entity, job: &str, shape: Shape, kept: &Cursors) -> Self {
+    pub(crate) fn new(
+        entity: &'static Entity,
+        job: &str,
+        shape: Shape,
+        kept: &Cursors,
+        settings: &Settings,
+    ) -> Self {
         let cursor = format!("{job}:{}", entity.name);
         let saved: Position = kept
             .get(&cursor)
@@ -69,10 +105,20 @@ impl Subject {
             newest: None,
             copied: Copied::default(),
             failed: false,
+            forbidden: false,
+            new_shape: false,
+            domain: entity
+                .particular
+                .map_or_else(Vec::new, |particular| (particular.domain)(settings)),
+            refine: entity
+                .particular
+                .map(|particular| (particular.refine)(settings)),
+            index: None,
             shape,
         };
-        let fingerprint = subject.shape.fingerprint();
+        let fingerprint = subject.shape.fingerprint(&subject.domain);
         if subject.position.shape != fingerprint {
+            subject.new_shape = true;
             subject.copied.lacking.clone_from(&subject.shape.lacking);
         }
         subject.position.take_shape(fingerprint);
@@ -80,26 +126,49 @@ impl Subject {
     }
 
     /// The model, for a call.
-    pub(crate) fn model<'l>(&self, language: &'l str) -> Model<'l> {
+    pub(crate) fn model<'l>(&'l self, language: &'l str) -> Model<'l> {
         Model {
             name: self.entity.model,
-            domain: &[],
+            domain: &self.domain,
             language,
+        }
+    }
+
+    /// The user may not read it, which is told once. What was read before stays as it is.
+    pub(crate) fn forbid(&mut self) {
+        self.failed = true;
+        self.forbidden = true;
+        self.position = self.saved.clone();
+        self.copied.lacking.clear();
+        self.copied.forbidden = self.position.shape != FORBIDDEN;
+        FORBIDDEN.clone_into(&mut self.position.shape);
+    }
+
+    /// A column cannot be made for this user.
+    pub(crate) fn lacks(&mut self, column: &'static str) {
+        if self.new_shape && !self.copied.lacking.contains(&column) {
+            self.copied.lacking.push(column);
         }
     }
 
     /// Records as rows.
     pub(crate) fn rows(&mut self, records: Vec<Record>) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
         self.copied.read += u64::try_from(records.len()).unwrap_or_default();
+        let nothing = Known::new();
+        let index = self.index.as_ref().unwrap_or(&nothing);
         records
             .into_iter()
-            .map(|record| row(record, &self.shape))
+            .map(|mut record| {
+                if let Some(refine) = &self.refine {
+                    refine(&mut record, index);
+                }
+                row(record, &self.shape)
+            })
             .collect::<Result<Vec<_>, _>>()
             .map(|rows| rows.into_iter().unzip())
     }
 
-    /// Writes a page, and with it the position behind it. A position that stands still has read what
-    /// is known already: then there is nothing to write.
+    /// Writes a page, and with it the position behind it, unless it brought nothing new.
     pub(crate) async fn write<P: Postgres>(
         &mut self,
         pen: &Pen<'_, P>,
@@ -107,7 +176,7 @@ impl Subject {
         gone: &[i64],
         next: Position,
     ) -> Result<(), Stop> {
-        if next == self.saved && gone.is_empty() {
+        if next.brings_nothing_to(&self.saved) && gone.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
             self.position = next;
             return Ok(());
@@ -121,6 +190,7 @@ impl Subject {
         };
         let written = sync::write(pen.postgres, self.entity.table, pen.writer, page).await?;
         self.copied.written += written.ok_or(Stop::GivenUp)?;
+        pen.moved.set(true);
         if !pen.dry {
             self.saved = next.clone();
         }
@@ -145,19 +215,21 @@ impl Subject {
             .await?
             .ok_or(Stop::GivenUp)?;
         self.copied.written += written;
+        pen.moved.set(true);
         Ok(written)
+    }
+
+    /// The position, if the ledger does not have it yet.
+    pub(crate) fn unsaved(&self) -> Result<Option<(&str, Value)>, Fault> {
+        if self.position == self.saved {
+            return Ok(None);
+        }
+        Ok(Some((&self.cursor, document(&self.position)?)))
     }
 
     /// Writes the position alone, if it moved.
     pub(crate) async fn save<P: Postgres>(&mut self, pen: &Pen<'_, P>) -> Result<(), Stop> {
-        if self.position == self.saved || pen.dry {
-            return Ok(());
-        }
-        let position = document(&self.position)?;
-        let cursor = (self.cursor.as_str(), &position);
-        if !sync::move_on(pen.postgres, pen.writer, cursor).await? {
-            return Err(Stop::GivenUp);
-        }
+        pen.save(self.unsaved()?.as_slice()).await?;
         self.saved = self.position.clone();
         Ok(())
     }
@@ -177,6 +249,7 @@ impl Subject {
             sync::conclude(pen.postgres, table, pen.writer, validation, gone, cursor).await?;
         self.copied.written.deleted += deleted.ok_or(Stop::GivenUp)?;
         self.copied.verdict = Some(validation.verdict);
+        pen.moved.set(true);
         self.saved = next.clone();
         self.position = next;
         Ok(())
@@ -184,10 +257,11 @@ impl Subject {
 
     /// Whether something is under way.
     pub(crate) fn unfinished(&self) -> bool {
-        self.position.changes.is_some()
-            || self.position.full.is_some()
-            || self.position.comparison.is_some()
-            || self.position.written.is_none()
+        !self.forbidden
+            && (self.position.changes.is_some()
+                || self.position.full.is_some()
+                || self.position.comparison.is_some()
+                || self.position.written.is_none())
     }
 }
 

@@ -18,7 +18,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Goes on with comparing, where that is under way, and logs what it came to.
     pub(crate) async fn compare(&self, subject: &mut Subject) -> Result<(), Stop> {
         while let Some(comparison) = subject.position.comparison.clone() {
-            if self.source.out_of_time() {
+            if self.out_of_time() {
                 return Ok(());
             }
             let (stamps, up_to_id) = self.list(subject, comparison.after_id).await?;
@@ -90,7 +90,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .source
                 .records_by_id(model, ids, &subject.asked)
                 .await?;
-            let (rows, _) = subject.rows(records)?;
+            let (rows, _) = self.rows(subject, records).await?;
             if !rows.is_empty() {
                 let written = subject.mend(&self.pen, &rows, &[]).await?;
                 mended += written.inserted + written.updated;

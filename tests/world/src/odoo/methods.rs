@@ -1,5 +1,7 @@
 //! The methods that can be called from outside, the same under both protocols.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value, json};
 
 use super::attachments::Row as Attachment;
@@ -270,8 +272,41 @@ impl Call<'_> {
         ))
     }
 
+    /// A domain in which a comparison beyond a many2one, such as `mail_message_id.model`, is one of the
+    /// ids that it points to.
+    fn by_ids<'d>(&self, domain: &'d Value) -> Result<Cow<'d, Value>, Failure> {
+        let beyond = |term: &Value| -> Option<(String, String, String)> {
+            let (field, rest) = term.get(0)?.as_str()?.split_once('.')?;
+            let relation = self.table.fields.get(field)?.relation.clone()?;
+            Some((field.to_owned(), rest.to_owned(), relation))
+        };
+        let Value::Array(terms) = domain else {
+            return Ok(Cow::Borrowed(domain));
+        };
+        if !terms.iter().any(|term| beyond(term).is_some()) {
+            return Ok(Cow::Borrowed(domain));
+        }
+        let mut all = Vec::new();
+        for term in terms {
+            let table = beyond(term).and_then(|(field, rest, relation)| {
+                Some((field, rest, self.tables.get(&relation)?, relation))
+            });
+            let Some((field, rest, table, relation)) = table else {
+                all.push(term.clone());
+                continue;
+            };
+            let inner = json!([[rest, term.get(1), term.get(2)]]);
+            let inner = Domain::parse(&inner, &relation, &table.fields)?;
+            let order = Order::parse(None, "id", &relation, &table.fields)?;
+            let ids = table.search(&inner, &order, 0, usize::MAX, self.user.is_administrator());
+            all.push(json!([field, "in", ids]));
+        }
+        Ok(Cow::Owned(Value::Array(all)))
+    }
+
     fn domain(&self) -> Result<Domain, Failure> {
-        let domain = Domain::parse(self.arguments.get("domain"), self.model, &self.table.fields)?;
+        let domain = self.by_ids(self.arguments.get("domain"))?;
+        let domain = Domain::parse(&domain, self.model, &self.table.fields)?;
         if self.model == ATTACHMENTS {
             // Odoo hides the files of fields unless the domain names `res_field` or `id`: so paging by id
             // switches the filter off.

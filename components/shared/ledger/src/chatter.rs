@@ -1,0 +1,57 @@
+//! The tables of the chatter, as `sql/10_chatter.sql` makes them, and the attachments that messages
+//! refer to.
+
+use fault::Fault;
+use uuid::Uuid;
+
+use crate::sync::table;
+use crate::{Postgres, call_one};
+
+table! {
+    /// Messages. Their authors are to be read, and attachments that the catalogue lacks are asked for.
+    MESSAGES = "public.odoo_messages" [
+        model res_id date author_id email_from subject body body_html body_text body_omitted kind
+        message_type subtype_id subtype is_internal parent_id attachment_ids inline_attachment_ids email_id
+    ],
+    refers to "public.odoo_partners" by [author_id],
+    attaches [attachment_ids inline_attachment_ids]
+}
+
+table! {
+    /// Field changes.
+    FIELD_CHANGES = "public.odoo_field_changes" [
+        message_id field label type old new old_value new_value currency_id
+    ]
+}
+
+/// The next `limit` attachments that messages refer to, that the catalogue lacks, and that Odoo was
+/// not asked for yet.
+pub async fn wanted(postgres: &impl Postgres, limit: usize) -> Result<Vec<i64>, Fault> {
+    const STATEMENT: &str = "
+        select coalesce(jsonb_agg(w.id order by w.id), '[]')
+          from (select w.id from odoo_sync.wanted_attachments w where w.asked_at is null
+                 order by w.id limit ($1::jsonb->>'limit')::int) w";
+    call_one(postgres, STATEMENT, &serde_json::json!({ "limit": limit })).await
+}
+
+/// Odoo was asked for these: what the catalogue has now is wanted no more, and what it still lacks is
+/// not in Odoo, or not for this key, and is not asked for again. `false`: the run was given up.
+pub async fn asked(postgres: &impl Postgres, run_id: Uuid, ids: &[i64]) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), answered as (
+          select i.id::bigint as id, exists (select from public.odoo_attachments a where a.id = i.id::bigint) as there
+            from run, jsonb_array_elements_text($1::jsonb->'ids') as i (id)
+        ), there as (
+          delete from odoo_sync.wanted_attachments w using answered a where a.id = w.id and a.there
+          returning 1
+        ), gone as (
+          update odoo_sync.wanted_attachments w set asked_at = now() from answered a where a.id = w.id and not a.there
+          returning 1
+        )
+        select to_jsonb(exists (select from run))
+          from (select count(*) from there) t, (select count(*) from gone) g";
+    let argument = serde_json::json!({ "run_id": run_id, "ids": ids });
+    call_one(postgres, STATEMENT, &argument).await
+}

@@ -1,0 +1,50 @@
+//! The attachments that records refer to: what the archive's catalogue lacks is put into it, and the
+//! archive moves it like any other.
+
+use ledger::Postgres;
+use ledger::attachments::{Found, catalogue};
+use ledger::chatter::{asked, wanted};
+use outbound::{Clock, Http};
+
+use crate::run::Course;
+use crate::subject::{Stop, Subject};
+
+/// The most attachments of one call.
+const PAGE: usize = 500;
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    /// Asks Odoo for the attachments that the catalogue lacks. Which ones was put down together with
+    /// the records that refer to them, so that none is forgotten; what Odoo does not have, or does not
+    /// show, is not asked for again.
+    pub(crate) async fn catalogue_attachments(&self, subject: &mut Subject) -> Result<(), Stop> {
+        let refers = subject
+            .entity
+            .particular
+            .is_some_and(|particular| particular.attachments);
+        if !refers || self.pen.dry {
+            return Ok(());
+        }
+        let run_id = self.pen.writer.run_id;
+        while !self.out_of_time() {
+            let ids = wanted(self.pen.postgres, PAGE).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let found: Vec<Found> = self
+                .source
+                .attachments(&ids)
+                .await?
+                .into_iter()
+                .map(|row| archive::found(row, self.settings.max_file_bytes))
+                .collect();
+            let written = catalogue(self.pen.postgres, run_id, &found, None).await?;
+            let written = written.ok_or(Stop::GivenUp)?;
+            if !asked(self.pen.postgres, run_id, &ids).await? {
+                return Err(Stop::GivenUp);
+            }
+            self.pen.moved.set(true);
+            *subject.copied.catalogued.get_or_insert_default() += u64::from(written.new);
+        }
+        Ok(())
+    }
+}
