@@ -41,24 +41,15 @@ impl Chromium {
         let (Some(driver), Some(binary)) = (driver, binary) else {
             return Ok(None);
         };
-        let mut driver = Command::new(driver)
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("chromedriver could not be started")?;
-        let said = driver.stdout.take().context("chromedriver has no output")?;
-        let mut lines = BufReader::new(said).lines();
-        let port = loop {
-            let line = lines.next_line().await?.context("chromedriver ended at once")?;
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse()?;
+        // It looks for a free port by itself, and another may be quicker to take it.
+        let mut started = None;
+        for _ in 0..5 {
+            started = serve(&driver).await?;
+            if started.is_some() {
+                break;
             }
-        };
-        // It writes on: nobody reads, and a full pipe would stop it.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        }
+        let (driver, port) = started.context("chromedriver ended at once, five times")?;
         let caller = Caller::new(SocketAddr::from(([127, 0, 0, 1], port)));
         Ok(Some(Self { caller, binary, _driver: driver }))
     }
@@ -219,6 +210,29 @@ impl Browser {
     async fn order(&self, method: Method, path: &str, document: &Value) -> Result<Value> {
         order(&self.caller, method, &format!("{}{path}", self.session), document).await
     }
+}
+
+/// A running driver and its port; `None` if it ended instead.
+async fn serve(driver: &Path) -> Result<Option<(Child, u16)>> {
+    let mut driver = Command::new(driver)
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("chromedriver could not be started")?;
+    let said = driver.stdout.take().context("chromedriver has no output")?;
+    let mut lines = BufReader::new(said).lines();
+    while let Some(line) = lines.next_line().await? {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            let port = port.trim_end_matches('.').parse()?;
+            // It writes on: nobody reads, and a full pipe would stop it.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(Some((driver, port)));
+        }
+    }
+    Ok(None)
 }
 
 async fn order(caller: &Caller, method: Method, path: &str, document: &Value) -> Result<Value> {

@@ -40,6 +40,7 @@ impl Visit {
 
     /// Waits for the badge, after asking for the newest status.
     pub async fn badge(&self, words: &str) {
+        self.browser.until("card.refresh").await.unwrap();
         self.browser.run("await card.refresh()").await.unwrap();
         self.browser.until(&format!("$('state').textContent === '{words}'")).await.unwrap();
     }
