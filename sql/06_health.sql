@@ -12,6 +12,12 @@ create or replace function odoo_sync.finding(state text, problem text, remedy te
   $$;
 comment on function odoo_sync.finding(text, text, text, jsonb) is 'Something to say about a job.';
 
+create or replace function odoo_sync.moment(at timestamptz) returns text
+  language sql immutable set search_path = '' as $$
+    select to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  $$;
+comment on function odoo_sync.moment(timestamptz) is 'A moment as people read it: UTC, to the second.';
+
 -- The newest run of a job by pg_cron, of the command it has now. Looks back a bounded way: other
 -- people's jobs may fill that table with millions of rows.
 create or replace function odoo_sync.last_cron_run(job_number bigint, job_command text, since timestamptz, wanted_status text default null)
@@ -86,7 +92,7 @@ begin
   end if;
 
   if j.paused_at is not null then
-    findings := findings || odoo_sync.finding('paused', format('Paused since %s by %s.', j.paused_at, coalesce(j.paused_by, 'somebody')),
+    findings := findings || odoo_sync.finding('paused', format('Paused since %s by %s.', odoo_sync.moment(j.paused_at), coalesce(j.paused_by, 'somebody')),
       format('Run: select odoo_sync.resume(%L)', j.name));
   elsif not entry.active then
     findings := findings || odoo_sync.finding('paused', 'The job is switched off in pg_cron.',
@@ -179,11 +185,11 @@ begin
 
   if last_sign is null then
     if j.scheduled_at < now() - 2 * j.period - interval '2 minutes' then
-      return array[odoo_sync.finding('never_ran', format('Scheduled at %s, but pg_cron never ran it.', j.scheduled_at),
+      return array[odoo_sync.finding('never_ran', format('Scheduled at %s, but pg_cron never ran it.', odoo_sync.moment(j.scheduled_at)),
         'pg_cron is not running, or serves another database: see the setting cron.database_name, and restart the database.')];
     end if;
   elsif last_sign < now() - 2 * j.period - interval '2 minutes' and coalesce(j.paused_at, 'infinity') > now() then
-    return array[odoo_sync.finding('late', format('pg_cron last ran it at %s.', last_sign),
+    return array[odoo_sync.finding('late', format('pg_cron last ran it at %s.', odoo_sync.moment(last_sign)),
       'pg_cron is not running, or all its workers are taken (cron.max_running_jobs): restart the database.')];
   end if;
   return '{}';
@@ -214,13 +220,13 @@ begin
     age := clock_timestamp() - c.called_at;
     queued := exists (select from net.http_request_queue q where q.id = c.request_id);
     if queued and odoo_sync.net_worker_is_down() then
-      return array[odoo_sync.finding('worker_down', format('pg_net''s worker is not running: request %s is waiting in its queue since %s.', c.request_id, c.called_at),
+      return array[odoo_sync.finding('worker_down', format('pg_net''s worker is not running: request %s is waiting in its queue since %s.', c.request_id, odoo_sync.moment(c.called_at)),
         'Run: select net.worker_restart(). If that does not help, restart the database.', jsonb_build_object('request_id', c.request_id))];
     elsif queued and age > interval '1 minute' then
-      return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, c.called_at),
+      return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, odoo_sync.moment(c.called_at)),
         'Look for webhooks with a long timeout_milliseconds; select net.worker_restart() starts the worker anew.', jsonb_build_object('request_id', c.request_id))];
     elsif not queued and age > make_interval(secs => j.timeout_ms / 1000.0) + interval '1 minute' then
-      return array[odoo_sync.finding('lost', format('Request %s of %s left no trace: Postgres was restarted by a crash, which empties pg_net''s queue and answers.', c.request_id, c.called_at),
+      return array[odoo_sync.finding('lost', format('Request %s of %s left no trace: Postgres was restarted by a crash, which empties pg_net''s queue and answers.', c.request_id, odoo_sync.moment(c.called_at)),
         format('Nothing, if the next run is soon; else run: select odoo_sync.run_now(%L)', j.name), jsonb_build_object('request_id', c.request_id))];
     end if;
     -- Under way: the call before it says how things are.
@@ -230,7 +236,7 @@ begin
       format('Wait for its next run, or: select odoo_sync.run_now(%L)', j.name))];
   end if;
 
-  seen := to_char(c.called_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"');
+  seen := odoo_sync.moment(c.called_at);
   if c.status_code between 200 and 299 then
     return '{}';
   elsif c.status_code in (401, 403) then
@@ -317,7 +323,7 @@ begin
     and not exists (select from public.migration_logs l where l.job = j.component and l.created_at >= ticks.first and l.status <> 'auth_error')
   then
     return array[odoo_sync.finding('not_moving',
-      format('Calls are answered, but no run is recorded since %s: something else answers at the address, or the components use another database.', ticks.first),
+      format('Calls are answered, but no run is recorded since %s: something else answers at the address, or the components use another database.', odoo_sync.moment(ticks.first)),
       'Check base_url (select odoo_sync.setting(''base_url'')) and the components'' variables db_host and db_name.')];
   end if;
 
