@@ -1,0 +1,1 @@
+//! What a user may rely on of chatter-sync: see `tests/`.

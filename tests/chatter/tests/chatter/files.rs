@@ -1,0 +1,83 @@
+//! Files of messages, and pictures within them.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use stage::Stage;
+use world::odoo::NewAttachment;
+
+use crate::scene::*;
+
+fn attach(stage: &Stage, name: &str) -> i64 {
+    stage.odoo.attachments().insert(NewAttachment {
+        name: Some(name.to_owned()),
+        content: Some(name.as_bytes().to_vec().into()),
+        res_model: Some("crm.lead".to_owned()),
+        res_id: Some(1),
+        ..NewAttachment::default()
+    })
+}
+
+async fn states(stage: &Stage, message: i64) -> Result<Vec<(String, String)>> {
+    let files = shown(stage, message).await?["attachments"].clone();
+    let text = |file: &Value, key: &str| file[key].as_str().unwrap_or_default().to_owned();
+    Ok(files
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|file| (text(file, "name"), text(file, "state")))
+        .collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_linked_whether_it_is_archived_already_or_not_or_gone() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let archived = attach(&stage, "archived.pdf");
+    stage.post("/archive-batch", "{}").await?;
+    let waiting = attach(&stage, "waiting.pdf");
+    let gone = attach(&stage, "gone.pdf");
+    let id = say(&stage, &json!({"attachment_ids": [archived, waiting, gone]}));
+    stage.odoo.attachments().delete([gone]);
+    let report = hourly(&stage).await?;
+    assert_eq!(report["entities"]["messages"]["catalogued"], 1, "{report:#}");
+    let pair = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    assert_eq!(
+        states(&stage, id).await?,
+        [pair("archived.pdf", "moved"), pair("waiting.pdf", "pending"), pair("", "gone")]
+    );
+    // What is gone is not asked for again.
+    stage.odoo.counters().reset();
+    messages(&stage).update(id, &json!({"subject": "Edited"}));
+    sync(&stage).await?;
+    hourly(&stage).await?;
+    assert!(stage.odoo.counters().of("ir.attachment/search_read").calls <= 1);
+    // And the archive moves what was put into its catalogue.
+    stage.post("/archive-batch", "{}").await?;
+    assert_eq!(states(&stage, id).await?[1], pair("waiting.pdf", "moved"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_within_a_message_outlives_odoo() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let picture = attach(&stage, "picture.png");
+    let linked = attach(&stage, "linked.pdf");
+    let body = format!(
+        "<p><img src=\"/web/image/{picture}?access_token=8f2c\"><a href=\"{}/web/content/{linked}?download=true\">file</a></p>",
+        stage.odoo.url()
+    );
+    let id = say(&stage, &json!({"body": body}));
+    hourly(&stage).await?;
+    let row = message(&stage, id).await?;
+    let html = row["body_html"].as_str().unwrap_or_default();
+    assert!(html.contains(&format!("src=\"odoo-attachment:{picture}\"")), "{html}");
+    assert!(html.contains(&format!("href=\"odoo-attachment:{linked}\"")), "{html}");
+    assert!(!html.contains("8f2c"), "{html}");
+    assert_eq!(row["inline_attachment_ids"], json!([picture, linked]));
+    let files = shown(&stage, id).await?["attachments"].clone();
+    assert_eq!(files[0]["inline"], true);
+    assert_eq!(files[0]["state"], "pending", "{files:#}");
+    stage.post("/archive-batch", "{}").await?;
+    let files = shown(&stage, id).await?["attachments"].clone();
+    assert!(files[0]["object_path"].is_string(), "{files:#}");
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Messages arrive as what they are, and so do their edits and deletions.
+
+use anyhow::Result;
+use serde_json::json;
+use world::odoo::User;
+
+use crate::scene::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_with_its_author_kind_and_text() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let question = say(
+        &stage,
+        &json!({
+            "message_type": "email", "subject": "An offer", "body": "<div>Dear team,<br>what about <b>offer</b> 7?</div>",
+            "email_from": "\"Ada Buyer\" <ada@example.com>", "author_id": false, "message_id": "<1@example.com>",
+        }),
+    );
+    let answer = say(
+        &stage,
+        &json!({"body": "<p>A note</p>", "subtype_id": 2, "is_internal": true, "parent_id": question}),
+    );
+    let told = say(
+        &stage,
+        &json!({"message_type": "notification", "subtype_id": 7, "body": "<p>Won</p>"}),
+    );
+    let elsewhere = say(&stage, &json!({"model": "sale.order"}));
+    hourly(&stage).await?;
+    let row = message(&stage, question).await?;
+    assert_eq!(row["kind"], "email", "{row:#}");
+    assert_eq!(row["subject"], "An offer");
+    assert_eq!(row["body_text"], "Dear team,\nwhat about offer 7?");
+    assert_eq!(row["date"], "2026-11-21T20:21:22+00:00");
+    assert_eq!(row["email_id"], "<1@example.com>");
+    assert_eq!((&row["model"], &row["res_id"]), (&json!("crm.lead"), &json!(1)));
+    let row = message(&stage, answer).await?;
+    assert_eq!((&row["kind"], &row["subtype"]), (&json!("note"), &json!("mail.mt_note")));
+    assert_eq!((&row["parent_id"], &row["is_internal"]), (&json!(question), &json!(true)));
+    let row = message(&stage, told).await?;
+    assert_eq!((&row["kind"], &row["subtype"]), (&json!("system"), &json!("crm.mt_lead_won")));
+    assert!(message(&stage, elsewhere).await?.is_null());
+    assert_eq!(shown(&stage, question).await?["author"], "Ada Buyer");
+    // An author is a contact like a customer: the pipeline's next run reads it.
+    assert_eq!(shown(&stage, answer).await?["author"], "Mitchell Admin");
+    stage.post("/crm-sync", "{}").await?;
+    stage
+        .odoo
+        .records("res.partner")
+        .update(3, &json!({"name": "Renamed"}));
+    stage.post("/crm-sync", "{}").await?;
+    assert_eq!(shown(&stage, answer).await?["author"], "Renamed");
+    let found = "select count(*) from public.odoo_chatter where search @@ websearch_to_tsquery('simple', 'offer team')";
+    assert_eq!(stage.count(found).await?, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_translated_subtype_is_the_same_kind() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    stage
+        .odoo
+        .records("mail.message.subtype")
+        .update(2, &json!({"name": "Notiz"}));
+    let note = say(&stage, &json!({"subtype_id": 2}));
+    hourly(&stage).await?;
+    assert_eq!(message(&stage, note).await?["kind"], "note");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_deletions_and_what_is_committed_late_arrive() -> Result<()> {
+    let stage = chatter(18, 30).await?;
+    hourly(&stage).await?;
+    assert_same(&stage).await?;
+    let ids = messages(&stage).ids();
+    let (edited, deleted) = (ids[3], ids[4]);
+    messages(&stage).update(edited, &json!({"body": "<p>Edited</p>"}));
+    messages(&stage).delete([deleted]);
+    say(&stage, &json!({"body": "<p>Quick</p>"}));
+    assert_eq!(changed(&sync(&stage).await?), [1, 1, 0]);
+    // It began nine minutes ago, and commits only now.
+    let began = minutes_ago(&stage, 9).await?;
+    let slow = say(&stage, &json!({"body": "<p>Slow</p>", "write_date": began}));
+    let report = hourly(&stage).await?;
+    // A field change goes with its message, if it had one.
+    assert_eq!(report["entities"]["messages"]["deleted"], 1, "{report:#}");
+    assert_eq!(message(&stage, slow).await?["body_text"], "Slow");
+    assert_eq!(message(&stage, edited).await?["body_text"], "Edited");
+    let row = message(&stage, deleted).await?;
+    assert!(row["deleted_at"].is_string(), "{row:#}");
+    assert!(shown(&stage, deleted).await?.is_null());
+    assert_same(&stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_comes_back_empty_by_mistake_deletes_nothing() -> Result<()> {
+    let stage = chatter(18, 20).await?;
+    hourly(&stage).await?;
+    let all = messages(&stage).ids();
+    messages(&stage).delete(all);
+    let answer = stage.post(PATH, r#"{"mode": "missing"}"#).await?;
+    assert_eq!(answer.json()["status"], "error", "{}", answer.text());
+    assert!(live(&stage, "odoo_messages").await? > 20);
+    run(&stage, r#"{"mode": "missing", "confirm_deletes": true}"#).await?;
+    assert_eq!(live(&stage, "odoo_messages").await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_salesmans_key_copies_what_it_may_see_and_says_once_what_not() -> Result<()> {
+    let stage = set(18, 30, |builder| builder.user(User::salesman())).await?;
+    let hidden = messages(&stage).ids()[2];
+    messages(&stage).hide_from_salesmen([hidden]);
+    let first = hourly(&stage).await?;
+    assert_eq!(first["entities"]["field_changes"]["forbidden"], true, "{first:#}");
+    assert_eq!(first["errors"], json!([]));
+    assert_eq!(first["unfinished"], json!([]));
+    assert!(message(&stage, hidden).await?.is_null());
+    let seen = i64::try_from(messages(&stage).count())?;
+    assert_eq!(live(&stage, "odoo_messages").await?, seen - 1);
+    assert_eq!(live(&stage, "odoo_field_changes").await?, 0);
+    let logged = "select count(*) from public.migration_logs l where l.job = 'chatter-sync' and (l.detail #> '{entities,field_changes,forbidden}')::boolean";
+    assert_eq!(stage.count(logged).await?, 1);
+    let second = hourly(&stage).await?;
+    assert!(second["entities"]["field_changes"].get("forbidden").is_none(), "{second:#}");
+    assert_eq!(stage.count(logged).await?, 1);
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What can be asked for, and what it costs.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::scene::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_without_chatter_is_never_asked_about() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    stage
+        .odoo
+        .records("crm.lead")
+        .insert_many((1..=500).map(|id| json!({"id": id, "name": "Silent"})));
+    say(&stage, &json!({}));
+    hourly(&stage).await?;
+    stage.odoo.counters().reset();
+    let report = hourly(&stage).await?;
+    assert_eq!(changed(&report), [0, 0, 0]);
+    let calls = stage.odoo.counters().all();
+    assert!(calls.keys().all(|call| !call.starts_with("crm.lead/")), "{calls:?}");
+    // Fields, the newest date, the page in the overlap, its subtypes, and the list to compare with.
+    assert!(report["odoo_calls"].as_u64().unwrap_or_default() <= 10, "{report:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_brings_what_is_absent_and_validate_only_tells() -> Result<()> {
+    let stage = chatter(18, 50).await?;
+    hourly(&stage).await?;
+    let ids = messages(&stage).ids();
+    stage
+        .owner
+        .batch_execute(&format!(
+            "delete from public.odoo_messages where id in ({}, {});
+             update public.odoo_messages set body = 'Old', row_hash = 'old', write_date = write_date - interval '1 day' where id = {};
+             delete from public.odoo_field_changes",
+            ids[0], ids[7], ids[9]
+        ))
+        .await?;
+    stage.odoo.counters().reset();
+    let report = run(&stage, r#"{"mode": "validate"}"#).await?;
+    assert_eq!(report["entities"]["messages"]["verdict"], "differs");
+    assert_eq!(report["read"], 0, "it costs a list, not rows");
+    let found = validation(&stage, "messages").await?;
+    assert_eq!(found["detail"]["missing"], json!([ids[0], ids[7]]), "{found:#}");
+    assert_eq!(found["detail"]["stale"], json!([ids[9]]));
+    assert!(message(&stage, ids[0]).await?.is_null());
+    let report = hourly(&stage).await?;
+    assert_eq!(report["entities"]["messages"]["inserted"], 2, "{report:#}");
+    assert_eq!(report["entities"]["messages"]["updated"], 1);
+    assert!(live(&stage, "odoo_field_changes").await? > 0);
+    assert_same(&stage).await?;
+    run(&stage, r#"{"mode": "validate"}"#).await?;
+    for entity in ["messages", "field_changes"] {
+        assert_eq!(validation(&stage, entity).await?["verdict"], "same", "{entity}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_and_changes_nothing_and_a_full_one_reads_all() -> Result<()> {
+    let stage = chatter(18, 30).await?;
+    let count = u64::try_from(messages(&stage).count())?;
+    let report = run(&stage, r#"{"mode": "dry_run"}"#).await?;
+    assert_eq!(report["entities"]["messages"]["inserted"], count, "{report:#}");
+    for table in ["public.odoo_messages", "public.odoo_field_changes", "public.odoo_partners", "odoo_sync.wanted_attachments"] {
+        assert_eq!(stage.count(&format!("select count(*) from {table}")).await?, 0, "{table}");
+    }
+    let report = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(report["entities"]["messages"]["inserted"], count);
+    let report = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(changed(&report), [0, 0, 0], "{report:#}");
+    assert_same(&stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_models_may_be_named() -> Result<()> {
+    let stage = set(18, 0, |builder| builder.variable("chatter_models", "crm.lead, sale.order")).await?;
+    let order = say(&stage, &json!({"model": "sale.order"}));
+    hourly(&stage).await?;
+    assert_eq!(message(&stage, order).await?["model"], "sale.order");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_key_or_an_admin_gets_in_and_a_wrong_mode_is_named() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let answer = stage.caller().post(PATH, "wrong", "{}").await?;
+    assert_eq!(answer.status, 401);
+    for path in [PATH, "/functions/v1/odoo-chatter-sync"] {
+        let answer = stage.post(path, r#"{"mode": "fly"}"#).await?;
+        assert_eq!(answer.status, 422, "{}", answer.text());
+    }
+    let answer = stage.post(PATH, r#"{"entities": ["leads"]}"#).await?;
+    assert_eq!(answer.status, 422);
+    Ok(())
+}
