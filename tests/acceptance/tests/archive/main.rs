@@ -2,7 +2,15 @@
 //! simulated Odoo and a simulated Storage.
 
 mod scene;
+mod wire;
 
+mod answers;
+mod attempts;
+mod faults;
+mod large_files;
 mod main_path;
 mod modes;
-
+mod overlap;
+mod pace;
+mod stops;
+mod traps;
