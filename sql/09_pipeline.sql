@@ -373,6 +373,12 @@ create or replace view public.odoo_pipeline with (security_invoker = true) as
    where l.deleted_at is null;
 comment on view public.odoo_pipeline is 'Leads and opportunities with their names joined; deleted ones are left out. status: open, won, lost or archived, for every version of Odoo.';
 
+comment on column public.odoo_pipeline.stage is 'Name of its stage.';
+comment on column public.odoo_pipeline.stage_sequence is 'Place of its stage among the stages.';
+comment on column public.odoo_pipeline.team is 'Name of its sales team.';
+comment on column public.odoo_pipeline.salesperson is 'Name of its salesperson.';
+comment on column public.odoo_pipeline.partner is 'Name of its contact.';
+comment on column public.odoo_pipeline.lost_reason is 'Why it was lost, in words.';
 comment on column public.odoo_pipeline.status is 'open, won, lost or archived.';
 comment on column public.odoo_pipeline.company is 'The customers company, or its name as text.';
 comment on column public.odoo_pipeline.weighted_revenue is 'Expected revenue times probability.';
@@ -391,6 +397,7 @@ create or replace view public.odoo_pipeline_stages with (security_invoker = true
    group by s.id;
 comment on view public.odoo_pipeline_stages is 'The stages in their order (by sequence) with the active opportunities in each: how many, and what they are worth.';
 
+comment on column public.odoo_pipeline_stages.stage is 'Name of the stage.';
 comment on column public.odoo_pipeline_stages.leads is 'Active opportunities in it.';
 comment on column public.odoo_pipeline_stages.expected_revenue is 'What they are worth.';
 comment on column public.odoo_pipeline_stages.weighted_revenue is 'The same, times their probabilities.';

@@ -118,6 +118,11 @@ async fn every_table_and_column_and_function_says_what_it_is() {
           select attname, attnum from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped) a on true
         where c.relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace) and c.relkind in ('r', 'v', 'p')
           and not exists (select from pg_description d where d.objoid = c.oid and d.classoid = 'pg_class'::regclass and d.objsubid = a.attnum)
+          -- A view's column that is a table's says there what it is.
+          and not (c.relkind = 'v' and a.attnum > 0 and exists (
+            select from pg_attribute t join pg_class r on r.oid = t.attrelid
+              join pg_description d on d.objoid = r.oid and d.classoid = 'pg_class'::regclass and d.objsubid = t.attnum
+             where r.relnamespace = c.relnamespace and r.relkind = 'r' and t.attname = a.attname))
         union all
         select p.oid::regprocedure::text from pg_proc p
         where p.pronamespace = 'odoo_sync'::regnamespace and obj_description(p.oid, 'pg_proc') is null";
