@@ -35,6 +35,9 @@ pub struct Begun {
     pub cursors: std::collections::BTreeMap<String, Value>,
     /// How many attachments are still to be moved.
     pub remaining: i64,
+    /// There was a free slot, but another run took it at the same moment.
+    #[serde(default)]
+    pub outrun: bool,
 }
 
 /// Takes a slot. Runs whose lease has passed are marked `crashed` and logged first, by the same
@@ -77,12 +80,21 @@ pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fau
         )
         select jsonb_build_object(
           'begun', exists (select from begun),
+          'outrun', exists (select from free) and not exists (select from begun),
           'paused', (select paused from wanted),
           'crashed', (select count(*) from told),
           'cursors', (select coalesce(jsonb_object_agg(c.name, c.position), '{}') from odoo_sync.cursors c, wanted w
                        where c.name like w.job || ':%'),
           'remaining', odoo_sync.remaining())";
-    call_one(postgres, STATEMENT, begin).await
+    let mut begun: Begun = call_one(postgres, STATEMENT, begin).await?;
+    // Replicas that begin together reach for the same slot: whoever was outrun looks for the next one.
+    for _ in 0..begin.slots {
+        if !begun.outrun {
+            break;
+        }
+        begun = call_one(postgres, STATEMENT, begin).await?;
+    }
+    Ok(begun)
 }
 
 /// How a run ended.

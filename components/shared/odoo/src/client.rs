@@ -26,6 +26,8 @@ const LISTING_BYTES: usize = 8 * 1024 * 1024;
 pub struct Known {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) session: WebSession,
+    /// No call before this moment of the clock: the pace is kept from one conversation to the next.
+    pub(crate) next_call: Duration,
 }
 
 /// The web session that streams large files.
@@ -70,6 +72,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let pace = Rc::new(Pace::new(
             settings.parallel_calls,
             settings.calls_per_second,
+            known.next_call,
         ));
         Ok(Self {
             http,
@@ -83,7 +86,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 
     /// What was learned of the server so far.
     pub fn known(&self) -> Known {
-        self.known.borrow().clone()
+        Known {
+            next_call: self.pace.next(),
+            ..self.known.borrow().clone()
+        }
     }
 
     /// How many requests were sent to Odoo.
@@ -102,8 +108,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(protocol) = self.known.borrow().protocol {
             return Ok(protocol);
         }
-        let _turn = self.turn().await;
-        let protocol = protocol::negotiate(&self.http, &self.settings).await?;
+        let protocol =
+            protocol::negotiate(&self.http, &self.settings, async || self.turn().await).await?;
         if matches!(protocol, Protocol::JsonRpc { .. }) {
             for (missing, words) in [
                 (

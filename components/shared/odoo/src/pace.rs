@@ -9,6 +9,9 @@ use outbound::Clock;
 /// How long to look away while all places are taken.
 const TURN: Duration = Duration::from_millis(5);
 
+/// What counts is when calls arrive, and on their way they may come closer to each other.
+const MARGIN: f64 = 1.05;
+
 /// Hands out turns to call.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -30,9 +33,10 @@ impl Drop for Turn {
 }
 
 impl Pace {
-    pub(crate) fn new(parallel: usize, calls_per_second: f64) -> Self {
+    /// A pace whose first call does not come before `next`.
+    pub(crate) fn new(parallel: usize, calls_per_second: f64, next: Duration) -> Self {
         let gap = if calls_per_second > 0.0 {
-            Duration::try_from_secs_f64(1.0 / calls_per_second).unwrap_or_default()
+            Duration::try_from_secs_f64(MARGIN / calls_per_second).unwrap_or_default()
         } else {
             Duration::ZERO
         };
@@ -40,8 +44,13 @@ impl Pace {
             parallel: parallel.max(1),
             gap,
             under_way: Cell::new(0),
-            next: Cell::new(Duration::ZERO),
+            next: Cell::new(next),
         }
+    }
+
+    /// When the next call may start at the earliest.
+    pub(crate) fn next(&self) -> Duration {
+        self.next.get()
     }
 
     /// When a call that asks now may start, if there is a place.
@@ -79,7 +88,7 @@ mod tests {
     proptest! {
         #[test]
         fn calls_never_come_faster_than_agreed(rate in 0.5f64..50.0, asks in prop::collection::vec(0u64..2000, 1..50)) {
-            let pace = Pace::new(usize::MAX, rate);
+            let pace = Pace::new(usize::MAX, rate, Duration::ZERO);
             let mut now = Duration::ZERO;
             let mut last: Option<Duration> = None;
             for wait in asks {
@@ -95,7 +104,7 @@ mod tests {
 
     #[test]
     fn no_more_calls_at_once_than_agreed_and_a_dropped_turn_is_free_again() {
-        let pace = Rc::new(Pace::new(1, 0.0));
+        let pace = Rc::new(Pace::new(1, 0.0, Duration::ZERO));
         assert!(pace.reserve(Duration::ZERO).is_some());
         let turn = Turn(Rc::clone(&pace));
         assert!(pace.reserve(Duration::ZERO).is_none());

@@ -4,6 +4,7 @@ use fault::{Fault, Kind};
 use outbound::{Http, Request};
 use serde_json::{Map, Value, json};
 
+use crate::pace::Turn;
 use crate::{ProtocolChoice, Settings, answer};
 
 /// How to call a method.
@@ -22,13 +23,21 @@ pub enum Protocol {
 const SMALL_ANSWER: usize = 64 * 1024;
 
 /// Finds out what the server speaks, and logs in where that is a step of its own.
-pub(crate) async fn negotiate(http: &impl Http, settings: &Settings) -> Result<Protocol, Fault> {
+/// Each request waits for its `turn`.
+pub(crate) async fn negotiate(
+    http: &impl Http,
+    settings: &Settings,
+    turn: impl AsyncFn() -> Turn,
+) -> Result<Protocol, Fault> {
     let json2 = match settings.protocol {
         ProtocolChoice::Json2 => true,
         ProtocolChoice::JsonRpc => false,
         // JSON-2 takes API keys only, so without one the older protocol is the one that can work.
         ProtocolChoice::Auto => {
-            !settings.api_key.is_empty() && speaks_json2(http, settings).await?
+            !settings.api_key.is_empty() && {
+                let _turn = turn().await;
+                speaks_json2(http, settings).await?
+            }
         }
     };
     if json2 {
@@ -47,6 +56,7 @@ pub(crate) async fn negotiate(http: &impl Http, settings: &Settings) -> Result<P
         {}
     ]);
     let envelope = json_rpc("common", "authenticate", &arguments);
+    let _turn = turn().await;
     let response = http
         .send(post(format!("{}/jsonrpc", settings.url), &envelope))
         .await

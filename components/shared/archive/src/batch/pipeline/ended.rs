@@ -83,15 +83,23 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 
     fn group_ended(&mut self, failed: Vec<(Claimed, Fault, bool)>) {
         let mut whole_call = None;
+        let mut together = Vec::new();
         for (file, fault, of_the_call) in failed {
             self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
             if !of_the_call {
                 self.fetch_failed(file, fault);
                 continue;
             }
-            // What failed as a group is tried one by one, unless every call would fail.
-            self.small.push_back(Fetch::Whole(file));
+            // What failed as a group is tried one by one, unless Odoo was only busy.
+            if fault.kind() == Kind::SourceBusy {
+                together.push(file);
+            } else {
+                self.small.push_back(Fetch::Whole(file));
+            }
             whole_call = Some(fault);
+        }
+        if !together.is_empty() {
+            self.small.push_back(Fetch::Group(together));
         }
         match whole_call {
             None => self.source_went_well(),
