@@ -20,7 +20,10 @@ use crate::scene::{
 const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 
 async fn send(stage: &Stage, method: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
-    stage.caller().send(method.parse()?, PATH, headers, body.to_owned()).await
+    stage
+        .caller()
+        .send(method.parse()?, PATH, headers, body.to_owned())
+        .await
 }
 
 fn bearer(token: &str) -> String {
@@ -29,13 +32,22 @@ fn bearer(token: &str) -> String {
 
 /// A token of Supabase Auth for this user, good for an hour.
 fn token_of(user: &str) -> Result<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
     let claims = json!({"sub": user, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 3600});
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(&claims));
+    let signed = format!(
+        "{}.{}",
+        part(&json!({"alg": "HS256", "typ": "JWT"})),
+        part(&claims)
+    );
     let mut mac = Hmac::<Sha256>::new_from_slice(JWT_SECRET.as_bytes())?;
     mac.update(signed.as_bytes());
-    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
+    Ok(format!(
+        "{signed}.{}",
+        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
+    ))
 }
 
 #[tokio::test]
@@ -43,18 +55,29 @@ async fn who_would_rather_not_wait_is_answered_at_once_and_the_work_goes_on() ->
     let stage = set(odoo_with(small(60))).start().await?;
     stage.storage.set_latency_ms(100);
     let key = bearer(SERVICE_KEY);
-    let headers = [("authorization", key.as_str()), ("prefer", "respond-async, wait=1")];
+    let headers = [
+        ("authorization", key.as_str()),
+        ("prefer", "respond-async, wait=1"),
+    ];
     let answer = send(&stage, "POST", &headers, "{}").await?;
     assert_eq!(answer.status, 202, "{}", answer.text());
     assert_eq!(answer.header("preference-applied"), "respond-async");
     assert_eq!(answer.json()["status"], "accepted");
     assert!(in_state(&stage, "moved").await? < 60, "it waited");
     // The run that it names is the one that works, and that others find at work.
-    let run = stage.value("select to_jsonb(id) from odoo_sync.runs where outcome = 'running'").await?;
+    let run = stage
+        .value("select to_jsonb(id) from odoo_sync.runs where outcome = 'running'")
+        .await?;
     assert_eq!(answer.json()["run_id"], run);
     let other = send(&stage, "POST", &headers, "{}").await?;
-    assert_eq!((other.status.as_u16(), &other.json()["status"]), (200, &json!("running")));
-    until("the work is done", async || Ok(log_rows(&stage).await?.len() == 1)).await?;
+    assert_eq!(
+        (other.status.as_u16(), &other.json()["status"]),
+        (200, &json!("running"))
+    );
+    until("the work is done", async || {
+        Ok(log_rows(&stage).await?.len() == 1)
+    })
+    .await?;
     assert_eq!(in_state(&stage, "moved").await?, 60);
     all_is_well(&stage).await
 }
@@ -72,7 +95,10 @@ async fn a_caller_that_goes_away_does_not_stop_the_work() -> Result<()> {
     crate::scene::until_stored(&stage, 5).await?;
     // As pg_net does when its time is up.
     drop(caller);
-    until("the work is done", async || Ok(log_rows(&stage).await?.len() == 1)).await?;
+    until("the work is done", async || {
+        Ok(log_rows(&stage).await?.len() == 1)
+    })
+    .await?;
     assert_eq!(in_state(&stage, "moved").await?, 60);
     all_is_well(&stage).await
 }
@@ -80,8 +106,18 @@ async fn a_caller_that_goes_away_does_not_stop_the_work() -> Result<()> {
 #[tokio::test]
 async fn what_pg_cron_sends_is_accepted_and_both_addresses_are_one() -> Result<()> {
     let stage = set(odoo_with(small(5))).start().await?;
-    let answer = stage.post("/functions/v1/archive-odoo-files", r#"{"time":"2026-11-21T20:22:17Z"}"#).await?;
-    assert_eq!((answer.status.as_u16(), &answer.json()["migrated"]), (200, &json!(5)), "{}", answer.text());
+    let answer = stage
+        .post(
+            "/functions/v1/archive-odoo-files",
+            r#"{"time":"2026-11-21T20:22:17Z"}"#,
+        )
+        .await?;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["migrated"]),
+        (200, &json!(5)),
+        "{}",
+        answer.text()
+    );
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("cache-control"), "no-store");
     all_is_well(&stage).await
@@ -90,11 +126,24 @@ async fn what_pg_cron_sends_is_accepted_and_both_addresses_are_one() -> Result<(
 #[tokio::test]
 async fn a_paused_archive_says_so_and_changes_nothing() -> Result<()> {
     let stage = set(odoo_with(small(5))).start().await?;
-    stage.owner.batch_execute("select odoo_sync.pause('archive-batch')").await?;
+    stage
+        .owner
+        .batch_execute("select odoo_sync.pause('archive-batch')")
+        .await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["status"], &report["migrated"]), (&json!("paused"), &json!(0)), "{report}");
-    assert_eq!(stage.odoo.counters().total().calls + stage.storage.counters().total().calls, 0);
-    stage.owner.batch_execute("select odoo_sync.resume('archive-batch')").await?;
+    assert_eq!(
+        (&report["status"], &report["migrated"]),
+        (&json!("paused"), &json!(0)),
+        "{report}"
+    );
+    assert_eq!(
+        stage.odoo.counters().total().calls + stage.storage.counters().total().calls,
+        0
+    );
+    stage
+        .owner
+        .batch_execute("select odoo_sync.resume('archive-batch')")
+        .await?;
     assert_eq!(tick(&stage).await?["migrated"], 5);
     all_is_well(&stage).await
 }
@@ -102,13 +151,25 @@ async fn a_paused_archive_says_so_and_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn a_call_without_an_accepted_key_is_refused_and_is_one_line_in_the_log() -> Result<()> {
     let stage = set(odoo_with(small(5))).start().await?;
-    let tokens = ["wrong-service-key", "", "service-role-key", &token_of("11111111-2222-4333-8444-555555555555")?].map(bearer);
+    let tokens = [
+        "wrong-service-key",
+        "",
+        "service-role-key",
+        &token_of("11111111-2222-4333-8444-555555555555")?,
+    ]
+    .map(bearer);
     for authorization in &tokens {
         let answer = send(&stage, "POST", &[("authorization", authorization)], "{}").await?;
-        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, r#"{"error":"Unauthorized"}"#));
+        assert_eq!(
+            (answer.status.as_u16(), answer.text().as_str()),
+            (401, r#"{"error":"Unauthorized"}"#)
+        );
     }
     let answer = send(&stage, "POST", &[], "{}").await?;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, r#"{"error":"Unauthorized"}"#));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().as_str()),
+        (401, r#"{"error":"Unauthorized"}"#)
+    );
     let rows = log_rows(&stage).await?;
     assert_eq!(rows.len(), 1, "{rows:#?}");
     assert_eq!(rows[0]["status"], "auth_error");
@@ -120,8 +181,14 @@ async fn a_call_without_an_accepted_key_is_refused_and_is_one_line_in_the_log() 
 
 #[tokio::test]
 async fn a_user_may_start_it_who_is_an_admin_and_nobody_else() -> Result<()> {
-    let stage = set(odoo_with(small(5))).variable("jwt_secret", JWT_SECRET).start().await?;
-    let (admin, other) = ("11111111-2222-4333-8444-555555555555", "66666666-2222-4333-8444-555555555555");
+    let stage = set(odoo_with(small(5)))
+        .variable("jwt_secret", JWT_SECRET)
+        .start()
+        .await?;
+    let (admin, other) = (
+        "11111111-2222-4333-8444-555555555555",
+        "66666666-2222-4333-8444-555555555555",
+    );
     stage
         .owner
         .batch_execute(&format!(
@@ -135,7 +202,12 @@ async fn a_user_may_start_it_who_is_an_admin_and_nobody_else() -> Result<()> {
     assert_eq!(stage.odoo.counters().total().calls, 0);
     let authorization = bearer(&token_of(admin)?);
     let answer = send(&stage, "POST", &[("authorization", &authorization)], "{}").await?;
-    assert_eq!((answer.status.as_u16(), &answer.json()["migrated"]), (200, &json!(5)), "{}", answer.text());
+    assert_eq!(
+        (answer.status.as_u16(), &answer.json()["migrated"]),
+        (200, &json!(5)),
+        "{}",
+        answer.text()
+    );
     all_is_well(&stage).await
 }
 
@@ -154,13 +226,21 @@ async fn what_cannot_be_understood_is_refused_by_name_and_changes_nothing() -> R
     ] {
         let answer = send(&stage, "POST", &with_key, body).await?;
         assert_eq!(answer.status, 422, "{body}: {}", answer.text());
-        assert!(answer.json()["error"].as_str().unwrap().contains(named), "{body}: {}", answer.text());
+        assert!(
+            answer.json()["error"].as_str().unwrap().contains(named),
+            "{body}: {}",
+            answer.text()
+        );
     }
     let answer = send(&stage, "POST", &with_key, &" ".repeat(70_000)).await?;
     assert_eq!(answer.status, 413, "{}", answer.text());
     for method in ["GET", "PUT", "DELETE", "PATCH"] {
         let answer = send(&stage, method, &with_key, "").await?;
-        assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "POST, OPTIONS"), "{method}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("allow")),
+            (405, "POST, OPTIONS"),
+            "{method}"
+        );
     }
     assert_eq!(stage.odoo.counters().total().calls, 0);
     assert_eq!(stage.count("select count(*) from odoo_sync.runs").await?, 0);
@@ -174,13 +254,21 @@ async fn no_secret_and_no_traceback_is_in_any_answer_line_or_row() -> Result<()>
     for version in [18, 19] {
         let options = world::odoo::Options {
             version,
-            ..odoo_with(small(30).with(3, Trap::LostFile).with(4, Trap::HiddenRecord).with(5, Trap::Size(900_000)))
+            ..odoo_with(
+                small(30)
+                    .with(3, Trap::LostFile)
+                    .with(4, Trap::HiddenRecord)
+                    .with(5, Trap::Size(900_000)),
+            )
         };
         let stage = set(options).start().await?;
         stage.odoo.attachments().hide(4, false);
         crate::scene::tick_with(&stage, r#"{"mode":"discover"}"#).await?;
         stage.odoo.attachments().hide(4, true);
-        stage.odoo.faults().add(Fault::on("/web/content").nth(1).html_500());
+        stage
+            .odoo
+            .faults()
+            .add(Fault::on("/web/content").nth(1).html_500());
         holds_no_secret(&stage.post(PATH, "{}").await?.text())?;
         for (name, value) in [
             ("odoo_api_key", "odoo-key-91ab-wrong"),
@@ -200,11 +288,16 @@ async fn no_secret_and_no_traceback_is_in_any_answer_line_or_row() -> Result<()>
             let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
             holds_no_secret(&answer.text())?;
             let key = bearer("odoo-key-91ab");
-            let refused = caller.send("POST".parse()?, PATH, &[("authorization", &key)], "{}").await?;
+            let refused = caller
+                .send("POST".parse()?, PATH, &[("authorization", &key)], "{}")
+                .await?;
             holds_no_secret(&refused.text())?;
         }
         stage.storage.set_quota(Some(0));
-        stage.odoo.attachments().insert(world::odoo::NewAttachment::default());
+        stage
+            .odoo
+            .attachments()
+            .insert(world::odoo::NewAttachment::default());
         holds_no_secret(&stopped_tick(&stage).await?.to_string())?;
         crate::scene::no_secret_is_told(&stage).await?;
     }

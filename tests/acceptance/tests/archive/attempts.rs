@@ -11,7 +11,9 @@ use crate::scene::{
 
 #[tokio::test]
 async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<()> {
-    let stage = set(odoo_with(small(10).with(5, Trap::LostFile))).start().await?;
+    let stage = set(odoo_with(small(10).with(5, Trap::LostFile)))
+        .start()
+        .await?;
     let mut last_wait = 0.0;
     for attempt in 1..=8 {
         waits_pass(&stage).await?;
@@ -27,7 +29,10 @@ async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<
                 .await?
                 .as_f64()
                 .unwrap();
-            assert!((14.9..=21_600.1).contains(&wait) && wait >= last_wait, "{wait} after {last_wait}");
+            assert!(
+                (14.9..=21_600.1).contains(&wait) && wait >= last_wait,
+                "{wait} after {last_wait}"
+            );
             last_wait = wait;
             // Until then it is left alone, and a tick with nothing to do logs nothing.
             let rows = log_rows(&stage).await?.len();
@@ -35,8 +40,17 @@ async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<
             assert_eq!(log_rows(&stage).await?.len(), rows);
         }
     }
-    assert_eq!((in_state(&stage, "dead").await?, in_state(&stage, "pending").await?), (1, 0));
-    assert_eq!(row(&stage, 5).await?["message"], "Attachment not found or empty");
+    assert_eq!(
+        (
+            in_state(&stage, "dead").await?,
+            in_state(&stage, "pending").await?
+        ),
+        (1, 0)
+    );
+    assert_eq!(
+        row(&stage, 5).await?["message"],
+        "Attachment not found or empty"
+    );
     all_is_well(&stage).await?;
     stage.odoo.attachments().damage(5, None);
     assert_eq!(stage.count("select odoo_sync.retry()").await?, 1);
@@ -47,28 +61,44 @@ async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<
 
 #[tokio::test]
 async fn what_the_bucket_refuses_is_dead_at_once_and_says_what_to_allow() -> Result<()> {
-    let stage = set(odoo_with(small(20).with(5, Trap::Size(300_000)).with(6, Trap::Size(7_000_000))))
-        .storage(storage::Options {
-            buckets: vec![Bucket {
-                file_size_limit: Some(200_000),
-                ..Bucket::private("odoo-archive")
-            }],
-            ..storage::Options::default()
-        })
-        .start()
-        .await?;
+    let stage = set(odoo_with(
+        small(20)
+            .with(5, Trap::Size(300_000))
+            .with(6, Trap::Size(7_000_000)),
+    ))
+    .storage(storage::Options {
+        buckets: vec![Bucket {
+            file_size_limit: Some(200_000),
+            ..Bucket::private("odoo-archive")
+        }],
+        ..storage::Options::default()
+    })
+    .start()
+    .await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["failed"]), (&json!(18), &json!(2)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(18), &json!(2)),
+        "{report}"
+    );
     for id in [5, 6] {
         let row = row(&stage, id).await?;
         assert_eq!(
             (&row["state"], &row["reason"], &row["blame"]),
             (&json!("dead"), &json!("too_large"), &json!("configuration"))
         );
-        assert!(errors(&report).iter().any(|line| line.starts_with(&format!("Upload {id}: larger than the bucket allows"))), "{report}");
+        assert!(
+            errors(&report).iter().any(
+                |line| line.starts_with(&format!("Upload {id}: larger than the bucket allows"))
+            ),
+            "{report}"
+        );
     }
     stage.storage.set_bucket(Bucket::private("odoo-archive"));
-    stage.owner.batch_execute("select odoo_sync.retry()").await?;
+    stage
+        .owner
+        .batch_execute("select odoo_sync.retry()")
+        .await?;
     finish(&stage, 2).await?;
     assert_eq!(in_state(&stage, "moved").await?, 20);
     all_is_well(&stage).await
@@ -83,8 +113,14 @@ async fn a_refused_type_is_named_and_the_other_types_go_on() -> Result<()> {
     });
     let report = tick(&stage).await?;
     let dead = in_state(&stage, "dead").await?;
-    assert!(dead > 0 && in_state(&stage, "moved").await? == 40 - dead, "{report}");
-    assert!(errors(&report)[0].contains("is not supported: allow it in the bucket"), "{report}");
+    assert!(
+        dead > 0 && in_state(&stage, "moved").await? == 40 - dead,
+        "{report}"
+    );
+    assert!(
+        errors(&report)[0].contains("is not supported: allow it in the bucket"),
+        "{report}"
+    );
     all_is_well(&stage).await
 }
 
@@ -92,7 +128,12 @@ async fn a_refused_type_is_named_and_the_other_types_go_on() -> Result<()> {
 async fn a_damaged_object_of_the_same_name_is_replaced() -> Result<()> {
     let stage = set(odoo_with(small(5))).start().await?;
     let checksum = stage.odoo.attachments().get(3).unwrap().checksum.unwrap();
-    stage.storage.put("odoo-archive", &crate::scene::path_of(&checksum), "text/plain", "half a file")?;
+    stage.storage.put(
+        "odoo-archive",
+        &crate::scene::path_of(&checksum),
+        "text/plain",
+        "half a file",
+    )?;
     assert_eq!(tick(&stage).await?["migrated"], 5);
     all_is_well(&stage).await
 }

@@ -31,7 +31,10 @@ fn of_all_sorts() -> Attachments {
 #[tokio::test]
 async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
-    let lost = stage.storage.faults().add(Fault::on(UPLOAD).method("POST").times(3).lose_answer());
+    let lost = stage
+        .storage
+        .faults()
+        .add(Fault::on(UPLOAD).method("POST").times(3).lose_answer());
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 60, "{report}");
     assert_eq!(stage.storage.faults().struck(lost), 3);
@@ -41,8 +44,14 @@ async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Res
 #[tokio::test]
 async fn an_upload_that_breaks_off_is_done_again() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
-    stage.storage.faults().add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
-    stage.storage.faults().add(Fault::on(UPLOAD).method("POST").nth(20).refuse());
+    stage
+        .storage
+        .faults()
+        .add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
+    stage
+        .storage
+        .faults()
+        .add(Fault::on(UPLOAD).method("POST").nth(20).refuse());
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 60, "{report}");
     all_moved_without_an_attempt(&stage, 60).await
@@ -51,15 +60,22 @@ async fn an_upload_that_breaks_off_is_done_again() -> Result<()> {
 #[tokio::test]
 async fn each_step_of_an_upload_in_pieces_may_fail() -> Result<()> {
     type Effect = fn(Trigger) -> Fault;
-    let effects: [Effect; 3] = [Trigger::refuse, Trigger::lose_answer, |at| at.cut_upload_at(3_000_000)];
+    let effects: [Effect; 3] = [Trigger::refuse, Trigger::lose_answer, |at| {
+        at.cut_upload_at(3_000_000)
+    }];
     for (method, path) in [
         ("POST", "/upload/resumable"),
         ("PATCH", "/upload/resumable"),
         ("GET", "/object/info"),
     ] {
         for (effect, nth) in effects.iter().zip([1, 2, 3]) {
-            let stage = set(odoo_with(small(5).with(3, Trap::Size(14_000_000)))).start().await?;
-            stage.storage.faults().add(effect(Fault::on(path).method(method).nth(nth)));
+            let stage = set(odoo_with(small(5).with(3, Trap::Size(14_000_000))))
+                .start()
+                .await?;
+            stage
+                .storage
+                .faults()
+                .add(effect(Fault::on(path).method(method).nth(nth)));
             finish(&stage, 4).await?;
             assert_eq!(in_state(&stage, "moved").await?, 5);
             all_is_well(&stage).await?;
@@ -86,15 +102,27 @@ async fn the_storage_goes_in_mid_batch_and_comes_back() -> Result<()> {
 
 #[tokio::test]
 async fn odoo_goes_in_mid_batch_and_comes_back() -> Result<()> {
-    let stage = set(odoo_with(of_all_sorts())).variable("odoo_parallel_calls", 2).start().await?;
+    let stage = set(odoo_with(of_all_sorts()))
+        .variable("odoo_parallel_calls", 2)
+        .start()
+        .await?;
     tick_with(&stage, r#"{"mode":"discover"}"#).await?;
     // The second call of contents is under way when Odoo goes.
-    stage.odoo.faults().add(Fault::on_call("ir.attachment", "read").from_nth(2).delay_ms(60_000));
+    stage.odoo.faults().add(
+        Fault::on_call("ir.attachment", "read")
+            .from_nth(2)
+            .delay_ms(60_000),
+    );
     let ticking = begin_tick(&stage);
     until_stored(&stage, 10).await?;
     stage.odoo.stop().await;
     let answer = ticking.await??;
-    assert_eq!(answer.json()["fault"]["kind"], "source_unreachable", "{}", answer.text());
+    assert_eq!(
+        answer.json()["fault"]["kind"],
+        "source_unreachable",
+        "{}",
+        answer.text()
+    );
     assert_eq!(attempted(&stage).await?, 0, "{}", answer.text());
     stage.odoo.faults().clear();
     stage.odoo.restart().await?;
@@ -119,7 +147,12 @@ async fn the_program_is_killed_in_mid_batch() -> Result<()> {
     let rows = log_rows(&stage).await?;
     let crashes: Vec<_> = rows.iter().filter(|row| row["status"] == "error").collect();
     assert_eq!(crashes.len(), 1, "{rows:#?}");
-    assert!(crashes[0]["errors"][0].as_str().unwrap().contains("cut off"));
+    assert!(
+        crashes[0]["errors"][0]
+            .as_str()
+            .unwrap()
+            .contains("cut off")
+    );
     all_moved_without_an_attempt(&stage, 60).await
 }
 
@@ -127,7 +160,9 @@ async fn the_program_is_killed_in_mid_batch() -> Result<()> {
 async fn wired(attachments: Attachments) -> Result<(Stage, Wire, Host, Caller)> {
     let stage = set(odoo_with(attachments)).start().await?;
     let wire = Wire::to(stage.database.port()).await?;
-    let (host, caller) = stage.replica(&[("db_port", &wire.port().to_string())]).await?;
+    let (host, caller) = stage
+        .replica(&[("db_port", &wire.port().to_string())])
+        .await?;
     Ok((stage, wire, host, caller))
 }
 
@@ -139,12 +174,18 @@ async fn the_wire_to_postgres_is_cut_at_any_statement_before_or_after_it() -> Re
             wire.cut_at(statement, cut);
             let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
             ensure!(wire.was_cut(), "{statement:?} was never sent");
-            ensure!(answer.status != 200 || answer.json()["migrated"] == 60, "{statement:?} {cut:?}: {}", answer.text());
+            ensure!(
+                answer.status != 200 || answer.json()["migrated"] == 60,
+                "{statement:?} {cut:?}: {}",
+                answer.text()
+            );
             leases_pass(&stage).await?;
             finish(&stage, 3).await?;
             all_moved_without_an_attempt(&stage, 60)
                 .await
-                .map_err(|error| error.context(format!("{statement:?} {cut:?}, answered {}", answer.text())))?;
+                .map_err(|error| {
+                    error.context(format!("{statement:?} {cut:?}, answered {}", answer.text()))
+                })?;
         }
     }
     Ok(())
@@ -164,13 +205,18 @@ async fn a_lost_answer_of_postgres_does_not_stop_a_batch() -> Result<()> {
 }
 
 /// A stage on a Postgres of its own, which may be crashed.
-async fn on_a_server_of_its_own(attachments: Attachments) -> Result<(Stage, Postgres, Database, Host, Caller)> {
+async fn on_a_server_of_its_own(
+    attachments: Attachments,
+) -> Result<(Stage, Postgres, Database, Host, Caller)> {
     let mut stage = set(odoo_with(attachments)).start().await?;
     let server = Postgres::start_throw_away().await?;
     let database = server.database().await?;
     stage.owner = database.connect().await?;
     let variables = of_database(&database);
-    let more: Vec<_> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let more: Vec<_> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let (host, caller) = stage.replica(&more).await?;
     Ok((stage, server, database, host, caller))
 }
@@ -193,13 +239,19 @@ async fn postgres_is_restarted_in_mid_batch() -> Result<()> {
 
 #[tokio::test]
 async fn postgres_crashes_in_mid_batch_and_comes_back() -> Result<()> {
-    let (mut stage, server, database, _host, caller) = on_a_server_of_its_own(of_all_sorts()).await?;
+    let (mut stage, server, database, _host, caller) =
+        on_a_server_of_its_own(of_all_sorts()).await?;
     stage.storage.set_latency_ms(30);
     let ticking = begin_tick_at(caller.clone());
     until_stored(&stage, 20).await?;
     server.crash().await?;
     let answer = ticking.await??;
-    assert_eq!(answer.json()["fault"]["kind"], "ledger_unreachable", "{}", answer.text());
+    assert_eq!(
+        answer.json()["fault"]["kind"],
+        "ledger_unreachable",
+        "{}",
+        answer.text()
+    );
     let while_away = caller.post(PATH, SERVICE_KEY, "{}").await?;
     assert!(while_away.status.is_server_error(), "{}", while_away.text());
     server.start_again().await?;
@@ -220,7 +272,10 @@ async fn finish_at(stage: &Stage, caller: &Caller) -> Result<()> {
 
 #[tokio::test]
 async fn faults_everywhere_at_random_only_slow_it_down() -> Result<()> {
-    let stage = set(odoo_with(of_all_sorts())).variable("archive_batch_seconds", 5).start().await?;
+    let stage = set(odoo_with(of_all_sorts()))
+        .variable("archive_batch_seconds", 5)
+        .start()
+        .await?;
     for faults in [stage.odoo.faults(), stage.storage.faults()] {
         faults.add(Fault::on_any().probability(0.04).refuse());
         faults.add(Fault::on_any().probability(0.04).lose_answer());
@@ -237,7 +292,10 @@ async fn faults_everywhere_at_random_only_slow_it_down() -> Result<()> {
     }
     stage.odoo.faults().clear();
     stage.storage.faults().clear();
-    stage.owner.batch_execute("select odoo_sync.retry()").await?;
+    stage
+        .owner
+        .batch_execute("select odoo_sync.retry()")
+        .await?;
     finish(&stage, 4).await?;
     assert_eq!(in_state(&stage, "moved").await?, 60);
     all_is_well(&stage).await

@@ -16,25 +16,52 @@ const APPEND: &str = "PATCH /upload/resumable";
 #[tokio::test]
 async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Result<()> {
     for (password, size) in [(true, 40_000_000), (false, 40_000_000)] {
-        let user = if password { user() } else { User { password: None, ..user() } };
-        let options = odoo::Options { users: vec![user], ..odoo_with(small(3).with(2, Trap::Size(size))) };
-        let stage = set(options).variable("archive_batch_seconds", 1).start().await?;
-        stage.storage.faults().add(Fault::on("/upload/resumable").method("PATCH").delay_ms(450));
+        let user = if password {
+            user()
+        } else {
+            User {
+                password: None,
+                ..user()
+            }
+        };
+        let options = odoo::Options {
+            users: vec![user],
+            ..odoo_with(small(3).with(2, Trap::Size(size)))
+        };
+        let stage = set(options)
+            .variable("archive_batch_seconds", 1)
+            .start()
+            .await?;
+        stage
+            .storage
+            .faults()
+            .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(450));
         let mut ticks = 0;
         loop {
             let report = tick(&stage).await?;
-            assert_eq!((&report["status"], &report["failed"]), (&json!("success"), &json!(0)), "{report}");
+            assert_eq!(
+                (&report["status"], &report["failed"]),
+                (&json!("success"), &json!(0)),
+                "{report}"
+            );
             ticks += 1;
             if report["remaining"] == 0 {
                 break;
             }
             let kept = row(&stage, 2).await?;
-            assert!(kept["upload"]["offset"].as_u64().unwrap() >= PIECE, "{kept}");
+            assert!(
+                kept["upload"]["offset"].as_u64().unwrap() >= PIECE,
+                "{kept}"
+            );
             assert!(ticks < 10);
         }
         assert!(ticks >= 3, "it took {ticks} ticks");
         let sent = stage.storage.counters().of(APPEND);
-        assert_eq!((sent.bytes_in, sent.calls), (size, size.div_ceil(PIECE)), "bytes were sent twice");
+        assert_eq!(
+            (sent.bytes_in, sent.calls),
+            (size, size.div_ceil(PIECE)),
+            "bytes were sent twice"
+        );
         assert_eq!(attempted(&stage).await?, 0);
         assert_eq!(row(&stage, 2).await?["upload"], json!(null));
         all_is_well(&stage).await?;
@@ -46,12 +73,25 @@ async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Res
 async fn a_piece_that_breaks_off_is_gone_on_with_where_the_storage_says() -> Result<()> {
     for keeps_partial_chunks in [true, false] {
         let stage = set(odoo_with(small(3).with(2, Trap::Size(40_000_000))))
-            .storage(storage::Options { keeps_partial_chunks, ..storage::Options::default() })
+            .storage(storage::Options {
+                keeps_partial_chunks,
+                ..storage::Options::default()
+            })
             .start()
             .await?;
         let faults = stage.storage.faults();
-        faults.add(Fault::on("/upload/resumable").method("PATCH").nth(3).cut_upload_at(2_500_000));
-        faults.add(Fault::on("/upload/resumable").method("PATCH").nth(5).lose_answer());
+        faults.add(
+            Fault::on("/upload/resumable")
+                .method("PATCH")
+                .nth(3)
+                .cut_upload_at(2_500_000),
+        );
+        faults.add(
+            Fault::on("/upload/resumable")
+                .method("PATCH")
+                .nth(5)
+                .lose_answer(),
+        );
         finish(&stage, 2).await?;
         let sent = stage.storage.counters().of(APPEND).bytes_in;
         assert!(sent <= 40_000_000 + PIECE, "{sent} bytes were sent");
@@ -63,8 +103,13 @@ async fn a_piece_that_breaks_off_is_gone_on_with_where_the_storage_says() -> Res
 
 #[tokio::test]
 async fn a_broken_download_is_gone_on_with_by_a_range() -> Result<()> {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(40_000_000)))).start().await?;
-    stage.odoo.faults().add(Fault::on("/web/content").times(2).reset_at(15_000_000));
+    let stage = set(odoo_with(small(3).with(2, Trap::Size(40_000_000))))
+        .start()
+        .await?;
+    stage
+        .odoo
+        .faults()
+        .add(Fault::on("/web/content").times(2).reset_at(15_000_000));
     finish(&stage, 2).await?;
     assert_eq!(stage.storage.counters().of(APPEND).bytes_in, 40_000_000);
     assert_eq!(attempted(&stage).await?, 0);
@@ -77,7 +122,10 @@ async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
         .variable("archive_batch_seconds", 1)
         .start()
         .await?;
-    stage.storage.faults().add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
+    stage
+        .storage
+        .faults()
+        .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
     tick(&stage).await?;
     assert!(row(&stage, 2).await?["upload"]["offset"].as_u64().unwrap() > 0);
     stage.storage.expire_uploads();
@@ -88,12 +136,16 @@ async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_content() -> Result<()> {
+async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_content() -> Result<()>
+{
     let stage = set(odoo_with(small(3).with(2, Trap::Size(30_000_000))))
         .variable("archive_batch_seconds", 1)
         .start()
         .await?;
-    stage.storage.faults().add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
+    stage
+        .storage
+        .faults()
+        .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
     tick(&stage).await?;
     assert!(row(&stage, 2).await?["upload"]["offset"].as_u64().unwrap() > 0);
     stage.odoo.attachments().change_content(2);
@@ -109,13 +161,21 @@ async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_con
 }
 
 #[tokio::test]
-async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_than_64() -> Result<()> {
+async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_than_64()
+-> Result<()> {
     let attachments = small(200).with(100, Trap::Size(1 << 30));
-    let stage = set(odoo_with(attachments)).memory_limit_mib(128).start().await?;
+    let stage = set(odoo_with(attachments))
+        .memory_limit_mib(128)
+        .start()
+        .await?;
     let begun = std::time::Instant::now();
     finish(&stage, 5).await?;
     let peak = stage.peak_memory_bytes("archive-batch").unwrap();
-    println!("1 GiB in {:.1} s, peak {:.1} MiB", begun.elapsed().as_secs_f64(), peak as f64 / 1_048_576.0);
+    println!(
+        "1 GiB in {:.1} s, peak {:.1} MiB",
+        begun.elapsed().as_secs_f64(),
+        peak as f64 / 1_048_576.0
+    );
     assert_eq!(in_state(&stage, "moved").await?, 200);
     assert_eq!(stage.storage.counters().of(APPEND).bytes_in, 1 << 30);
     assert!(peak < 64 * 1024 * 1024, "{peak} bytes");
@@ -125,15 +185,28 @@ async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_t
 #[tokio::test]
 async fn files_of_every_size_together_take_less_than_64_mebibytes() -> Result<()> {
     // Nothing but what is held whole or goes in pieces, by both ways.
-    for user in [user(), User { password: None, ..user() }] {
+    for user in [
+        user(),
+        User {
+            password: None,
+            ..user()
+        },
+    ] {
         let attachments = odoo::Attachments {
             sprinkle: Sprinkle {
                 one_in: 7,
-                traps: vec![Trap::Size(6_291_456), Trap::Size(13_000_000), Trap::Size(20_000)],
+                traps: vec![
+                    Trap::Size(6_291_456),
+                    Trap::Size(13_000_000),
+                    Trap::Size(20_000),
+                ],
             },
             ..small(70).sized(Sizes::Between(400_000, 5_000_000))
         };
-        let options = odoo::Options { users: vec![user], ..odoo_with(attachments) };
+        let options = odoo::Options {
+            users: vec![user],
+            ..odoo_with(attachments)
+        };
         let stage = set(options).memory_limit_mib(128).start().await?;
         finish(&stage, 5).await?;
         let peak = stage.peak_memory_bytes("archive-batch").unwrap();
@@ -146,9 +219,14 @@ async fn files_of_every_size_together_take_less_than_64_mebibytes() -> Result<()
 
 #[tokio::test]
 async fn an_object_that_is_there_already_is_not_sent_again() -> Result<()> {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(20_000_000)))).start().await?;
+    let stage = set(odoo_with(small(3).with(2, Trap::Size(20_000_000))))
+        .start()
+        .await?;
     assert_eq!(tick(&stage).await?["migrated"], 3);
-    let (sent, objects) = (stage.storage.counters().of(APPEND), stage.storage.verify_all().objects);
+    let (sent, objects) = (
+        stage.storage.counters().of(APPEND),
+        stage.storage.verify_all().objects,
+    );
     // As after a batch that was cut off between upload and record.
     stage.owner.batch_execute("update public.odoo_attachments set state = 'pending', moved_at = null; delete from public.migration_logs").await?;
     assert_eq!(tick(&stage).await?["migrated"], 3);

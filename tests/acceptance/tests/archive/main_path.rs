@@ -18,14 +18,23 @@ async fn attachments_arrive_verified_and_are_logged() -> Result<()> {
     assert_eq!(report["remaining"], 0);
     let rows = log_rows(&stage).await?;
     assert_eq!(rows.len(), 1);
-    assert_eq!((&rows[0]["migrated"], &rows[0]["status"]), (&json!(300), &json!("success")));
-    assert_eq!(rows[0]["bytes"], json!(stage.odoo.attachments().census().movable_bytes));
+    assert_eq!(
+        (&rows[0]["migrated"], &rows[0]["status"]),
+        (&json!(300), &json!("success"))
+    );
+    assert_eq!(
+        rows[0]["bytes"],
+        json!(stage.odoo.attachments().census().movable_bytes)
+    );
     all_is_well(&stage).await
 }
 
 #[tokio::test]
 async fn identical_content_is_uploaded_once() -> Result<()> {
-    let attachments = Attachments { shared_one_in: 3, ..Attachments::of(200) };
+    let attachments = Attachments {
+        shared_one_in: 3,
+        ..Attachments::of(200)
+    };
     let stage = set(odoo_with(attachments)).start().await?;
     assert_eq!(tick(&stage).await?["migrated"], 200);
     let contents = stage.odoo.attachments().census().movable_contents;
@@ -53,9 +62,15 @@ async fn a_tick_with_nothing_to_do_asks_little_and_logs_nothing() -> Result<()> 
     tick(&stage).await?;
     // This one still reads what was written while the first one read.
     tick(&stage).await?;
-    let (rows, calls) = (log_rows(&stage).await?.len(), stage.odoo.counters().total().calls);
+    let (rows, calls) = (
+        log_rows(&stage).await?.len(),
+        stage.odoo.counters().total().calls,
+    );
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["remaining"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        (&report["migrated"], &report["remaining"]),
+        (&json!(0), &json!(0))
+    );
     assert_eq!(log_rows(&stage).await?.len(), rows);
     assert!(stage.odoo.counters().total().calls <= calls + 3);
     all_is_well(&stage).await
@@ -74,7 +89,10 @@ async fn new_and_changed_files_are_found_and_a_mere_touch_moves_nothing() -> Res
     assert_eq!(report["migrated"], 2, "{report}");
     // The bytes that 7 had before are kept.
     assert_eq!(stage.storage.verify_all().objects, 32);
-    assert_eq!(row(&stage, 7).await?["checksum"], json!(attachments.get(7).unwrap().checksum));
+    assert_eq!(
+        row(&stage, 7).await?["checksum"],
+        json!(attachments.get(7).unwrap().checksum)
+    );
     all_is_well_but_for_the_log(&stage).await
 }
 
@@ -96,7 +114,10 @@ async fn names_of_any_kind_are_kept_in_the_catalogue() -> Result<()> {
 #[tokio::test]
 async fn the_selection_narrows_to_models_types_companies_and_any_domain() -> Result<()> {
     async fn moved(name: &str, value: &str) -> Result<Vec<i64>> {
-        let stage = set(odoo_with(Attachments::default())).variable(name, value).start().await?;
+        let stage = set(odoo_with(Attachments::default()))
+            .variable(name, value)
+            .start()
+            .await?;
         let file = |id: i64, model: &str, mimetype: &str, company: i64| NewAttachment {
             id: Some(id),
             res_model: Some(model.to_owned()),
@@ -125,16 +146,28 @@ async fn the_selection_narrows_to_models_types_companies_and_any_domain() -> Res
     assert_eq!(moved("archive_models", "").await?, [1, 2, 3]);
     assert_eq!(moved("archive_models", "crm.lead").await?, [1, 3]);
     assert_eq!(moved("archive_fields", "image_1920").await?, [1, 2, 3, 4]);
-    assert_eq!(moved("archive_mimetypes", "application/pdf, image/jpeg").await?, [1, 2]);
+    assert_eq!(
+        moved("archive_mimetypes", "application/pdf, image/jpeg").await?,
+        [1, 2]
+    );
     assert_eq!(moved("archive_companies", "2").await?, [2, 3]);
-    assert_eq!(moved("archive_domain", r#"[["name", "!=", false], ["id", "!=", 2]]"#).await?, [1, 3]);
+    assert_eq!(
+        moved(
+            "archive_domain",
+            r#"[["name", "!=", false], ["id", "!=", 2]]"#
+        )
+        .await?,
+        [1, 3]
+    );
     Ok(())
 }
 
 /// The figure that the set-up which this program replaces had to reach, and did not: 751 of 18,323.
 #[tokio::test]
 async fn of_18323_attachments_each_is_accounted_for() -> Result<()> {
-    let stage = set(odoo_with(Attachments::realistic(18_323))).start().await?;
+    let stage = set(odoo_with(Attachments::realistic(18_323)))
+        .start()
+        .await?;
     let begun = std::time::Instant::now();
     let mut ticks = 0;
     loop {

@@ -19,12 +19,21 @@ async fn a_doubled_tick_is_one_tick() -> Result<()> {
     let both = tokio::join!(stage.post(PATH, "{}"), stage.post(PATH, "{}"));
     let mut told: Vec<_> = [both.0?, both.1?]
         .iter()
-        .map(|answer| (answer.status.as_u16(), answer.json()["status"].clone(), answer.json()["migrated"].clone()))
+        .map(|answer| {
+            (
+                answer.status.as_u16(),
+                answer.json()["status"].clone(),
+                answer.json()["migrated"].clone(),
+            )
+        })
         .collect();
     told.sort_by_key(|(_, status, _)| status.to_string());
     assert_eq!(
         told,
-        [(200, json!("running"), json!(0)), (200, json!("success"), json!(100))]
+        [
+            (200, json!("running"), json!(0)),
+            (200, json!("success"), json!(100))
+        ]
     );
     assert_eq!(log_rows(&stage).await?.len(), 1);
     all_is_well(&stage).await
@@ -41,8 +50,14 @@ async fn a_tick_that_finds_another_at_work_says_so_and_changes_nothing() -> Resu
         let asked = stage.odoo.counters().total().calls;
         let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
         assert_eq!(answer.status, 200);
-        assert_eq!((&answer.json()["status"], &answer.json()["migrated"]), (&json!("running"), &json!(0)));
-        assert!(stage.odoo.counters().total().calls <= asked + 4, "it asked Odoo");
+        assert_eq!(
+            (&answer.json()["status"], &answer.json()["migrated"]),
+            (&json!("running"), &json!(0))
+        );
+        assert!(
+            stage.odoo.counters().total().calls <= asked + 4,
+            "it asked Odoo"
+        );
     }
     assert_eq!(stage.count("select count(*) from odoo_sync.runs").await?, 1);
     assert_eq!(first.await??.json()["migrated"], 100);
@@ -52,17 +67,29 @@ async fn a_tick_that_finds_another_at_work_says_so_and_changes_nothing() -> Resu
 
 #[tokio::test]
 async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
-    let attachments = Attachments { shared_one_in: 4, ..small(900) };
-    let stage = set(odoo_with(attachments)).variable("archive_parallel_runs", 2).start().await?;
+    let attachments = Attachments {
+        shared_one_in: 4,
+        ..small(900)
+    };
+    let stage = set(odoo_with(attachments))
+        .variable("archive_parallel_runs", 2)
+        .start()
+        .await?;
     stage.storage.set_latency_ms(20);
     let (_host, other) = stage.replica(&[]).await?;
     let (_third_host, third) = stage.replica(&[]).await?;
     let ticks = [begin_tick(&stage), begin_tick_at(other)];
     until("both are at work", async || {
-        Ok(stage.count("select count(distinct slot) from odoo_sync.runs where outcome = 'running'").await? == 2)
+        Ok(stage
+            .count("select count(distinct slot) from odoo_sync.runs where outcome = 'running'")
+            .await?
+            == 2)
     })
     .await?;
-    assert_eq!(third.post(PATH, SERVICE_KEY, "{}").await?.json()["status"], "running");
+    assert_eq!(
+        third.post(PATH, SERVICE_KEY, "{}").await?.json()["status"],
+        "running"
+    );
     let mut moved = Vec::new();
     for tick in ticks {
         let report = tick.await??.json();
@@ -81,7 +108,10 @@ async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
 
 #[tokio::test]
 async fn a_killed_batch_is_logged_by_the_next_tick_after_its_lease_which_goes_on() -> Result<()> {
-    let mut stage = set(odoo_with(small(200))).variable("archive_lease_seconds", 5).start().await?;
+    let mut stage = set(odoo_with(small(200)))
+        .variable("archive_lease_seconds", 5)
+        .start()
+        .await?;
     stage.storage.set_latency_ms(50);
     let ticking = begin_tick(&stage);
     until_stored(&stage, 20).await?;
@@ -89,13 +119,24 @@ async fn a_killed_batch_is_logged_by_the_next_tick_after_its_lease_which_goes_on
     assert!(ticking.await?.is_err());
     stage.storage.set_latency_ms(0);
     // Nothing is forced here: the lease has to pass by itself.
-    until("the next tick gets in", async || Ok(tick(&stage).await?["status"] == "success")).await?;
-    until("all is moved", async || Ok(tick(&stage).await?["remaining"] == 0)).await?;
+    until("the next tick gets in", async || {
+        Ok(tick(&stage).await?["status"] == "success")
+    })
+    .await?;
+    until("all is moved", async || {
+        Ok(tick(&stage).await?["remaining"] == 0)
+    })
+    .await?;
     let crashes = stage
         .count("select count(*) from public.migration_logs where status = 'error' and errors[1] like '%cut off%'")
         .await?;
     assert_eq!(crashes, 1);
-    assert_eq!(stage.count("select count(*) from odoo_sync.runs where outcome = 'crashed'").await?, 1);
+    assert_eq!(
+        stage
+            .count("select count(*) from odoo_sync.runs where outcome = 'crashed'")
+            .await?,
+        1
+    );
     assert_eq!(attempted(&stage).await?, 0);
     all_is_well(&stage).await
 }
@@ -104,18 +145,35 @@ async fn a_killed_batch_is_logged_by_the_next_tick_after_its_lease_which_goes_on
 async fn a_late_finisher_changes_nothing() -> Result<()> {
     let stage = set(odoo_with(small(30))).start().await?;
     // One upload keeps the first batch waiting, with others not yet on record.
-    let held = stage.storage.faults().add(Fault::on("/object/odoo-archive").method("POST").nth(10).delay_ms(4_000));
+    let held = stage.storage.faults().add(
+        Fault::on("/object/odoo-archive")
+            .method("POST")
+            .nth(10)
+            .delay_ms(4_000),
+    );
     let late = begin_tick(&stage);
     until_stored(&stage, 20).await?;
-    until("it is held up", async || Ok(stage.storage.faults().struck(held) == 1)).await?;
+    until("it is held up", async || {
+        Ok(stage.storage.faults().struck(held) == 1)
+    })
+    .await?;
     leases_pass(&stage).await?;
     let (_host, other) = stage.replica(&[]).await?;
     let report = other.post(PATH, SERVICE_KEY, "{}").await?.json();
     assert_eq!(report["remaining"], 0, "{report}");
-    let before = stage.value("select jsonb_agg(a order by a.id) from public.odoo_attachments a").await?;
+    let before = stage
+        .value("select jsonb_agg(a order by a.id) from public.odoo_attachments a")
+        .await?;
     let answer = late.await??;
-    assert_eq!(answer.json()["fault"]["kind"], "out_of_time", "{}", answer.text());
-    let after = stage.value("select jsonb_agg(a order by a.id) from public.odoo_attachments a").await?;
+    assert_eq!(
+        answer.json()["fault"]["kind"],
+        "out_of_time",
+        "{}",
+        answer.text()
+    );
+    let after = stage
+        .value("select jsonb_agg(a order by a.id) from public.odoo_attachments a")
+        .await?;
     assert_eq!(before, after);
     all_is_well(&stage).await
 }
@@ -127,7 +185,12 @@ async fn a_batch_that_takes_longer_than_its_lease_keeps_it_while_it_lives() -> R
         .variable("archive_parallel_uploads", 1)
         .start()
         .await?;
-    stage.storage.faults().add(Fault::on("/object/odoo-archive").method("POST").nth(1).delay_ms(7_000));
+    stage.storage.faults().add(
+        Fault::on("/object/odoo-archive")
+            .method("POST")
+            .nth(1)
+            .delay_ms(7_000),
+    );
     let ticking = begin_tick(&stage);
     until("its first lease has passed", async || {
         Ok(stage
@@ -142,6 +205,11 @@ async fn a_batch_that_takes_longer_than_its_lease_keeps_it_while_it_lives() -> R
         .await?;
     assert_eq!(stolen, 0, "its files may be claimed by others");
     assert_eq!(ticking.await??.json()["migrated"], 6);
-    assert_eq!(stage.count("select count(*) from odoo_sync.runs where outcome = 'crashed'").await?, 0);
+    assert_eq!(
+        stage
+            .count("select count(*) from odoo_sync.runs where outcome = 'crashed'")
+            .await?,
+        0
+    );
     all_is_well(&stage).await
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 use world::faults::Fault;
-use world::odoo::{self, Limit, Trap};
+use world::odoo::{self, Limit, Sizes, Trap};
 
 use crate::scene::{all_is_well, attempted, finish, in_state, odoo_with, set, small, tick};
 
@@ -12,7 +12,10 @@ const UPLOAD: &str = "POST /object";
 #[tokio::test]
 async fn uploads_grow_in_number_up_to_the_variables_limit() -> Result<()> {
     for most in [1, 7, 16] {
-        let stage = set(odoo_with(small(300))).variable("archive_parallel_uploads", most).start().await?;
+        let stage = set(odoo_with(small(300)))
+            .variable("archive_parallel_uploads", most)
+            .start()
+            .await?;
         stage.storage.set_latency_ms(20);
         assert_eq!(tick(&stage).await?["migrated"], 300);
         assert_eq!(stage.storage.counters().of(UPLOAD).max_in_flight, most);
@@ -22,35 +25,65 @@ async fn uploads_grow_in_number_up_to_the_variables_limit() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_for_half() -> Result<()> {
+async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_for_half()
+-> Result<()> {
     for status in [429, 503, 544] {
         let stage = set(odoo_with(small(300))).start().await?;
         stage.storage.set_latency_ms(20);
         stage.storage.counters().record(true);
         // By then 16 are under way at once.
-        stage.storage.faults().add(Fault::on("/object/odoo-archive").method("POST").nth(200).retry_after(status, 2));
+        stage.storage.faults().add(
+            Fault::on("/object/odoo-archive")
+                .method("POST")
+                .nth(200)
+                .retry_after(status, 2),
+        );
         let report = tick(&stage).await?;
-        assert_eq!((&report["migrated"], &report["failed"]), (&json!(300), &json!(0)), "{report}");
+        assert_eq!(
+            (&report["migrated"], &report["failed"]),
+            (&json!(300), &json!(0)),
+            "{report}"
+        );
         let mut log = stage.storage.counters().take_log();
         log.retain(|entry| entry.method == "POST");
         log.sort_by_key(|entry| entry.at_ms);
         let refused = log.iter().find(|entry| entry.status == status).unwrap();
         let told_at = refused.at_ms + refused.took_ms;
-        let after: Vec<_> = log.iter().filter(|entry| entry.at_ms > told_at + 100).collect();
-        let early = after.iter().filter(|entry| entry.at_ms < told_at + 1_900).count();
-        assert_eq!(early, 0, "{status}: uploads began though it had asked for two seconds");
+        let after: Vec<_> = log
+            .iter()
+            .filter(|entry| entry.at_ms > told_at + 100)
+            .collect();
+        let early = after
+            .iter()
+            .filter(|entry| entry.at_ms < told_at + 1_900)
+            .count();
+        assert_eq!(
+            early, 0,
+            "{status}: uploads began though it had asked for two seconds"
+        );
         let most_at_once = |entries: &[&world::serve::Entry]| {
             entries
                 .iter()
                 .map(|one| {
-                    entries.iter().filter(|other| other.at_ms <= one.at_ms && one.at_ms < other.at_ms + other.took_ms).count()
+                    entries
+                        .iter()
+                        .filter(|other| {
+                            other.at_ms <= one.at_ms && one.at_ms < other.at_ms + other.took_ms
+                        })
+                        .count()
                 })
                 .max()
                 .unwrap_or_default()
         };
-        let before: Vec<_> = log.iter().filter(|entry| entry.at_ms <= refused.at_ms).collect();
+        let before: Vec<_> = log
+            .iter()
+            .filter(|entry| entry.at_ms <= refused.at_ms)
+            .collect();
         let (full, half) = (most_at_once(&before), most_at_once(after.get(..8).unwrap()));
-        assert!(full > 8 && half <= 8, "{status}: {full} at once, then {half}");
+        assert!(
+            full > 8 && half <= 8,
+            "{status}: {full} at once, then {half}"
+        );
         assert_eq!(attempted(&stage).await?, 0);
         all_is_well(&stage).await?;
     }
@@ -59,8 +92,13 @@ async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_f
 
 #[tokio::test]
 async fn a_storage_that_stays_overloaded_stops_the_batch_without_an_attempt() -> Result<()> {
-    let stage = set(odoo_with(small(40).with(40, Trap::Size(8_000_000)))).start().await?;
-    stage.storage.faults().add(Fault::on("/storage/v1/").method("POST").status(544));
+    let stage = set(odoo_with(small(40).with(40, Trap::Size(8_000_000))))
+        .start()
+        .await?;
+    stage
+        .storage
+        .faults()
+        .add(Fault::on("/storage/v1/").method("POST").status(544));
     let report = crate::scene::stopped_tick(&stage).await?;
     assert_eq!(report["fault"]["kind"], "storage_busy", "{report}");
     assert_eq!(attempted(&stage).await?, 0);
@@ -75,14 +113,27 @@ async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
     for status in [429, 503] {
         let stage = set(odoo_with(small(300))).start().await?;
         stage.odoo.counters().record(true);
-        stage.odoo.faults().add(Fault::on_call("ir.attachment", "read").nth(2).retry_after(status, 2));
+        stage.odoo.faults().add(
+            Fault::on_call("ir.attachment", "read")
+                .nth(2)
+                .retry_after(status, 2),
+        );
         let report = tick(&stage).await?;
-        assert_eq!((&report["migrated"], &report["failed"]), (&json!(300), &json!(0)), "{report}");
+        assert_eq!(
+            (&report["migrated"], &report["failed"]),
+            (&json!(300), &json!(0)),
+            "{report}"
+        );
         let log = stage.odoo.counters().take_log();
-        let reads = || log.iter().filter(|entry| entry.call.as_deref() == Some("ir.attachment/read"));
+        let reads = || {
+            log.iter()
+                .filter(|entry| entry.call.as_deref() == Some("ir.attachment/read"))
+        };
         let refused = reads().find(|entry| entry.status == status).unwrap();
         let told_at = refused.at_ms + refused.took_ms;
-        let early = reads().filter(|entry| entry.at_ms > told_at + 100 && entry.at_ms < told_at + 1_900).count();
+        let early = reads()
+            .filter(|entry| entry.at_ms > told_at + 100 && entry.at_ms < told_at + 1_900)
+            .count();
         assert_eq!(early, 0, "{status}: it was asked again too early");
         assert_eq!(attempted(&stage).await?, 0);
         all_is_well(&stage).await?;
@@ -93,7 +144,10 @@ async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
 #[tokio::test]
 async fn odoo_online_is_called_once_a_second_and_never_twice_at_once() -> Result<()> {
     let options = odoo::Options {
-        limit: Some(Limit { calls_per_second: 1, parallel_calls: 1 }),
+        limit: Some(Limit {
+            calls_per_second: 1,
+            parallel_calls: 1,
+        }),
         ..odoo_with(small(130))
     };
     let stage = set(options)
@@ -104,22 +158,36 @@ async fn odoo_online_is_called_once_a_second_and_never_twice_at_once() -> Result
     stage.odoo.counters().record(true);
     // The second tick follows at once: the pace is kept across ticks.
     tick(&stage).await?;
-    stage.odoo.attachments().insert(odoo::NewAttachment::default());
+    stage
+        .odoo
+        .attachments()
+        .insert(odoo::NewAttachment::default());
     finish(&stage, 2).await?;
-    let refused = stage.odoo.counters().take_log().iter().filter(|entry| entry.status == 429).count();
+    let refused = stage
+        .odoo
+        .counters()
+        .take_log()
+        .iter()
+        .filter(|entry| entry.status == 429)
+        .count();
     assert_eq!(refused, 0, "calls were too fast");
     assert_eq!(in_state(&stage, "moved").await?, 131);
     all_is_well(&stage).await
 }
 
 #[tokio::test]
-async fn a_tick_stops_to_begin_work_when_its_time_is_up_and_gives_back_what_it_has_not_begun() -> Result<()> {
-    let stage = set(odoo_with(small(400))).variable("archive_batch_seconds", 1).start().await?;
-    stage.storage.set_latency_ms(60);
+async fn a_tick_stops_to_begin_work_when_its_time_is_up_and_gives_back_what_it_has_not_begun()
+-> Result<()> {
+    let attachments = small(400).sized(Sizes::Fixed(100_000));
+    let stage = set(odoo_with(attachments))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
+    stage.storage.set_latency_ms(200);
     let begun = std::time::Instant::now();
     let report = tick(&stage).await?;
     let took = begun.elapsed().as_secs_f64();
-    assert!((1.0..4.0).contains(&took), "{took} s");
+    assert!((1.0..10.0).contains(&took), "{took} s");
     let moved = report["migrated"].as_i64().unwrap();
     assert!(moved > 0 && moved < 400, "{report}");
     assert_eq!(report["remaining"], json!(400 - moved));
@@ -137,7 +205,10 @@ async fn a_tick_stops_to_begin_work_when_its_time_is_up_and_gives_back_what_it_h
 #[tokio::test]
 async fn discovery_and_moving_starve_neither_of_each_other() -> Result<()> {
     // Many pages to read and slow uploads: both go on in every tick.
-    let stage = set(odoo_with(small(6_000))).variable("archive_batch_seconds", 1).start().await?;
+    let stage = set(odoo_with(small(6_000)))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
     stage.odoo.set_latency_ms(100);
     stage.storage.set_latency_ms(100);
     for _ in 0..2 {

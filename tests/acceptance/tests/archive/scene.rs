@@ -134,7 +134,9 @@ pub async fn leases_pass(stage: &Stage) -> Result<()> {
 pub async fn reading_rest_passes(stage: &Stage) -> Result<()> {
     stage
         .owner
-        .batch_execute("update odoo_sync.cursors set position = position || '{\"changes_ended\": 0}'")
+        .batch_execute(
+            "update odoo_sync.cursors set position = position || '{\"changes_ended\": 0}'",
+        )
         .await?;
     Ok(())
 }
@@ -146,7 +148,10 @@ pub async fn until<F: Future<Output = Result<bool>>>(
 ) -> Result<()> {
     let begun = Instant::now();
     while !holds().await? {
-        ensure!(begun.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
+        ensure!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited in vain until {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
@@ -154,7 +159,10 @@ pub async fn until<F: Future<Output = Result<bool>>>(
 
 /// Waits until the Storage has so many objects.
 pub async fn until_stored(stage: &Stage, objects: usize) -> Result<()> {
-    until("objects are stored", async || Ok(stage.storage.objects().len() >= objects)).await
+    until("objects are stored", async || {
+        Ok(stage.storage.objects().len() >= objects)
+    })
+    .await
 }
 
 /// A tick under way, for faults in mid-batch.
@@ -170,14 +178,18 @@ pub fn begin_tick_at(caller: Caller) -> tokio::task::JoinHandle<Result<Answer>> 
 /// How many attachments are in a state.
 pub async fn in_state(stage: &Stage, state: &str) -> Result<i64> {
     stage
-        .count(&format!("select count(*) from public.odoo_attachments where state = '{state}'"))
+        .count(&format!(
+            "select count(*) from public.odoo_attachments where state = '{state}'"
+        ))
         .await
 }
 
 /// One row of the catalogue.
 pub async fn row(stage: &Stage, id: i64) -> Result<Value> {
     stage
-        .value(&format!("select to_jsonb(a) from public.odoo_attachments a where id = {id}"))
+        .value(&format!(
+            "select to_jsonb(a) from public.odoo_attachments a where id = {id}"
+        ))
         .await
 }
 
@@ -216,19 +228,28 @@ pub async fn all_is_well(stage: &Stage) -> Result<()> {
     let logged = stage
         .count("select coalesce(sum(migrated), 0) from public.migration_logs")
         .await?;
-    ensure!(moved == logged, "{moved} files are moved, the log says {logged}");
+    ensure!(
+        moved == logged,
+        "{moved} files are moved, the log says {logged}"
+    );
     Ok(())
 }
 
 /// As [`all_is_well`] where files were moved a second time because their content changed.
 pub async fn all_is_well_but_for_the_log(stage: &Stage) -> Result<()> {
     let misnamed = stage.storage.verify_all().misnamed;
-    ensure!(misnamed.is_empty(), "objects that are not what their name says: {misnamed:?}");
+    ensure!(
+        misnamed.is_empty(),
+        "objects that are not what their name says: {misnamed:?}"
+    );
     every_moved_file_is_there(stage, &stage.odoo).await?;
     let off = stage
         .value("select coalesce(jsonb_agg(r), '[]') from odoo_sync.recount() r")
         .await?;
-    ensure!(off == Value::Array(Vec::new()), "the counters are off: {off}");
+    ensure!(
+        off == Value::Array(Vec::new()),
+        "the counters are off: {off}"
+    );
     let held = stage
         .count("select count(*) from public.odoo_attachments where lease_id is not null")
         .await?;
@@ -266,7 +287,8 @@ async fn every_moved_file_is_there(stage: &Stage, odoo: &Odoo) -> Result<()> {
             continue;
         };
         ensure!(
-            attachment.checksum == checksum && Some(path.as_str()) == checksum.as_deref().map(path_of).as_deref(),
+            attachment.checksum == checksum
+                && Some(path.as_str()) == checksum.as_deref().map(path_of).as_deref(),
             "{id} has another checksum in Odoo"
         );
     }
@@ -288,7 +310,9 @@ pub async fn no_secret_is_told(stage: &Stage) -> Result<()> {
         "odoo_sync.cursors",
     ] {
         let rows = stage
-            .value(&format!("select to_jsonb(coalesce(string_agg(t::text, E'\\n'), '')) from {table} t"))
+            .value(&format!(
+                "select to_jsonb(coalesce(string_agg(t::text, E'\\n'), '')) from {table} t"
+            ))
             .await?;
         told.push_str(rows.as_str().unwrap_or_default());
     }

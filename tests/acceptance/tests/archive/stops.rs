@@ -22,7 +22,10 @@ async fn told(stage: &Stage, report: &Value, kind: &str, blame: &str, words: &st
     let rows = log_rows(stage).await?;
     let row = rows.last().unwrap();
     assert_eq!(row["status"], "error", "{row}");
-    assert!(errors(row).first().is_some_and(|line| line.contains(words)), "{row}");
+    assert!(
+        errors(row).first().is_some_and(|line| line.contains(words)),
+        "{row}"
+    );
     assert_eq!(errors(row), errors(report));
     assert_eq!(attempted(stage).await?, 0);
     all_is_well(stage).await
@@ -37,7 +40,11 @@ async fn a_used_up_quota_stops_the_batch_until_there_is_room_again() -> Result<(
     ] {
         for attachments in [small(60), Attachments::of(0).with(1, Trap::Url)] {
             let large = attachments.count == 0;
-            let attachments = if large { small(3).with(2, Trap::Size(20_000_000)) } else { attachments };
+            let attachments = if large {
+                small(3).with(2, Trap::Size(20_000_000))
+            } else {
+                attachments
+            };
             let files = i64::try_from(attachments.count)?;
             let stage = set(odoo_with(attachments))
                 .storage(storage::Options {
@@ -50,8 +57,18 @@ async fn a_used_up_quota_stops_the_batch_until_there_is_room_again() -> Result<(
             let report = stopped_tick(&stage).await?;
             let line = errors(&report).first().cloned().unwrap_or_default();
             let (upload, said) = line.split_once(": ").unwrap();
-            assert!(upload.starts_with("Upload ") && said.starts_with("bucket quota exceeded"), "{line}");
-            told(&stage, &report, "quota_exceeded", "destination", "bucket quota exceeded").await?;
+            assert!(
+                upload.starts_with("Upload ") && said.starts_with("bucket quota exceeded"),
+                "{line}"
+            );
+            told(
+                &stage,
+                &report,
+                "quota_exceeded",
+                "destination",
+                "bucket quota exceeded",
+            )
+            .await?;
             // It is tried anew at each tick, and told anew.
             stopped_tick(&stage).await?;
             assert!(log_rows(&stage).await?.len() == 2);
@@ -70,7 +87,14 @@ async fn a_missing_bucket_is_told_before_any_file_is_touched() -> Result<()> {
     let stage = set(odoo_with(small(20))).start().await?;
     stage.storage.remove_bucket("odoo-archive");
     let report = stopped_tick(&stage).await?;
-    told(&stage, &report, "bucket_missing", "configuration", "create it as a private bucket").await?;
+    told(
+        &stage,
+        &report,
+        "bucket_missing",
+        "configuration",
+        "create it as a private bucket",
+    )
+    .await?;
     assert_eq!(stage.odoo.counters().of("ir.attachment/read").calls, 0);
     stage.storage.set_bucket(Bucket::private("odoo-archive"));
     finish(&stage, 2).await?;
@@ -79,17 +103,57 @@ async fn a_missing_bucket_is_told_before_any_file_is_touched() -> Result<()> {
 
 /// Each setting that may be wrong: its name, a wrong value, and what is said.
 const WRONG: [(&str, &str, &str, &str); 11] = [
-    ("storage_key", "wrong-storage-key", "storage_login", "check storage_key"),
-    ("storage_key", "anon-key", "bucket_missing", "the key may not see it"),
+    (
+        "storage_key",
+        "wrong-storage-key",
+        "storage_login",
+        "check storage_key",
+    ),
+    (
+        "storage_key",
+        "anon-key",
+        "bucket_missing",
+        "the key may not see it",
+    ),
     ("storage_key", "", "setting", "storage_key is not set"),
-    ("storage_bucket", "nowhere", "bucket_missing", "set storage_bucket"),
-    ("storage_path", "/nowhere", "storage_protocol", "check storage_url and storage_path"),
-    ("odoo_api_key", "wrong-odoo-key", "source_login", "check odoo_login and odoo_api_key"),
+    (
+        "storage_bucket",
+        "nowhere",
+        "bucket_missing",
+        "set storage_bucket",
+    ),
+    (
+        "storage_path",
+        "/nowhere",
+        "storage_protocol",
+        "check storage_url and storage_path",
+    ),
+    (
+        "odoo_api_key",
+        "wrong-odoo-key",
+        "source_login",
+        "check odoo_login and odoo_api_key",
+    ),
     ("odoo_login", "nobody", "source_login", "check odoo_login"),
-    ("odoo_database", "nowhere", "source_login", "check odoo_database"),
-    ("odoo_protocol", "smoke signals", "setting", "odoo_protocol must be"),
+    (
+        "odoo_database",
+        "nowhere",
+        "source_login",
+        "check odoo_database",
+    ),
+    (
+        "odoo_protocol",
+        "smoke signals",
+        "setting",
+        "odoo_protocol must be",
+    ),
     ("archive_domain", "{", "setting", "archive_domain must be"),
-    ("odoo_url", "http://127.0.0.1:1", "source_unreachable", "check odoo_url"),
+    (
+        "odoo_url",
+        "http://127.0.0.1:1",
+        "source_unreachable",
+        "check odoo_url",
+    ),
 ];
 
 #[tokio::test]
@@ -107,9 +171,15 @@ async fn a_wrong_setting_is_named_in_the_log_and_costs_no_attempt() -> Result<()
         } else {
             "configuration"
         };
-        told(&stage, &answer.json(), kind, blame, words).await.map_err(|error| error.context(name))?;
+        told(&stage, &answer.json(), kind, blame, words)
+            .await
+            .map_err(|error| error.context(name))?;
         assert_eq!(log_rows(&stage).await?.len(), rows + 1, "{name}");
-        assert!(!answer.text().contains(value) || !name.contains("key") || value.is_empty(), "{name}: {}", answer.text());
+        assert!(
+            !answer.text().contains(value) || !name.contains("key") || value.is_empty(),
+            "{name}: {}",
+            answer.text()
+        );
     }
     assert_eq!(in_state(&stage, "moved").await?, 0);
     finish(&stage, 2).await?;
@@ -121,11 +191,25 @@ async fn an_odoo_or_a_storage_that_is_away_is_told_and_waited_for() -> Result<()
     let stage = set(odoo_with(small(20))).start().await?;
     stage.odoo.stop().await;
     let report = stopped_tick(&stage).await?;
-    told(&stage, &report, "source_unreachable", "source", "check odoo_url, and that Odoo is up").await?;
+    told(
+        &stage,
+        &report,
+        "source_unreachable",
+        "source",
+        "check odoo_url, and that Odoo is up",
+    )
+    .await?;
     stage.odoo.restart().await?;
     stage.storage.stop().await;
     let report = stopped_tick(&stage).await?;
-    told(&stage, &report, "storage_unreachable", "destination", "check storage_url, and that it is up").await?;
+    told(
+        &stage,
+        &report,
+        "storage_unreachable",
+        "destination",
+        "check storage_url, and that it is up",
+    )
+    .await?;
     stage.storage.restart().await?;
     finish(&stage, 2).await?;
     assert_eq!(attempted(&stage).await?, 0);
@@ -133,17 +217,25 @@ async fn an_odoo_or_a_storage_that_is_away_is_told_and_waited_for() -> Result<()
 }
 
 #[tokio::test]
-async fn a_storage_that_fails_at_every_file_stops_the_batch_and_no_file_has_used_an_attempt() -> Result<()> {
+async fn a_storage_that_fails_at_every_file_stops_the_batch_and_no_file_has_used_an_attempt()
+-> Result<()> {
     use world::faults::Fault;
     let internal = r#"{"statusCode":"500","error":"Internal","message":"Internal Server Error","code":"InternalError"}"#;
     for effect in [
-        Fault::on("/object/odoo-archive").method("POST").answer(500, &[("content-type", "application/json")], internal),
+        Fault::on("/object/odoo-archive").method("POST").answer(
+            500,
+            &[("content-type", "application/json")],
+            internal,
+        ),
         Fault::on("/object/odoo-archive").method("POST").refuse(),
     ] {
         let stage = set(odoo_with(small(60))).start().await?;
         stage.storage.faults().add(effect);
         let report = stopped_tick(&stage).await?;
-        assert!(errors(&report)[0].starts_with("many files in a row: "), "{report}");
+        assert!(
+            errors(&report)[0].starts_with("many files in a row: "),
+            "{report}"
+        );
         assert_eq!(attempted(&stage).await?, 0);
         all_is_well(&stage).await?;
         stage.storage.faults().clear();

@@ -6,20 +6,31 @@ use world::faults::Fault;
 use world::odoo::{self, Attachments, NewAttachment, Trap, User};
 
 use crate::scene::{
-    all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, reading_rest_passes, row,
-    set, small, stopped_tick, tick, user,
+    all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, reading_rest_passes,
+    row, set, small, stopped_tick, tick, user,
 };
 
 #[tokio::test]
 async fn image_variants_and_web_assets_stay_in_odoo_however_many_pages_there_are() -> Result<()> {
     // More than two pages, since paging by id switches off the filter that Odoo adds by itself.
-    let attachments = Attachments { noise: true, ..small(2_100) };
+    let attachments = Attachments {
+        noise: true,
+        ..small(2_100)
+    };
     let stage = set(odoo_with(attachments)).start().await?;
     finish(&stage, 3).await?;
     let census = stage.odoo.attachments().census();
-    assert!(census.of_fields > 100 && census.web_assets > 20 && census.hidden == 2, "{census:?}");
+    assert!(
+        census.of_fields > 100 && census.web_assets > 20 && census.hidden == 2,
+        "{census:?}"
+    );
     assert_eq!(in_state(&stage, "moved").await?, 2_100);
-    assert_eq!(stage.count("select count(*) from public.odoo_attachments").await?, 2_100);
+    assert_eq!(
+        stage
+            .count("select count(*) from public.odoo_attachments")
+            .await?,
+        2_100
+    );
     all_is_well(&stage).await
 }
 
@@ -30,12 +41,26 @@ async fn what_has_no_content_is_catalogued_as_skipped_with_its_reason() -> Resul
         .with(2, Trap::Url)
         .with(3, Trap::CloudStorage)
         .with(4, Trap::Size(30_001));
-    let stage = set(odoo_with(attachments)).variable("archive_max_file_bytes", 30_000).start().await?;
+    let stage = set(odoo_with(attachments))
+        .variable("archive_max_file_bytes", 30_000)
+        .start()
+        .await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["skipped"]), (&json!(6), &json!(4)));
-    for (id, reason) in [(1, "empty"), (2, "url"), (3, "cloud_storage"), (4, "over_size_limit")] {
+    assert_eq!(
+        (&report["migrated"], &report["skipped"]),
+        (&json!(6), &json!(4))
+    );
+    for (id, reason) in [
+        (1, "empty"),
+        (2, "url"),
+        (3, "cloud_storage"),
+        (4, "over_size_limit"),
+    ] {
         let row = row(&stage, id).await?;
-        assert_eq!((&row["state"], &row["reason"]), (&json!("skipped"), &json!(reason)));
+        assert_eq!(
+            (&row["state"], &row["reason"]),
+            (&json!("skipped"), &json!(reason))
+        );
     }
     all_is_well(&stage).await
 }
@@ -45,13 +70,30 @@ async fn a_lost_file_is_never_called_moved_and_is_told_from_an_empty_one() -> Re
     let attachments = small(50).with(17, Trap::LostFile).with(18, Trap::EmptyFile);
     let stage = set(odoo_with(attachments)).start().await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["failed"]), (&json!(48), &json!(1)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(48), &json!(1)),
+        "{report}"
+    );
     assert_eq!(errors(&report), ["File 17: Attachment not found or empty"]);
-    assert_eq!(errors(&log_rows(&stage).await?[0]), ["File 17: Attachment not found or empty"]);
+    assert_eq!(
+        errors(&log_rows(&stage).await?[0]),
+        ["File 17: Attachment not found or empty"]
+    );
     let lost = row(&stage, 17).await?;
     assert_eq!(
-        (&lost["state"], &lost["attempts"], &lost["reason"], &lost["blame"]),
-        (&json!("pending"), &json!(1), &json!("source_empty"), &json!("source"))
+        (
+            &lost["state"],
+            &lost["attempts"],
+            &lost["reason"],
+            &lost["blame"]
+        ),
+        (
+            &json!("pending"),
+            &json!(1),
+            &json!("source_empty"),
+            &json!("source")
+        )
     );
     assert_eq!(row(&stage, 18).await?["state"], "skipped");
     all_is_well(&stage).await
@@ -73,7 +115,11 @@ async fn wrong_and_truncated_bytes_never_become_an_object() -> Result<()> {
         .with(7, Trap::TruncatedBytes);
     let stage = set(odoo_with(attachments)).start().await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["failed"]), (&json!(34), &json!(6)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(34), &json!(6)),
+        "{report}"
+    );
     for (id, reason) in [
         (1, "wrong_bytes"),
         (2, "truncated"),
@@ -83,7 +129,11 @@ async fn wrong_and_truncated_bytes_never_become_an_object() -> Result<()> {
         (7, "truncated"),
     ] {
         let row = row(&stage, id).await?;
-        assert_eq!((&row["state"], &row["reason"]), (&json!("pending"), &json!(reason)), "{row}");
+        assert_eq!(
+            (&row["state"], &row["reason"]),
+            (&json!("pending"), &json!(reason)),
+            "{row}"
+        );
     }
     assert_eq!(stage.storage.verify_all().objects, 34);
     all_is_well(&stage).await?;
@@ -98,10 +148,16 @@ async fn wrong_and_truncated_bytes_never_become_an_object() -> Result<()> {
 
 #[tokio::test]
 async fn a_transfer_that_is_damaged_on_its_way_is_caught_and_done_again() -> Result<()> {
-    let stage = set(odoo_with(small(60).with(60, Trap::Size(900_000)))).start().await?;
+    let stage = set(odoo_with(small(60).with(60, Trap::Size(900_000))))
+        .start()
+        .await?;
     let faults = stage.odoo.faults();
     faults.add(Fault::on_call("ir.attachment", "read").nth(1).wrong_bytes());
-    faults.add(Fault::on_call("ir.attachment", "read").nth(2).truncate(5_000));
+    faults.add(
+        Fault::on_call("ir.attachment", "read")
+            .nth(2)
+            .truncate(5_000),
+    );
     faults.add(Fault::on("/web/content").nth(1).truncate(5_000));
     finish(&stage, 4).await?;
     assert_eq!(in_state(&stage, "moved").await?, 60);
@@ -114,9 +170,16 @@ async fn a_file_that_became_forbidden_fails_alone() -> Result<()> {
     crate::scene::tick_with(&stage, r#"{"mode":"discover"}"#).await?;
     stage.odoo.attachments().hide(33, true);
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["failed"]), (&json!(59), &json!(1)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(59), &json!(1)),
+        "{report}"
+    );
     let row = row(&stage, 33).await?;
-    assert_eq!((&row["reason"], &row["blame"]), (&json!("file_forbidden"), &json!("configuration")));
+    assert_eq!(
+        (&row["reason"], &row["blame"]),
+        (&json!("file_forbidden"), &json!("configuration"))
+    );
     all_is_well(&stage).await
 }
 
@@ -126,7 +189,11 @@ async fn a_file_that_was_deleted_meanwhile_fails_alone() -> Result<()> {
     crate::scene::tick_with(&stage, r#"{"mode":"discover"}"#).await?;
     stage.odoo.attachments().delete([33]);
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["failed"]), (&json!(59), &json!(1)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(59), &json!(1)),
+        "{report}"
+    );
     assert_eq!(errors(&report), ["File 33: Attachment not found or empty"]);
     all_is_well(&stage).await
 }
@@ -136,8 +203,14 @@ async fn a_row_that_was_committed_late_is_found_though_its_id_was_passed() -> Re
     let stage = set(odoo_with(small(20))).start().await?;
     // Begun before, committed after: a smaller id and an older date than what was read meanwhile.
     let attachments = stage.odoo.attachments();
-    attachments.insert(NewAttachment { id: Some(21), ..NewAttachment::default() });
-    attachments.insert(NewAttachment { id: Some(22), ..NewAttachment::default() });
+    attachments.insert(NewAttachment {
+        id: Some(21),
+        ..NewAttachment::default()
+    });
+    attachments.insert(NewAttachment {
+        id: Some(22),
+        ..NewAttachment::default()
+    });
     let late = attachments.take_out(21).unwrap();
     assert_eq!(tick(&stage).await?["migrated"], 21);
     attachments.put_back(late);
@@ -150,12 +223,20 @@ async fn a_row_that_was_committed_late_is_found_though_its_id_was_passed() -> Re
 #[tokio::test]
 async fn every_version_from_14_to_19_is_spoken_to_in_its_protocol() -> Result<()> {
     for version in 14..=19 {
-        let options = odoo::Options { version, ..odoo_with(small(30).with(30, Trap::Size(900_000))) };
+        let options = odoo::Options {
+            version,
+            ..odoo_with(small(30).with(30, Trap::Size(900_000)))
+        };
         let stage = set(options).start().await?;
         stage.odoo.counters().record(true);
         let report = tick(&stage).await?;
         assert_eq!(report["migrated"], 30, "{version}: {report}");
-        let json_2 = stage.odoo.counters().take_log().iter().any(|entry| entry.path.starts_with("/json/2/"));
+        let json_2 = stage
+            .odoo
+            .counters()
+            .take_log()
+            .iter()
+            .any(|entry| entry.path.starts_with("/json/2/"));
         assert_eq!(json_2, version >= 19, "{version}");
         all_is_well(&stage).await?;
     }
@@ -165,12 +246,25 @@ async fn every_version_from_14_to_19_is_spoken_to_in_its_protocol() -> Result<()
 #[tokio::test]
 async fn a_key_without_a_password_and_a_password_without_a_key_do() -> Result<()> {
     for version in [17, 18, 19] {
-        for user in [User { password: None, ..user() }, User { api_key: None, ..user() }] {
+        for user in [
+            User {
+                password: None,
+                ..user()
+            },
+            User {
+                api_key: None,
+                ..user()
+            },
+        ] {
             let options = odoo::Options {
                 version,
                 users: vec![user],
                 // One that would be streamed, and one that would go up in pieces.
-                ..odoo_with(small(30).with(29, Trap::Size(900_000)).with(30, Trap::Size(8_000_000)))
+                ..odoo_with(
+                    small(30)
+                        .with(29, Trap::Size(900_000))
+                        .with(30, Trap::Size(8_000_000)),
+                )
             };
             let stage = set(options).start().await?;
             let report = tick(&stage).await?;
@@ -185,8 +279,15 @@ async fn a_key_without_a_password_and_a_password_without_a_key_do() -> Result<()
 async fn a_password_that_opens_no_session_leaves_the_way_by_rpc() -> Result<()> {
     // Two factors: the key works for RPC, the password for nothing.
     let options = odoo::Options {
-        users: vec![User { two_factor: true, ..user() }],
-        ..odoo_with(small(30).with(29, Trap::Size(900_000)).with(30, Trap::Size(8_000_000)))
+        users: vec![User {
+            two_factor: true,
+            ..user()
+        }],
+        ..odoo_with(
+            small(30)
+                .with(29, Trap::Size(900_000))
+                .with(30, Trap::Size(8_000_000)),
+        )
     };
     let stage = set(options).start().await?;
     finish(&stage, 2).await?;
@@ -198,19 +299,42 @@ async fn a_password_that_opens_no_session_leaves_the_way_by_rpc() -> Result<()> 
 #[tokio::test]
 async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Result<()> {
     let options = odoo::Options {
-        users: vec![User { password: None, ..user() }],
+        users: vec![User {
+            password: None,
+            ..user()
+        }],
         ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
     };
-    let stage = set(options).variable("archive_max_rpc_bytes", 7_000_000).start().await?;
+    let stage = set(options)
+        .variable("archive_max_rpc_bytes", 7_000_000)
+        .start()
+        .await?;
     let report = tick(&stage).await?;
-    assert_eq!((&report["migrated"], &report["skipped"]), (&json!(9), &json!(1)), "{report}");
+    assert_eq!(
+        (&report["migrated"], &report["skipped"]),
+        (&json!(9), &json!(1)),
+        "{report}"
+    );
     let row = row(&stage, 10).await?;
-    assert_eq!((&row["state"], &row["reason"]), (&json!("skipped"), &json!("needs_password")));
-    assert_eq!(stage.odoo.counters().of("ir.attachment/generate_access_token").calls, 0);
+    assert_eq!(
+        (&row["state"], &row["reason"]),
+        (&json!("skipped"), &json!("needs_password"))
+    );
+    assert_eq!(
+        stage
+            .odoo
+            .counters()
+            .of("ir.attachment/generate_access_token")
+            .calls,
+        0
+    );
     all_is_well(&stage).await?;
     // An access token writes to Odoo: only where a variable allows it.
     let options = odoo::Options {
-        users: vec![User { password: None, ..user() }],
+        users: vec![User {
+            password: None,
+            ..user()
+        }],
         ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
     };
     let stage = set(options)
@@ -224,31 +348,58 @@ async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Re
 
 #[tokio::test]
 async fn a_web_session_that_ends_is_opened_again() -> Result<()> {
-    let stage = set(odoo_with(small(4).with(4, Trap::Size(900_000)))).start().await?;
+    let stage = set(odoo_with(small(4).with(4, Trap::Size(900_000))))
+        .start()
+        .await?;
     assert_eq!(tick(&stage).await?["migrated"], 4);
     for trap in [Trap::Size(910_000), Trap::Size(13_000_000)] {
         stage.odoo.end_sessions();
-        stage.odoo.attachments().insert(NewAttachment { traps: vec![trap], ..NewAttachment::default() });
+        stage.odoo.attachments().insert(NewAttachment {
+            traps: vec![trap],
+            ..NewAttachment::default()
+        });
         let report = tick(&stage).await?;
-        assert_eq!((&report["migrated"], &report["failed"]), (&json!(1), &json!(0)), "{report}");
+        assert_eq!(
+            (&report["migrated"], &report["failed"]),
+            (&json!(1), &json!(0)),
+            "{report}"
+        );
     }
     // A redirect to the login page says the same.
     let faults = stage.odoo.faults();
     faults.add(Fault::on("/web/content").nth(1).redirect_to_login());
     let traps = vec![Trap::Size(920_000)];
-    stage.odoo.attachments().insert(NewAttachment { traps, ..NewAttachment::default() });
+    stage.odoo.attachments().insert(NewAttachment {
+        traps,
+        ..NewAttachment::default()
+    });
     assert_eq!(tick(&stage).await?["migrated"], 1);
     all_is_well(&stage).await
 }
 
 #[tokio::test]
 async fn html_in_place_of_json_and_a_redirect_to_the_login_page_stop_the_batch() -> Result<()> {
-    let html = |at: world::faults::Trigger| at.answer(200, &[("content-type", "text/html")], "<html>maintenance</html>");
+    let html = |at: world::faults::Trigger| {
+        at.answer(
+            200,
+            &[("content-type", "text/html")],
+            "<html>maintenance</html>",
+        )
+    };
     for (call, fault) in [
         ("read", html(Fault::on_call("ir.attachment", "read"))),
-        ("read", Fault::on_call("ir.attachment", "read").redirect_to_login()),
-        ("search_read", html(Fault::on_call("ir.attachment", "search_read"))),
-        ("search_read", Fault::on_call("ir.attachment", "search_read").redirect_to_login()),
+        (
+            "read",
+            Fault::on_call("ir.attachment", "read").redirect_to_login(),
+        ),
+        (
+            "search_read",
+            html(Fault::on_call("ir.attachment", "search_read")),
+        ),
+        (
+            "search_read",
+            Fault::on_call("ir.attachment", "search_read").redirect_to_login(),
+        ),
         ("any", html(Fault::on("/jsonrpc"))),
         ("any", Fault::on("/jsonrpc").redirect_to_login()),
     ] {
@@ -259,10 +410,16 @@ async fn html_in_place_of_json_and_a_redirect_to_the_login_page_stop_the_batch()
         stage.odoo.faults().add(fault);
         let report = stopped_tick(&stage).await?;
         assert_eq!(report["fault"]["kind"], "source_protocol", "{report}");
-        assert_eq!((attempted(&stage).await?, in_state(&stage, "moved").await?), (0, 0));
+        assert_eq!(
+            (attempted(&stage).await?, in_state(&stage, "moved").await?),
+            (0, 0)
+        );
         let rows = log_rows(&stage).await?;
         assert_eq!(rows.last().unwrap()["status"], "error");
-        assert!(stage.odoo.counters().of("GET /web/login").calls == 0, "a redirect was followed");
+        assert!(
+            stage.odoo.counters().of("GET /web/login").calls == 0,
+            "a redirect was followed"
+        );
         stage.odoo.faults().clear();
         finish(&stage, 2).await?;
         assert_eq!(in_state(&stage, "moved").await?, 30);
@@ -276,7 +433,11 @@ async fn a_file_that_breaks_the_worker_does_not_hold_up_the_others() -> Result<(
     for breaks in [
         Fault::on_id(7).html_500(),
         Fault::on_id(7).refuse(),
-        Fault::on_id(7).answer(502, &[("content-type", "text/html")], "<html>Bad Gateway</html>"),
+        Fault::on_id(7).answer(
+            502,
+            &[("content-type", "text/html")],
+            "<html>Bad Gateway</html>",
+        ),
     ] {
         let told = format!("{breaks:?}");
         let stage = set(odoo_with(small(60))).start().await?;
@@ -294,7 +455,12 @@ async fn a_file_that_breaks_the_worker_does_not_hold_up_the_others() -> Result<(
             crate::scene::waits_pass(&stage).await?;
             stage.post(crate::scene::PATH, "{}").await?;
         }
-        assert_eq!(row(&stage, 7).await?["state"], "dead", "{told}: {}", row(&stage, 7).await?);
+        assert_eq!(
+            row(&stage, 7).await?["state"],
+            "dead",
+            "{told}: {}",
+            row(&stage, 7).await?
+        );
         all_is_well(&stage).await?;
     }
     Ok(())

@@ -29,8 +29,13 @@ pub enum Statement {
 }
 
 impl Statement {
-    pub const ALL: [Self; 5] =
-        [Self::Begin, Self::Catalogue, Self::Claim, Self::Record, Self::End];
+    pub const ALL: [Self; 5] = [
+        Self::Begin,
+        Self::Catalogue,
+        Self::Claim,
+        Self::Record,
+        Self::End,
+    ];
 
     fn mark(self) -> &'static [u8] {
         match self {
@@ -66,7 +71,11 @@ impl Wire {
                 }
             }
         });
-        Ok(Self { address, armed, accepting })
+        Ok(Self {
+            address,
+            armed,
+            accepting,
+        })
     }
 
     pub fn port(&self) -> u16 {
@@ -80,7 +89,10 @@ impl Wire {
 
     /// Whether it was cut since.
     pub fn was_cut(&self) -> bool {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.armed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none()
     }
 }
 
