@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::pace::{Eta, Rate, STEP_S, eta, pace};
 use crate::remedy::remedy;
-use crate::verdict::{Phase, State, needs_somebody, phase, remaining, state};
+use crate::verdict::{Phase, State, due, needs_somebody, phase, remaining, state};
 
 /// The archive lives while its last tick is younger than this, or than two of its periods.
 const ALIVE_S: f64 = 120.0;
@@ -228,7 +228,8 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         .saturating_add(dead.files)
         .saturating_add(rest.files);
     let pace = pace(archive, now);
-    let at_work = matches!(phase, Phase::Moving | Phase::Waiting);
+    // What waits for another attempt is not waited for at the speed of the others.
+    let at_work = phase == Phase::Moving || (phase == Phase::Waiting && due(archive, now));
     let last_fault = archive.last_run.as_ref().and_then(|run| run.fault.clone());
     Archive {
         phase,

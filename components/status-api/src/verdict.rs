@@ -1,5 +1,6 @@
 //! What is going on, in a word: the phase of the archive, and the state of the whole.
 
+use chrono::TimeDelta;
 use ledger::status::{Amount, Archive, Job, Moment, Reading};
 use serde::Serialize;
 
@@ -44,6 +45,9 @@ const NOT_OF_CRON: [&str; 4] = ["not_moving", "doubled", "clear_text_key", "fore
 /// two ticks nothing has stopped.
 const PERIODS: f64 = 2.0;
 
+/// Files that are due within this time keep it moving; those that wait longer are waited for.
+const SOON: TimeDelta = TimeDelta::minutes(1);
+
 /// The phase of the archive.
 pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
     if archive.paused {
@@ -69,7 +73,7 @@ pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
         }
     }
     if rest.files > 0 {
-        return if just_moved(archive, jobs, now) {
+        return if due(archive, now + SOON) && just_moved(archive, jobs, now) {
             Phase::Moving
         } else {
             Phase::Waiting
@@ -82,8 +86,9 @@ pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
     }
 }
 
-fn due(archive: &Archive, now: Moment) -> bool {
-    archive.next_attempt_at.is_some_and(|at| at <= now)
+/// Whether a file may be tried by then.
+pub fn due(archive: &Archive, then: Moment) -> bool {
+    archive.next_attempt_at.is_some_and(|at| at <= then)
 }
 
 fn just_moved(archive: &Archive, jobs: &[Job], now: Moment) -> bool {
@@ -148,7 +153,6 @@ pub fn needs_somebody(job: &Job) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
     use ledger::status::{BatchRow, Failures, Run, Running};
     use serde_json::Value;
 
@@ -264,6 +268,7 @@ mod tests {
         let mut archive = archive(&[("pending", 5)]);
         archive.last_run = Some(run("success"));
         archive.batches = vec![batch(20)];
+        archive.next_attempt_at = Some(now() - TimeDelta::hours(1));
         assert_eq!(phase(&archive, &[], now()), Phase::Moving);
         archive.batches = vec![batch(200)];
         assert_eq!(phase(&archive, &[], now()), Phase::Waiting);

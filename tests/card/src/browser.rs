@@ -51,7 +51,11 @@ impl Chromium {
         }
         let (driver, port) = started.context("chromedriver ended at once, five times")?;
         let caller = Caller::new(SocketAddr::from(([127, 0, 0, 1], port)));
-        Ok(Some(Self { caller, binary, _driver: driver }))
+        Ok(Some(Self {
+            caller,
+            binary,
+            _driver: driver,
+        }))
     }
 
     /// Opens a browser of its own: nothing is shared with another one.
@@ -77,8 +81,15 @@ impl Chromium {
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
         let session = order(&self.caller, Method::POST, "/session", &capabilities).await?;
-        let id = session["sessionId"].as_str().context("no session")?.to_owned();
-        Ok(Browser { caller: self.caller.clone(), session: format!("/session/{id}"), _profile: profile })
+        let id = session["sessionId"]
+            .as_str()
+            .context("no session")?
+            .to_owned();
+        Ok(Browser {
+            caller: self.caller.clone(),
+            session: format!("/session/{id}"),
+            _profile: profile,
+        })
     }
 }
 
@@ -92,7 +103,8 @@ pub struct Browser {
 impl Browser {
     /// Goes to an address; returns when it is loaded.
     pub async fn go(&self, url: &str) -> Result<()> {
-        self.order(Method::POST, "/url", &json!({ "url": url })).await?;
+        self.order(Method::POST, "/url", &json!({ "url": url }))
+            .await?;
         Ok(())
     }
 
@@ -106,7 +118,9 @@ impl Browser {
              return (async () => {{ {body} }})();"
         );
         let asked = json!({ "script": script, "args": [] });
-        self.order(Method::POST, "/execute/sync", &asked).await.with_context(|| body.to_owned())
+        self.order(Method::POST, "/execute/sync", &asked)
+            .await
+            .with_context(|| body.to_owned())
     }
 
     /// A text in the page.
@@ -123,7 +137,9 @@ impl Browser {
             match seen {
                 Ok(Value::Bool(true)) => return Ok(()),
                 seen if started.elapsed() > PATIENCE => {
-                    let shown = self.text("root?.querySelector('.card')?.innerText ?? document.body.innerText").await;
+                    let shown = self
+                        .text("root?.querySelector('.card')?.innerText ?? document.body.innerText")
+                        .await;
                     bail!("never came true: {expression} ({seen:?}); the page shows: {shown:?}");
                 }
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -133,8 +149,10 @@ impl Browser {
 
     /// Sets the window's width and the reader's colour scheme.
     pub async fn look(&self, look: Look) -> Result<()> {
-        let metrics = json!({ "width": look.width, "height": 900, "deviceScaleFactor": 2, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", &metrics).await?;
+        let metrics =
+            json!({ "width": look.width, "height": 900, "deviceScaleFactor": 2, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics)
+            .await?;
         let scheme = if look.dark { "dark" } else { "light" };
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.devtools("Emulation.setEmulatedMedia", &features).await
@@ -142,7 +160,8 @@ impl Browser {
 
     /// The reader would rather not see things move.
     pub async fn reduce_motion(&self) -> Result<()> {
-        let features = json!({ "features": [{ "name": "prefers-reduced-motion", "value": "reduce" }] });
+        let features =
+            json!({ "features": [{ "name": "prefers-reduced-motion", "value": "reduce" }] });
         self.devtools("Emulation.setEmulatedMedia", &features).await
     }
 
@@ -150,14 +169,16 @@ impl Browser {
     pub async fn enter_frame(&self, id: &str) -> Result<()> {
         let wanted = json!({ "using": "css selector", "value": format!("#{id}") });
         let frame = self.order(Method::POST, "/element", &wanted).await?;
-        self.order(Method::POST, "/frame", &json!({ "id": frame })).await?;
+        self.order(Method::POST, "/frame", &json!({ "id": frame }))
+            .await?;
         Ok(())
     }
 
     /// Gives an order by Chromium's own protocol.
     pub async fn devtools(&self, command: &str, parameters: &Value) -> Result<()> {
         let order = json!({ "cmd": command, "params": parameters });
-        self.order(Method::POST, "/goog/cdp/execute", &order).await?;
+        self.order(Method::POST, "/goog/cdp/execute", &order)
+            .await?;
         Ok(())
     }
 
@@ -165,7 +186,9 @@ impl Browser {
     pub async fn press(&self, keys: &str) -> Result<()> {
         let actions: Vec<_> = keys
             .chars()
-            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
+            .flat_map(|key| {
+                ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() }))
+            })
             .collect();
         let order = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
         self.order(Method::POST, "/actions", &order).await?;
@@ -174,17 +197,25 @@ impl Browser {
 
     /// What the page wrote to its console, and what the browser said against it.
     pub async fn console(&self) -> Result<Vec<String>> {
-        let log = self.order(Method::POST, "/se/log", &json!({ "type": "browser" })).await?;
+        let log = self
+            .order(Method::POST, "/se/log", &json!({ "type": "browser" }))
+            .await?;
         let lines = log.as_array().cloned().unwrap_or_default();
-        Ok(lines.iter().map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect())
+        Ok(lines
+            .iter()
+            .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+            .collect())
     }
 
     /// Writes a picture of the whole page, in full height, to the folder of screenshots.
     pub async fn screenshot(&self, name: &str, look: Look) -> Result<()> {
         self.look(look).await?;
-        let height = self.run("return Math.max(200, document.documentElement.scrollHeight)").await?;
+        let height = self
+            .run("return Math.max(200, document.documentElement.scrollHeight)")
+            .await?;
         let metrics = json!({ "width": look.width, "height": height, "deviceScaleFactor": 2, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", &metrics).await?;
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics)
+            .await?;
         // Until what moves to its place is there.
         self.run("await Promise.all((root ?? document).getAnimations?.()
                 .filter((a) => a.effect.getComputedTiming().iterations !== Infinity).map((a) => a.finished)); \
@@ -197,7 +228,10 @@ impl Browser {
         let folder = stage::root().join("target/screenshots");
         std::fs::create_dir_all(&folder)?;
         let tone = if look.dark { "dark" } else { "light" };
-        std::fs::write(folder.join(format!("{name}-{tone}-{}.png", look.width)), png)?;
+        std::fs::write(
+            folder.join(format!("{name}-{tone}-{}.png", look.width)),
+            png,
+        )?;
         Ok(())
     }
 
@@ -208,7 +242,13 @@ impl Browser {
     }
 
     async fn order(&self, method: Method, path: &str, document: &Value) -> Result<Value> {
-        order(&self.caller, method, &format!("{}{path}", self.session), document).await
+        order(
+            &self.caller,
+            method,
+            &format!("{}{path}", self.session),
+            document,
+        )
+        .await
     }
 }
 
@@ -236,7 +276,11 @@ async fn serve(driver: &Path) -> Result<Option<(Child, u16)>> {
 }
 
 async fn order(caller: &Caller, method: Method, path: &str, document: &Value) -> Result<Value> {
-    let body = if method == Method::POST { document.to_string() } else { String::new() };
+    let body = if method == Method::POST {
+        document.to_string()
+    } else {
+        String::new()
+    };
     let headers = [("content-type", "application/json")];
     let answer = caller.send(method, path, &headers, body).await?;
     let mut said = answer.json();

@@ -26,14 +26,23 @@ impl Scene {
     /// A project whose jobs are scheduled, and whose last ticks arrived.
     pub async fn scheduled(builder: Builder) -> Result<Self> {
         let scene = Self::first_day(builder).await?;
-        scene.sql(&format!("select * from odoo_sync.schedule('{}')", scene.stage.url())).await?;
+        scene
+            .sql(&format!(
+                "select * from odoo_sync.schedule('{}')",
+                scene.stage.url()
+            ))
+            .await?;
         scene.answered(202).await?;
         Ok(scene)
     }
 
     /// Runs statements as the owner.
     pub async fn sql(&self, statements: &str) -> Result<()> {
-        self.stage.owner.batch_execute(statements).await.with_context(|| statements.to_owned())
+        self.stage
+            .owner
+            .batch_execute(statements)
+            .await
+            .with_context(|| statements.to_owned())
     }
 
     /// The archive's job was called just now, and answered so.
@@ -73,7 +82,13 @@ impl Scene {
     }
 
     /// A run of a component ended so, some seconds ago.
-    pub async fn ran(&self, component: &str, outcome: &str, seconds_ago: u32, fault: Option<&str>) -> Result<()> {
+    pub async fn ran(
+        &self,
+        component: &str,
+        outcome: &str,
+        seconds_ago: u32,
+        fault: Option<&str>,
+    ) -> Result<()> {
         let fault = fault.map_or_else(|| "null".to_owned(), |fault| format!("'{fault}'"));
         self.sql(&format!(
             "insert into odoo_sync.runs (id, job, mode, started_at, seen_at, finished_at, leased_until, outcome, fault)
@@ -84,7 +99,16 @@ impl Scene {
     }
 
     /// So many files failed alike: `dead`, or waiting for another attempt.
-    pub async fn failures(&self, first_id: u32, number: u32, state: &str, kind: &str, blame: &str, message: &str, name: &str) -> Result<()> {
+    pub async fn failures(
+        &self,
+        first_id: u32,
+        number: u32,
+        state: &str,
+        kind: &str,
+        blame: &str,
+        message: &str,
+        name: &str,
+    ) -> Result<()> {
         let attempts = if state == "dead" { 8 } else { 2 };
         self.stage
             .owner

@@ -46,7 +46,10 @@ async fn fill(scene: &Scene, from: u64, to: u64) {
         scene.sql(&rows).await.unwrap();
         at = end;
     }
-    scene.sql("vacuum analyze public.odoo_attachments").await.unwrap();
+    scene
+        .sql("vacuum analyze public.odoo_attachments")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -61,5 +64,8 @@ async fn many_files_cost_a_look_no_more_than_few() {
     fill(&scene, 10_000, rows).await;
     let many = median(&scene).await;
     println!("{rows} rows: {many:?}");
-    assert!(many.as_secs_f64() < 1.5 * few.as_secs_f64(), "{few:?} became {many:?}");
+    assert!(
+        many.as_secs_f64() < 1.5 * few.as_secs_f64(),
+        "{few:?} became {many:?}"
+    );
 }

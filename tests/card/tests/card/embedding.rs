@@ -30,24 +30,57 @@ async fn serve(listener: TcpListener, headers: String, html: String) {
 #[tokio::test]
 async fn one_script_tag_brings_it_into_a_strict_page_of_a_known_origin() {
     let (listener, origin) = reserved().await;
-    let scene = Scene::scheduled(stage().variable("allowed_origins", &origin)).await.unwrap();
-    scene.files(751, 17_572).await.unwrap();
-    let app = scene.stage.url();
-    let headers = format!("content-security-policy: default-src 'none'; script-src {app}; connect-src {app}; img-src 'self'\r\n");
-    let html = format!("<!doctype html><title>Admin</title><script type=module src='{app}/card/card.js'></script><odoo-migration-status></odoo-migration-status>");
-    tokio::spawn(serve(listener, headers, html));
-    let Some(visit) = Visit::at("one_script_tag", scene, &origin).await else { return };
-    visit.browser.until("root && $('state').textContent === 'No access'").await.unwrap();
-    visit
-        .browser
-        .run(&format!("card.getToken = async () => '{SERVICE_KEY}'; await card.refresh()"))
+    let scene = Scene::scheduled(stage().variable("allowed_origins", &origin))
         .await
         .unwrap();
-    visit.browser.until("$('migrated').textContent === '751 / 18,323 migrated'").await.unwrap();
+    scene.files(751, 17_572).await.unwrap();
+    let app = scene.stage.url();
+    let headers = format!(
+        "content-security-policy: default-src 'none'; script-src {app}; connect-src {app}; img-src 'self'\r\n"
+    );
+    let html = format!(
+        "<!doctype html><title>Admin</title><script type=module src='{app}/card/card.js'></script><odoo-migration-status></odoo-migration-status>"
+    );
+    tokio::spawn(serve(listener, headers, html));
+    let Some(visit) = Visit::at("one_script_tag", scene, &origin).await else {
+        return;
+    };
+    visit
+        .browser
+        .until("root && $('state').textContent === 'No access'")
+        .await
+        .unwrap();
+    visit
+        .browser
+        .run(&format!(
+            "card.getToken = async () => '{SERVICE_KEY}'; await card.refresh()"
+        ))
+        .await
+        .unwrap();
+    visit
+        .browser
+        .until("$('migrated').textContent === '751 / 18,323 migrated'")
+        .await
+        .unwrap();
     // The second look is a 304, across origins too.
     visit.browser.run("window.seen = []; const send = window.fetch; window.fetch = async (...all) => { const a = await send(...all); window.seen.push(a.status); return a; }; await card.refresh(); await card.refresh()").await.unwrap();
-    assert!(visit.browser.text("window.seen").await.unwrap().ends_with("304"));
-    assert_eq!(visit.browser.text("getComputedStyle(root.querySelector('.card')).borderRadius").await.unwrap(), "14px", "its style is there");
+    assert!(
+        visit
+            .browser
+            .text("window.seen")
+            .await
+            .unwrap()
+            .ends_with("304")
+    );
+    assert_eq!(
+        visit
+            .browser
+            .text("getComputedStyle(root.querySelector('.card')).borderRadius")
+            .await
+            .unwrap(),
+        "14px",
+        "its style is there"
+    );
 }
 
 #[tokio::test]
@@ -60,8 +93,14 @@ async fn a_page_of_an_unknown_origin_reads_nothing_and_may_not_frame_it() {
          <odoo-migration-status token='{SERVICE_KEY}'></odoo-migration-status><iframe src='{app}/'></iframe>"
     );
     tokio::spawn(serve(listener, String::new(), html));
-    let Some(visit) = Visit::at("a_page_of_an_unknown_origin", scene, &origin).await else { return };
-    visit.browser.until("root && $('state').textContent === 'Offline'").await.unwrap();
+    let Some(visit) = Visit::at("a_page_of_an_unknown_origin", scene, &origin).await else {
+        return;
+    };
+    visit
+        .browser
+        .until("root && $('state').textContent === 'Offline'")
+        .await
+        .unwrap();
     assert_eq!(visit.says("migrated").await, "–");
     let said = visit.browser.console().await.unwrap().join("\n");
     assert!(said.contains("frame-ancestors"), "{said}");
@@ -70,13 +109,30 @@ async fn a_page_of_an_unknown_origin_reads_nothing_and_may_not_frame_it() {
 #[tokio::test]
 async fn a_page_that_may_frame_it_does() {
     let (listener, origin) = reserved().await;
-    let scene = Scene::scheduled(stage().variable("frame_ancestors", format!("'self' {origin}"))).await.unwrap();
+    let scene = Scene::scheduled(stage().variable("frame_ancestors", format!("'self' {origin}")))
+        .await
+        .unwrap();
     scene.files(751, 17_572).await.unwrap();
     let app = scene.stage.url();
-    let html = format!("<!doctype html><title>Admin</title><iframe id=f width=500 height=700 src='{app}/#token={SERVICE_KEY}'></iframe>");
+    let html = format!(
+        "<!doctype html><title>Admin</title><iframe id=f width=500 height=700 src='{app}/#token={SERVICE_KEY}'></iframe>"
+    );
     tokio::spawn(serve(listener, String::new(), html));
-    let Some(visit) = Visit::at("a_page_that_may_frame_it", scene, &origin).await else { return };
+    let Some(visit) = Visit::at("a_page_that_may_frame_it", scene, &origin).await else {
+        return;
+    };
     visit.browser.enter_frame("f").await.unwrap();
-    visit.browser.until("root && $('migrated').textContent === '751 / 18,323 migrated'").await.unwrap();
-    assert_eq!(visit.browser.text("document.documentElement.className").await.unwrap(), "framed");
+    visit
+        .browser
+        .until("root && $('migrated').textContent === '751 / 18,323 migrated'")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit
+            .browser
+            .text("document.documentElement.className")
+            .await
+            .unwrap(),
+        "framed"
+    );
 }

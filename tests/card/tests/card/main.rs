@@ -29,25 +29,38 @@ impl Visit {
     /// Opens a page. `None` where there is no browser; that is said.
     pub async fn at(test: &str, scene: Scene, url: &str) -> Option<Self> {
         let Some(chromium) = Chromium::start().await.unwrap() else {
-            skipped(test, "there is no chromium with its chromedriver on the PATH");
+            skipped(
+                test,
+                "there is no chromium with its chromedriver on the PATH",
+            );
             return None;
         };
         let browser = chromium.open().await.unwrap();
         browser.look(LIGHT).await.unwrap();
         browser.go(url).await.unwrap();
-        Some(Self { scene, browser, _chromium: chromium })
+        Some(Self {
+            scene,
+            browser,
+            _chromium: chromium,
+        })
     }
 
     /// Waits for the badge, after asking for the newest status.
     pub async fn badge(&self, words: &str) {
         self.browser.until("card.refresh").await.unwrap();
         self.browser.run("await card.refresh()").await.unwrap();
-        self.browser.until(&format!("$('state').textContent === '{words}'")).await.unwrap();
+        self.browser
+            .until(&format!("$('state').textContent === '{words}'"))
+            .await
+            .unwrap();
     }
 
     /// A text of the card, by the id of its place.
     pub async fn says(&self, id: &str) -> String {
-        self.browser.text(&format!("$('{id}').textContent")).await.unwrap()
+        self.browser
+            .text(&format!("$('{id}').textContent"))
+            .await
+            .unwrap()
     }
 
     /// Takes its pictures, and lets axe look at it in light and in dark.
@@ -57,8 +70,13 @@ impl Visit {
             if let Ok(axe) = axe() {
                 let violations = axe.violations(&self.browser).await.unwrap();
                 assert_eq!(violations, Vec::<String>::new(), "{name}, {look:?}");
-                let wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth";
-                assert_eq!(self.browser.text(wider).await.unwrap(), "false", "{name} runs over, {look:?}");
+                let wider =
+                    "document.documentElement.scrollWidth > document.documentElement.clientWidth";
+                assert_eq!(
+                    self.browser.text(wider).await.unwrap(),
+                    "false",
+                    "{name} runs over, {look:?}"
+                );
             }
         }
         self.browser.look(LIGHT).await.unwrap();
@@ -66,11 +84,20 @@ impl Visit {
 }
 
 /// A usual width.
-pub const LIGHT: Look = Look { dark: false, width: 560 };
+pub const LIGHT: Look = Look {
+    dark: false,
+    width: 560,
+};
 /// At night, and wide.
-pub const DARK: Look = Look { dark: true, width: 1000 };
+pub const DARK: Look = Look {
+    dark: true,
+    width: 1000,
+};
 /// The narrowest phone.
-pub const NARROW: Look = Look { dark: false, width: 320 };
+pub const NARROW: Look = Look {
+    dark: false,
+    width: 320,
+};
 
 /// axe-core, or why it could not be had, which is said once.
 fn axe() -> Result<&'static Axe, ()> {

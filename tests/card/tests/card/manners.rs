@@ -10,29 +10,71 @@ async fn without_a_token_it_asks_for_one_and_shows_nothing() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
     let url = scene.stage.url();
-    let Some(visit) = Visit::at("without_a_token", scene, &url).await else { return };
-    visit.browser.until("$('state').textContent === 'No access'").await.unwrap();
+    let Some(visit) = Visit::at("without_a_token", scene, &url).await else {
+        return;
+    };
+    visit
+        .browser
+        .until("$('state').textContent === 'No access'")
+        .await
+        .unwrap();
     assert_eq!(visit.says("migrated").await, "–");
-    assert_eq!(visit.browser.text("document.querySelector('#sign-in').hidden").await.unwrap(), "false");
+    assert_eq!(
+        visit
+            .browser
+            .text("document.querySelector('#sign-in').hidden")
+            .await
+            .unwrap(),
+        "false"
+    );
     visit.portrait("no-access").await;
     visit
         .browser
         .run(&format!("document.querySelector('#token').value = '{SERVICE_KEY}'; document.querySelector('#sign-in button').click()"))
         .await
         .unwrap();
-    visit.browser.until("$('migrated').textContent === '751 / 18,323 migrated'").await.unwrap();
-    assert_eq!(visit.browser.text("document.querySelector('#sign-in').hidden").await.unwrap(), "true");
+    visit
+        .browser
+        .until("$('migrated').textContent === '751 / 18,323 migrated'")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit
+            .browser
+            .text("document.querySelector('#sign-in').hidden")
+            .await
+            .unwrap(),
+        "true"
+    );
 }
 
 #[tokio::test]
 async fn where_the_status_is_open_anyone_sees_figures_but_no_names_and_no_buttons() {
-    let scene = Scene::scheduled(stage().variable("status_public", true)).await.unwrap();
+    let scene = Scene::scheduled(stage().variable("status_public", true))
+        .await
+        .unwrap();
     scene.files(751, 17_572).await.unwrap();
-    scene.failures(40_000, 3, "dead", "mime_refused", "configuration", "mime type image/jpeg is not supported", "salary.pdf").await.unwrap();
+    scene
+        .failures(
+            40_000,
+            3,
+            "dead",
+            "mime_refused",
+            "configuration",
+            "mime type image/jpeg is not supported",
+            "salary.pdf",
+        )
+        .await
+        .unwrap();
     let url = scene.stage.url();
-    let Some(visit) = Visit::at("where_the_status_is_open", scene, &url).await else { return };
+    let Some(visit) = Visit::at("where_the_status_is_open", scene, &url).await else {
+        return;
+    };
     visit.badge("Errors detected").await;
-    assert_eq!(visit.browser.text("$('actions').hidden").await.unwrap(), "true");
+    assert_eq!(
+        visit.browser.text("$('actions').hidden").await.unwrap(),
+        "true"
+    );
     assert!(!visit.says("groups").await.contains("salary"));
 }
 
@@ -41,10 +83,19 @@ async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing()
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
     scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("a_reader_who_wants_no_motion", scene).await else { return };
+    let Some(visit) = Visit::to("a_reader_who_wants_no_motion", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     visit.browser.reduce_motion().await.unwrap();
-    assert_eq!(visit.browser.text("root.getAnimations().length").await.unwrap(), "0");
+    assert_eq!(
+        visit
+            .browser
+            .text("root.getAnimations().length")
+            .await
+            .unwrap(),
+        "0"
+    );
 
     // Every question is counted; then the page is hidden, as a tab in the background is.
     visit
@@ -60,22 +111,53 @@ async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing()
         .unwrap();
     visit.browser.run("hide(true)").await.unwrap();
     visit.browser.run("hide(false)").await.unwrap();
-    visit.browser.until("window.asked === 1 && window.waits.length === 1").await.unwrap();
-    assert_eq!(visit.browser.text("window.waits").await.unwrap(), "5000", "while files move");
-    visit.browser.run("hide(true); window.waits.length = 0; await card.refresh()").await.unwrap();
-    assert_eq!(visit.browser.text("window.waits.length").await.unwrap(), "0", "nobody looks: nothing is planned");
+    visit
+        .browser
+        .until("window.asked === 1 && window.waits.length === 1")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.browser.text("window.waits").await.unwrap(),
+        "5000",
+        "while files move"
+    );
+    visit
+        .browser
+        .run("hide(true); window.waits.length = 0; await card.refresh()")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.browser.text("window.waits.length").await.unwrap(),
+        "0",
+        "nobody looks: nothing is planned"
+    );
 
-    visit.scene.sql("update public.odoo_attachments set state = 'moved' where state = 'pending'").await.unwrap();
+    visit
+        .scene
+        .sql("update public.odoo_attachments set state = 'moved' where state = 'pending'")
+        .await
+        .unwrap();
     visit.browser.run("hide(false)").await.unwrap();
-    visit.browser.until("window.waits.length === 1").await.unwrap();
-    assert_eq!(visit.browser.text("window.waits").await.unwrap(), "30000", "while nothing moves");
+    visit
+        .browser
+        .until("window.waits.length === 1")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.browser.text("window.waits").await.unwrap(),
+        "30000",
+        "while nothing moves"
+    );
 
     // Each failure makes it wait longer.
     visit.browser.run("window.fetch = () => Promise.reject(new TypeError('no network')); window.waits.length = 0;
                        for (let n = 0; n < 7; n += 1) await card.refresh()").await.unwrap();
     let waits = visit.browser.text("window.waits").await.unwrap();
     let waits: Vec<f64> = waits.split(',').map(|ms| ms.parse().unwrap()).collect();
-    assert!(waits[0] >= 5_000.0 && waits[1] >= 10_000.0 && waits[2] >= 20_000.0, "{waits:?}");
+    assert!(
+        waits[0] >= 5_000.0 && waits[1] >= 10_000.0 && waits[2] >= 20_000.0,
+        "{waits:?}"
+    );
     assert!(waits.iter().all(|ms| *ms <= 150_000.0), "{waits:?}");
 }
 
@@ -84,9 +166,15 @@ async fn a_change_moves_nothing_about_and_every_ten_percent_is_spoken() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(1_000, 9_000).await.unwrap();
     scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("a_change_moves_nothing", scene).await else { return };
+    let Some(visit) = Visit::to("a_change_moves_nothing", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
-    assert_eq!(visit.says("spoken").await, "", "the first look is no change");
+    assert_eq!(
+        visit.says("spoken").await,
+        "",
+        "the first look is no change"
+    );
     visit
         .browser
         .run("window.shift = 0; new PerformanceObserver((list) => {
@@ -97,17 +185,50 @@ async fn a_change_moves_nothing_about_and_every_ten_percent_is_spoken() {
               }).observe({ type: 'layout-shift', buffered: true })")
         .await
         .unwrap();
-    visit.scene.sql("update public.odoo_attachments set state = 'moved' where id <= 3456").await.unwrap();
+    visit
+        .scene
+        .sql("update public.odoo_attachments set state = 'moved' where id <= 3456")
+        .await
+        .unwrap();
     visit.browser.run("await card.refresh()").await.unwrap();
-    visit.browser.until("$('migrated').textContent === '3,456 / 10,000 migrated'").await.unwrap();
+    visit
+        .browser
+        .until("$('migrated').textContent === '3,456 / 10,000 migrated'")
+        .await
+        .unwrap();
     assert_eq!(visit.says("spoken").await, "30% migrated");
-    visit.scene.sql("update public.odoo_attachments set state = 'moved' where id <= 3500").await.unwrap();
-    visit.browser.run("$('spoken').textContent = ''; await card.refresh()").await.unwrap();
+    visit
+        .scene
+        .sql("update public.odoo_attachments set state = 'moved' where id <= 3500")
+        .await
+        .unwrap();
+    visit
+        .browser
+        .run("$('spoken').textContent = ''; await card.refresh()")
+        .await
+        .unwrap();
     assert_eq!(visit.says("spoken").await, "", "not at every look");
-    let shift: f64 = visit.browser.text("window.shift").await.unwrap().parse().unwrap();
-    assert!(shift < 0.01, "{shift}: {}", visit.browser.text("window.shifted").await.unwrap());
+    let shift: f64 = visit
+        .browser
+        .text("window.shift")
+        .await
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(
+        shift < 0.01,
+        "{shift}: {}",
+        visit.browser.text("window.shifted").await.unwrap()
+    );
     if axe().is_ok() {
-        assert_eq!(visit.browser.text("root.querySelectorAll('[aria-live=polite]').length").await.unwrap(), "1");
+        assert_eq!(
+            visit
+                .browser
+                .text("root.querySelectorAll('[aria-live=polite]').length")
+                .await
+                .unwrap(),
+            "1"
+        );
     }
 }
 
@@ -116,12 +237,25 @@ async fn a_wrong_clock_of_the_reader_makes_no_wrong_time() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
     scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("a_wrong_clock", scene).await else { return };
+    let Some(visit) = Visit::to("a_wrong_clock", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
-    visit.browser.run("const real = Date.now; Date.now = () => real() - 86400000 * 3").await.unwrap();
+    visit
+        .browser
+        .run("const real = Date.now; Date.now = () => real() - 86400000 * 3")
+        .await
+        .unwrap();
     visit.badge("Running").await;
     let liveness = visit.says("liveness").await;
-    assert!(liveness.ends_with("s ago") || liveness.ends_with("just now"), "{liveness}");
-    let negative = visit.browser.text("/-\\d/.test(root.querySelector('.card').innerText)").await.unwrap();
+    assert!(
+        liveness.ends_with("s ago") || liveness.ends_with("just now"),
+        "{liveness}"
+    );
+    let negative = visit
+        .browser
+        .text("/-\\d/.test(root.querySelector('.card').innerText)")
+        .await
+        .unwrap();
     assert_eq!(negative, "false");
 }

@@ -5,7 +5,8 @@ use card_tests::{ARCHIVE_JOB, Scene};
 use crate::{Visit, stage};
 
 const TURNS: &str = "getComputedStyle(root.querySelector('.gear path')).animationName === 'turn'";
-const BEATS: &str = "getComputedStyle(root.querySelector('.dot'), '::after').animationName === 'beat'";
+const BEATS: &str =
+    "getComputedStyle(root.querySelector('.dot'), '::after').animationName === 'beat'";
 
 #[tokio::test]
 async fn while_files_move_the_gear_turns_and_the_rest_is_foreseen() {
@@ -15,37 +16,78 @@ async fn while_files_move_the_gear_turns_and_the_rest_is_foreseen() {
     scene.ran("crm-sync", "success", 240, None).await.unwrap();
     let same = "insert into public.sync_validation_log (entity, verdict, source_count, destination_count) values ('leads', 'same', 412, 412)";
     scene.sql(same).await.unwrap();
-    let Some(visit) = Visit::to("while_files_move", scene).await else { return };
+    let Some(visit) = Visit::to("while_files_move", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     assert_eq!(visit.says("migrated").await, "751 / 18,323 migrated");
     assert_eq!(visit.says("remaining").await, "17,572 remaining");
     assert_eq!(visit.says("percent").await, "4.0%");
-    assert!(visit.says("eta").await.starts_with("ETA ~3h"), "{}", visit.says("eta").await);
+    assert!(
+        visit.says("eta").await.starts_with("ETA ~3h"),
+        "{}",
+        visit.says("eta").await
+    );
     assert!(visit.says("eta-range").await.contains('–'));
-    assert!(visit.says("rate").await.contains("files/min"), "{}", visit.says("rate").await);
+    assert!(
+        visit.says("rate").await.contains("files/min"),
+        "{}",
+        visit.says("rate").await
+    );
     assert!(visit.says("liveness").await.starts_with("Live · last tick"));
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "true");
     assert_eq!(visit.browser.text(BEATS).await.unwrap(), "true");
-    assert_eq!(visit.browser.text("$('bar').getAttribute('aria-valuetext')").await.unwrap(), "4.0%, 751 of 18,323 files");
-    assert!(visit.browser.text("$('sparkline').querySelector('.line').getAttribute('d')").await.unwrap().starts_with('M'));
-    assert!(visit.says("crm").await.contains("behind"), "{}", visit.says("crm").await);
+    assert_eq!(
+        visit
+            .browser
+            .text("$('bar').getAttribute('aria-valuetext')")
+            .await
+            .unwrap(),
+        "4.0%, 751 of 18,323 files"
+    );
+    assert!(
+        visit
+            .browser
+            .text("$('sparkline').querySelector('.line').getAttribute('d')")
+            .await
+            .unwrap()
+            .starts_with('M')
+    );
+    assert!(
+        visit.says("crm").await.contains("behind"),
+        "{}",
+        visit.says("crm").await
+    );
     assert_eq!(visit.says("crm-verdict").await, "✓ Validated");
     assert_eq!(visit.says("chatter").await, "Never ran");
-    assert_eq!(visit.browser.text("$('errors').open").await.unwrap(), "false");
+    assert_eq!(
+        visit.browser.text("$('errors').open").await.unwrap(),
+        "false"
+    );
     visit.portrait("running").await;
-    assert_eq!(visit.browser.console().await.unwrap(), Vec::<String>::new(), "the page is quiet");
+    assert_eq!(
+        visit.browser.console().await.unwrap(),
+        Vec::<String>::new(),
+        "the page is quiet"
+    );
 }
 
 #[tokio::test]
 async fn on_the_first_day_it_says_what_to_do() {
     let scene = Scene::first_day(stage()).await.unwrap();
-    let Some(visit) = Visit::to("on_the_first_day", scene).await else { return };
+    let Some(visit) = Visit::to("on_the_first_day", scene).await else {
+        return;
+    };
     visit.badge("Cron failing").await;
     assert_eq!(visit.says("liveness").await, "No tick yet");
     assert_eq!(visit.browser.text(BEATS).await.unwrap(), "false");
     let diagnosis = visit.says("diagnosis").await;
     assert!(diagnosis.contains("odoo_sync.schedule("), "{diagnosis}");
-    assert_eq!(visit.browser.text("$('errors').open").await.unwrap(), "true", "what to do is in sight");
+    assert_eq!(
+        visit.browser.text("$('errors').open").await.unwrap(),
+        "true",
+        "what to do is in sight"
+    );
     assert_eq!(visit.says("eta").await, "");
     visit.portrait("first-day").await;
 }
@@ -54,16 +96,34 @@ async fn on_the_first_day_it_says_what_to_do() {
 async fn a_stale_key_is_named_and_nothing_beats() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
-    scene.ran("archive-batch", "success", 600, None).await.unwrap();
-    scene.sql("delete from odoo_sync.accepted_keys").await.unwrap();
+    scene
+        .ran("archive-batch", "success", 600, None)
+        .await
+        .unwrap();
+    scene
+        .sql("delete from odoo_sync.accepted_keys")
+        .await
+        .unwrap();
     scene.answered(401).await.unwrap();
-    let Some(visit) = Visit::to("a_stale_key", scene).await else { return };
+    let Some(visit) = Visit::to("a_stale_key", scene).await else {
+        return;
+    };
     visit.badge("Cron failing").await;
-    assert!(visit.says("liveness").await.starts_with("Not live · last tick 10m ago"), "{}", visit.says("liveness").await);
+    assert!(
+        visit
+            .says("liveness")
+            .await
+            .starts_with("Not live · last tick 10m ago"),
+        "{}",
+        visit.says("liveness").await
+    );
     assert_eq!(visit.browser.text(BEATS).await.unwrap(), "false");
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
     let diagnosis = visit.says("diagnosis").await;
-    assert!(diagnosis.contains("stale") && diagnosis.contains("odoo_sync.rotate_key()"), "{diagnosis}");
+    assert!(
+        diagnosis.contains("stale") && diagnosis.contains("odoo_sync.rotate_key()"),
+        "{diagnosis}"
+    );
     visit.portrait("cron-failing").await;
 }
 
@@ -73,19 +133,75 @@ async fn failed_files_are_grouped_and_a_hostile_name_does_nothing() {
     scene.files(18_000, 0).await.unwrap();
     scene.batches(3, 92).await.unwrap();
     let hostile = "<img src=x onerror=\"document.title='owned'\">.pdf";
-    scene.failures(30_000, 41, "pending", "storage_busy", "destination", "the Storage asks for a pause (429)", "plan.pdf").await.unwrap();
-    scene.failures(40_000, 3, "dead", "mime_refused", "configuration", "mime type image/jpeg is not supported", hostile).await.unwrap();
-    scene.failures(50_000, 1, "dead", "source_empty", "source", "<script>document.title='owned'</script>Attachment not found or empty", hostile).await.unwrap();
-    let Some(visit) = Visit::to("failed_files", scene).await else { return };
+    scene
+        .failures(
+            30_000,
+            41,
+            "pending",
+            "storage_busy",
+            "destination",
+            "the Storage asks for a pause (429)",
+            "plan.pdf",
+        )
+        .await
+        .unwrap();
+    scene
+        .failures(
+            40_000,
+            3,
+            "dead",
+            "mime_refused",
+            "configuration",
+            "mime type image/jpeg is not supported",
+            hostile,
+        )
+        .await
+        .unwrap();
+    scene
+        .failures(
+            50_000,
+            1,
+            "dead",
+            "source_empty",
+            "source",
+            "<script>document.title='owned'</script>Attachment not found or empty",
+            hostile,
+        )
+        .await
+        .unwrap();
+    let Some(visit) = Visit::to("failed_files", scene).await else {
+        return;
+    };
     visit.badge("Errors detected").await;
     assert_eq!(visit.says("errors-count").await, "45");
-    visit.browser.run("root.querySelector('summary').click()").await.unwrap();
+    visit
+        .browser
+        .run("root.querySelector('summary').click()")
+        .await
+        .unwrap();
     let groups = visit.says("groups").await;
-    for part in ["Last error (", "Upload 30000: the Storage asks for a pause (429)", "× 41", "File 50000: <script>", hostile, "× 3"] {
+    for part in [
+        "Last error (",
+        "Upload 30000: the Storage asks for a pause (429)",
+        "× 41",
+        "File 50000: <script>",
+        hostile,
+        "× 3",
+    ] {
         assert!(groups.contains(part), "{part}: {groups}");
     }
-    assert_eq!(visit.browser.text("document.title").await.unwrap(), "Odoo migration");
-    assert_eq!(visit.browser.text("root.querySelectorAll('#groups img, #groups script').length").await.unwrap(), "0");
+    assert_eq!(
+        visit.browser.text("document.title").await.unwrap(),
+        "Odoo migration"
+    );
+    assert_eq!(
+        visit
+            .browser
+            .text("root.querySelectorAll('#groups img, #groups script').length")
+            .await
+            .unwrap(),
+        "0"
+    );
     assert_eq!(visit.says("retry").await, "Retry 4 dead files");
     visit.portrait("errors").await;
 
@@ -94,7 +210,11 @@ async fn failed_files_are_grouped_and_a_hostile_name_does_nothing() {
     visit.browser.until("$('confirm').open").await.unwrap();
     visit.portrait("confirm").await;
     visit.browser.run("$('yes').click()").await.unwrap();
-    visit.browser.until("$('retry').hidden && $('outcome').textContent.includes('queue: 4')").await.unwrap();
+    visit
+        .browser
+        .until("$('retry').hidden && $('outcome').textContent.includes('queue: 4')")
+        .await
+        .unwrap();
     let actions = "select count(*) from odoo_sync.actions where action = 'retry' and succeeded and who = 'a service key'";
     assert_eq!(visit.scene.stage.count(actions).await.unwrap(), 1);
 }
@@ -104,11 +224,20 @@ async fn a_fault_that_stops_everything_comes_first_with_its_remedy() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
     let fault = r#"{"kind": "quota_exceeded", "blame": "destination", "message": "Upload 4521: bucket quota exceeded"}"#;
-    scene.ran("archive-batch", "error", 30, Some(fault)).await.unwrap();
-    let Some(visit) = Visit::to("a_fault_that_stops", scene).await else { return };
+    scene
+        .ran("archive-batch", "error", 30, Some(fault))
+        .await
+        .unwrap();
+    let Some(visit) = Visit::to("a_fault_that_stops", scene).await else {
+        return;
+    };
     visit.badge("Errors detected").await;
     let diagnosis = visit.says("diagnosis").await;
-    assert!(diagnosis.contains("Upload 4521: bucket quota exceeded") && diagnosis.contains("raise its quota"), "{diagnosis}");
+    assert!(
+        diagnosis.contains("Upload 4521: bucket quota exceeded")
+            && diagnosis.contains("raise its quota"),
+        "{diagnosis}"
+    );
     assert_eq!(visit.says("phase").await, "Stopped by a fault");
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
     visit.portrait("stopped").await;
@@ -119,7 +248,9 @@ async fn paused_by_a_click_and_resumed_by_another() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(9_000, 9_323).await.unwrap();
     scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("paused_by_a_click", scene).await else { return };
+    let Some(visit) = Visit::to("paused_by_a_click", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     // By the keyboard alone: open, then confirm.
     visit.browser.run("$('pause').focus()").await.unwrap();
@@ -127,16 +258,33 @@ async fn paused_by_a_click_and_resumed_by_another() {
     visit.browser.until("$('confirm').open").await.unwrap();
     visit.browser.run("$('yes').focus()").await.unwrap();
     visit.browser.press("\u{E007}").await.unwrap();
-    visit.browser.until("$('state').textContent === 'Paused'").await.unwrap();
-    assert_eq!(visit.says("eta").await, "", "nothing is foreseen while it is paused");
+    visit
+        .browser
+        .until("$('state').textContent === 'Paused'")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.says("eta").await,
+        "",
+        "nothing is foreseen while it is paused"
+    );
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
     let by = "select count(*) from odoo_sync.jobs where component = 'archive-batch' and paused_by = 'a service key'";
     assert_eq!(visit.scene.stage.count(by).await.unwrap(), 1);
     visit.portrait("paused").await;
 
-    visit.browser.run("$('resume').click(); $('yes').click()").await.unwrap();
-    visit.browser.until("$('state').textContent === 'Running'").await.unwrap();
-    let actions = "select count(*) from odoo_sync.actions where action in ('pause', 'resume') and succeeded";
+    visit
+        .browser
+        .run("$('resume').click(); $('yes').click()")
+        .await
+        .unwrap();
+    visit
+        .browser
+        .until("$('state').textContent === 'Running'")
+        .await
+        .unwrap();
+    let actions =
+        "select count(*) from odoo_sync.actions where action in ('pause', 'resume') and succeeded";
     assert_eq!(visit.scene.stage.count(actions).await.unwrap(), 2);
 }
 
@@ -147,11 +295,20 @@ async fn done_is_said_only_when_all_is_moved() {
     scene.batches(10, 92).await.unwrap();
     let differs = "insert into public.sync_validation_log (entity, verdict, source_count, destination_count, missing, stale) values ('messages', 'differs', 9120, 9112, 8, 3)";
     scene.sql(differs).await.unwrap();
-    scene.ran("chatter-sync", "success", 3_000, None).await.unwrap();
-    let Some(visit) = Visit::to("done_is_said", scene).await else { return };
+    scene
+        .ran("chatter-sync", "success", 3_000, None)
+        .await
+        .unwrap();
+    let Some(visit) = Visit::to("done_is_said", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     assert_eq!(visit.says("percent").await, "99.9%");
-    visit.scene.sql("update public.odoo_attachments set state = 'moved' where state = 'pending'").await.unwrap();
+    visit
+        .scene
+        .sql("update public.odoo_attachments set state = 'moved' where state = 'pending'")
+        .await
+        .unwrap();
     visit.badge("Done").await;
     assert_eq!(visit.says("percent").await, "100%");
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
@@ -165,29 +322,54 @@ async fn without_a_server_old_data_is_said_to_be_old() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
     scene.batches(5, 92).await.unwrap();
-    let Some(mut visit) = Visit::to("without_a_server", scene).await else { return };
+    let Some(mut visit) = Visit::to("without_a_server", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     visit.scene.stage.stop_app().await;
     visit.badge("Offline").await;
-    assert!(visit.says("liveness").await.starts_with("Offline, last data"), "{}", visit.says("liveness").await);
-    assert_eq!(visit.says("percent").await, "4.0%", "the last data stays in sight");
+    assert!(
+        visit
+            .says("liveness")
+            .await
+            .starts_with("Offline, last data"),
+        "{}",
+        visit.says("liveness").await
+    );
+    assert_eq!(
+        visit.says("percent").await,
+        "4.0%",
+        "the last data stays in sight"
+    );
     assert_eq!(visit.browser.text(BEATS).await.unwrap(), "false");
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
-    assert_eq!(visit.browser.text("$('actions').hidden").await.unwrap(), "true");
+    assert_eq!(
+        visit.browser.text("$('actions').hidden").await.unwrap(),
+        "true"
+    );
     visit.portrait("offline").await;
 }
 
 #[tokio::test]
 async fn a_real_batch_is_followed_to_its_end() {
     use world::odoo::{self, Attachments};
-    let odoo = odoo::Options { attachments: Attachments::of(60), ..odoo::Options::default() };
+    let odoo = odoo::Options {
+        attachments: Attachments::of(60),
+        ..odoo::Options::default()
+    };
     let scene = Scene::scheduled(stage().odoo(odoo)).await.unwrap();
-    let Some(visit) = Visit::to("a_real_batch", scene).await else { return };
+    let Some(visit) = Visit::to("a_real_batch", scene).await else {
+        return;
+    };
     visit.badge("Running").await;
     assert_eq!(visit.says("liveness").await, "No tick yet");
     let run = visit.scene.supabase.tick(ARCHIVE_JOB).await.unwrap();
     assert_eq!(run.status, "succeeded", "{}", run.return_message);
-    visit.browser.until("(await card.refresh(), $('state').textContent === 'Done')").await.unwrap();
+    visit
+        .browser
+        .until("(await card.refresh(), $('state').textContent === 'Done')")
+        .await
+        .unwrap();
     assert_eq!(visit.says("migrated").await, "60 / 60 migrated");
     assert!(visit.says("liveness").await.starts_with("Live · last tick"));
 }

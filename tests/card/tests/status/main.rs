@@ -8,7 +8,9 @@ use stage::{Answer, SERVICE_KEY, Stage};
 const ORIGIN: &str = "https://admin.example.com";
 
 async fn scene() -> Scene {
-    Scene::scheduled(Stage::builder().variable("allowed_origins", ORIGIN)).await.unwrap()
+    Scene::scheduled(Stage::builder().variable("allowed_origins", ORIGIN))
+        .await
+        .unwrap()
 }
 
 /// A project in which much has happened.
@@ -16,11 +18,36 @@ async fn busy() -> Scene {
     let scene = scene().await;
     scene.files(751, 17_572).await.unwrap();
     scene.batches(25, 92).await.unwrap();
-    scene.failures(30_000, 700, "pending", "storage_busy", "destination", "the Storage asks for a pause (429)", "plan.pdf").await.unwrap();
-    scene.failures(40_000, 3, "dead", "mime_refused", "configuration", "mime type image/jpeg is not supported", "a\"<b>.pdf").await.unwrap();
+    scene
+        .failures(
+            30_000,
+            700,
+            "pending",
+            "storage_busy",
+            "destination",
+            "the Storage asks for a pause (429)",
+            "plan.pdf",
+        )
+        .await
+        .unwrap();
+    scene
+        .failures(
+            40_000,
+            3,
+            "dead",
+            "mime_refused",
+            "configuration",
+            "mime type image/jpeg is not supported",
+            "a\"<b>.pdf",
+        )
+        .await
+        .unwrap();
     let fault = r#"{"kind": "source_login", "blame": "configuration", "message": "Odoo refused the login"}"#;
     scene.ran("crm-sync", "success", 3_600, None).await.unwrap();
-    scene.ran("crm-sync", "error", 60, Some(fault)).await.unwrap();
+    scene
+        .ran("crm-sync", "error", 60, Some(fault))
+        .await
+        .unwrap();
     scene.sql("insert into public.sync_validation_log (entity, verdict, source_count, destination_count, missing)
                values ('leads', 'same', 412, 412, 0), ('partners', 'differs', 90, 88, 2), ('messages', 'same', 9000, 9000, 0)").await.unwrap();
     scene
@@ -30,14 +57,22 @@ async fn get(scene: &Scene, path: &str, headers: &[(&str, &str)]) -> Answer {
     let authorization = format!("Bearer {SERVICE_KEY}");
     let mut all = vec![("authorization", authorization.as_str())];
     all.extend(headers);
-    scene.stage.caller().send(Method::GET, path, &all, "").await.unwrap()
+    scene
+        .stage
+        .caller()
+        .send(Method::GET, path, &all, "")
+        .await
+        .unwrap()
 }
 
 fn assert_valid(document: &Value) {
     let schema = include_str!("../../../../components/status-api/status.schema.json");
     let schema: Value = serde_json::from_str(schema).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let faults: Vec<_> = validator.iter_errors(document).map(|fault| format!("{}: {fault}", fault.instance_path())).collect();
+    let faults: Vec<_> = validator
+        .iter_errors(document)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
     assert_eq!(faults, Vec::<String>::new(), "{document:#}");
 }
 
@@ -46,7 +81,10 @@ async fn the_document_is_what_its_schema_says_on_the_first_day_and_on_a_bad_one(
     let first_day = Scene::first_day(Stage::builder()).await.unwrap();
     let document = get(&first_day, "/status", &[]).await.json();
     assert_valid(&document);
-    assert_eq!((&document["state"], &document["archive"]["phase"]), (&json!("cron_failing"), &json!("waiting")));
+    assert_eq!(
+        (&document["state"], &document["archive"]["phase"]),
+        (&json!("cron_failing"), &json!("waiting"))
+    );
 
     let busy = busy().await;
     let answer = get(&busy, "/status", &[]).await;
@@ -55,19 +93,40 @@ async fn the_document_is_what_its_schema_says_on_the_first_day_and_on_a_bad_one(
     assert!(answer.body.len() < 16_384, "{}", answer.body.len());
     let archive = &document["archive"];
     assert_eq!(archive["total"], 751 + 17_572 + 703);
-    assert_eq!([&archive["migrated"], &archive["failed"], &archive["dead"], &archive["remaining"]], [751, 700, 3, 18_272]);
-    assert_eq!(document["errors"]["count"], 704, "files and the run that failed since the last success");
+    assert_eq!(
+        [
+            &archive["migrated"],
+            &archive["failed"],
+            &archive["dead"],
+            &archive["remaining"]
+        ],
+        [751, 700, 3, 18_272]
+    );
+    assert_eq!(
+        document["errors"]["count"], 704,
+        "files and the run that failed since the last success"
+    );
     assert_eq!(document["syncs"]["crm"]["validation"]["verdict"], "differs");
     assert_eq!(document["syncs"]["crm"]["validation"]["missing"], 2);
-    assert_eq!(document["syncs"]["chatter"]["validation"]["verdict"], "same");
-    assert_eq!(document["syncs"]["chatter"]["last_run"], Value::Null, "it never ran");
+    assert_eq!(
+        document["syncs"]["chatter"]["validation"]["verdict"],
+        "same"
+    );
+    assert_eq!(
+        document["syncs"]["chatter"]["last_run"],
+        Value::Null,
+        "it never ran"
+    );
     let lag = document["syncs"]["crm"]["lag_s"].as_f64().unwrap();
     assert!((3_600.0..3_700.0).contains(&lag), "{lag}");
 }
 
 #[tokio::test]
 async fn the_schema_refuses_what_is_not_in_it() {
-    let schema: Value = serde_json::from_str(include_str!("../../../../components/status-api/status.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!(
+        "../../../../components/status-api/status.schema.json"
+    ))
+    .unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
     let scene = scene().await;
     let mut document = get(&scene, "/status", &[]).await.json();
@@ -85,10 +144,24 @@ async fn who_knows_it_already_gets_304_until_something_happens() {
     assert_eq!(first.header("cache-control"), "private, no-cache");
     assert!(first.header("vary").contains("Authorization"));
     let second = get(&scene, "/status", &[("if-none-match", &tag)]).await;
-    assert_eq!((second.status, second.body.len()), (StatusCode::NOT_MODIFIED, 0));
-    assert!(second.header("x-server-time") > first.header("x-server-time"), "the time goes on");
-    scene.sql("update public.odoo_attachments set state = 'moved' where id = 11").await.unwrap();
-    assert_eq!(get(&scene, "/status", &[("if-none-match", &tag)]).await.status, StatusCode::OK);
+    assert_eq!(
+        (second.status, second.body.len()),
+        (StatusCode::NOT_MODIFIED, 0)
+    );
+    assert!(
+        second.header("x-server-time") > first.header("x-server-time"),
+        "the time goes on"
+    );
+    scene
+        .sql("update public.odoo_attachments set state = 'moved' where id = 11")
+        .await
+        .unwrap();
+    assert_eq!(
+        get(&scene, "/status", &[("if-none-match", &tag)])
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -98,28 +171,49 @@ async fn a_look_is_one_statement_and_so_is_a_304() {
     let superuser = scene.stage.database.connect_as_superuser().await.unwrap();
     // Statements of the app that committed something or read; each is a transaction of its own.
     let statements = || async {
-        superuser.execute("select pg_stat_clear_snapshot()", &[]).await.unwrap();
+        superuser
+            .execute("select pg_stat_clear_snapshot()", &[])
+            .await
+            .unwrap();
         let row = superuser.query_one("select calls from pg_stat_user_functions where schemaname = 'odoo_sync' and funcname = 'status'", &[]).await;
         row.map_or(0, |row| row.get::<_, i64>(0))
     };
     let database = scene.stage.database.dbname();
-    superuser.batch_execute(&format!("alter database {database} set track_functions = 'all'")).await.unwrap();
+    superuser
+        .batch_execute(&format!(
+            "alter database {database} set track_functions = 'all'"
+        ))
+        .await
+        .unwrap();
     let keys = "select count(*) from pg_stat_activity where datname = current_database() and usename = 'odoo_sync' and query ilike '%accepted_keys%'";
     // New connections count; those that the app holds do not.
     let (_host, caller) = scene.stage.replica(&[]).await.unwrap();
     let authorization = format!("Bearer {SERVICE_KEY}");
     let answer = caller
-        .send(Method::GET, "/status", &[("authorization", &authorization), ("if-none-match", &tag)], "")
+        .send(
+            Method::GET,
+            "/status",
+            &[("authorization", &authorization), ("if-none-match", &tag)],
+            "",
+        )
         .await
         .unwrap();
     assert_eq!(answer.status, StatusCode::NOT_MODIFIED);
     drop(_host);
     let started = std::time::Instant::now();
     while statements().await != 1 {
-        assert!(started.elapsed().as_secs() < 20, "odoo_sync.status() was called {} times", statements().await);
+        assert!(
+            started.elapsed().as_secs() < 20,
+            "odoo_sync.status() was called {} times",
+            statements().await
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert_eq!(scene.stage.count(keys).await.unwrap(), 0, "a key of the variables asks nobody");
+    assert_eq!(
+        scene.stage.count(keys).await.unwrap(),
+        0,
+        "a key of the variables asks nobody"
+    );
 }
 
 #[tokio::test]
@@ -128,20 +222,47 @@ async fn a_page_of_a_configured_origin_may_ask_and_no_other() {
     let preflight = |origin: &'static str, path: &'static str, method: &'static str| {
         let caller = scene.stage.caller().clone();
         async move {
-            let headers = [("origin", origin), ("access-control-request-method", method), ("access-control-request-headers", "authorization,if-none-match")];
-            caller.send(Method::OPTIONS, path, &headers, "").await.unwrap()
+            let headers = [
+                ("origin", origin),
+                ("access-control-request-method", method),
+                (
+                    "access-control-request-headers",
+                    "authorization,if-none-match",
+                ),
+            ];
+            caller
+                .send(Method::OPTIONS, path, &headers, "")
+                .await
+                .unwrap()
         }
     };
     let known = preflight(ORIGIN, "/status", "GET").await;
     assert_eq!(known.status, StatusCode::NO_CONTENT);
     assert_eq!(known.header("access-control-allow-origin"), ORIGIN);
     assert!(known.header("access-control-allow-methods").contains("GET"));
-    assert!(known.header("access-control-allow-headers").contains("if-none-match"));
-    assert!(preflight(ORIGIN, "/actions/pause", "POST").await.header("access-control-allow-methods").contains("POST"));
-    assert_eq!(preflight("https://evil.example.com", "/status", "GET").await.header("access-control-allow-origin"), "");
+    assert!(
+        known
+            .header("access-control-allow-headers")
+            .contains("if-none-match")
+    );
+    assert!(
+        preflight(ORIGIN, "/actions/pause", "POST")
+            .await
+            .header("access-control-allow-methods")
+            .contains("POST")
+    );
+    assert_eq!(
+        preflight("https://evil.example.com", "/status", "GET")
+            .await
+            .header("access-control-allow-origin"),
+        ""
+    );
     let read = get(&scene, "/status", &[("origin", ORIGIN)]).await;
     assert_eq!(read.header("access-control-allow-origin"), ORIGIN);
-    assert!(read.header("access-control-expose-headers").contains("etag"));
+    assert!(
+        read.header("access-control-expose-headers")
+            .contains("etag")
+    );
 }
 
 #[tokio::test]
@@ -151,31 +272,75 @@ async fn without_a_right_nobody_reads_and_nobody_acts() {
     let caller = scene.stage.caller();
     for path in ["/status", "/status/files/1", "/metrics"] {
         let refused = caller.get(path, None).await.unwrap();
-        assert_eq!((refused.status, refused.json()), (StatusCode::UNAUTHORIZED, json!({ "error": "Unauthorized" })), "{path}");
+        assert_eq!(
+            (refused.status, refused.json()),
+            (StatusCode::UNAUTHORIZED, json!({ "error": "Unauthorized" })),
+            "{path}"
+        );
     }
     for action in ["retry", "pause", "resume", "run"] {
         let path = format!("/actions/{action}");
-        assert_eq!(caller.post(&path, "wrong", "{}").await.unwrap().status, StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(get(&scene, &path, &[]).await.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(
+            caller.post(&path, "wrong", "{}").await.unwrap().status,
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
+        assert_eq!(
+            get(&scene, &path, &[]).await.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{path}"
+        );
     }
-    assert_eq!(scene.stage.count("select count(*) from odoo_sync.actions").await.unwrap(), 0);
-    assert_eq!(caller.get("/healthz", None).await.unwrap().status, StatusCode::OK);
-    assert_eq!(scene.stage.post("/status", "{}").await.unwrap().status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        scene
+            .stage
+            .count("select count(*) from odoo_sync.actions")
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        caller.get("/healthz", None).await.unwrap().status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        scene.stage.post("/status", "{}").await.unwrap().status,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 #[tokio::test]
 async fn an_open_status_is_open_for_looking_only() {
-    let scene = Scene::scheduled(Stage::builder().variable("status_public", true)).await.unwrap();
+    let scene = Scene::scheduled(Stage::builder().variable("status_public", true))
+        .await
+        .unwrap();
     scene.files(1, 1).await.unwrap();
-    scene.failures(9, 1, "dead", "mime_refused", "configuration", "no", "salary.pdf").await.unwrap();
+    scene
+        .failures(
+            9,
+            1,
+            "dead",
+            "mime_refused",
+            "configuration",
+            "no",
+            "salary.pdf",
+        )
+        .await
+        .unwrap();
     let caller = scene.stage.caller();
     let open = caller.get("/status", None).await.unwrap();
     assert_valid(&open.json());
     assert_eq!(open.json()["viewer"]["admin"], false);
     assert!(!open.text().contains("salary"));
     assert!(get(&scene, "/status", &[]).await.text().contains("salary"));
-    assert_eq!(caller.get("/status/files/9", None).await.unwrap().status, StatusCode::UNAUTHORIZED);
-    let act = caller.send(Method::POST, "/actions/pause", &[], "{}").await.unwrap();
+    assert_eq!(
+        caller.get("/status/files/9", None).await.unwrap().status,
+        StatusCode::UNAUTHORIZED
+    );
+    let act = caller
+        .send(Method::POST, "/actions/pause", &[], "{}")
+        .await
+        .unwrap();
     assert_eq!(act.status, StatusCode::UNAUTHORIZED);
 }
 
@@ -184,10 +349,22 @@ async fn a_file_is_found_by_its_id() {
     let scene = scene().await;
     scene.files(3, 0).await.unwrap();
     let file = get(&scene, "/status/files/2", &[]).await.json();
-    assert_eq!((&file["name"], &file["state"]), (&json!("offer 2.pdf"), &json!("moved")));
-    assert_eq!(get(&scene, "/status/files/99", &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        (&file["name"], &file["state"]),
+        (&json!("offer 2.pdf"), &json!("moved"))
+    );
+    assert_eq!(
+        get(&scene, "/status/files/99", &[]).await.status,
+        StatusCode::NOT_FOUND
+    );
     for id in ["0", "-1", "x", "99999999999999999999", ""] {
-        assert_eq!(get(&scene, &format!("/status/files/{id}"), &[]).await.status, StatusCode::BAD_REQUEST, "{id}");
+        assert_eq!(
+            get(&scene, &format!("/status/files/{id}"), &[])
+                .await
+                .status,
+            StatusCode::BAD_REQUEST,
+            "{id}"
+        );
     }
 }
 
@@ -195,56 +372,156 @@ async fn a_file_is_found_by_its_id() {
 async fn metrics_are_what_prometheus_reads() {
     let scene = busy().await;
     let answer = get(&scene, "/metrics", &[]).await;
-    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    assert!(
+        answer
+            .header("content-type")
+            .starts_with("text/plain; version=0.0.4")
+    );
     let text = answer.text();
     for line in text.lines() {
-        let described = line.starts_with("# HELP odoo_sync_") || line.starts_with("# TYPE odoo_sync_");
-        let sample = line.rsplit_once(' ').is_some_and(|(name, value)| name.starts_with("odoo_sync_") && value.parse::<f64>().is_ok());
+        let described =
+            line.starts_with("# HELP odoo_sync_") || line.starts_with("# TYPE odoo_sync_");
+        let sample = line.rsplit_once(' ').is_some_and(|(name, value)| {
+            name.starts_with("odoo_sync_") && value.parse::<f64>().is_ok()
+        });
         assert!(described || sample, "{line}");
     }
-    for wanted in ["odoo_sync_archive_files{state=\"moved\"} 751", "odoo_sync_archive_remaining_files 18272", "odoo_sync_state{state=\"errors\"} 1"] {
-        assert!(text.lines().any(|line| line == wanted), "{wanted} in {text}");
+    for wanted in [
+        "odoo_sync_archive_files{state=\"moved\"} 751",
+        "odoo_sync_archive_remaining_files 18272",
+        "odoo_sync_state{state=\"errors\"} 1",
+    ] {
+        assert!(
+            text.lines().any(|line| line == wanted),
+            "{wanted} in {text}"
+        );
     }
 }
 
 #[tokio::test]
 async fn every_action_does_what_it_says_and_is_on_record() {
     let scene = scene().await;
-    scene.failures(40_000, 3, "dead", "mime_refused", "configuration", "no", "a.pdf").await.unwrap();
+    scene
+        .failures(
+            40_000,
+            3,
+            "dead",
+            "mime_refused",
+            "configuration",
+            "no",
+            "a.pdf",
+        )
+        .await
+        .unwrap();
     let act = |action: &'static str, body: &'static str| scene.stage.post(action, body);
 
-    let retried = act("/actions/retry", r#"{"ids": [40000, 40001]}"#).await.unwrap();
-    assert_eq!((retried.status, &retried.json()["ok"]), (StatusCode::OK, &json!(true)));
-    assert_eq!(scene.stage.count("select count(*) from public.odoo_attachments where state = 'dead'").await.unwrap(), 1);
+    let retried = act("/actions/retry", r#"{"ids": [40000, 40001]}"#)
+        .await
+        .unwrap();
+    assert_eq!(
+        (retried.status, &retried.json()["ok"]),
+        (StatusCode::OK, &json!(true))
+    );
+    assert_eq!(
+        scene
+            .stage
+            .count("select count(*) from public.odoo_attachments where state = 'dead'")
+            .await
+            .unwrap(),
+        1
+    );
 
-    assert_eq!(act("/actions/pause", "").await.unwrap().status, StatusCode::OK);
+    assert_eq!(
+        act("/actions/pause", "").await.unwrap().status,
+        StatusCode::OK
+    );
     let run = act("/actions/run", "{}").await.unwrap();
     assert_eq!(run.status, StatusCode::CONFLICT, "{}", run.text());
-    assert!(run.json()["outcome"].as_str().unwrap().contains("is paused"));
-    assert!(run.json()["remedy"].as_str().unwrap().contains("odoo_sync.resume"));
-    assert_eq!(act("/actions/resume", "{}").await.unwrap().status, StatusCode::OK);
-    assert_eq!(act("/actions/run", "{}").await.unwrap().status, StatusCode::OK);
-    let calls = format!("select count(*) from odoo_sync.calls where job = '{ARCHIVE_JOB}' and request_id > 0");
+    assert!(
+        run.json()["outcome"]
+            .as_str()
+            .unwrap()
+            .contains("is paused")
+    );
+    assert!(
+        run.json()["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("odoo_sync.resume")
+    );
+    assert_eq!(
+        act("/actions/resume", "{}").await.unwrap().status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        act("/actions/run", "{}").await.unwrap().status,
+        StatusCode::OK
+    );
+    let calls = format!(
+        "select count(*) from odoo_sync.calls where job = '{ARCHIVE_JOB}' and request_id > 0"
+    );
     assert_eq!(scene.stage.count(&calls).await.unwrap(), 1);
-    assert_eq!(act("/actions/pause", r#"{"job": "no-such-job"}"#).await.unwrap().status, StatusCode::CONFLICT);
-    assert_eq!(act("/actions/pause", "[").await.unwrap().status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(act("/actions/fly", "{}").await.unwrap().status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        act("/actions/pause", r#"{"job": "no-such-job"}"#)
+            .await
+            .unwrap()
+            .status,
+        StatusCode::CONFLICT
+    );
+    assert_eq!(
+        act("/actions/pause", "[").await.unwrap().status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        act("/actions/fly", "{}").await.unwrap().status,
+        StatusCode::NOT_FOUND
+    );
 
     let record = scene.stage.value("select jsonb_agg(action || ' ' || succeeded || ' ' || who order by id) from odoo_sync.actions").await.unwrap();
     let by = |action: &str| format!("{action} a service key");
-    assert_eq!(record, json!([by("retry true"), by("pause true"), by("run false"), by("resume true"), by("run true"), by("pause false")]));
+    assert_eq!(
+        record,
+        json!([
+            by("retry true"),
+            by("pause true"),
+            by("run false"),
+            by("resume true"),
+            by("run true"),
+            by("pause false")
+        ])
+    );
 }
 
 #[tokio::test]
 async fn a_user_who_acts_is_named_and_old_records_go() {
     let scene = scene().await;
     scene.sql("insert into odoo_sync.actions (done_at, action, job, who, succeeded, outcome) values (now() - interval '2 years', 'pause', 'x', 'y', true, 'z')").await.unwrap();
-    let user: uuid::Uuid = scene.stage.owner.query_one("insert into auth.users default values returning id", &[]).await.unwrap().get(0);
+    let user: uuid::Uuid = scene
+        .stage
+        .owner
+        .query_one("insert into auth.users default values returning id", &[])
+        .await
+        .unwrap()
+        .get(0);
     let component = scene.stage.database.connect_as_component().await.unwrap();
-    component.execute("select odoo_sync.act('pause', 'archive-batch', $1)", &[&user]).await.unwrap();
-    let who = scene.stage.value("select jsonb_agg(who) from odoo_sync.actions").await.unwrap();
+    component
+        .execute(
+            "select odoo_sync.act('pause', 'archive-batch', $1)",
+            &[&user],
+        )
+        .await
+        .unwrap();
+    let who = scene
+        .stage
+        .value("select jsonb_agg(who) from odoo_sync.actions")
+        .await
+        .unwrap();
     assert_eq!(who, json!([user.to_string()]));
-    let by = scene.stage.value("select to_jsonb(paused_by) from odoo_sync.jobs where component = 'archive-batch'").await.unwrap();
+    let by = scene
+        .stage
+        .value("select to_jsonb(paused_by) from odoo_sync.jobs where component = 'archive-batch'")
+        .await
+        .unwrap();
     assert_eq!(by, json!(user.to_string()));
 }
 
@@ -252,15 +529,40 @@ async fn a_user_who_acts_is_named_and_old_records_go() {
 async fn the_card_s_files_come_with_a_strict_policy_and_a_tag() {
     let scene = scene().await;
     let caller = scene.stage.caller();
-    for (path, kind) in [("/", "text/html"), ("/card/card.js", "text/javascript"), ("/card/card.css", "text/css"), ("/status.schema.json", "application/schema+json")] {
+    for (path, kind) in [
+        ("/", "text/html"),
+        ("/card/card.js", "text/javascript"),
+        ("/card/card.css", "text/css"),
+        ("/status.schema.json", "application/schema+json"),
+    ] {
         let file = caller.get(path, None).await.unwrap();
         assert_eq!(file.status, StatusCode::OK, "{path}");
         assert!(file.header("content-type").starts_with(kind), "{path}");
         assert_eq!(file.header("x-content-type-options"), "nosniff", "{path}");
         let policy = file.header("content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'self'") && !policy.contains("unsafe"), "{policy}");
-        let known = caller.send(Method::GET, path, &[("if-none-match", file.header("etag"))], "").await.unwrap();
-        assert_eq!((known.status, known.body.len()), (StatusCode::NOT_MODIFIED, 0), "{path}");
+        assert!(
+            policy.contains("default-src 'none'")
+                && policy.contains("frame-ancestors 'self'")
+                && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        let known = caller
+            .send(
+                Method::GET,
+                path,
+                &[("if-none-match", file.header("etag"))],
+                "",
+            )
+            .await
+            .unwrap();
+        assert_eq!(
+            (known.status, known.body.len()),
+            (StatusCode::NOT_MODIFIED, 0),
+            "{path}"
+        );
     }
-    assert_eq!(caller.get("/card/secret.js", None).await.unwrap().status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        caller.get("/card/secret.js", None).await.unwrap().status,
+        StatusCode::NOT_FOUND
+    );
 }
