@@ -18,14 +18,6 @@ use crate::terminal::Terminal;
 /// The database's name in the simulated Odoo.
 const ODOO_DATABASE: &str = "odoo";
 
-/// The jobs whose components are part of this version.
-const JOBS: [&str; 4] = [
-    "archive-odoo-files-batch",
-    "odoo-crm-sync-incremental",
-    "odoo-crm-sync-nightly",
-    "odoo-sync-purge",
-];
-
 /// Everything that takes part. It ends with this value, in the order of the fields.
 pub struct Scene {
     app: Host,
@@ -213,7 +205,7 @@ async fn app(variables: Variables, verbose: bool, terminal: &mut Terminal) -> Re
     terminal.doing("app", "starting");
     let log = if verbose { Log::Stderr } else { Log::Discard };
     let app = match stage::find_spin() {
-        SpinFound::Usable(_) => Host::spin(variables).await?,
+        SpinFound::Usable(_) => Host::spin(variables, verbose).await?,
         found => {
             if let SpinFound::TooOld(version) = found {
                 terminal.fact(
@@ -239,8 +231,8 @@ async fn schedule(owner: &Client, url: &str, terminal: &mut Terminal) -> Result<
     owner.execute("select odoo_sync.rotate_key()", &[]).await?;
     let jobs = owner
         .query(
-            "select job from odoo_sync.schedule($1, $2) where action = 'scheduled'",
-            &[&url, &&JOBS[..]],
+            "select job from odoo_sync.schedule($1) where action = 'scheduled'",
+            &[&url],
         )
         .await?;
     let jobs = u64::try_from(jobs.len())?;

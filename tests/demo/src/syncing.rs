@@ -13,7 +13,10 @@ use crate::spelling::{number, time};
 use crate::terminal::{Terminal, Tone};
 
 /// What is copied, by which component, and the job whose run is complete.
-const SYNCS: [(&str, &str, &str); 1] = [("pipeline", "crm-sync", "odoo-crm-sync-nightly")];
+const SYNCS: [(&str, &str, &str); 2] = [
+    ("pipeline", "crm-sync", "odoo-crm-sync-nightly"),
+    ("chatter", "chatter-sync", "odoo-chatter-sync-hourly"),
+];
 /// So many runs in a row may be stopped by something that passes.
 const STOPPED_IN_A_ROW: usize = 3;
 /// How many entities are named; the others are counted.

@@ -76,8 +76,8 @@ impl Host {
     }
 
     /// Serves by `spin up`. Variables go by the environment: what is on a command line is seen by
-    /// every user of the machine.
-    pub async fn spin(variables: Variables) -> Result<Self> {
+    /// every user of the machine. What components print is shown where `verbose`.
+    pub async fn spin(variables: Variables, verbose: bool) -> Result<Self> {
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
         let mut command = Command::new("spin");
         command
@@ -89,6 +89,7 @@ impl Host {
                 "--listen",
                 &address.to_string(),
             ])
+            .args((!verbose).then_some("--quiet"))
             .envs(
                 variables
                     .into_iter()
