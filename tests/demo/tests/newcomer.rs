@@ -80,9 +80,10 @@ async fn all_files_arrive_and_are_verified() -> Result<()> {
         "{told}"
     );
     assert!(
-        told.contains("40 leads") && told.contains("= as in Odoo"),
+        told.contains("40 leads") && told.contains(" messages"),
         "{told}"
     );
+    assert_eq!(told.matches("= as in Odoo").count(), 2, "{told}");
     assert!(!told.contains('\u{1b}'), "no colours for a file: {told}");
     assert!(
         told.lines().all(|line| line.chars().count() <= 80),
