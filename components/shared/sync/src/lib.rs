@@ -8,11 +8,11 @@
 //! The decisions ([`cursor`], [`comparison`], `shape`, `row`) are pure and apart from the work
 //! (`reading`, `validation`, `run`). What differs from job to job is data: [`Entity`].
 
+mod attachments;
 pub mod chatter;
 pub mod comparison;
 pub mod crm;
 pub mod cursor;
-mod attachments;
 mod entity;
 mod reading;
 mod refining;

@@ -20,7 +20,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         if begin {
             let model = subject.model(&settings.language);
             subject.newest = self.source.newest(model).await?;
-            let now = self.source.now();
+            let now = self.source.today();
             subject
                 .position
                 .begin(subject.newest, now, settings.overlap);

@@ -144,6 +144,7 @@ impl<H: Http, C: Clock, P: Postgres> Run<H, C, P> {
             },
             settings,
             request: &self.request,
+            step_ends: Cell::default(),
         };
         let worked = match odoo.connect().await {
             Ok(_) => course.run(self.job, &self.begun, report).await,
@@ -198,13 +199,36 @@ pub(crate) struct Course<'a, H, C, P> {
     pub pen: Pen<'a, P>,
     pub settings: &'a Settings,
     pub request: &'a Request,
+    /// When the step under way has to end.
+    pub step_ends: Cell<Duration>,
 }
 
 impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
-    /// Whether to begin nothing more. A run that got nothing forward yet goes on: where Odoo takes as
-    /// long for the questions before the first page as a run has time, no run would get any further.
+    /// Whether this step has to begin nothing more. A step that got nothing forward yet goes on: where
+    /// Odoo takes as long for the questions before the first page as a run has time, no run would get
+    /// any further.
     pub(crate) fn out_of_time(&self) -> bool {
-        self.pen.moved.get() && self.source.out_of_time()
+        self.pen.moved.get() && self.source.now() >= self.step_ends.get()
+    }
+
+    /// Gives a step its time: all there is, or half of that if there is work for the steps after it.
+    /// Otherwise much that changes would keep a full reading from ever coming to its end.
+    fn begin_step(&self, step: Step, subjects: &[Subject]) {
+        let left = self.source.left();
+        let others = |subject: &Subject| match step {
+            Step::Changes => {
+                subject.position.full.is_some() || subject.position.comparison.is_some()
+            }
+            Step::All | Step::Waiting | Step::Attachments => subject.position.comparison.is_some(),
+            Step::Compare => false,
+        };
+        let share = if subjects.iter().any(others) {
+            left / 2
+        } else {
+            left
+        };
+        self.step_ends.set(self.source.now() + share);
+        self.pen.moved.set(false);
     }
 }
 
@@ -281,6 +305,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             Step::Attachments,
             Step::Compare,
         ] {
+            self.begin_step(step, subjects);
             for subject in subjects.iter_mut().filter(|subject| !subject.failed) {
                 self.source.turn_page(subject.entity);
                 let done = match step {

@@ -63,13 +63,19 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             .set(entity.particular.and_then(|particular| particular.bulk));
     }
 
-    /// The moment, by our own clock.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()
+    /// The moment, for measuring time.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.now()
     }
 
-    pub(crate) fn out_of_time(&self) -> bool {
-        self.clock.now() >= self.deadline
+    /// How much time is left.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline.saturating_sub(self.clock.now())
+    }
+
+    /// The moment, by our own clock.
+    pub(crate) fn today(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()
     }
 
     pub(crate) async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
@@ -157,7 +163,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 }
                 return Ok(Some(records));
             }
-            Err(fault) if fault.kind() != Kind::SourceTimeout || self.out_of_time() => {
+            Err(fault) if fault.kind() != Kind::SourceTimeout || self.left().is_zero() => {
                 return Err(fault);
             }
             too_much => too_much,

@@ -10,8 +10,8 @@ use odoo::records::{Model, Record};
 use serde_json::Value;
 
 use crate::cursor::{Position, Seen};
-use crate::report::Copied;
 use crate::entity::{Known, Refine};
+use crate::report::Copied;
 use crate::row::row;
 use crate::{Entity, Settings, Shape};
 
@@ -49,7 +49,7 @@ pub(crate) struct Pen<'a, P> {
     pub writer: Writer,
     /// Nothing is written, only counted.
     pub dry: bool,
-    /// Whether this run got anything forward.
+    /// Whether the step under way got anything forward.
     pub moved: Cell<bool>,
 }
 

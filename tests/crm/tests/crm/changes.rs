@@ -24,14 +24,12 @@ async fn a_slow_transaction_that_commits_behind_the_cursor_is_not_lost() -> Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_share_a_second_are_told_apart() -> Result<()> {
     let stage = pipeline(18, 0).await?;
-    let second = "2026-11-21 20:21:16";
+    let minute_ago = minutes_ago(&stage, 1).await?;
+    let second = minute_ago.get(..19).unwrap_or_default();
+    let shown = format!("{}+00:00", second.replace(' ', "T"));
     let first =
         leads(&stage).insert(json!({"name": "First", "write_date": format!("{second}.319000")}));
-    assert_eq!(
-        changed(&sync(&stage).await?)[0],
-        4,
-        "a lead, the users and their team's nothing"
-    );
+    sync(&stage).await?;
     let later =
         leads(&stage).insert(json!({"name": "Later", "write_date": format!("{second}.999999")}));
     let earlier =
@@ -40,7 +38,7 @@ async fn rows_that_share_a_second_are_told_apart() -> Result<()> {
     for (id, name) in [(first, "First"), (later, "Later"), (earlier, "Earlier")] {
         let row = lead(&stage, id).await?;
         assert_eq!(row["name"], name);
-        assert_eq!(row["write_date"], "2026-11-21T20:21:16+00:00");
+        assert_eq!(row["write_date"], json!(shown));
     }
     assert_eq!(changed(&sync(&stage).await?), [0, 0, 0]);
     Ok(())
@@ -150,12 +148,6 @@ async fn a_customer_that_cannot_be_had_is_not_asked_for_again_and_again() -> Res
 async fn the_stages_add_up() -> Result<()> {
     let stage = pipeline(18, 200).await?;
     sync(&stage).await?;
-    let differing = "select count(*) from public.odoo_pipeline_stages s
-      where (s.leads, s.expected_revenue) is distinct from
-            (select (count(*), coalesce(sum(p.expected_revenue), 0)) from public.odoo_pipeline p
-              join public.odoo_leads l on l.id = p.id
-              where p.stage_id = s.stage_id and l.active and l.type = 'opportunity')";
-    let _ = differing;
     let wrong = "select count(*) from public.odoo_pipeline_stages s,
         lateral (select count(*) as leads, coalesce(sum(l.expected_revenue), 0) as revenue from public.odoo_leads l
                   where l.stage_id = s.stage_id and l.active and l.type = 'opportunity') f

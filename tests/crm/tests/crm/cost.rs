@@ -11,7 +11,12 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_nothing_new_costs_three_calls_an_entity_and_under_ten_statements() -> Result<()>
 {
-    let stage = pipeline(18, 3000).await?;
+    let stage = pipeline(18, 100).await?;
+    // Many that were written in one go, a day ago.
+    let yesterday = minutes_ago(&stage, 1440).await?;
+    leads(&stage).insert_many((0..5000).map(|number| {
+        json!({"name": format!("Imported {number}"), "stage_id": 1, "write_date": yesterday})
+    }));
     let wire = Wire::before(&stage.database).await?;
     let (_host, caller) = stage
         .replica(&[

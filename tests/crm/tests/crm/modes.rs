@@ -66,11 +66,9 @@ async fn a_full_pass_is_followed_by_a_validation_of_each_entity() -> Result<()> 
 async fn what_is_newer_than_the_last_run_is_no_difference() -> Result<()> {
     let stage = pipeline(18, 20).await?;
     sync(&stage).await?;
-    let soon = minutes_ago(&stage, 0).await?;
-    stage.owner.batch_execute("select pg_sleep(1.1)").await?;
-    let _ = soon;
-    leads(&stage).insert(json!({"name": "New"}));
-    leads(&stage).update(1, &json!({"name": "Changed"}));
+    let soon = minutes_ago(&stage, -1).await?;
+    leads(&stage).insert(json!({"name": "New", "write_date": soon}));
+    leads(&stage).update(1, &json!({"name": "Changed", "write_date": soon}));
     run(&stage, r#"{"mode": "validate"}"#).await?;
     let found = validation(&stage, "leads").await?;
     assert_eq!(found["verdict"], "same", "{found:#}");

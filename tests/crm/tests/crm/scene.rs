@@ -166,7 +166,7 @@ pub async fn eventually<F: Future<Output = Result<bool>>>(
 }
 
 /// A date of Odoo, so many minutes ago, by the database's clock.
-pub async fn minutes_ago(stage: &Stage, minutes: u32) -> Result<String> {
+pub async fn minutes_ago(stage: &Stage, minutes: i32) -> Result<String> {
     let query = format!(
         "select to_jsonb(to_char((now() - interval '{minutes} minutes') at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US'))"
     );
