@@ -42,7 +42,7 @@ pub struct Begun {
 
 /// Takes a slot. Runs whose lease has passed are marked `crashed` and logged first, by the same
 /// statement. A run that gets no slot changes nothing else.
-pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fault> {
+pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fault> {
     const STATEMENT: &str = "
         with wanted as (
           select ($1::jsonb->>'run_id')::uuid as run_id, $1::jsonb->>'job' as job, $1::jsonb->>'mode' as mode,
@@ -86,13 +86,13 @@ pub async fn begin(postgres: &impl Postgres, begin: &Begin) -> Result<Begun, Fau
           'cursors', (select coalesce(jsonb_object_agg(c.name, c.position), '{}') from odoo_sync.cursors c, wanted w
                        where c.name like w.job || ':%'),
           'remaining', odoo_sync.remaining())";
-    let mut begun: Begun = call_one(postgres, STATEMENT, begin).await?;
+    let mut begun: Begun = call_one(postgres, STATEMENT, wanted).await?;
     // Replicas that begin together reach for the same slot: whoever was outrun looks for the next one.
-    for _ in 0..begin.slots {
+    for _ in 0..wanted.slots {
         if !begun.outrun {
             break;
         }
-        begun = call_one(postgres, STATEMENT, begin).await?;
+        begun = call_one(postgres, STATEMENT, wanted).await?;
     }
     Ok(begun)
 }

@@ -72,6 +72,8 @@ impl Pace {
                 let turn = Turn(Rc::clone(self));
                 if start > now {
                     clock.sleep(start.saturating_sub(now)).await;
+                    // A sleep may last longer than asked for: the gap begins when this call leaves.
+                    self.next.set(self.next.get().max(clock.now() + self.gap));
                 }
                 return turn;
             }

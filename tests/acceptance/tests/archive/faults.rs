@@ -265,7 +265,8 @@ async fn finish_at(stage: &Stage, caller: &Caller) -> Result<()> {
     leases_pass(stage).await?;
     until("all is moved", async || {
         waits_pass(stage).await?;
-        Ok(caller.post(PATH, SERVICE_KEY, "{}").await?.json()["remaining"] == 0)
+        let report = caller.post(PATH, SERVICE_KEY, "{}").await?.json();
+        Ok(report.get("remaining") == Some(&0.into()))
     })
     .await
 }

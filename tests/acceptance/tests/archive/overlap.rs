@@ -9,7 +9,7 @@ use world::odoo::Attachments;
 
 use crate::scene::{
     PATH, all_is_well, attempted, begin_tick, begin_tick_at, in_state, leases_pass, log_rows,
-    odoo_with, set, small, tick, until, until_stored,
+    odoo_with, set, small, tick, tick_with, until, until_stored,
 };
 
 #[tokio::test]
@@ -75,6 +75,7 @@ async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
         .variable("archive_parallel_runs", 2)
         .start()
         .await?;
+    tick_with(&stage, r#"{"mode":"discover"}"#).await?;
     stage.storage.set_latency_ms(20);
     let (_host, other) = stage.replica(&[]).await?;
     let (_third_host, third) = stage.replica(&[]).await?;

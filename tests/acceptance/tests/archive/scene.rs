@@ -149,7 +149,7 @@ pub async fn until<F: Future<Output = Result<bool>>>(
     let begun = Instant::now();
     while !holds().await? {
         ensure!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.elapsed() < Duration::from_mins(1),
             "waited in vain until {what}"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -176,10 +176,10 @@ pub fn begin_tick_at(caller: Caller) -> tokio::task::JoinHandle<Result<Answer>> 
 }
 
 /// How many attachments are in a state.
-pub async fn in_state(stage: &Stage, state: &str) -> Result<i64> {
+pub async fn in_state(stage: &Stage, name: &str) -> Result<i64> {
     stage
         .count(&format!(
-            "select count(*) from public.odoo_attachments where state = '{state}'"
+            "select count(*) from public.odoo_attachments where state = '{name}'"
         ))
         .await
 }
