@@ -43,7 +43,7 @@ comment on column public.odoo_messages.subject is 'Subject.';
 comment on column public.odoo_messages.body is 'HTML as Odoo has it. Never show it: it may hold anything. Show body_html.';
 comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there.';
 comment on column public.odoo_messages.body_text is 'What it says, as plain text.';
-comment on column public.odoo_messages.body_omitted is 'Why there is no body: too_large (over 2 MB, nothing of it is here), too_complex (over 20,000 tags: no body_html).';
+comment on column public.odoo_messages.body_omitted is 'Why there is no body: too_large (over 2 MB, nothing of it is here), too_complex (over 6,000 tags: no body_html).';
 comment on column public.odoo_messages.kind is 'message, note, email or system (what Odoo writes by itself).';
 comment on column public.odoo_messages.message_type is 'Odoo''s message_type: comment, notification, email, …';
 comment on column public.odoo_messages.subtype_id is 'Subtype, in Odoo''s ids.';

@@ -75,7 +75,8 @@ impl Entity {
 
     /// Whether a user who may not read it at all is no fault.
     pub(crate) fn optional(&self) -> bool {
-        self.particular.is_some_and(|particular| particular.optional)
+        self.particular
+            .is_some_and(|particular| particular.optional)
     }
 }
 

@@ -7,12 +7,12 @@ use odoo::Window;
 use odoo::records::{Model, Record};
 use outbound::{Clock, Http};
 
+use crate::Index;
 use crate::cursor::Seen;
 use crate::entity::Known;
 use crate::row::link;
 use crate::run::Course;
 use crate::subject::Subject;
-use crate::Index;
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Records as rows.

@@ -22,8 +22,9 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     for (column, kind, field) in &shape.columns {
         row.insert((*column).to_owned(), value(*kind, record.remove(field)));
     }
-    for (column, kind) in &shape.made {
-        row.insert((*column).to_owned(), value(*kind, record.remove(*column)));
+    for column in &shape.made {
+        let made = record.remove(*column).unwrap_or_default();
+        row.insert((*column).to_owned(), clean_all(made));
     }
     let custom: Map<String, Value> = shape
         .custom

@@ -19,7 +19,7 @@ pub struct Shape {
     /// Custom fields.
     pub custom: Vec<(String, Kind)>,
     /// Columns that are made from other fields.
-    pub made: Vec<(&'static str, Kind)>,
+    pub made: Vec<&'static str>,
     /// What they are made from, beside the columns' own fields.
     pub beside: Vec<&'static str>,
     /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
@@ -39,7 +39,7 @@ impl Shape {
         };
         for field in entity.fields {
             if field.names.is_empty() {
-                shape.made.push((field.column, field.kind));
+                shape.made.push(field.column);
                 continue;
             }
             match field.names.iter().find(|name| fields.contains_key(**name)) {

@@ -18,11 +18,20 @@ async fn hostile_html_is_kept_as_it_is_and_shown_without_what_acts() -> Result<(
     let html = row["body_html"].as_str().unwrap_or_default();
     ensure!(html.contains("<p>Hi"), "{html}");
     for acts in [
-        "script", "onclick", "onerror", "javascript", "form", "input", "iframe", "style", "steal", "evil",
+        "script",
+        "onclick",
+        "onerror",
+        "javascript",
+        "form",
+        "input",
+        "iframe",
+        "style",
+        "steal",
+        "evil",
     ] {
         ensure!(!html.contains(acts), "{acts}: {html}");
     }
-    assert_eq!(row["body_text"], "Hi x".replace(' ', "\n").replace("Hi\nx", "Hi x"));
+    assert_eq!(row["body_text"], "Hi\nx");
     Ok(())
 }
 
@@ -36,24 +45,42 @@ async fn a_body_of_20_mb_is_left_out_with_a_reason_and_the_rest_goes_on_in_64_mi
         }))
     };
     say_some(1500);
-    let huge = say(&stage, &json!({"subject": "Huge", "body": "<p>x</p>".repeat(20 * 1024 * 1024 / 8)}));
+    let huge = say(
+        &stage,
+        &json!({"subject": "Huge", "body": "<p>x</p>".repeat(20 * 1024 * 1024 / 8)}),
+    );
     let large = say(&stage, &json!({"body": "y".repeat(3 * 1024 * 1024)}));
     // As much as is still taken, and of the sort that takes the most memory.
-    let nested = say(&stage, &json!({"body": "<b>z".repeat(19_000)}));
-    let long = say(&stage, &json!({"body": format!("<p>{}</p>", "word ".repeat(400_000))}));
+    let nested = say(&stage, &json!({"body": "<div>z".repeat(5_900)}));
+    let long = say(
+        &stage,
+        &json!({"body": format!("<p>{}</p>", "word ".repeat(400_000))}),
+    );
     let complex = say(&stage, &json!({"body": "<b>z".repeat(30_000)}));
     say_some(1500);
     let report = hourly(&stage).await?;
-    assert_eq!(report["entities"]["messages"]["inserted"], 3005, "{report:#}");
+    assert_eq!(
+        report["entities"]["messages"]["inserted"], 3005,
+        "{report:#}"
+    );
     for id in [huge, large] {
         let row = message(&stage, id).await?;
         assert_eq!(row["body_omitted"], "too_large");
-        assert_eq!((&row["body"], &row["body_html"]), (&json!(null), &json!(null)));
-        assert_eq!((&row["kind"], &row["author_id"]), (&json!("message"), &json!(3)));
+        assert_eq!(
+            (&row["body"], &row["body_html"]),
+            (&json!(null), &json!(null))
+        );
+        assert_eq!(
+            (&row["kind"], &row["author_id"]),
+            (&json!("message"), &json!(3))
+        );
     }
     assert_eq!(message(&stage, huge).await?["subject"], "Huge");
     let row = message(&stage, complex).await?;
-    assert_eq!((&row["body_omitted"], &row["body_html"]), (&json!("too_complex"), &json!(null)));
+    assert_eq!(
+        (&row["body_omitted"], &row["body_html"]),
+        (&json!("too_complex"), &json!(null))
+    );
     for id in [nested, long] {
         assert_eq!(message(&stage, id).await?["body_omitted"], json!(null));
     }

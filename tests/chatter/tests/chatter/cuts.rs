@@ -36,7 +36,8 @@ async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Resul
         runs += 1;
         ensure!(runs < 2000, "it does not come to an end");
         stage.odoo.faults().clear();
-        let fault = Fault::on_call("mail.message", "search_read").from_nth(3 + dice.throw(pages_of_a_run));
+        let fault =
+            Fault::on_call("mail.message", "search_read").from_nth(3 + dice.throw(pages_of_a_run));
         stage.odoo.faults().add(match dice.throw(4) {
             0 => fault.refuse(),
             1 => fault.truncate(1000),

@@ -35,14 +35,24 @@ async fn a_file_is_linked_whether_it_is_archived_already_or_not_or_gone() -> Res
     stage.post("/archive-batch", "{}").await?;
     let waiting = attach(&stage, "waiting.pdf");
     let gone = attach(&stage, "gone.pdf");
-    let id = say(&stage, &json!({"attachment_ids": [archived, waiting, gone]}));
+    let id = say(
+        &stage,
+        &json!({"attachment_ids": [archived, waiting, gone]}),
+    );
     stage.odoo.attachments().delete([gone]);
     let report = hourly(&stage).await?;
-    assert_eq!(report["entities"]["messages"]["catalogued"], 1, "{report:#}");
+    assert_eq!(
+        report["entities"]["messages"]["catalogued"], 1,
+        "{report:#}"
+    );
     let pair = |name: &str, state: &str| (name.to_owned(), state.to_owned());
     assert_eq!(
         states(&stage, id).await?,
-        [pair("archived.pdf", "moved"), pair("waiting.pdf", "pending"), pair("", "gone")]
+        [
+            pair("archived.pdf", "moved"),
+            pair("waiting.pdf", "pending"),
+            pair("", "gone")
+        ]
     );
     // What is gone is not asked for again.
     stage.odoo.counters().reset();
@@ -69,8 +79,14 @@ async fn a_picture_within_a_message_outlives_odoo() -> Result<()> {
     hourly(&stage).await?;
     let row = message(&stage, id).await?;
     let html = row["body_html"].as_str().unwrap_or_default();
-    assert!(html.contains(&format!("src=\"odoo-attachment:{picture}\"")), "{html}");
-    assert!(html.contains(&format!("href=\"odoo-attachment:{linked}\"")), "{html}");
+    assert!(
+        html.contains(&format!("src=\"odoo-attachment:{picture}\"")),
+        "{html}"
+    );
+    assert!(
+        html.contains(&format!("href=\"odoo-attachment:{linked}\"")),
+        "{html}"
+    );
     assert!(!html.contains("8f2c"), "{html}");
     assert_eq!(row["inline_attachment_ids"], json!([picture, linked]));
     let files = shown(&stage, id).await?["attachments"].clone();

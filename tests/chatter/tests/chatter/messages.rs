@@ -32,12 +32,24 @@ async fn a_message_comes_with_its_author_kind_and_text() -> Result<()> {
     assert_eq!(row["body_text"], "Dear team,\nwhat about offer 7?");
     assert_eq!(row["date"], "2026-11-21T20:21:22+00:00");
     assert_eq!(row["email_id"], "<1@example.com>");
-    assert_eq!((&row["model"], &row["res_id"]), (&json!("crm.lead"), &json!(1)));
+    assert_eq!(
+        (&row["model"], &row["res_id"]),
+        (&json!("crm.lead"), &json!(1))
+    );
     let row = message(&stage, answer).await?;
-    assert_eq!((&row["kind"], &row["subtype"]), (&json!("note"), &json!("mail.mt_note")));
-    assert_eq!((&row["parent_id"], &row["is_internal"]), (&json!(question), &json!(true)));
+    assert_eq!(
+        (&row["kind"], &row["subtype"]),
+        (&json!("note"), &json!("mail.mt_note"))
+    );
+    assert_eq!(
+        (&row["parent_id"], &row["is_internal"]),
+        (&json!(question), &json!(true))
+    );
     let row = message(&stage, told).await?;
-    assert_eq!((&row["kind"], &row["subtype"]), (&json!("system"), &json!("crm.mt_lead_won")));
+    assert_eq!(
+        (&row["kind"], &row["subtype"]),
+        (&json!("system"), &json!("crm.mt_lead_won"))
+    );
     assert!(message(&stage, elsewhere).await?.is_null());
     assert_eq!(shown(&stage, question).await?["author"], "Ada Buyer");
     // An author is a contact like a customer: the pipeline's next run reads it.
@@ -112,7 +124,10 @@ async fn a_salesmans_key_copies_what_it_may_see_and_says_once_what_not() -> Resu
     let hidden = messages(&stage).ids()[2];
     messages(&stage).hide_from_salesmen([hidden]);
     let first = hourly(&stage).await?;
-    assert_eq!(first["entities"]["field_changes"]["forbidden"], true, "{first:#}");
+    assert_eq!(
+        first["entities"]["field_changes"]["forbidden"], true,
+        "{first:#}"
+    );
     assert_eq!(first["errors"], json!([]));
     assert_eq!(first["unfinished"], json!([]));
     assert!(message(&stage, hidden).await?.is_null());
@@ -122,7 +137,12 @@ async fn a_salesmans_key_copies_what_it_may_see_and_says_once_what_not() -> Resu
     let logged = "select count(*) from public.migration_logs l where l.job = 'chatter-sync' and (l.detail #> '{entities,field_changes,forbidden}')::boolean";
     assert_eq!(stage.count(logged).await?, 1);
     let second = hourly(&stage).await?;
-    assert!(second["entities"]["field_changes"].get("forbidden").is_none(), "{second:#}");
+    assert!(
+        second["entities"]["field_changes"]
+            .get("forbidden")
+            .is_none(),
+        "{second:#}"
+    );
     assert_eq!(stage.count(logged).await?, 1);
     Ok(())
 }

@@ -18,9 +18,15 @@ async fn a_lead_without_chatter_is_never_asked_about() -> Result<()> {
     let report = hourly(&stage).await?;
     assert_eq!(changed(&report), [0, 0, 0]);
     let calls = stage.odoo.counters().all();
-    assert!(calls.keys().all(|call| !call.starts_with("crm.lead/")), "{calls:?}");
+    assert!(
+        calls.keys().all(|call| !call.starts_with("crm.lead/")),
+        "{calls:?}"
+    );
     // Fields, the newest date, the page in the overlap, its subtypes, and the list to compare with.
-    assert!(report["odoo_calls"].as_u64().unwrap_or_default() <= 10, "{report:#}");
+    assert!(
+        report["odoo_calls"].as_u64().unwrap_or_default() <= 10,
+        "{report:#}"
+    );
     Ok(())
 }
 
@@ -43,7 +49,11 @@ async fn missing_brings_what_is_absent_and_validate_only_tells() -> Result<()> {
     assert_eq!(report["entities"]["messages"]["verdict"], "differs");
     assert_eq!(report["read"], 0, "it costs a list, not rows");
     let found = validation(&stage, "messages").await?;
-    assert_eq!(found["detail"]["missing"], json!([ids[0], ids[7]]), "{found:#}");
+    assert_eq!(
+        found["detail"]["missing"],
+        json!([ids[0], ids[7]]),
+        "{found:#}"
+    );
     assert_eq!(found["detail"]["stale"], json!([ids[9]]));
     assert!(message(&stage, ids[0]).await?.is_null());
     let report = hourly(&stage).await?;
@@ -53,7 +63,11 @@ async fn missing_brings_what_is_absent_and_validate_only_tells() -> Result<()> {
     assert_same(&stage).await?;
     run(&stage, r#"{"mode": "validate"}"#).await?;
     for entity in ["messages", "field_changes"] {
-        assert_eq!(validation(&stage, entity).await?["verdict"], "same", "{entity}");
+        assert_eq!(
+            validation(&stage, entity).await?["verdict"],
+            "same",
+            "{entity}"
+        );
     }
     Ok(())
 }
@@ -63,9 +77,23 @@ async fn a_dry_run_tells_and_changes_nothing_and_a_full_one_reads_all() -> Resul
     let stage = chatter(18, 30).await?;
     let count = u64::try_from(messages(&stage).count())?;
     let report = run(&stage, r#"{"mode": "dry_run"}"#).await?;
-    assert_eq!(report["entities"]["messages"]["inserted"], count, "{report:#}");
-    for table in ["public.odoo_messages", "public.odoo_field_changes", "public.odoo_partners", "odoo_sync.wanted_attachments"] {
-        assert_eq!(stage.count(&format!("select count(*) from {table}")).await?, 0, "{table}");
+    assert_eq!(
+        report["entities"]["messages"]["inserted"], count,
+        "{report:#}"
+    );
+    for table in [
+        "public.odoo_messages",
+        "public.odoo_field_changes",
+        "public.odoo_partners",
+        "odoo_sync.wanted_attachments",
+    ] {
+        assert_eq!(
+            stage
+                .count(&format!("select count(*) from {table}"))
+                .await?,
+            0,
+            "{table}"
+        );
     }
     let report = run(&stage, r#"{"mode": "full"}"#).await?;
     assert_eq!(report["entities"]["messages"]["inserted"], count);
@@ -76,7 +104,10 @@ async fn a_dry_run_tells_and_changes_nothing_and_a_full_one_reads_all() -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_models_may_be_named() -> Result<()> {
-    let stage = set(18, 0, |builder| builder.variable("chatter_models", "crm.lead, sale.order")).await?;
+    let stage = set(18, 0, |builder| {
+        builder.variable("chatter_models", "crm.lead, sale.order")
+    })
+    .await?;
     let order = say(&stage, &json!({"model": "sale.order"}));
     hourly(&stage).await?;
     assert_eq!(message(&stage, order).await?["model"], "sale.order");

@@ -76,8 +76,12 @@ impl Field {
             .map(without_model);
         Self {
             // 14 shows the technical name alone, where a version has it so.
-            name: first([(known, "name"), (info, "name"), (None, "")])
-                .or_else(|| record.get("field").and_then(Value::as_str).map(str::to_owned)),
+            name: first([(known, "name"), (info, "name"), (None, "")]).or_else(|| {
+                record
+                    .get("field")
+                    .and_then(Value::as_str)
+                    .map(str::to_owned)
+            }),
             label: first([
                 (Some(record), "field_desc"),
                 (known, "field_description"),
@@ -101,7 +105,11 @@ impl Field {
                 .filter(|value| !value.is_null() && **value != json!(false))
         };
         let integer = of("integer").and_then(Value::as_i64);
-        let text = |kind| of(kind).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let text = |kind| {
+            of(kind)
+                .and_then(Value::as_str)
+                .filter(|text| !text.is_empty())
+        };
         let moment = || text("datetime").and_then(parse_datetime);
         match self.kind.as_deref() {
             Some("boolean") => json!(integer.unwrap_or_default() != 0),
@@ -124,8 +132,16 @@ impl Field {
                 .or_else(|| text("text"))
                 .map(|text| json!(text))
                 .or_else(|| moment().map(|moment| json!(moment)))
-                .or_else(|| integer.filter(|number| *number != 0).map(|number| json!(number)))
-                .or_else(|| of("float").filter(|float| float.as_f64() != Some(0.0)).cloned())
+                .or_else(|| {
+                    integer
+                        .filter(|number| *number != 0)
+                        .map(|number| json!(number))
+                })
+                .or_else(|| {
+                    of("float")
+                        .filter(|float| float.as_f64() != Some(0.0))
+                        .cloned()
+                })
                 .unwrap_or_default(),
         }
     }
@@ -198,7 +214,10 @@ mod tests {
             assert_eq!(change["field"], "stage_id");
             assert_eq!(change["label"], "Stage");
             assert_eq!(change["type"], "many2one");
-            assert_eq!((&change["old"], &change["new"]), (&json!("New"), &json!("Proposition")));
+            assert_eq!(
+                (&change["old"], &change["new"]),
+                (&json!("New"), &json!("Proposition"))
+            );
             assert_eq!(change["new_value"], json!({"id": 3, "name": "Proposition"}));
         }
     }
@@ -215,31 +234,81 @@ mod tests {
         );
         // No Settings to read ir.model.fields with: the label is still there.
         let change = refined(recorded(), json!([]));
-        assert_eq!((&change["label"], &change["new"]), (&json!("Stage"), &json!("Proposition")));
+        assert_eq!(
+            (&change["label"], &change["new"]),
+            (&json!("Stage"), &json!("Proposition"))
+        );
     }
 
     #[test]
     fn values_come_in_their_types() {
         let of = |kind: &str, more: Value| {
             let mut record = json!({"field_desc": "F", "field_type": kind, "old_value_integer": 0, "old_value_float": 0.0, "old_value_char": false, "old_value_text": false, "old_value_datetime": false, "new_value_integer": 0, "new_value_float": 0.0, "new_value_char": false, "new_value_text": false, "new_value_datetime": false});
-            record.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            record
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             let change = refined(record, json!([]));
             (change["new_value"].clone(), change["new"].clone())
         };
         for (kind, more, wanted) in [
-            ("boolean", json!({"new_value_integer": 1}), (json!(true), json!("Yes"))),
+            (
+                "boolean",
+                json!({"new_value_integer": 1}),
+                (json!(true), json!("Yes")),
+            ),
             ("boolean", json!({}), (json!(false), json!("No"))),
-            ("integer", json!({"new_value_integer": 7}), (json!(7), json!("7"))),
-            ("float", json!({"new_value_float": 0.0}), (json!(0.0), json!("0"))),
-            ("monetary", json!({"new_value_float": 1250.5}), (json!(1250.5), json!("1250.5"))),
-            ("monetary", json!({"new_value_monetary": 12.0}), (json!(12.0), json!("12"))),
-            ("char", json!({"new_value_char": "x"}), (json!("x"), json!("x"))),
-            ("selection", json!({"new_value_char": "High"}), (json!("High"), json!("High"))),
-            ("text", json!({"new_value_text": "long"}), (json!("long"), json!("long"))),
-            ("date", json!({"new_value_datetime": "2026-12-24 00:00:00"}), (json!("2026-12-24"), json!("2026-12-24"))),
-            ("datetime", json!({"new_value_datetime": "2026-12-24 10:00:00"}), (json!("2026-12-24T10:00:00Z"), json!("2026-12-24T10:00:00Z"))),
+            (
+                "integer",
+                json!({"new_value_integer": 7}),
+                (json!(7), json!("7")),
+            ),
+            (
+                "float",
+                json!({"new_value_float": 0.0}),
+                (json!(0.0), json!("0")),
+            ),
+            (
+                "monetary",
+                json!({"new_value_float": 1250.5}),
+                (json!(1250.5), json!("1250.5")),
+            ),
+            (
+                "monetary",
+                json!({"new_value_monetary": 12.0}),
+                (json!(12.0), json!("12")),
+            ),
+            (
+                "char",
+                json!({"new_value_char": "x"}),
+                (json!("x"), json!("x")),
+            ),
+            (
+                "selection",
+                json!({"new_value_char": "High"}),
+                (json!("High"), json!("High")),
+            ),
+            (
+                "text",
+                json!({"new_value_text": "long"}),
+                (json!("long"), json!("long")),
+            ),
+            (
+                "date",
+                json!({"new_value_datetime": "2026-12-24 00:00:00"}),
+                (json!("2026-12-24"), json!("2026-12-24")),
+            ),
+            (
+                "datetime",
+                json!({"new_value_datetime": "2026-12-24 10:00:00"}),
+                (json!("2026-12-24T10:00:00Z"), json!("2026-12-24T10:00:00Z")),
+            ),
             ("many2one", json!({}), (json!(null), json!(null))),
-            ("many2many", json!({"new_value_char": "a, b"}), (json!("a, b"), json!("a, b"))),
+            (
+                "many2many",
+                json!({"new_value_char": "a, b"}),
+                (json!("a, b"), json!("a, b")),
+            ),
         ] {
             assert_eq!(of(kind, more.clone()), wanted, "{kind} {more}");
         }
