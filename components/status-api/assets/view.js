@@ -114,7 +114,7 @@ export class View {
     say(this.#get("rate"), archive.rate && !offline
       ? `${words.count(Math.round(archive.rate.files_per_minute))} files/min · ${words.bytes(archive.rate.bytes_per_s)}/s`
       : "–");
-    say(this.#get("phase"), words.PHASES[archive.phase] ?? archive.phase);
+    say(this.#get("phase"), offline ? "–" : words.PHASES[archive.phase] ?? archive.phase);
     this.#sparkline(archive.history.files_per_minute);
   }
 
@@ -135,9 +135,9 @@ export class View {
     const groups = status?.errors.groups ?? [];
     const number = findings.length + (status?.errors.count ?? 0);
     const badge = this.#get("errors-count");
-    say(badge, words.count(number));
+    say(badge, status ? words.count(number) : "–");
     badge.classList.toggle("some", number > 0);
-    say(this.#get("errors-title"), number > 0 ? "Errors" : "No errors");
+    say(this.#get("errors-title"), number > 0 || !status ? "Errors" : "No errors");
     // Opens by itself once, when there is something that somebody has to do; after that it is the reader's.
     const panel = this.#get("errors");
     if (findings.length > 0 && !this.#opened) panel.open = true;
@@ -159,8 +159,8 @@ export class View {
       group.remedy && !told.has(group.remedy) && make("p", "more", group.remedy),
     ], "failure", caption);
 
-    moment(this.#get("last-success"), status?.last_success, now, "none yet");
-    moment(this.#get("last-failure"), status?.last_failure?.at, now, "none");
+    moment(this.#get("last-success"), status?.last_success, now, status ? "none yet" : "–");
+    moment(this.#get("last-failure"), status?.last_failure?.at, now, status ? "none" : "–");
     if (status?.last_failure?.message) {
       this.#get("last-failure").title = `${words.moment(status.last_failure.at)}: ${status.last_failure.message}`;
     }

@@ -180,7 +180,7 @@ async fn a_change_moves_nothing_about_and_every_ten_percent_is_spoken() {
         .run("window.shift = 0; new PerformanceObserver((list) => {
                 for (const entry of list.getEntries()) {
                   window.shift += entry.value;
-                  window.shifted = [window.shifted, ...entry.sources.map((s) => `${entry.value} ${s.node?.nodeName}.${s.node?.className ?? s.node?.textContent}#${s.node?.id} ${s.previousRect.top}-${s.currentRect.top} ${s.previousRect.left}-${s.currentRect.left}`)].join('\n');
+                  window.shifted = [window.shifted, ...entry.sources.map((s) => `${entry.value} ${s.node?.nodeName}.${s.node?.className ?? s.node?.textContent}#${s.node?.id} ${s.previousRect.top}-${s.currentRect.top} ${s.previousRect.left}-${s.currentRect.left}`)].join('; ');
                 }
               }).observe({ type: 'layout-shift', buffered: true })")
         .await
