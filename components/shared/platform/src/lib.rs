@@ -6,6 +6,7 @@
 mod answer;
 mod clock;
 mod door;
+mod job;
 mod outbound_http;
 mod postgres;
 mod settings;
@@ -13,11 +14,12 @@ mod settings;
 pub use answer::{Answer, blame_status, document, json as plain_json, unless_known};
 pub use clock::SpinClock;
 pub use door::{Door, MAX_BODY_BYTES, Use};
+pub use job::{Copies, Job, serve};
 pub use outbound_http::SpinHttp;
 pub use postgres::SpinPostgres;
 pub use settings::{
-    DatabaseSettings, Variables, access_policy, archive_settings, chatter_settings, crm_settings, odoo_settings,
-    storage_settings,
+    DatabaseSettings, Variables, access_policy, archive_settings, chatter_settings, crm_settings,
+    odoo_settings, storage_settings,
 };
 
 /// Goes on with work after the answer is out. Nothing bounds it but the host's request timeout, and
