@@ -179,7 +179,7 @@ fn words(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn refined(record: Value, fields: Value) -> Value {
+    fn refined(record: Value, fields: &Value) -> Value {
         let Value::Object(mut record) = record else {
             panic!()
         };
@@ -210,7 +210,7 @@ mod tests {
         shape.remove("field_info");
         shape.extend(json!({"field": [3521, "Stage (Lead/Opportunity)"], "field_desc": "Stage", "field_type": "many2one"}).as_object().unwrap().clone());
         for record in [recorded(), old] {
-            let change = refined(record, stage());
+            let change = refined(record, &stage());
             assert_eq!(change["field"], "stage_id");
             assert_eq!(change["label"], "Stage");
             assert_eq!(change["type"], "many2one");
@@ -227,13 +227,13 @@ mod tests {
         let mut record = recorded();
         record["field_id"] = json!(false);
         record["field_info"] = json!({"desc": "Region", "name": "x_region", "type": "char"});
-        let change = refined(record, json!([]));
+        let change = refined(record, &json!([]));
         assert_eq!(
             (&change["field"], &change["label"], &change["new"]),
             (&json!("x_region"), &json!("Region"), &json!("Proposition"))
         );
         // No Settings to read ir.model.fields with: the label is still there.
-        let change = refined(recorded(), json!([]));
+        let change = refined(recorded(), &json!([]));
         assert_eq!(
             (&change["label"], &change["new"]),
             (&json!("Stage"), &json!("Proposition"))
@@ -248,7 +248,7 @@ mod tests {
                 .as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());
-            let change = refined(record, json!([]));
+            let change = refined(record, &json!([]));
             (change["new_value"].clone(), change["new"].clone())
         };
         for (kind, more, wanted) in [

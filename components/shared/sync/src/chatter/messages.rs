@@ -27,7 +27,7 @@ pub(super) fn refine(settings: &Settings) -> Refine {
         }
         let text = shown.text.as_deref().unwrap_or_default();
         let kind = Message {
-            message_type: record
+            sort: record
                 .get("message_type")
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
@@ -54,7 +54,8 @@ fn external_id(entry: &Record) -> Option<String> {
 /// What tells a message's kind.
 #[derive(Debug, Clone, Copy)]
 struct Message<'a> {
-    message_type: &'a str,
+    /// Its `message_type`.
+    sort: &'a str,
     /// The external id of its subtype; names are translated, and `message_type` alone does not tell a
     /// note from a message.
     subtype: Option<&'a str>,
@@ -65,7 +66,7 @@ struct Message<'a> {
 impl Message<'_> {
     /// `email`, `message`, `note` or `system`.
     fn kind(self) -> &'static str {
-        match (self.message_type, self.subtype) {
+        match (self.sort, self.subtype) {
             ("email" | "email_outgoing", _) => "email",
             // Sent by Odoo by itself.
             ("user_notification" | "auto_comment", _) => "system",
@@ -88,9 +89,9 @@ mod tests {
 
     #[test]
     fn a_kind_follows_the_subtype_and_not_the_type() {
-        let kind = |message_type, subtype, is_internal, says_something| {
+        let kind = |sort, subtype, is_internal, says_something| {
             Message {
-                message_type,
+                sort,
                 subtype,
                 is_internal,
                 says_something,
