@@ -10,7 +10,7 @@ use world::odoo::{Attachments, Odoo};
 use world::storage::Storage;
 
 /// Nothing here takes that long, unless it hangs.
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// The demo, with nothing in its environment that a person did not put there.
 fn demo(arguments: &[&str]) -> Command {
