@@ -140,6 +140,13 @@ impl Position {
             }
     }
 
+    /// Whether a reading of changes had begun, and there was no time for its first page.
+    pub(crate) fn was_left_out(&self) -> bool {
+        self.changes
+            .as_ref()
+            .is_some_and(|changes| changes.after_id == 0)
+    }
+
     /// The next page of changes, if they are being read.
     pub(crate) fn changes_window(&self, overlap: TimeDelta) -> Option<Window> {
         let changes = self.changes.as_ref()?;
@@ -374,6 +381,22 @@ mod tests {
         assert!(position.full.is_none());
         position.take_shape("two".into());
         assert!(position.full.is_some());
+    }
+
+    #[test]
+    fn who_had_no_time_for_a_first_page_is_known_until_it_is_read() {
+        let mut position = Position::default();
+        position.begin(Some(at(5)), at(9), OVERLAP);
+        let mut position = position.full_read(&[], None, true, OVERLAP);
+        assert!(!position.was_left_out());
+        position.begin(Some(at(7)), at(9), OVERLAP);
+        assert!(position.was_left_out());
+        let row = Seen {
+            id: 1,
+            write_date: Some(at(7)),
+            tail: Tail(1),
+        };
+        assert!(!position.changes_read(&[row], false, OVERLAP).was_left_out());
     }
 
     #[test]

@@ -298,6 +298,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 Err(fault) => tell(entity, fault.into(), report)?,
             }
         }
+        // Who was left out by the last run comes first: otherwise one entity with much that changes
+        // would keep those after it from ever having their turn.
+        subjects.sort_by_key(|subject| !subject.position.was_left_out());
         for step in [
             Step::Changes,
             Step::All,
