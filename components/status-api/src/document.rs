@@ -147,7 +147,7 @@ pub struct Sync {
     pub fresh_as_of: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_s: Option<f64>,
-    pub validation: Option<Verdict>,
+    pub validation: Option<Comparison>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -160,7 +160,7 @@ pub struct LastRun {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Verdict {
+pub struct Comparison {
     pub verdict: String,
     pub checked_at: Moment,
     pub missing: i64,
@@ -433,12 +433,12 @@ fn sync(sync: status::Sync, now: Moment) -> Sync {
 }
 
 /// The worst verdict stands for all: a pipeline with one table that differs is one that differs.
-fn validation(entities: Vec<Validation>) -> Option<Verdict> {
+fn validation(entities: Vec<Validation>) -> Option<Comparison> {
     let worst = ["error", "differs", "same"]
         .into_iter()
         .find(|verdict| entities.iter().any(|entity| entity.verdict == *verdict))?;
     let sum = |of: fn(&Validation) -> i64| entities.iter().map(of).fold(0, i64::saturating_add);
-    Some(Verdict {
+    Some(Comparison {
         verdict: worst.to_owned(),
         // The oldest: everything was compared since then.
         checked_at: entities.iter().map(|entity| entity.checked_at).min()?,

@@ -38,6 +38,7 @@ pub struct Rate {
 
 /// How long the rest will take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are part of names")]
 pub struct Eta {
     /// The likely time, in seconds.
     pub likely_s: u64,

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven by WebDriver.
+//! A headless Chromium, driven by `WebDriver`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,8 +81,9 @@ impl Chromium {
             "goog:loggingPrefs": { "browser": "ALL" },
         }}});
         let session = order(&self.caller, Method::POST, "/session", &capabilities).await?;
-        let id = session["sessionId"]
-            .as_str()
+        let id = session
+            .get("sessionId")
+            .and_then(Value::as_str)
             .context("no session")?
             .to_owned();
         Ok(Browser {
@@ -203,7 +204,7 @@ impl Browser {
         let lines = log.as_array().cloned().unwrap_or_default();
         Ok(lines
             .iter()
-            .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+            .filter_map(|line| Some(line.get("message")?.as_str()?.to_owned()))
             .collect())
     }
 
@@ -284,10 +285,11 @@ async fn order(caller: &Caller, method: Method, path: &str, document: &Value) ->
     let headers = [("content-type", "application/json")];
     let answer = caller.send(method, path, &headers, body).await?;
     let mut said = answer.json();
+    let said = said.get_mut("value").map(Value::take).unwrap_or_default();
     if !answer.status.is_success() {
-        bail!("{}: {}", said["value"]["error"], said["value"]["message"]);
+        bail!("{} {}: {said}", answer.status, path);
     }
-    Ok(said["value"].take())
+    Ok(said)
 }
 
 fn find(names: &[&str]) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! The status card, looked at by a real browser: Chromium by WebDriver, accessibility by axe-core,
+//! The status card, looked at by a real browser: Chromium by `WebDriver`, accessibility by axe-core,
 //! and scenes that a project can be in.
 
 mod axe;

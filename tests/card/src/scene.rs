@@ -99,6 +99,10 @@ impl Scene {
     }
 
     /// So many files failed alike: `dead`, or waiting for another attempt.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a column, and a test reads as a row"
+    )]
     pub async fn failures(
         &self,
         first_id: u32,

@@ -1,6 +1,13 @@
 //! What people see, in a headless Chromium: every state, provoked through the database, the simulated
 //! world or the network. Pictures of each go to `target/screenshots`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a test that meets what it did not expect has failed"
+)]
+
 mod embedding;
 mod manners;
 mod states;
