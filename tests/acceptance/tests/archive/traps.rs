@@ -290,8 +290,14 @@ async fn a_password_that_opens_no_session_leaves_the_way_by_rpc() -> Result<()> 
         )
     };
     let stage = set(options).start().await?;
-    finish(&stage, 2).await?;
-    assert_eq!(in_state(&stage, "moved").await?, 30);
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 30, "{report}");
+    assert!(
+        errors(&report)
+            .iter()
+            .any(|line| line.contains("check odoo_password")),
+        "{report}"
+    );
     assert_eq!(attempted(&stage).await?, 0);
     all_is_well(&stage).await
 }
