@@ -6,7 +6,7 @@ use world::odoo::{Attachments, NewAttachment, OddName, Trap};
 
 use crate::scene::{
     all_is_well, all_is_well_but_for_the_log, in_state, log_rows, odoo_with, reading_rest_passes,
-    row, set, small, tick,
+    row, set, small, tick, tick_with,
 };
 
 #[tokio::test]
@@ -73,6 +73,19 @@ async fn a_tick_with_nothing_to_do_asks_little_and_logs_nothing() -> Result<()> 
     );
     assert_eq!(log_rows(&stage).await?.len(), rows);
     assert!(stage.odoo.counters().total().calls <= calls + 3);
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn a_tick_that_only_reads_on_ends_when_all_is_read() -> Result<()> {
+    let stage = set(odoo_with(small(1_500))).start().await?;
+    let report = tick_with(&stage, r#"{"mode":"discover"}"#).await?;
+    assert_eq!(
+        (&report["discovered"], &report["migrated"]),
+        (&json!(1_500), &json!(0))
+    );
+    assert!(report["elapsed_s"].as_f64().unwrap() < 30.0, "{report}");
+    assert_eq!(stage.storage.counters().total().calls, 0);
     all_is_well(&stage).await
 }
 

@@ -110,12 +110,12 @@ async fn a_storage_that_stays_overloaded_stops_the_batch_without_an_attempt() ->
 
 #[tokio::test]
 async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
-    for status in [429, 503] {
+    for (status, call, nth) in [(429, "read", 2), (503, "read", 2), (429, "search_read", 2)] {
         let stage = set(odoo_with(small(300))).start().await?;
         stage.odoo.counters().record(true);
         stage.odoo.faults().add(
-            Fault::on_call("ir.attachment", "read")
-                .nth(2)
+            Fault::on_call("ir.attachment", call)
+                .nth(nth)
                 .retry_after(status, 2),
         );
         let report = tick(&stage).await?;
@@ -125,9 +125,10 @@ async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
             "{report}"
         );
         let log = stage.odoo.counters().take_log();
+        let name = format!("ir.attachment/{call}");
         let reads = || {
             log.iter()
-                .filter(|entry| entry.call.as_deref() == Some("ir.attachment/read"))
+                .filter(|entry| entry.call.as_deref() == Some(&*name))
         };
         let refused = reads().find(|entry| entry.status == status).unwrap();
         let told_at = refused.at_ms + refused.took_ms;

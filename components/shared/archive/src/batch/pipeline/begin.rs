@@ -26,7 +26,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         discovery: &mut Option<Discovery>,
         sweep: &mut Option<Sweep>,
     ) {
-        if self.discovering || self.reading_fault.is_some() {
+        let paused = !self.source_pace.open(self.clock.now());
+        if self.discovering || paused || self.reading_fault.is_some() {
             return;
         }
         let now_s = self.clock.unix_seconds();

@@ -115,6 +115,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
     recording: bool,
     holding: bool,
     discovering: bool,
+    /// Whether files are moved at all, or only read of.
+    moves: bool,
     more_due: bool,
     last_record: Duration,
     last_hold: Duration,
@@ -165,6 +167,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             recording: false,
             holding: false,
             discovering: false,
+            moves: false,
             more_due: true,
             last_record: Duration::ZERO,
             last_hold: Duration::ZERO,
@@ -208,6 +211,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let hard = soft + GRACE;
         self.last_record = self.clock.now();
         self.last_hold = self.last_record;
+        self.moves = request.mode.moves();
         let mut tasks = Tasks::new();
         let (sender, mut here) = unbounded();
         // Files asked for by name need no reading on.
@@ -219,7 +223,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             let open = now < soft && self.stop.is_none() && !self.given_up;
             if open {
                 self.discover(&mut tasks, &mut discovery, &mut sweep);
-                if request.mode.moves() {
+                if self.moves {
                     self.claim(&mut tasks, request);
                     self.fetch(&mut tasks, &sender, now, soft);
                 }
@@ -272,7 +276,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && self.large.is_empty()
             && self.ready.is_empty()
             && self.settled.is_empty()
-            && !self.more_due
+            && !(self.moves && self.more_due)
             && self.uploads_pace.open(now)
             && self.source_pace.open(now)
     }
