@@ -55,7 +55,7 @@ async fn token(stage: &Stage, admin: bool) -> Result<String> {
     Ok(format!("{said}.{signature}"))
 }
 
-/// As supabase-js's FunctionsClient calls from a page.
+/// As the functions client of supabase-js calls from a page.
 async fn invoke(stage: &Stage, token: &str) -> Result<Answer> {
     let authorization = format!("Bearer {token}");
     let headers = [

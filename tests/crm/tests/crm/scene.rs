@@ -157,7 +157,7 @@ pub async fn eventually<F: Future<Output = Result<bool>>>(
 ) -> Result<()> {
     let begun = Instant::now();
     while !holds().await? {
-        if begun.elapsed() > Duration::from_secs(60) {
+        if begun.elapsed() > Duration::from_mins(1) {
             bail!("never: {what}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
