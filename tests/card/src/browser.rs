@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The driver of a Chromium. It ends with this value, and its browsers with it.
+/// The driver of a Chromium. It ends with this value.
 pub struct Chromium {
     caller: Caller,
     binary: PathBuf,
@@ -86,7 +86,12 @@ impl Chromium {
             .and_then(Value::as_str)
             .context("no session")?
             .to_owned();
+        let process = session
+            .pointer("/capabilities/goog:processID")
+            .and_then(Value::as_u64)
+            .context("chromedriver does not say which process the browser is")?;
         Ok(Browser {
+            process,
             caller: self.caller.clone(),
             session: format!("/session/{id}"),
             _profile: profile,
@@ -94,14 +99,20 @@ impl Chromium {
     }
 }
 
-/// A browser.
+/// A browser. It ends with this value: a driver that is killed leaves its browsers behind.
 pub struct Browser {
+    process: u64,
     caller: Caller,
     session: String,
     _profile: TempDir,
 }
 
 impl Browser {
+    /// The id of its process.
+    pub fn process(&self) -> u64 {
+        self.process
+    }
+
     /// Goes to an address; returns when it is loaded.
     pub async fn go(&self, url: &str) -> Result<()> {
         self.order(Method::POST, "/url", &json!({ "url": url }))
@@ -236,12 +247,6 @@ impl Browser {
         Ok(())
     }
 
-    /// Closes it.
-    pub async fn close(self) -> Result<()> {
-        self.order(Method::DELETE, "", &Value::Null).await?;
-        Ok(())
-    }
-
     async fn order(&self, method: Method, path: &str, document: &Value) -> Result<Value> {
         order(
             &self.caller,
@@ -250,6 +255,16 @@ impl Browser {
             document,
         )
         .await
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It takes its own processes along. Nothing can be done where it has ended already.
+        let _ = std::process::Command::new("kill")
+            .arg(self.process.to_string())
+            .stderr(Stdio::null())
+            .status();
     }
 }
 

@@ -259,3 +259,21 @@ async fn a_wrong_clock_of_the_reader_makes_no_wrong_time() {
         .unwrap();
     assert_eq!(negative, "false");
 }
+
+#[tokio::test]
+async fn a_browser_ends_with_its_visit() {
+    let Some(chromium) = card_tests::Chromium::start().await.unwrap() else {
+        return;
+    };
+    let browser = chromium.open().await.unwrap();
+    let process = format!("/proc/{}", browser.process());
+    drop(browser);
+    let started = std::time::Instant::now();
+    // A zombie, which its driver has yet to bury, runs no more.
+    while std::fs::read_to_string(format!("{process}/stat"))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+    {
+        assert!(started.elapsed().as_secs() < 20, "{process} is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
