@@ -25,11 +25,23 @@ impl Dice {
     }
 }
 
+/// A message a minute: what lies in the overlap is read again by every run.
+fn written(id: i64) -> String {
+    let (day, minute) = (id / 1440, id % 1440);
+    format!(
+        "2026-{:02}-{:02} {:02}:{:02}:00",
+        1 + day / 28,
+        1 + day % 28,
+        minute / 60,
+        minute % 60
+    )
+}
+
 async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Result<()> {
     messages(stage).insert_many((1..=count).map(|id| {
         json!({
             "id": id, "model": "crm.lead", "res_id": 1 + id % 5000, "message_type": "comment", "subtype_id": 1 + id % 2,
-            "body": format!("<p>Message <b>{id}</b></p>"), "author_id": 3,
+            "body": format!("<p>Message <b>{id}</b></p>"), "author_id": 3, "write_date": written(id),
         })
     }));
     let mut dice = Dice(7);
@@ -40,11 +52,12 @@ async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Resul
         stage.odoo.faults().clear();
         let fault =
             Fault::on_call("mail.message", "search_read").from_nth(4 + dice.throw(pages_of_a_run));
+        // So early that no page is small enough to come through.
         stage.odoo.faults().add(match dice.throw(4) {
             0 => fault.refuse(),
-            1 => fault.truncate(1000),
+            1 => fault.truncate(40),
             2 => fault.html_500(),
-            _ => fault.reset_at(5000),
+            _ => fault.reset_at(40),
         });
         // Now and then it is the process that ends in mid-run.
         if dice.throw(8) == 0 {
