@@ -102,6 +102,8 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     time_is_up: impl Fn() -> bool,
 ) -> PiecesEnd {
     progress.keep(file.upload.clone());
+    // A kept connection may have been closed by the other side just before it was used again.
+    let mut once_more = true;
     loop {
         if !odoo.can_stream() && file.file_size > max_rpc_bytes {
             return PiecesEnd::Skipped("needs_password");
@@ -117,7 +119,10 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
             Kind::SourceLogin if odoo.session_refusal().is_some() && !odoo.can_stream() => {}
             // A connection that broke off after some way costs no attempt: it is gone on with.
             Kind::StorageTimeout | Kind::SourceTimeout
-                if progress.offset() > began_at && !time_is_up() => {}
+                if (progress.offset() > began_at || once_more) && !time_is_up() =>
+            {
+                once_more = progress.offset() > began_at;
+            }
             Kind::StorageTimeout | Kind::SourceTimeout if progress.offset() > began_at => {
                 return PiecesEnd::Cut(progress.value());
             }

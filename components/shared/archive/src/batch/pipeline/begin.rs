@@ -167,10 +167,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
-    pub(super) fn record(&mut self, tasks: &mut Tasks<'a>, now: Duration, closing: bool) {
+    pub(super) fn record(&mut self, tasks: &mut Tasks<'a>, now: Duration) {
         let due = self.settled.len() >= RECORD_FILES
             || now.saturating_sub(self.last_record) >= RECORD_AFTER
-            || (closing || tasks.is_empty());
+            || tasks.is_empty();
         let patient = now.saturating_sub(self.last_record) < LEDGER_WAIT * self.ledger_tries;
         if self.recording || self.settled.is_empty() || !due || patient {
             return;

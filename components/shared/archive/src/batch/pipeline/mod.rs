@@ -231,13 +231,18 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             if (open || now < hard) && self.stop.is_none() && !self.given_up {
                 self.store(&mut tasks, now);
             }
-            self.record(&mut tasks, now, !open);
-            self.hold(&mut tasks, now);
+            if now < hard {
+                self.record(&mut tasks, now);
+                self.hold(&mut tasks, now);
+            }
             if tasks.is_empty() && (!open || self.idle(now)) {
                 break;
             }
             let faulty_since = self.stop.is_some() || self.given_up;
-            if now >= hard || (faulty_since && self.only_waiting()) {
+            // A statement under way is waited for even then: what it claims or records would be held by
+            // nobody until its lease passes.
+            let over = now >= hard && !self.recording && !self.claiming;
+            if over || now >= hard + GRACE || (faulty_since && self.only_waiting()) {
                 break;
             }
             match next_event(&mut here, &mut tasks, &mut look).await {
