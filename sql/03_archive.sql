@@ -77,6 +77,8 @@ create index if not exists odoo_attachments_dead
   on public.odoo_attachments (failed_at desc) where state = 'dead';
 create index if not exists odoo_attachments_failing
   on public.odoo_attachments (failed_at desc) where state = 'pending' and attempts > 0;
+create index if not exists odoo_attachments_needs_password
+  on public.odoo_attachments (id) where state = 'skipped' and reason = 'needs_password';
 create index if not exists odoo_attachments_missing
   on public.odoo_attachments (id) where missing_since is not null;
 create index if not exists odoo_attachments_record
@@ -170,7 +172,7 @@ begin
 end $$;
 comment on function odoo_sync.recount() is 'Recounts the attachments, mends odoo_sync.progress, and returns the figures that differed (none, as it should be).';
 
--- Gives dead files (all of them, or those named) a new life.
+-- Gives dead files (all of them, or those named) a new life, and those that waited for a password.
 create or replace function odoo_sync.retry(ids bigint[] default null) returns bigint
   language plpgsql security definer set search_path = '' as $$
 declare revived bigint;
@@ -178,11 +180,12 @@ begin
   perform odoo_sync.require_admin();
   update public.odoo_attachments a
      set state = 'pending', attempts = 0, interruptions = 0, next_attempt_at = now(), upload = null
-   where a.state = 'dead' and a.deleted_at is null and (ids is null or a.id = any (ids));
+   where (a.state = 'dead' or (a.state = 'skipped' and a.reason = 'needs_password'))
+     and a.deleted_at is null and (ids is null or a.id = any (ids));
   get diagnostics revived = row_count;
   return revived;
 end $$;
-comment on function odoo_sync.retry(bigint[]) is 'Puts dead attachments (all, or the ids given) back into the queue; returns how many.';
+comment on function odoo_sync.retry(bigint[]) is 'Puts dead attachments, and large ones that were skipped for want of odoo_password (all, or the ids given), back into the queue; returns how many.';
 
 call odoo_sync.protect('public.odoo_attachments', 'select, insert, update');
 call odoo_sync.protect('odoo_sync.progress', 'select');

@@ -354,7 +354,8 @@ pub async fn hold(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Makes every file that failed or is dead due at once; how many.
+/// Makes every file that failed or is dead due at once, and those that were skipped for want of a
+/// password; how many.
 pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault> {
     const STATEMENT: &str = "
         with revived as (
@@ -363,7 +364,8 @@ pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault
                  interruptions = 0, state = 'pending', next_attempt_at = now()
            where exists (select from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running')
              and a.deleted_at is null and a.lease_id is null
-             and (a.state = 'dead' or (a.state = 'pending' and a.attempts > 0))
+             and (a.state = 'dead' or (a.state = 'pending' and a.attempts > 0)
+                  or (a.state = 'skipped' and a.reason = 'needs_password'))
           returning 1
         )
         select to_jsonb(count(*)) from revived";
