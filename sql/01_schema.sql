@@ -1,4 +1,4 @@
--- odoo-to-supabase, 1 of 7: schema, extensions, roles, who is an admin, settings.
+-- odoo-to-supabase, 1 of 10: schema, extensions, roles, who is an admin, settings.
 --
 -- Run the files of this folder in their order, as the role `postgres`, in the SQL editor or by any
 -- client; running them again changes nothing that is already so.

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 2 of 7: what the components did, who works on what, and how far they came.
+-- odoo-to-supabase, 2 of 10: what the components did, who works on what, and how far they came.
 
 create table if not exists public.migration_logs (
   id uuid primary key default gen_random_uuid(),

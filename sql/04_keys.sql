@@ -1,4 +1,4 @@
--- odoo-to-supabase, 4 of 7: the service key, which lives in one place.
+-- odoo-to-supabase, 4 of 10: the service key, which lives in one place.
 --
 -- The vault holds the key, and cron commands read it there at each run. The components hold hashes
 -- of accepted keys, which they read here. Both change in one transaction, so no key in use is stale,

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 5 of 7: the jobs, by name, and how each of them calls.
+-- odoo-to-supabase, 5 of 10: the jobs, by name, and how each of them calls.
 --
 -- Set up, or take over from whatever was there, in one statement:
 --   select * from odoo_sync.schedule('https://sync.example.com');

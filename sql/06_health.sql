@@ -1,4 +1,4 @@
--- odoo-to-supabase, 6 of 7: what is wrong, in words, with the remedy.
+-- odoo-to-supabase, 6 of 10: what is wrong, in words, with the remedy.
 --
 --   select job, state, problem, remedy from odoo_sync.health();
 --

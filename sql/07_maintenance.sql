@@ -1,4 +1,4 @@
--- odoo-to-supabase, 7 of 7: what keeps tables from growing without bound.
+-- odoo-to-supabase, 7 of 10: what keeps tables from growing without bound.
 
 -- Deletes what is older than the settings keep_days.* say. Of pg_cron's and pg_net's tables only what
 -- belongs to these jobs.
@@ -50,8 +50,5 @@ begin
 end
 $$;
 comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say; returns how many rows of each table.';
-
--- The last file says which version is in place.
-insert into odoo_sync.schema_versions (version) values (1) on conflict (version) do nothing;
 
 revoke execute on all routines in schema odoo_sync from public;

@@ -1,4 +1,4 @@
--- odoo-to-supabase: the chatter. What was said and done at the records of the pipeline: messages, notes,
+-- odoo-to-supabase, 10 of 10: the chatter. What was said and done at the records of the pipeline: messages, notes,
 -- e-mails and field changes, with the archive's files linked, and a view that a timeline reads as it is.
 
 create table if not exists public.odoo_messages (
@@ -146,3 +146,6 @@ begin
   grant select on public.odoo_chatter to authenticated;
 end
 $$;
+
+-- The last file says that all of them are in place.
+insert into odoo_sync.schema_versions (version) values (1) on conflict (version) do nothing;
