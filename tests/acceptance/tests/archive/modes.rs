@@ -6,7 +6,7 @@ use stage::Stage;
 use world::odoo::{self, Attachments, Trap};
 use world::storage::{self, KeepBytes};
 
-use crate::scene::small;
+use crate::scene::{odoo_with, set, small, user};
 
 fn odoo(attachments: Attachments) -> odoo::Options {
     odoo::Options {
@@ -248,5 +248,43 @@ async fn a_narrowed_selection_is_no_deletion() -> Result<()> {
             .await?,
         0
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waited_for_a_password_is_moved_once_there_is_one() -> Result<()> {
+    let without = world::odoo::User {
+        password: None,
+        ..user()
+    };
+    let options = odoo::Options {
+        users: vec![without],
+        ..odoo_with(small(3).with(2, Trap::Size(7_000_000)))
+    };
+    let stage = set(options)
+        .variable("archive_max_rpc_bytes", 1_000_000)
+        .start()
+        .await?;
+    let report = ask(&stage, json!({})).await?;
+    assert_eq!(
+        (&report["migrated"], &report["skipped"]),
+        (&json!(2), &json!(1)),
+        "{report}"
+    );
+    let waiting = "select count(*) from public.odoo_attachments where state = 'skipped' and reason = 'needs_password'";
+    assert_eq!(stage.count(waiting).await?, 1);
+    // Whatever lets it through does: here a higher limit.
+    let (_host, caller) = stage
+        .replica(&[("archive_max_rpc_bytes", "67108864")])
+        .await?;
+    let answer = caller
+        .post(
+            "/archive-batch",
+            stage::SERVICE_KEY,
+            r#"{"mode": "retry_failed"}"#,
+        )
+        .await?;
+    assert_eq!(answer.json()["migrated"], 1, "{}", answer.text());
+    assert_eq!(stage.count(waiting).await?, 0);
     Ok(())
 }
