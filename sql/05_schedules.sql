@@ -146,6 +146,7 @@ declare
   j odoo_sync.jobs;
   base_url text := odoo_sync.setting('base_url') #>> '{}';
   key text;
+  asked_at timestamptz;
   request bigint;
 begin
   select * into j from odoo_sync.jobs where name = call.job;
@@ -172,6 +173,7 @@ begin
   end if;
 
   perform odoo_sync.collect_answers();
+  asked_at := clock_timestamp();
   request := net.http_post(
     url := base_url || j.path,
     body := j.body,
@@ -181,10 +183,11 @@ begin
       -- The answer is a 202 at once: pg_net has one worker, and a slow answer would hold up everybody.
       'Prefer', 'respond-async'),
     timeout_milliseconds := j.timeout_ms);
-  -- A number seen before: Postgres crashed, and what was open then is lost.
+  -- A number seen before: Postgres crashed, and what was open then is lost. Jobs of the same minute
+  -- call at the same time: one that took a higher number meanwhile is no older than this question.
   update odoo_sync.calls c set answered_at = now(), error = 'lost in a crash of Postgres'
-  where c.answered_at is null and c.request_id >= request;
-  insert into odoo_sync.calls (job, request_id) values (j.name, request);
+  where c.answered_at is null and c.request_id >= request and c.called_at < asked_at;
+  insert into odoo_sync.calls (job, request_id, called_at) values (j.name, request, clock_timestamp());
   return request;
 end
 $$;

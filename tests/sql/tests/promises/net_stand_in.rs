@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use world::postgres::Postgres;
 
 use crate::endpoint::{Endpoint, answer, nobody};
-use crate::project::{ARCHIVE, Project, eventually};
+use crate::project::{ARCHIVE, Project, eventually, query};
 
 async fn answered(project: &Project, request: &str) -> String {
     eventually(|| async {
@@ -165,5 +165,27 @@ async fn a_crash_empties_the_queue_and_the_lost_call_is_told() {
     assert_eq!(
         project.sql(&format!("select coalesce(status_code::text, error) from odoo_sync.calls where job = '{ARCHIVE}' order by id offset 2")).await,
         ["lost in a crash of Postgres", "202", "202"]
+    );
+}
+
+/// Jobs of the same minute call at once, and the one with the lower number may be the last to say so.
+#[tokio::test]
+async fn calls_of_one_moment_are_not_taken_for_lost_in_a_crash() {
+    let project = Project::calling(&nobody().await).await;
+    project.supabase.stop_net_worker().await.unwrap();
+    let callers = (0..4).map(|_| async {
+        let caller = project.database.connect().await.unwrap();
+        for _ in 0..50 {
+            query(&caller, &format!("select odoo_sync.call('{ARCHIVE}')"))
+                .await
+                .unwrap();
+        }
+    });
+    futures::future::join_all(callers).await;
+    assert_eq!(
+        project
+            .sql("select concat_ws(' ', count(*), count(error)) from odoo_sync.calls")
+            .await,
+        ["200 0"]
     );
 }
