@@ -1,0 +1,428 @@
+//! Every object and every row, compared with Odoo.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+use world::odoo::Attachment;
+
+use crate::scene::Scene;
+
+/// What was compared, and what differs.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// Attachments of Odoo that have content.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Attachments without content, skipped with a reason.
+    pub skipped: u64,
+    /// Attachments that are gone from Odoo.
+    pub deleted: u64,
+    /// Objects in the Storage.
+    pub objects: u64,
+    /// Objects of contents that Odoo has no more.
+    pub former: u64,
+    /// Times that a file became moved, as a trigger saw it.
+    pub moves: u64,
+    /// Rows of each table.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Values of columns that were compared.
+    pub values: u64,
+    /// What differs, in words.
+    pub differences: Vec<String>,
+}
+
+/// A table, the model it is a copy of, and whether it has all of its records.
+const TABLES: [(&str, &str, bool); 9] = [
+    ("odoo_stages", "crm.stage", true),
+    ("odoo_teams", "crm.team", true),
+    ("odoo_tags", "crm.tag", true),
+    ("odoo_lost_reasons", "crm.lost.reason", true),
+    ("odoo_users", "res.users", true),
+    ("odoo_leads", "crm.lead", true),
+    // Those that somebody refers to.
+    ("odoo_partners", "res.partner", false),
+    ("odoo_messages", "mail.message", true),
+    ("odoo_field_changes", "mail.tracking.value", true),
+];
+
+/// What nobody has to read twice.
+const MOST_DIFFERENCES: usize = 40;
+
+/// Compares everything. `contents` are those that Odoo ever had.
+pub async fn compare(scene: &Scene, contents: &HashSet<String>) -> Result<Comparison> {
+    let mut comparison = Comparison::default();
+    files(scene, contents, &mut comparison).await?;
+    for (table, model, all) in TABLES {
+        rows(scene, (table, model, all), &mut comparison).await?;
+    }
+    bookkeeping(scene, &mut comparison).await?;
+    what_people_see(scene, &mut comparison).await?;
+    panics_and_secrets(scene, &mut comparison);
+    Ok(comparison)
+}
+
+impl Comparison {
+    fn differs(&mut self, words: impl Into<String>) {
+        if self.differences.len() < MOST_DIFFERENCES {
+            self.differences.push(words.into());
+        }
+    }
+
+    fn expect(&mut self, what: &str, found: i64, expected: i64) {
+        if found != expected {
+            self.differs(format!("{what}: {found}, not {expected}"));
+        }
+    }
+}
+
+async fn table(scene: &Scene, query: &str) -> Result<BTreeMap<i64, Map<String, Value>>> {
+    let rows = scene.owner().await?.query(query, &[]).await?;
+    let mut found = BTreeMap::new();
+    for row in rows {
+        if let Value::Object(columns) = row.try_get::<_, Value>(0)? {
+            let id = columns.get("id").and_then(Value::as_i64);
+            found.insert(id.context("a row without an id")?, columns);
+        }
+    }
+    Ok(found)
+}
+
+async fn files(
+    scene: &Scene,
+    contents: &HashSet<String>,
+    comparison: &mut Comparison,
+) -> Result<()> {
+    let stored: HashMap<String, (u64, String)> = scene
+        .storage
+        .objects()
+        .into_iter()
+        .map(|object| (object.name, (object.size, object.sha1)))
+        .collect();
+    let mut rows = table(
+        scene,
+        "select to_jsonb(a) from public.odoo_attachments a where a.deleted_at is null",
+    )
+    .await?;
+    let mut needed = HashSet::new();
+    for id in scene.odoo.attachments().ids() {
+        let Some(attachment) = scene.odoo.attachments().get(id) else {
+            continue;
+        };
+        let Some(row) = rows.remove(&id) else {
+            comparison.differs(format!("attachment {id} is not in the catalogue"));
+            continue;
+        };
+        file(&attachment, &row, &stored, &mut needed, comparison);
+    }
+    for id in rows.keys() {
+        comparison.differs(format!(
+            "attachment {id} is gone from Odoo, and not marked as deleted"
+        ));
+    }
+    comparison.deleted = u64::try_from(
+        scene
+            .count("select count(*) from public.odoo_attachments where deleted_at is not null")
+            .await?,
+    )?;
+    comparison.objects = stored.len() as u64;
+    for (name, (_, sha1)) in &stored {
+        if *name != path_of(sha1) {
+            comparison.differs(format!("the object {name} has the SHA-1 {sha1}"));
+        }
+        if !contents.contains(sha1) {
+            comparison.differs(format!("the object {name} is of no content that Odoo ever had"));
+        }
+        comparison.former += u64::from(!needed.contains(sha1));
+    }
+    Ok(())
+}
+
+fn path_of(sha1: &str) -> String {
+    format!("{}/{sha1}", sha1.get(..2).unwrap_or_default())
+}
+
+fn file(
+    attachment: &Attachment,
+    row: &Map<String, Value>,
+    stored: &HashMap<String, (u64, String)>,
+    needed: &mut HashSet<String>,
+    comparison: &mut Comparison,
+) {
+    let id = attachment.id;
+    let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+    for (column, here, there) in [
+        ("name", text("name"), attachment.name.as_str()),
+        ("mimetype", text("mimetype"), attachment.mimetype.as_str()),
+        (
+            "checksum",
+            text("checksum"),
+            attachment.checksum.as_deref().unwrap_or_default(),
+        ),
+    ] {
+        comparison.values += 1;
+        if here != there {
+            comparison.differs(format!("attachment {id}: {column} {here:?}, not {there:?}"));
+        }
+    }
+    let Some(sha1) = attachment
+        .checksum
+        .as_ref()
+        .filter(|_| attachment.r#type == "binary" && attachment.file_size > 0)
+    else {
+        comparison.skipped += 1;
+        if text("state") != "skipped" || text("reason").is_empty() {
+            comparison.differs(format!("attachment {id} has no content, and is {}", text("state")));
+        }
+        return;
+    };
+    comparison.files += 1;
+    comparison.bytes += attachment.file_size;
+    needed.insert(sha1.clone());
+    if text("state") != "moved" {
+        comparison.differs(format!(
+            "attachment {id} is {}: {} {}",
+            text("state"),
+            text("reason"),
+            text("message")
+        ));
+        return;
+    }
+    // The Storage hashed what it received.
+    let object = stored.get(text("object_path"));
+    if object != Some(&(attachment.file_size, sha1.clone())) {
+        comparison.differs(format!(
+            "attachment {id}: {} bytes of {sha1} are not at {:?}, but {object:?}",
+            attachment.file_size,
+            text("object_path")
+        ));
+    }
+}
+
+async fn rows(
+    scene: &Scene,
+    (name, model, all): (&'static str, &str, bool),
+    comparison: &mut Comparison,
+) -> Result<()> {
+    let query = format!(
+        "select to_jsonb(t) from public.{name} t where t.deleted_at is null and t.row_hash is not null"
+    );
+    let mut here = table(scene, &query).await?;
+    comparison.rows.insert(name, here.len() as u64);
+    let records = scene.odoo.records(model);
+    for id in records.ids() {
+        let Some(record) = records.get(id) else {
+            continue;
+        };
+        match here.remove(&id) {
+            None if all => comparison.differs(format!("{name}: {id} is missing")),
+            None => {}
+            Some(row) => columns(name, id, &row, &record, comparison),
+        }
+    }
+    for id in here.keys() {
+        comparison.differs(format!("{name}: {id} is gone from Odoo, and not marked as deleted"));
+    }
+    if !all {
+        let query = format!(
+            "select count(*) from public.odoo_leads l where l.deleted_at is null and l.partner_id is not null
+               and not exists (select from public.{name} p where p.id = l.partner_id and p.row_hash is not null)"
+        );
+        let unread = scene.count(&query).await?;
+        comparison.expect("leads whose customer was not read", unread, 0);
+    }
+    Ok(())
+}
+
+/// Every column that has the name of a field in Odoo.
+fn columns(
+    name: &str,
+    id: i64,
+    row: &Map<String, Value>,
+    record: &Value,
+    comparison: &mut Comparison,
+) {
+    for (column, here) in row {
+        let Some(there) = record.get(column) else {
+            continue;
+        };
+        comparison.values += 1;
+        if !agrees(here, there) {
+            comparison.differs(format!("{name}: {column} of {id} is {here}, not {there}"));
+        }
+    }
+}
+
+/// Whether a value of Postgres is what Odoo says, where nothing is `false`, a reference `[id, name]`,
+/// and a date without its zone.
+fn agrees(here: &Value, there: &Value) -> bool {
+    let reference = there
+        .as_array()
+        .filter(|pair| pair.get(1).is_some_and(Value::is_string))
+        .and_then(|pair| pair.first());
+    match here {
+        Value::Null => matches!(there, Value::Null | Value::Bool(false)) || there == "",
+        Value::Bool(_) => here == there,
+        Value::Number(number) => {
+            let there = reference.unwrap_or(there);
+            let said = there
+                .as_f64()
+                .or_else(|| there.as_str().and_then(|text| text.parse().ok()));
+            number.as_f64() == said
+        }
+        Value::String(text) => {
+            there == text.as_str()
+                || there.as_str().is_some_and(|there| is_moment(text, there))
+                || there.as_i64().is_some_and(|there| there.to_string() == *text)
+                || (text.is_empty() && there == false)
+        }
+        Value::Array(ids) => match reference {
+            Some(id) => ids.as_slice() == [id.clone()],
+            None => here == there || (ids.is_empty() && there == false),
+        },
+        // Custom fields and the like have no counterpart of the same name.
+        Value::Object(_) => true,
+    }
+}
+
+/// `2026-11-21T20:21:22+00:00` is `2026-11-21 20:21:22`.
+fn is_moment(here: &str, there: &str) -> bool {
+    there.len() == 19 && here.get(..19).map(|moment| moment.replace('T', " ")).as_deref() == Some(there)
+}
+
+/// Counters, leases, the log.
+async fn bookkeeping(scene: &Scene, comparison: &mut Comparison) -> Result<()> {
+    let off = scene
+        .value("select coalesce(jsonb_agg(r), '[]') from odoo_sync.recount() r")
+        .await?;
+    if off != Value::Array(Vec::new()) {
+        comparison.differs(format!("the counters were off: {off}"));
+    }
+    let moves = scene.count("select count(*) from public.chaos_moves").await?;
+    comparison.moves = u64::try_from(moves)?;
+    for (what, query, expected) in [
+        (
+            "files that the log says were moved",
+            "select coalesce(sum(migrated), 0) from public.migration_logs where job = 'archive-batch'",
+            moves,
+        ),
+        (
+            "files that the runs say were moved",
+            "select coalesce(sum((counts->>'moved')::bigint), 0)::bigint from odoo_sync.runs where job = 'archive-batch'",
+            moves,
+        ),
+        (
+            "files that somebody holds",
+            "select count(*) from public.odoo_attachments where lease_id is not null",
+            0,
+        ),
+        (
+            "runs that did not end",
+            "select count(*) from odoo_sync.runs where outcome = 'running'",
+            0,
+        ),
+        (
+            "runs that are in the log twice",
+            "select count(*) from (select from public.migration_logs where run_id is not null group by run_id having count(*) > 1) twice",
+            0,
+        ),
+        (
+            "crashed runs that are not in the log",
+            "select count(*) from odoo_sync.runs r where r.outcome = 'crashed' and not exists (select from public.migration_logs l where l.run_id = r.id)",
+            0,
+        ),
+        (
+            "files that are still to be moved, or dead",
+            "select count(*) from public.odoo_attachments where state in ('pending', 'dead')",
+            0,
+        ),
+        (
+            "comparisons of both sides that differed at last",
+            "select count(*) from (select distinct on (entity) verdict from public.sync_validation_log order by entity, created_at desc) v where v.verdict <> 'same'",
+            0,
+        ),
+    ] {
+        let found = scene.count(query).await?;
+        comparison.expect(what, found, expected);
+    }
+    Ok(())
+}
+
+/// What the status says at last.
+async fn what_people_see(scene: &Scene, comparison: &mut Comparison) -> Result<()> {
+    let app = scene.apps.first().context("there is no app")?;
+    let status = app
+        .caller()
+        .get("/status", Some(stage::SERVICE_KEY))
+        .await?
+        .json();
+    let at = |pointer: &str| status.pointer(pointer).cloned().unwrap_or_default();
+    for (pointer, expected) in [
+        ("/state", "done".into()),
+        ("/archive/phase", "done".into()),
+        ("/archive/remaining", Value::from(0)),
+        ("/archive/migrated", Value::from(scene.count("select count(*) from public.odoo_attachments where state = 'moved'").await?)),
+        ("/syncs/crm/validation/verdict", "same".into()),
+        ("/syncs/chatter/validation/verdict", "same".into()),
+    ] {
+        if at(pointer) != expected {
+            comparison.differs(format!(
+                "/status says {} at {pointer}, not {expected}; jobs: {}",
+                at(pointer),
+                at("/jobs")
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What no line of the app may hold: a panic fails every request of its instance.
+fn panics_and_secrets(scene: &Scene, comparison: &mut Comparison) {
+    let secrets = [
+        "panicked",
+        "Traceback",
+        stage::SERVICE_KEY,
+        "service-role-key",
+        "admin-api-key",
+        "throw-away",
+    ];
+    for line in scene.apps.iter().flat_map(crate::app::App::lines) {
+        if let Some(word) = secrets.iter().find(|word| line.contains(*word)) {
+            comparison.differs(format!("{word:?} is in a line of the app: {line}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_value_agrees_with_what_odoo_says_and_with_nothing_else() {
+        for (here, there) in [
+            (json!(null), json!(false)),
+            (json!(3), json!([3, "Sales"])),
+            (json!(2), json!("2")),
+            (json!(42.5), json!(42.5)),
+            (json!("2026-11-21T20:21:22+00:00"), json!("2026-11-21 20:21:22")),
+            (json!([1, 2]), json!([1, 2])),
+            (json!([7]), json!([7, "Team"])),
+            (json!([]), json!(false)),
+            (json!(false), json!(false)),
+        ] {
+            assert!(agrees(&here, &there), "{here} {there}");
+        }
+        for (here, there) in [
+            (json!(null), json!("text")),
+            (json!(3), json!([4, "Sales"])),
+            (json!("a"), json!("b")),
+            (json!("2026-11-21T20:21:22+00:00"), json!("2026-11-21 20:21:23")),
+            (json!([1]), json!([1, 2])),
+            (json!(true), json!(false)),
+        ] {
+            assert!(!agrees(&here, &there), "{here} {there}");
+        }
+    }
+}
