@@ -53,7 +53,11 @@ impl Changes {
         match change {
             Change::AddFiles => {
                 for nth in 0..=number % 12 {
-                    self.add(odoo, number.rotate_left(u32::try_from(nth).unwrap_or_default()), None);
+                    self.add(
+                        odoo,
+                        number.rotate_left(u32::try_from(nth).unwrap_or_default()),
+                        None,
+                    );
                 }
             }
             Change::AddLate => {
@@ -77,7 +81,10 @@ impl Changes {
             Change::ChangePartner => {
                 let partners = odoo.records("res.partner");
                 if let Some(id) = chosen(&partners.ids(), number) {
-                    partners.update(id, &json!({"phone": format!("+32 9 {}", number % 1_000_000)}));
+                    partners.update(
+                        id,
+                        &json!({"phone": format!("+32 9 {}", number % 1_000_000)}),
+                    );
                 }
             }
             Change::Say | Change::Edit | Change::Unsay => {
@@ -211,7 +218,9 @@ impl Changes {
             return;
         };
         match change {
-            Change::Edit => messages.update(id, &json!({"body": format!("<p>Edited {number}</p>")})),
+            Change::Edit => {
+                messages.update(id, &json!({"body": format!("<p>Edited {number}</p>")}))
+            }
             _ if number.is_multiple_of(4) => unsay(odoo, id),
             _ => {}
         }

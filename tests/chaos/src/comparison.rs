@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
-use world::odoo::Attachment;
-
-use crate::scene::Scene;
+use stage::Caller;
+use tokio_postgres::Client;
+use world::odoo::{Attachment, Odoo};
+use world::storage::Storage;
 
 /// What was compared, and what differs.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub struct Comparison {
     pub skipped: u64,
     /// Attachments that are gone from Odoo.
     pub deleted: u64,
+    /// Those of them that had been moved.
+    pub deleted_moved: u64,
     /// Objects in the Storage.
     pub objects: u64,
     /// Objects of contents that Odoo has no more.
@@ -50,21 +53,34 @@ const TABLES: [(&str, &str, bool); 9] = [
 /// What nobody has to read twice.
 const MOST_DIFFERENCES: usize = 40;
 
-/// Compares everything. `contents` are those that Odoo ever had.
-pub async fn compare(scene: &Scene, contents: &HashSet<String>) -> Result<Comparison> {
-    let mut comparison = Comparison::default();
-    files(scene, contents, &mut comparison).await?;
-    for (table, model, all) in TABLES {
-        rows(scene, (table, model, all), &mut comparison).await?;
+/// Who is compared.
+#[derive(Clone, Copy)]
+pub struct Sides<'a> {
+    /// Postgres, as the project's owner.
+    pub owner: &'a Client,
+    /// The source.
+    pub odoo: &'a Odoo,
+    /// The destination of bytes.
+    pub storage: &'a Storage,
+}
+
+impl Sides<'_> {
+    /// Compares every object and every row. `contents` are those that Odoo ever had, where they are
+    /// known.
+    pub async fn compare(self, contents: Option<&HashSet<String>>) -> Result<Comparison> {
+        let mut comparison = Comparison::default();
+        self.files(contents, &mut comparison).await?;
+        for table in TABLES {
+            self.rows(table, &mut comparison).await?;
+        }
+        self.bookkeeping(&mut comparison).await?;
+        Ok(comparison)
     }
-    bookkeeping(scene, &mut comparison).await?;
-    what_people_see(scene, &mut comparison).await?;
-    panics_and_secrets(scene, &mut comparison);
-    Ok(comparison)
 }
 
 impl Comparison {
-    fn differs(&mut self, words: impl Into<String>) {
+    /// Takes down what differs.
+    pub fn differs(&mut self, words: impl Into<String>) {
         if self.differences.len() < MOST_DIFFERENCES {
             self.differences.push(words.into());
         }
@@ -77,8 +93,11 @@ impl Comparison {
     }
 }
 
-async fn table(scene: &Scene, query: &str) -> Result<BTreeMap<i64, Map<String, Value>>> {
-    let rows = scene.owner().await?.query(query, &[]).await?;
+async fn table(owner: &Client, query: &str) -> Result<BTreeMap<i64, Map<String, Value>>> {
+    let rows = owner
+        .query(query, &[])
+        .await
+        .with_context(|| query.to_owned())?;
     let mut found = BTreeMap::new();
     for row in rows {
         if let Value::Object(columns) = row.try_get::<_, Value>(0)? {
@@ -89,54 +108,62 @@ async fn table(scene: &Scene, query: &str) -> Result<BTreeMap<i64, Map<String, V
     Ok(found)
 }
 
-async fn files(
-    scene: &Scene,
-    contents: &HashSet<String>,
-    comparison: &mut Comparison,
-) -> Result<()> {
-    let stored: HashMap<String, (u64, String)> = scene
-        .storage
-        .objects()
-        .into_iter()
-        .map(|object| (object.name, (object.size, object.sha1)))
-        .collect();
-    let mut rows = table(
-        scene,
-        "select to_jsonb(a) from public.odoo_attachments a where a.deleted_at is null",
-    )
-    .await?;
-    let mut needed = HashSet::new();
-    for id in scene.odoo.attachments().ids() {
-        let Some(attachment) = scene.odoo.attachments().get(id) else {
-            continue;
-        };
-        let Some(row) = rows.remove(&id) else {
-            comparison.differs(format!("attachment {id} is not in the catalogue"));
-            continue;
-        };
-        file(&attachment, &row, &stored, &mut needed, comparison);
-    }
-    for id in rows.keys() {
-        comparison.differs(format!(
-            "attachment {id} is gone from Odoo, and not marked as deleted"
-        ));
-    }
-    comparison.deleted = u64::try_from(
-        scene
-            .count("select count(*) from public.odoo_attachments where deleted_at is not null")
-            .await?,
-    )?;
-    comparison.objects = stored.len() as u64;
-    for (name, (_, sha1)) in &stored {
-        if *name != path_of(sha1) {
-            comparison.differs(format!("the object {name} has the SHA-1 {sha1}"));
+async fn count(owner: &Client, query: &str) -> Result<i64> {
+    let row = owner.query_one(query, &[]).await;
+    Ok(row.with_context(|| query.to_owned())?.try_get(0)?)
+}
+
+impl Sides<'_> {
+    async fn files(
+        self,
+        contents: Option<&HashSet<String>>,
+        comparison: &mut Comparison,
+    ) -> Result<()> {
+        let stored: HashMap<String, (u64, String)> = self
+            .storage
+            .objects()
+            .into_iter()
+            .map(|object| (object.name, (object.size, object.sha1)))
+            .collect();
+        let mut rows = table(
+            self.owner,
+            "select to_jsonb(a) from public.odoo_attachments a where a.deleted_at is null",
+        )
+        .await?;
+        let mut needed = HashSet::new();
+        for id in self.odoo.attachments().ids() {
+            let Some(attachment) = self.odoo.attachments().get(id) else {
+                continue;
+            };
+            let Some(row) = rows.remove(&id) else {
+                comparison.differs(format!("attachment {id} is not in the catalogue"));
+                continue;
+            };
+            file(&attachment, &row, &stored, &mut needed, comparison);
         }
-        if !contents.contains(sha1) {
-            comparison.differs(format!("the object {name} is of no content that Odoo ever had"));
+        for id in rows.keys() {
+            comparison.differs(format!(
+                "attachment {id} is gone from Odoo, and not marked as deleted"
+            ));
         }
-        comparison.former += u64::from(!needed.contains(sha1));
+        let deleted = "select count(*) from public.odoo_attachments where deleted_at is not null";
+        comparison.deleted = u64::try_from(count(self.owner, deleted).await?)?;
+        let moved = "select count(*) from public.odoo_attachments where deleted_at is not null and state = 'moved'";
+        comparison.deleted_moved = u64::try_from(count(self.owner, moved).await?)?;
+        comparison.objects = stored.len() as u64;
+        for (name, (_, sha1)) in &stored {
+            if *name != path_of(sha1) {
+                comparison.differs(format!("the object {name} has the SHA-1 {sha1}"));
+            }
+            if contents.is_some_and(|contents| !contents.contains(sha1)) {
+                comparison.differs(format!(
+                    "the object {name} is of no content that Odoo ever had"
+                ));
+            }
+            comparison.former += u64::from(!needed.contains(sha1));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn path_of(sha1: &str) -> String {
@@ -173,7 +200,10 @@ fn file(
     else {
         comparison.skipped += 1;
         if text("state") != "skipped" || text("reason").is_empty() {
-            comparison.differs(format!("attachment {id} has no content, and is {}", text("state")));
+            comparison.differs(format!(
+                "attachment {id} has no content, and is {}",
+                text("state")
+            ));
         }
         return;
     };
@@ -200,39 +230,43 @@ fn file(
     }
 }
 
-async fn rows(
-    scene: &Scene,
-    (name, model, all): (&'static str, &str, bool),
-    comparison: &mut Comparison,
-) -> Result<()> {
-    let query = format!(
-        "select to_jsonb(t) from public.{name} t where t.deleted_at is null and t.row_hash is not null"
-    );
-    let mut here = table(scene, &query).await?;
-    comparison.rows.insert(name, here.len() as u64);
-    let records = scene.odoo.records(model);
-    for id in records.ids() {
-        let Some(record) = records.get(id) else {
-            continue;
-        };
-        match here.remove(&id) {
-            None if all => comparison.differs(format!("{name}: {id} is missing")),
-            None => {}
-            Some(row) => columns(name, id, &row, &record, comparison),
-        }
-    }
-    for id in here.keys() {
-        comparison.differs(format!("{name}: {id} is gone from Odoo, and not marked as deleted"));
-    }
-    if !all {
+impl Sides<'_> {
+    async fn rows(
+        self,
+        (name, model, all): (&'static str, &str, bool),
+        comparison: &mut Comparison,
+    ) -> Result<()> {
         let query = format!(
+            "select to_jsonb(t) from public.{name} t where t.deleted_at is null and t.row_hash is not null"
+        );
+        let mut here = table(self.owner, &query).await?;
+        comparison.rows.insert(name, here.len() as u64);
+        let records = self.odoo.records(model);
+        for id in records.ids() {
+            let Some(record) = records.get(id) else {
+                continue;
+            };
+            match here.remove(&id) {
+                None if all => comparison.differs(format!("{name}: {id} is missing")),
+                None => {}
+                Some(row) => columns(name, id, &row, &record, comparison),
+            }
+        }
+        for id in here.keys() {
+            comparison.differs(format!(
+                "{name}: {id} is gone from Odoo, and not marked as deleted"
+            ));
+        }
+        if !all {
+            let query = format!(
             "select count(*) from public.odoo_leads l where l.deleted_at is null and l.partner_id is not null
                and not exists (select from public.{name} p where p.id = l.partner_id and p.row_hash is not null)"
         );
-        let unread = scene.count(&query).await?;
-        comparison.expect("leads whose customer was not read", unread, 0);
+            let unread = count(self.owner, &query).await?;
+            comparison.expect("leads whose customer was not read", unread, 0);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Every column that has the name of a field in Odoo.
@@ -274,7 +308,9 @@ fn agrees(here: &Value, there: &Value) -> bool {
         Value::String(text) => {
             there == text.as_str()
                 || there.as_str().is_some_and(|there| is_moment(text, there))
-                || there.as_i64().is_some_and(|there| there.to_string() == *text)
+                || there
+                    .as_i64()
+                    .is_some_and(|there| there.to_string() == *text)
                 || (text.is_empty() && there == false)
         }
         Value::Array(ids) => match reference {
@@ -288,81 +324,104 @@ fn agrees(here: &Value, there: &Value) -> bool {
 
 /// `2026-11-21T20:21:22+00:00` is `2026-11-21 20:21:22`.
 fn is_moment(here: &str, there: &str) -> bool {
-    there.len() == 19 && here.get(..19).map(|moment| moment.replace('T', " ")).as_deref() == Some(there)
+    there.len() == 19
+        && here
+            .get(..19)
+            .map(|moment| moment.replace('T', " "))
+            .as_deref()
+            == Some(there)
 }
 
-/// Counters, leases, the log.
-async fn bookkeeping(scene: &Scene, comparison: &mut Comparison) -> Result<()> {
-    let off = scene
-        .value("select coalesce(jsonb_agg(r), '[]') from odoo_sync.recount() r")
-        .await?;
-    if off != Value::Array(Vec::new()) {
-        comparison.differs(format!("the counters were off: {off}"));
+impl Sides<'_> {
+    /// Counters, leases, the log.
+    async fn bookkeeping(self, comparison: &mut Comparison) -> Result<()> {
+        let off = table(
+        self.owner,
+        "select jsonb_build_object('id', row_number() over (), 'bucket', to_jsonb(r)) from odoo_sync.recount() r",
+    )
+    .await?;
+        if !off.is_empty() {
+            comparison.differs(format!("the counters were off: {off:?}"));
+        }
+        let moves = count(self.owner, "select count(*) from public.chaos_moves").await?;
+        comparison.moves = u64::try_from(moves)?;
+        for (what, query, expected) in [
+            (
+                "files that the log says were moved",
+                "select coalesce(sum(migrated), 0) from public.migration_logs where job = 'archive-batch'",
+                moves,
+            ),
+            (
+                "files that the runs say were moved",
+                "select coalesce(sum((counts->>'moved')::bigint), 0)::bigint from odoo_sync.runs where job = 'archive-batch'",
+                moves,
+            ),
+            (
+                "files that somebody holds",
+                "select count(*) from public.odoo_attachments where lease_id is not null",
+                0,
+            ),
+            (
+                "runs that did not end",
+                "select count(*) from odoo_sync.runs where outcome = 'running'",
+                0,
+            ),
+            (
+                "runs that are in the log twice",
+                "select count(*) from (select from public.migration_logs where run_id is not null group by run_id having count(*) > 1) twice",
+                0,
+            ),
+            (
+                "crashed runs that are not in the log",
+                "select count(*) from odoo_sync.runs r where r.outcome = 'crashed' and not exists (select from public.migration_logs l where l.run_id = r.id)",
+                0,
+            ),
+            (
+                "files that are still to be moved, or dead",
+                "select count(*) from public.odoo_attachments where state in ('pending', 'dead')",
+                0,
+            ),
+            (
+                "comparisons of both sides that differed at last",
+                "select count(*) from (select distinct on (entity) verdict from public.sync_validation_log order by entity, created_at desc) v where v.verdict <> 'same'",
+                0,
+            ),
+        ] {
+            let found = count(self.owner, query).await?;
+            comparison.expect(what, found, expected);
+        }
+        Ok(())
     }
-    let moves = scene.count("select count(*) from public.chaos_moves").await?;
-    comparison.moves = u64::try_from(moves)?;
-    for (what, query, expected) in [
-        (
-            "files that the log says were moved",
-            "select coalesce(sum(migrated), 0) from public.migration_logs where job = 'archive-batch'",
-            moves,
-        ),
-        (
-            "files that the runs say were moved",
-            "select coalesce(sum((counts->>'moved')::bigint), 0)::bigint from odoo_sync.runs where job = 'archive-batch'",
-            moves,
-        ),
-        (
-            "files that somebody holds",
-            "select count(*) from public.odoo_attachments where lease_id is not null",
-            0,
-        ),
-        (
-            "runs that did not end",
-            "select count(*) from odoo_sync.runs where outcome = 'running'",
-            0,
-        ),
-        (
-            "runs that are in the log twice",
-            "select count(*) from (select from public.migration_logs where run_id is not null group by run_id having count(*) > 1) twice",
-            0,
-        ),
-        (
-            "crashed runs that are not in the log",
-            "select count(*) from odoo_sync.runs r where r.outcome = 'crashed' and not exists (select from public.migration_logs l where l.run_id = r.id)",
-            0,
-        ),
-        (
-            "files that are still to be moved, or dead",
-            "select count(*) from public.odoo_attachments where state in ('pending', 'dead')",
-            0,
-        ),
-        (
-            "comparisons of both sides that differed at last",
-            "select count(*) from (select distinct on (entity) verdict from public.sync_validation_log order by entity, created_at desc) v where v.verdict <> 'same'",
-            0,
-        ),
-    ] {
-        let found = scene.count(query).await?;
-        comparison.expect(what, found, expected);
-    }
-    Ok(())
 }
 
-/// What the status says at last.
-async fn what_people_see(scene: &Scene, comparison: &mut Comparison) -> Result<()> {
-    let app = scene.apps.first().context("there is no app")?;
-    let status = app
-        .caller()
+/// What counts the moves by itself, beside the program: each time that a file becomes moved. The
+/// bookkeeping is compared with it.
+pub const WITNESS: &str = "
+    create table public.chaos_moves (id bigint not null, at timestamptz not null default clock_timestamp());
+    create function public.chaos_witness() returns trigger language plpgsql security definer set search_path = '' as $$
+    begin
+      insert into public.chaos_moves (id) values (new.id);
+      return null;
+    end $$;
+    create trigger chaos_witness after update on public.odoo_attachments for each row
+      when (old.state <> 'moved' and new.state = 'moved') execute function public.chaos_witness();";
+
+/// What the status says when all is done.
+pub async fn what_people_see(caller: &Caller, comparison: &mut Comparison) -> Result<()> {
+    let status = caller
         .get("/status", Some(stage::SERVICE_KEY))
         .await?
         .json();
     let at = |pointer: &str| status.pointer(pointer).cloned().unwrap_or_default();
     for (pointer, expected) in [
-        ("/state", "done".into()),
+        ("/state", Value::from("done")),
         ("/archive/phase", "done".into()),
-        ("/archive/remaining", Value::from(0)),
-        ("/archive/migrated", Value::from(scene.count("select count(*) from public.odoo_attachments where state = 'moved'").await?)),
+        ("/archive/remaining", 0.into()),
+        ("/archive/dead", 0.into()),
+        (
+            "/archive/migrated",
+            (comparison.files + comparison.deleted_moved).into(),
+        ),
         ("/syncs/crm/validation/verdict", "same".into()),
         ("/syncs/chatter/validation/verdict", "same".into()),
     ] {
@@ -377,9 +436,9 @@ async fn what_people_see(scene: &Scene, comparison: &mut Comparison) -> Result<(
     Ok(())
 }
 
-/// What no line of the app may hold: a panic fails every request of its instance.
-fn panics_and_secrets(scene: &Scene, comparison: &mut Comparison) {
-    let secrets = [
+/// What no line of the app may hold: a secret; a panic, which fails every request of its instance.
+pub fn panics_and_secrets(lines: &[String], comparison: &mut Comparison) {
+    let words = [
         "panicked",
         "Traceback",
         stage::SERVICE_KEY,
@@ -387,8 +446,8 @@ fn panics_and_secrets(scene: &Scene, comparison: &mut Comparison) {
         "admin-api-key",
         "throw-away",
     ];
-    for line in scene.apps.iter().flat_map(crate::app::App::lines) {
-        if let Some(word) = secrets.iter().find(|word| line.contains(*word)) {
+    for line in lines {
+        if let Some(word) = words.iter().find(|word| line.contains(*word)) {
             comparison.differs(format!("{word:?} is in a line of the app: {line}"));
         }
     }
@@ -406,7 +465,10 @@ mod tests {
             (json!(3), json!([3, "Sales"])),
             (json!(2), json!("2")),
             (json!(42.5), json!(42.5)),
-            (json!("2026-11-21T20:21:22+00:00"), json!("2026-11-21 20:21:22")),
+            (
+                json!("2026-11-21T20:21:22+00:00"),
+                json!("2026-11-21 20:21:22"),
+            ),
             (json!([1, 2]), json!([1, 2])),
             (json!([7]), json!([7, "Team"])),
             (json!([]), json!(false)),
@@ -418,7 +480,10 @@ mod tests {
             (json!(null), json!("text")),
             (json!(3), json!([4, "Sales"])),
             (json!("a"), json!("b")),
-            (json!("2026-11-21T20:21:22+00:00"), json!("2026-11-21 20:21:23")),
+            (
+                json!("2026-11-21T20:21:22+00:00"),
+                json!("2026-11-21 20:21:23"),
+            ),
             (json!([1]), json!([1, 2])),
             (json!(true), json!(false)),
         ] {

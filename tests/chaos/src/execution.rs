@@ -52,7 +52,11 @@ impl<'a> Execution<'a> {
     }
 
     /// Does everything at its moment; `told` hears of it now and then.
-    pub async fn run(&mut self, plan: &[Event], mut told: impl FnMut(&Self, Duration)) -> Result<()> {
+    pub async fn run(
+        &mut self,
+        plan: &[Event],
+        mut told: impl FnMut(&Self, Duration),
+    ) -> Result<()> {
         let begun = Instant::now();
         for event in plan {
             tokio::time::sleep_until((begun + event.at).into()).await;
@@ -133,7 +137,9 @@ impl<'a> Execution<'a> {
             Deed::Outage(Side::Storage, false) => self.scene.storage.restart().await?,
             Deed::Full(true) => {
                 // What is there stays; nothing more fits in.
-                self.scene.storage.set_quota(Some(self.scene.storage.used_bytes()));
+                self.scene
+                    .storage
+                    .set_quota(Some(self.scene.storage.used_bytes()));
                 self.faults.add("Storage: quota used up", 1);
             }
             Deed::Full(false) => self.scene.storage.set_quota(None),
@@ -144,7 +150,8 @@ impl<'a> Execution<'a> {
             }
             Deed::CrashPostgres(true) => {
                 if self.scene.crash_postgres().await? {
-                    self.faults.add("Postgres: crashed, unlogged tables emptied", 1);
+                    self.faults
+                        .add("Postgres: crashed, unlogged tables emptied", 1);
                 }
             }
             Deed::CrashPostgres(false) => self.scene.start_postgres().await?,
@@ -217,7 +224,11 @@ async fn call(caller: Caller, job: Job, respond_async: bool) -> String {
     };
     match caller.send(Method::POST, job.path(), &headers, body).await {
         Err(_) => "no answer".to_owned(),
-        Ok(answer) => match answer.json().get("status").and_then(|status| status.as_str()) {
+        Ok(answer) => match answer
+            .json()
+            .get("status")
+            .and_then(|status| status.as_str())
+        {
             Some(status) => status.to_owned(),
             None => format!("{}", answer.status),
         },

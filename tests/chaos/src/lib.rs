@@ -36,7 +36,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use app::{App, Signal, serve};
-pub use comparison::Comparison;
+pub use comparison::{Comparison, Sides, WITNESS};
 pub use drain::Leases;
 pub use plan::{Deed, Event, plan};
 pub use scene::{Size, this_program};
@@ -98,7 +98,17 @@ pub async fn run(program: &Path, order: &Order, told: impl Fn(&str)) -> Result<S
     drain::drain(&scene, order.leases).await?;
     let drained = healed.elapsed();
     told("comparing");
-    let comparison = comparison::compare(&scene, &contents).await?;
+    let owner = scene.owner().await?;
+    let sides = Sides {
+        owner: &owner,
+        odoo: &scene.odoo,
+        storage: &scene.storage,
+    };
+    let mut comparison = sides.compare(Some(&contents)).await?;
+    for app in &scene.apps {
+        comparison::what_people_see(&app.caller(), &mut comparison).await?;
+        comparison::panics_and_secrets(&app.lines(), &mut comparison);
+    }
     let batches = scene
         .value(
             "select coalesce(jsonb_object_agg(k, n), '{}') from (

@@ -202,7 +202,11 @@ pub fn plan(seed: u64, length: Duration) -> Vec<Event> {
     often(&mut dice, length, calm, |dice, at| {
         upheaval(dice, at, long, &mut events);
     });
-    let rest = if long { (8_000, 15_000) } else { (1_500, 3_000) };
+    let rest = if long {
+        (8_000, 15_000)
+    } else {
+        (1_500, 3_000)
+    };
     often(&mut dice, length, rest, |_, at| {
         events.push(Event {
             at,
@@ -304,7 +308,16 @@ mod tests {
                 );
             }
         }
-        for upheaval in ["Outage(Odoo", "Outage(Storage", "Full", "RestartPostgres", "CrashPostgres", "CutConnections", "Kill", "Term"] {
+        for upheaval in [
+            "Outage(Odoo",
+            "Outage(Storage",
+            "Full",
+            "RestartPostgres",
+            "CrashPostgres",
+            "CutConnections",
+            "Kill",
+            "Term",
+        ] {
             assert!(told.contains(upheaval), "{upheaval}");
         }
     }

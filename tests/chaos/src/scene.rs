@@ -13,6 +13,7 @@ use world::storage::{self, Storage};
 use world::supabase::Supabase;
 
 use crate::app::App;
+use crate::comparison::WITNESS;
 use crate::plan::APPS;
 
 /// How large everything is.
@@ -44,17 +45,6 @@ pub struct Scene {
 
 /// How long Postgres may be away before it is said so.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What counts the moves by itself, beside the program: each time that a file becomes moved.
-const WITNESS: &str = "
-    create table public.chaos_moves (id bigint not null, at timestamptz not null default clock_timestamp());
-    create function public.chaos_witness() returns trigger language plpgsql security definer set search_path = '' as $$
-    begin
-      insert into public.chaos_moves (id) values (new.id);
-      return null;
-    end $$;
-    create trigger chaos_witness after update on public.odoo_attachments for each row
-      when (old.state <> 'moved' and new.state = 'moved') execute function public.chaos_witness();";
 
 impl Scene {
     /// Sets the scene. `program` is the `chaos` binary.

@@ -211,22 +211,66 @@ const fn storage(name: &'static str, requests: Requests, effects: &'static [Effe
 
 /// Everywhere. What is asked often is here more than once.
 pub const PLACES: &[Place] = &[
-    odoo("list of attachments", Requests::Call("ir.attachment", "search_read"), CALL),
+    odoo(
+        "list of attachments",
+        Requests::Call("ir.attachment", "search_read"),
+        CALL,
+    ),
     odoo("contents", Requests::Call("ir.attachment", "read"), CONTENT),
     odoo("contents", Requests::Call("ir.attachment", "read"), CONTENT),
-    odoo("stream of a large file", Requests::Path("/web/content", None), CONTENT),
-    odoo("login", Requests::Path("/web/session/authenticate", None), CALL),
+    odoo(
+        "stream of a large file",
+        Requests::Path("/web/content", None),
+        CONTENT,
+    ),
+    odoo(
+        "login",
+        Requests::Path("/web/session/authenticate", None),
+        CALL,
+    ),
     odoo("any call", Requests::Path("/jsonrpc", None), CALL),
     odoo("leads", Requests::Call("crm.lead", "search_read"), CALL),
     odoo("stages", Requests::Call("crm.stage", "search_read"), CALL),
-    odoo("partners", Requests::Call("res.partner", "search_read"), CALL),
+    odoo(
+        "partners",
+        Requests::Call("res.partner", "search_read"),
+        CALL,
+    ),
     odoo("fields", Requests::Call("crm.lead", "fields_get"), CALL),
-    odoo("messages", Requests::Call("mail.message", "search_read"), CALL),
-    odoo("field changes", Requests::Call("mail.tracking.value", "search_read"), CALL),
-    storage("upload", Requests::Path("/object/odoo-archive", Some("POST")), UPLOAD),
-    storage("upload", Requests::Path("/object/odoo-archive", Some("POST")), UPLOAD),
-    storage("upload", Requests::Path("/object/odoo-archive", Some("POST")), UPLOAD),
-    storage("upload in pieces", Requests::Path("/upload/resumable", None), UPLOAD),
-    storage("whether an object is there", Requests::Path("/object/info", None), QUESTION),
+    odoo(
+        "messages",
+        Requests::Call("mail.message", "search_read"),
+        CALL,
+    ),
+    odoo(
+        "field changes",
+        Requests::Call("mail.tracking.value", "search_read"),
+        CALL,
+    ),
+    storage(
+        "upload",
+        Requests::Path("/object/odoo-archive", Some("POST")),
+        UPLOAD,
+    ),
+    storage(
+        "upload",
+        Requests::Path("/object/odoo-archive", Some("POST")),
+        UPLOAD,
+    ),
+    storage(
+        "upload",
+        Requests::Path("/object/odoo-archive", Some("POST")),
+        UPLOAD,
+    ),
+    storage(
+        "upload in pieces",
+        Requests::Path("/upload/resumable", None),
+        UPLOAD,
+    ),
+    storage(
+        "whether an object is there",
+        Requests::Path("/object/info", None),
+        QUESTION,
+    ),
     storage("bucket", Requests::Path("/bucket/", None), QUESTION),
 ];
