@@ -23,6 +23,7 @@ create table if not exists odoo_sync.jobs (
   paused_by text,
   scheduled_at timestamptz
 );
+alter table odoo_sync.jobs add column if not exists waits boolean not null default false;
 comment on table odoo_sync.jobs is 'The jobs that odoo_sync.schedule() gives to pg_cron. Change a row, then run odoo_sync.schedule() again.';
 comment on column odoo_sync.jobs.name is 'The job''s name, in cron.job too.';
 comment on column odoo_sync.jobs.component is 'What it runs: archive-batch, crm-sync, chatter-sync, or maintenance in the database itself.';
@@ -31,6 +32,7 @@ comment on column odoo_sync.jobs.body is 'What it sends.';
 comment on column odoo_sync.jobs.schedule is 'When it runs, in cron''s five fields, UTC. pg_cron below 1.5 knows no seconds.';
 comment on column odoo_sync.jobs.period is 'The longest time between two runs by that schedule: later than twice that is late.';
 comment on column odoo_sync.jobs.timeout_ms is 'How long pg_net waits for the answer. The answer comes at once (Prefer: respond-async); pg_net''s one worker serves every other webhook too, so this is short.';
+comment on column odoo_sync.jobs.waits is 'Whether the call waits for the work, for platforms where none may go on after the answer. pg_net''s one worker waits too; timeout_ms has to be longer than a batch.';
 comment on column odoo_sync.jobs.paused_at is 'Since when a person has it paused; null: not paused.';
 comment on column odoo_sync.jobs.paused_by is 'Who paused it.';
 comment on column odoo_sync.jobs.scheduled_at is 'When odoo_sync.schedule() last gave it to pg_cron; null: not scheduled. What came before says nothing about the present state.';
@@ -177,11 +179,9 @@ begin
   request := net.http_post(
     url := base_url || j.path,
     body := j.body,
-    headers := jsonb_build_object(
-      'Content-Type', 'application/json',
-      'Authorization', 'Bearer ' || key,
+    headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || key)
       -- The answer is a 202 at once: pg_net has one worker, and a slow answer would hold up everybody.
-      'Prefer', 'respond-async'),
+      || case when j.waits then '{}' else jsonb_build_object('Prefer', 'respond-async') end,
     timeout_milliseconds := j.timeout_ms);
   -- A number seen before: Postgres crashed, and what was open then is lost. Jobs of the same minute
   -- call at the same time: one that took a higher number meanwhile is no older than this question.

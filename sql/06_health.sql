@@ -266,7 +266,8 @@ begin
       format('Check the column body of job %s in odoo_sync.jobs, and that base_url is the components'' address.', j.name), jsonb_build_object('status_code', c.status_code))];
   elsif c.timed_out then
     return array[odoo_sync.finding('timeout', format('No answer within %s ms at %s.', j.timeout_ms, seen),
-      'The components answer at once (Prefer: respond-async): are they overloaded, or is a firewall or proxy in between swallowing the call?', jsonb_build_object('error', c.error))];
+      case when j.waits then 'The job waits for its work to end: make the component''s batch shorter than timeout_ms in odoo_sync.jobs.'
+        else 'The components answer at once (Prefer: respond-async): are they overloaded, or is a firewall or proxy in between swallowing the call?' end, jsonb_build_object('error', c.error))];
   elsif c.error ~* 'connect to server' then
     return array[odoo_sync.finding('refused', format('The connection to %s was refused.', address),
       'Start the components, and check the port, and that Postgres may reach them.', jsonb_build_object('error', c.error))];
