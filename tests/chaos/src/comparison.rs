@@ -9,6 +9,8 @@ use tokio_postgres::Client;
 use world::odoo::{Attachment, Odoo};
 use world::storage::Storage;
 
+use crate::plan::Job;
+
 /// What was compared, and what differs.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
@@ -36,18 +38,23 @@ pub struct Comparison {
     pub differences: Vec<String>,
 }
 
-/// A table, the model it is a copy of, and whether it has all of its records.
-const TABLES: [(&str, &str, bool); 9] = [
-    ("odoo_stages", "crm.stage", true),
-    ("odoo_teams", "crm.team", true),
-    ("odoo_tags", "crm.tag", true),
-    ("odoo_lost_reasons", "crm.lost.reason", true),
-    ("odoo_users", "res.users", true),
-    ("odoo_leads", "crm.lead", true),
+/// Who writes a table, its name, the model it is a copy of, and whether it has all of its records.
+const TABLES: [(Job, &str, &str, bool); 9] = [
+    (Job::Crm, "odoo_stages", "crm.stage", true),
+    (Job::Crm, "odoo_teams", "crm.team", true),
+    (Job::Crm, "odoo_tags", "crm.tag", true),
+    (Job::Crm, "odoo_lost_reasons", "crm.lost.reason", true),
+    (Job::Crm, "odoo_users", "res.users", true),
+    (Job::Crm, "odoo_leads", "crm.lead", true),
     // Those that somebody refers to.
-    ("odoo_partners", "res.partner", false),
-    ("odoo_messages", "mail.message", true),
-    ("odoo_field_changes", "mail.tracking.value", true),
+    (Job::Crm, "odoo_partners", "res.partner", false),
+    (Job::Chatter, "odoo_messages", "mail.message", true),
+    (
+        Job::Chatter,
+        "odoo_field_changes",
+        "mail.tracking.value",
+        true,
+    ),
 ];
 
 /// What nobody has to read twice.
@@ -62,6 +69,8 @@ pub struct Sides<'a> {
     pub odoo: &'a Odoo,
     /// The destination of bytes.
     pub storage: &'a Storage,
+    /// Whose work is looked at.
+    pub jobs: &'a [Job],
 }
 
 impl Sides<'_> {
@@ -69,9 +78,13 @@ impl Sides<'_> {
     /// known.
     pub async fn compare(self, contents: Option<&HashSet<String>>) -> Result<Comparison> {
         let mut comparison = Comparison::default();
-        self.files(contents, &mut comparison).await?;
-        for table in TABLES {
-            self.rows(table, &mut comparison).await?;
+        if self.jobs.contains(&Job::Archive) {
+            self.files(contents, &mut comparison).await?;
+        }
+        for (job, table, model, all) in TABLES {
+            if self.jobs.contains(&job) {
+                self.rows((table, model, all), &mut comparison).await?;
+            }
         }
         self.bookkeeping(&mut comparison).await?;
         Ok(comparison)
@@ -378,7 +391,11 @@ impl Sides<'_> {
             ),
             (
                 "files that are still to be moved, or dead",
-                "select count(*) from public.odoo_attachments where state in ('pending', 'dead')",
+                if self.jobs.contains(&Job::Archive) {
+                    "select count(*) from public.odoo_attachments where state in ('pending', 'dead')"
+                } else {
+                    "select 0::bigint"
+                },
                 0,
             ),
             (

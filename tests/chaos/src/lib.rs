@@ -38,7 +38,7 @@ use anyhow::Result;
 pub use app::{App, Signal, serve};
 pub use comparison::{Comparison, Sides, WITNESS};
 pub use drain::Leases;
-pub use plan::{Deed, Event, plan};
+pub use plan::{Deed, Event, Job, plan};
 pub use scene::{Size, this_program};
 pub use strike::{Effect, Requests};
 pub use summary::Summary;
@@ -103,6 +103,7 @@ pub async fn run(program: &Path, order: &Order, told: impl Fn(&str)) -> Result<S
         owner: &owner,
         odoo: &scene.odoo,
         storage: &scene.storage,
+        jobs: &Job::ALL,
     };
     let mut comparison = sides.compare(Some(&contents)).await?;
     for app in &scene.apps {

@@ -1,0 +1,13 @@
+//! Every fault at every place where work becomes durable: what is told of it is what `faults.md` says,
+//! and afterwards nothing is lost, nothing is there twice, nothing is held, and every count is exact.
+
+mod bench;
+mod statements;
+mod table;
+mod wire;
+
+mod lease;
+mod net;
+mod postgres;
+mod process;
+mod requests;
