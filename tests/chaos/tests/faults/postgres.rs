@@ -20,7 +20,7 @@ async fn cut(job: Job, section: &str) -> Result<()> {
         .replica(&[("db_port", &wire.port().to_string())])
         .await?;
     let mut rows = Vec::new();
-    for (name, mark) in statements::of(job) {
+    for &(name, mark) in statements::of(job) {
         for moment in Moment::BOTH {
             bench.work(Work::Small)?;
             wire.strike(mark, moment, Then::Cut, 1);
@@ -30,7 +30,7 @@ async fn cut(job: Job, section: &str) -> Result<()> {
             let fault = format!("connection cut {} it", moment.name());
             rows.push(
                 bench
-                    .tell((name, &fault), answer, logged)
+                    .tell((name, fault.as_str()), answer, logged)
                     .await
                     .with_context(|| format!("{name}, {fault}"))?,
             );
@@ -228,12 +228,14 @@ async fn a_disk_that_is_full() -> Result<()> {
         for (_, table) in FULL.iter().filter(|(of, _)| *of == job) {
             bench.work(Work::Small)?;
             owner
-                .batch_execute(&format!("create trigger no_room before insert or update on {table} for each statement execute function public.no_room()"))
+                .batch_execute(&format!("create trigger no_room before insert or update on {table} for each row execute function public.no_room()"))
                 .await?;
             let logged = bench.log_rows().await?;
             let answer = bench.call(bench.stage.caller()).await;
             let place = format!("{}, {table}", job.name());
-            let row = bench.tell((&place, "disk full"), answer, logged).await;
+            let row = bench
+                .tell((place.as_str(), "disk full"), answer, logged)
+                .await;
             owner
                 .batch_execute(&format!("drop trigger no_room on {table}"))
                 .await?;

@@ -98,7 +98,7 @@ async fn at_every_statement(job: Job) -> Result<Vec<Row>> {
     let program = Path::new(env!("CARGO_BIN_EXE_chaos"));
     let mut app = App::start(program, variables(&bench, wire.port())).await?;
     let mut rows = Vec::new();
-    for (nth, (name, mark)) in statements::of(job).iter().enumerate() {
+    for (nth, &(name, mark)) in statements::of(job).iter().enumerate() {
         for moment in Moment::BOTH {
             // Either signal ends the work at once; each statement meets both, on one side each.
             let kills = (moment == Moment::Before) == nth.is_multiple_of(2);

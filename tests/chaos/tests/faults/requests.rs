@@ -56,9 +56,9 @@ fn what(effect: Effect) -> What {
 async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
     let faults = bench.stage.odoo.faults();
     let mut rows = Vec::new();
-    for (place, requests, work) in places {
+    for &(place, requests, work) in places {
         for effect in effects {
-            bench.work(*work)?;
+            bench.work(work)?;
             let set = faults.add(requests.trigger().does(what(*effect)));
             rows.push(bench.under((place, effect.name()), faults, set).await?);
         }
@@ -69,9 +69,9 @@ async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<
 async fn of_storage(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
     let faults = bench.stage.storage.faults();
     let mut rows = Vec::new();
-    for (place, requests, work) in places {
+    for &(place, requests, work) in places {
         for effect in effects {
-            bench.work(*work)?;
+            bench.work(work)?;
             let set = faults.add(requests.trigger().does(what(*effect)));
             rows.push(bench.under((place, effect.name()), faults, set).await?);
         }
@@ -346,7 +346,7 @@ async fn clocks_that_differ() -> Result<()> {
         let place = format!("{}, what is written meanwhile", job.name());
         let row = bench
             .tell(
-                (&place, "Odoo's clock is ahead, and set right again"),
+                (place.as_str(), "Odoo's clock is ahead, and set right again"),
                 answer,
                 logged,
             )
