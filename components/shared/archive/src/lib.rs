@@ -22,10 +22,11 @@ mod transfer;
 pub mod verdict;
 pub mod verify;
 
-pub use batch::{Batch, Beginning, Environment, begin};
+pub use batch::{Batch, Beginning, begin};
 pub use discovery::found;
-pub use report::{Report, Status};
-pub use request::{Mode, Part, Request, RequestError};
+pub use job::{Environment, RequestError, Status};
+pub use report::Report;
+pub use request::{Mode, Part, Request};
 pub use settings::Settings;
 
 /// This job's name in the ledger.

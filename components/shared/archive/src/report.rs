@@ -1,26 +1,12 @@
 //! What a batch did, as it is answered and logged.
 
 use fault::Fault;
+use job::Status;
 use serde::Serialize;
 use uuid::Uuid;
 
 /// How many lines of errors are kept; the catalogue has them all.
 const MAX_ERRORS: usize = 20;
-
-/// How a batch ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It did what there was to do.
-    #[default]
-    Success,
-    /// A fault stopped it.
-    Error,
-    /// Another one is at work; nothing was changed.
-    Running,
-    /// A person has paused the job; nothing was changed.
-    Paused,
-}
 
 /// What a batch did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -79,9 +65,7 @@ impl Report {
         self.errors.insert(0, fault.message().to_owned());
         self.errors.truncate(MAX_ERRORS);
         self.blame = Some(fault.blame());
-        self.fault = Some(serde_json::json!({
-            "kind": fault.kind(), "blame": fault.blame(), "message": fault.message(),
-        }));
+        self.fault = Some(job::told(fault));
     }
 
     /// Whether it did or tried anything that people should find in the log.

@@ -1,5 +1,6 @@
 //! What a caller asks for, from the body of a POST.
 
+use job::{Keys, RequestError};
 use serde_json::Value;
 
 /// What a batch should do.
@@ -81,83 +82,50 @@ pub struct Request {
     pub after_id: i64,
 }
 
-/// Why a body is no request; it names the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestError(String);
-
-impl std::fmt::Display for RequestError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RequestError {}
-
 /// The most files that one request may name.
 const MAX_IDS: usize = 1000;
 
 impl Request {
-    /// Reads a body. Nothing at all and `{}` are the default; keys that are not known are accepted,
-    /// since `pg_cron` jobs send some of their own (`time`).
+    /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
-        let mut request = Self::default();
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(request);
-        }
-        let document: Value = serde_json::from_slice(body)
-            .map_err(|_| RequestError("the body is not JSON".to_owned()))?;
-        let Value::Object(keys) = document else {
-            return Err(RequestError("the body is not a JSON object".to_owned()));
-        };
-        match keys.get("mode") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(mode)) => {
-                request.mode = Mode::ALL
-                    .into_iter()
-                    .find(|known| known.name() == mode)
-                    .ok_or_else(|| {
-                        let names = Mode::ALL.map(Mode::name).join(", ");
-                        RequestError(format!("mode: one of {names}"))
-                    })?;
-            }
-            Some(_) => return Err(RequestError("mode: must be a text".to_owned())),
-        }
-        match keys.get("ids") {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(ids)) if ids.len() <= MAX_IDS => {
-                let ids = ids
-                    .iter()
-                    .map(|id| id.as_i64().filter(|id| *id > 0))
-                    .collect::<Option<Vec<_>>>()
-                    .ok_or_else(|| RequestError("ids: must be positive numbers".to_owned()))?;
-                request.ids = Some(ids);
-            }
-            Some(Value::Array(_)) => {
-                return Err(RequestError(format!("ids: at most {MAX_IDS}")));
-            }
-            Some(_) => return Err(RequestError("ids: must be a list of numbers".to_owned())),
-        }
-        match keys.get("read_data") {
-            None | Some(Value::Null) => {}
-            Some(part) => {
-                request.read_data = Some(part.as_str().and_then(Part::parse).ok_or_else(|| {
-                    RequestError(
-                        "read_data: must be \"n/t\", the n-th of t parts (t up to 256)".to_owned(),
-                    )
-                })?);
-            }
-        }
-        match keys.get("after_id") {
-            None | Some(Value::Null) => {}
-            Some(id) => {
-                request.after_id = id
-                    .as_i64()
-                    .filter(|id| *id >= 0)
-                    .ok_or_else(|| RequestError("after_id: must be a number".to_owned()))?;
-            }
-        }
-        Ok(request)
+        let keys = Keys::of(body)?;
+        Ok(Self {
+            mode: keys.one_of("mode", Mode::ALL, Mode::name)?,
+            ids: keys.get("ids").map(ids).transpose()?,
+            read_data: keys.get("read_data").map(part).transpose()?,
+            after_id: keys.get("after_id").map_or(Ok(0), after_id)?,
+        })
     }
+}
+
+fn ids(value: &Value) -> Result<Vec<i64>, RequestError> {
+    let wrong = |wanted: &str| RequestError::new("ids", wanted);
+    let ids = value
+        .as_array()
+        .ok_or_else(|| wrong("must be a list of numbers"))?;
+    if ids.len() > MAX_IDS {
+        return Err(wrong(&format!("at most {MAX_IDS}")));
+    }
+    ids.iter()
+        .map(|id| id.as_i64().filter(|id| *id > 0))
+        .collect::<Option<_>>()
+        .ok_or_else(|| wrong("must be positive numbers"))
+}
+
+fn part(value: &Value) -> Result<Part, RequestError> {
+    value.as_str().and_then(Part::parse).ok_or_else(|| {
+        RequestError::new(
+            "read_data",
+            "must be \"n/t\", the n-th of t parts (t up to 256)",
+        )
+    })
+}
+
+fn after_id(value: &Value) -> Result<i64, RequestError> {
+    value
+        .as_i64()
+        .filter(|id| *id >= 0)
+        .ok_or_else(|| RequestError::new("after_id", "must be a number, 0 or more"))
 }
 
 #[cfg(test)]

@@ -27,9 +27,10 @@ mod subject;
 mod validation;
 
 pub use entity::{Entity, Field, Index, Kind, Known, Particular, Refine, Scope};
-pub use report::{Copied, Report, Status};
-pub use request::{Mode, Request, RequestError};
-pub use run::{Beginning, Environment, Run, begin};
+pub use job::{Environment, RequestError, Status};
+pub use report::{Copied, Report};
+pub use request::{Mode, Request};
+pub use run::{Beginning, Run, begin};
 pub use settings::Settings;
 pub use shape::Shape;
 

@@ -3,25 +3,11 @@
 use std::collections::BTreeMap;
 
 use fault::{Blame, Fault};
+use job::Status;
 use ledger::sync::Written;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// It did what there was to do, or what its time allowed.
-    #[default]
-    Success,
-    /// A fault stopped it, or one of its entities.
-    Error,
-    /// Another one is at work; nothing was changed.
-    Running,
-    /// A person has paused the job; nothing was changed.
-    Paused,
-}
 
 /// What was done for one entity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -99,9 +85,7 @@ impl Report {
         self.errors.push(fault.message().to_owned());
         if self.fault.is_none() {
             self.blame = Some(fault.blame());
-            self.fault = Some(json!({
-                "kind": fault.kind(), "blame": fault.blame(), "message": fault.message(),
-            }));
+            self.fault = Some(job::told(fault));
         }
     }
 

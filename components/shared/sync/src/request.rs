@@ -1,6 +1,7 @@
 //! What a caller asks for, from the body of a POST.
 
-use serde_json::{Map, Value};
+use job::{Keys, RequestError};
+use serde_json::Value;
 
 use crate::{Entity, Job};
 
@@ -52,40 +53,21 @@ pub struct Request {
     pub confirm_deletes: bool,
 }
 
-/// Why a body is no request; it names the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestError(String);
-
-impl std::fmt::Display for RequestError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RequestError {}
-
 impl Request {
-    /// Reads a body. Nothing at all and `{}` are the default; keys that are not known are accepted,
-    /// since `pg_cron` jobs send some of their own (`time`).
+    /// Reads a body.
     pub fn parse(body: &[u8], job: &Job) -> Result<Self, RequestError> {
-        if body.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Self::default());
-        }
-        let document: Value = serde_json::from_slice(body)
-            .map_err(|_| RequestError("the body is not JSON".to_owned()))?;
-        let Value::Object(keys) = document else {
-            return Err(RequestError("the body is not a JSON object".to_owned()));
-        };
+        let keys = Keys::of(body)?;
         Ok(Self {
-            mode: mode(&keys)?,
-            entities: entities(&keys, job)?,
-            confirm_deletes: match keys.get("confirm_deletes") {
-                None | Some(Value::Null) => false,
-                Some(Value::Bool(confirmed)) => *confirmed,
-                Some(_) => {
-                    return Err(RequestError("confirm_deletes: true or false".to_owned()));
-                }
-            },
+            mode: keys.one_of("mode", Mode::ALL, Mode::name)?,
+            entities: keys
+                .get("entities")
+                .map(|names| entities(names, job))
+                .transpose()?,
+            confirm_deletes: keys.get("confirm_deletes").map_or(Ok(false), |confirmed| {
+                confirmed
+                    .as_bool()
+                    .ok_or_else(|| RequestError::new("confirm_deletes", "true or false"))
+            })?,
         })
     }
 
@@ -97,37 +79,23 @@ impl Request {
     }
 }
 
-fn mode(keys: &Map<String, Value>) -> Result<Mode, RequestError> {
-    let known = Mode::ALL.map(Mode::name).join(", ");
-    match keys.get("mode") {
-        None | Some(Value::Null) => Ok(Mode::default()),
-        Some(mode) => Mode::ALL
-            .into_iter()
-            .find(|known| mode.as_str() == Some(known.name()))
-            .ok_or_else(|| RequestError(format!("mode: one of {known}"))),
-    }
-}
-
-fn entities(keys: &Map<String, Value>, job: &Job) -> Result<Option<Vec<String>>, RequestError> {
+fn entities(names: &Value, job: &Job) -> Result<Vec<String>, RequestError> {
     let known = || job.entities.iter().map(|entity| entity.name);
     let wrong = || {
         let known = known().collect::<Vec<_>>().join(", ");
-        RequestError(format!("entities: a list of {known}"))
+        RequestError::new("entities", &format!("a list of {known}"))
     };
-    match keys.get("entities") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(names)) => names
-            .iter()
-            .map(|name| {
-                let name = name
-                    .as_str()
-                    .filter(|name| known().any(|known| known == *name));
-                name.map(str::to_owned).ok_or_else(wrong)
-            })
-            .collect::<Result<_, _>>()
-            .map(Some),
-        Some(_) => Err(wrong()),
-    }
+    names
+        .as_array()
+        .ok_or_else(wrong)?
+        .iter()
+        .map(|name| {
+            let name = name
+                .as_str()
+                .filter(|name| known().any(|known| known == *name));
+            name.map(str::to_owned).ok_or_else(wrong)
+        })
+        .collect()
 }
 
 #[cfg(test)]

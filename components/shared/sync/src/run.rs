@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
+use job::{Environment, Status};
 use ledger::Postgres;
 use ledger::runs::{self, Begin, Begun, End, Log};
 use ledger::sync::Writer;
@@ -16,17 +17,7 @@ use uuid::Uuid;
 use crate::comparison::Comparison;
 use crate::source::Source;
 use crate::subject::{Pen, Stop, Subject};
-use crate::{Entity, Job, Mode, Report, Request, Settings, Shape, Status};
-
-/// The world outside.
-pub struct Environment<H, C, P> {
-    /// Outbound HTTP.
-    pub http: H,
-    /// Time.
-    pub clock: C,
-    /// Postgres.
-    pub postgres: P,
-}
+use crate::{Entity, Job, Mode, Report, Request, Settings, Shape};
 
 /// A run that has its slot.
 pub struct Run<H, C, P> {

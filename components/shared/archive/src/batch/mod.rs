@@ -7,6 +7,7 @@ mod pipeline;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
+use job::{Environment, Status};
 use ledger::runs::{self, Begin, Begun, End, Ended, Log};
 use ledger::{Postgres, attachments};
 use odoo::{Known, Odoo};
@@ -19,18 +20,8 @@ use crate::census::census;
 use crate::discovery::{self, Discovery};
 use crate::sweep::{self, Sweep};
 use crate::verify::{self, Verification};
-use crate::{JOB, Mode, Report, Request, Settings, Status};
+use crate::{JOB, Mode, Report, Request, Settings};
 use pipeline::Pipeline;
-
-/// The world outside.
-pub struct Environment<H, C, P> {
-    /// Outbound HTTP.
-    pub http: H,
-    /// Time.
-    pub clock: C,
-    /// Postgres.
-    pub postgres: P,
-}
 
 /// A batch that has its slot.
 pub struct Batch<H, C, P> {
