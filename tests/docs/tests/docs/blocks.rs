@@ -1,0 +1,67 @@
+//! No block of code stands in a document without something that holds it true.
+
+use anyhow::Result;
+use docs_tests::{documents, read};
+
+/// What may stand in a document, and what holds it true.
+const LANGUAGES: [&str; 7] = [
+    "",    // A picture, or the tree of folders.
+    "sh",  // See below.
+    "sql", // `queries` and `from_zero`.
+    "json", "ini", // What `from_zero` and `interface` expect and use.
+    "html", // `tests/card` embeds it so.
+    "js",
+];
+
+/// Chapters whose shell blocks a test of this crate runs.
+const RUN_HERE: [&str; 2] = ["From zero to production", "HTTP interface"];
+
+#[test]
+fn every_block_is_held_true_by_something() -> Result<()> {
+    let ci = read(".ci/run")?;
+    for document in documents()? {
+        let run_here: Vec<_> = RUN_HERE
+            .iter()
+            .flat_map(|title| document.chapter(title))
+            .map(|section| section.title.as_str())
+            .collect();
+        for (section, block) in document.blocks() {
+            let place = format!("{}, {}: {}", document.path, section.title, block.text);
+            assert!(
+                LANGUAGES.contains(&block.language.as_str()) || block.language == "jsx",
+                "{place} is of a language that nothing reads"
+            );
+            if block.language != "sh" || block.not_run.is_some() {
+                continue;
+            }
+            if run_here.contains(&section.title.as_str()) {
+                assert_eq!(document.path, "README.md", "{place}");
+                continue;
+            }
+            // The README's calls of cargo are held by tests/demo; of others CI's `cargo test` is all.
+            for line in block.text.lines() {
+                let known = line.starts_with("cargo demo")
+                    || line.starts_with("cargo test")
+                    || line.starts_with("export ");
+                assert!(known && ci.contains("cargo test"), "{place}: nobody runs {line}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_block_that_is_not_run_says_why() -> Result<()> {
+    for document in documents()? {
+        for (section, block) in document.blocks() {
+            let words = block.not_run.as_ref().map(|why| why.split(' ').count());
+            assert!(
+                words.is_none_or(|words| words >= 3),
+                "{}, {}",
+                document.path,
+                section.title
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! The steps from zero to production, followed as they stand, with the real `pg_cron` where it is
+//! installed. The simulated Odoo and Storage stand for the real ones, and the runner for Spin.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use docs_tests::{Document, Section};
+use runner::Log;
+use serde_json::{Value, json};
+use stage::{Host, Limits, Server, Variables};
+use tokio_postgres::Client;
+use world::odoo::{self, Attachments, Odoo, User};
+use world::postgres::{Database, Postgres};
+use world::storage::{self, Storage};
+use world::supabase::Supabase;
+
+use crate::running::{Environment, Row, sh, sql};
+
+const FILES: u64 = 60;
+
+/// A company on the day it begins: an Odoo, and a Supabase project without anything.
+struct Company {
+    odoo: Odoo,
+    storage: Storage,
+    database: Database,
+    owner: Client,
+    app: Option<Host>,
+    environment: Environment,
+    _background: Supabase,
+    _server: Postgres,
+}
+
+impl Company {
+    async fn on_its_first_day() -> Result<Self> {
+        let server = Postgres::start_throw_away().await?;
+        let database = server.main().clone();
+        let background = Supabase::attend(&database).await?;
+        let odoo = Odoo::start(odoo::Options {
+            attachments: Attachments::of(FILES),
+            ..odoo::Options::default()
+        })
+        .await?;
+        odoo.fill_pipeline(40);
+        let storage = Storage::start(storage::Options {
+            buckets: Vec::new(),
+            ..storage::Options::default()
+        })
+        .await?;
+        let environment = BTreeMap::from([
+            ("DATABASE_URL", database.owner_url()),
+            ("SUPABASE_URL", storage.url()),
+            ("STORAGE_KEY", "service-role-key".to_owned()),
+        ]);
+        Ok(Self {
+            owner: database.connect().await?,
+            odoo,
+            storage,
+            database,
+            app: None,
+            environment,
+            _background: background,
+            _server: server,
+        })
+    }
+
+    fn sync_url(&self) -> &str {
+        self.environment.get("SYNC_URL").map_or("", String::as_str)
+    }
+
+    /// The settings of the fifth step: their names as they stand, and the values that are secrets of
+    /// these stand-ins or addresses on this machine in place of the examples.
+    fn settings(&self, file: &str) -> Result<Variables> {
+        let user = User::administrator();
+        let mut variables = stage::of_odoo(&self.odoo, "odoo", &user);
+        variables.extend(stage::of_storage(&self.storage, "service-role-key"));
+        variables.extend(stage::of_database(&self.database));
+        let mut settings = Variables::new();
+        let names = file.lines().filter_map(|line| line.split_once('='));
+        for (name, example) in names.filter(|(name, _)| name.starts_with("SPIN_")) {
+            let name = name.strip_prefix("SPIN_VARIABLE_").context("no variable")?;
+            let name = name.to_ascii_lowercase();
+            let value = match name.as_str() {
+                // What the fourth step gave.
+                "db_password" => example.to_owned(),
+                // Without a pooler the role has its own name, and on loopback there is no TLS.
+                "db_ca" => continue,
+                name => variables
+                    .get(name)
+                    .cloned()
+                    .with_context(|| format!("{name} is not known"))?,
+            };
+            settings.insert(name, value);
+        }
+        settings.insert("db_port".to_owned(), self.database.port().to_string());
+        settings.insert("db_sslmode".to_owned(), "disable".to_owned());
+        Ok(settings)
+    }
+
+    async fn start_app(&mut self, settings: Variables) -> Result<()> {
+        let server = Server::of_environment()?;
+        let app = Host::start(server, settings, Log::Discard, Limits::default()).await?;
+        let url = format!("http://{}", app.address());
+        self.environment.insert("SYNC_URL", url);
+        self.app = Some(app);
+        Ok(())
+    }
+
+    async fn count(&self, query: &str) -> Result<i64> {
+        Ok(self.owner.query_one(query, &[]).await?.try_get(0)?)
+    }
+}
+
+/// What the blocks of a step came to.
+#[derive(Default)]
+struct Seen {
+    printed: String,
+    statements: Vec<Vec<Row>>,
+}
+
+impl Seen {
+    fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.printed).with_context(|| self.printed.clone())
+    }
+}
+
+/// Runs the blocks of a step one after the other, and compares what they print with what stands there.
+async fn follow(company: &mut Company, step: &Section) -> Result<Seen> {
+    let mut seen = Seen::default();
+    for block in &step.blocks {
+        match (block.language.as_str(), &block.not_run) {
+            (_, Some(_)) => {}
+            ("sh", None) => seen.printed = sh(block, &company.environment).await?,
+            ("sql", None) => {
+                let statements = sql(&company.owner, &block.text, company.sync_url()).await?;
+                // "With it in SYNC_KEY", the seventh step goes on.
+                let mut shown = statements.iter().flatten().map(|row| row.get("decrypted_secret"));
+                if let Some(key) = shown.find(|key| !key.is_empty()) {
+                    company.environment.insert("SYNC_KEY", key.to_owned());
+                }
+                seen.statements.extend(statements);
+            }
+            ("json", None) => {
+                let told: Value = serde_json::from_str(&block.text)?;
+                ensure!(seen.json()? == told, "{} instead of {told}", seen.printed);
+            }
+            ("ini", None) => {
+                let settings = company.settings(&block.text)?;
+                company.start_app(settings).await?;
+            }
+            (other, None) => bail!("nobody knows how to follow {other}"),
+        }
+    }
+    Ok(seen)
+}
+
+async fn until<F: Future<Output = Result<bool>>>(what: &str, mut holds: impl FnMut() -> F) -> Result<()> {
+    let begun = Instant::now();
+    while !holds().await? {
+        ensure!(begun.elapsed() < Duration::from_secs(100), "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_user_gets_from_zero_to_production_by_the_steps_as_they_stand() -> Result<()> {
+    tokio::task::spawn_blocking(stage::build_components).await??;
+    let readme = Document::open("README.md")?;
+    let steps: Vec<_> = readme
+        .chapter("From zero to production")
+        .iter()
+        .filter(|section| section.level == 3)
+        .collect();
+    for (number, step) in (1..).zip(&steps) {
+        assert!(step.title.starts_with(&format!("{number}. ")), "{}", step.title);
+    }
+    assert_eq!(steps.len(), 11);
+
+    let mut company = Company::on_its_first_day().await?;
+    let has_psql = std::process::Command::new("psql").arg("--version").output().is_ok();
+    for (number, step) in (1..).zip(steps) {
+        if number == 3 && !has_psql {
+            eprintln!("skipped: the third step's loop: there is no psql; the files are run otherwise");
+            company.database.apply_sql().await?;
+            continue;
+        }
+        if number == 9 {
+            // What the step tells to wait for.
+            a_tick_of_cron_arrives(&company).await?;
+        }
+        if number == 10 {
+            let made = "insert into auth.users (email) values ('you@example.com')";
+            company.owner.batch_execute(made).await?;
+        }
+        let seen = follow(&mut company, step).await.with_context(|| step.title.clone())?;
+        promises_of(number, &mut company, &seen).await.with_context(|| step.title.clone())?;
+    }
+    Ok(())
+}
+
+/// What the reader is told to see after a step.
+async fn promises_of(step: i32, company: &mut Company, seen: &Seen) -> Result<()> {
+    let rows = seen.statements.last().cloned().unwrap_or_default();
+    match step {
+        3 => assert_eq!(rows.len(), 1),
+        7 => {
+            let printed = seen.json()?;
+            assert_eq!(printed["census"]["to_move"]["files"], FILES, "{printed}");
+            assert_eq!(printed.get("fault"), None);
+            for untouched in ["public.odoo_attachments", "public.migration_logs"] {
+                let query = format!("select count(*) from {untouched}");
+                assert_eq!(company.count(&query).await?, 0, "{untouched}");
+            }
+        }
+        8 => {
+            assert_eq!(rows.len(), 5, "{rows:?}");
+            assert!(rows.iter().all(|row| row.get("action") == "scheduled"), "{rows:?}");
+        }
+        9 => {
+            // The runs of this step have begun; what they come to is what health says.
+            let states = "select count(*) from odoo_sync.health() where state = 'ok'";
+            until("three jobs are ok", async || Ok(company.count(states).await? >= 3)).await?;
+            let all = "select count(*) from odoo_sync.health() where not ok or state not in ('ok', 'waiting')";
+            assert_eq!(company.count(all).await?, 0);
+            until("all files are moved", async || {
+                Ok(company.count("select count(*) from public.odoo_attachments where state = 'moved'").await?
+                    == i64::try_from(FILES)?)
+            })
+            .await?;
+            assert_eq!(company.count("select count(*) from public.odoo_leads").await?, 40);
+            assert!(company.count("select count(*) from public.odoo_messages").await? > 40);
+        }
+        10 => {
+            assert_eq!(company.count("select count(*) from public.user_roles where role = 'admin'").await?, 1);
+            let card = stage::Caller::new(company.app.as_ref().context("no app")?.address());
+            let card = card.get("/", None).await?;
+            assert!(card.text().contains("<odoo-migration-status"), "{}", card.text());
+        }
+        11 => {
+            let verified = &seen.json()?["verified"];
+            assert_eq!(
+                (&verified["complete"], &verified["signs"]),
+                (&json!(true), &json!({"=": FILES}))
+            );
+            let validations = seen.statements.first().context("no validations")?;
+            assert_eq!(validations.len(), 10, "{validations:?}");
+            assert!(validations.iter().all(|row| row.get("verdict") == "same"), "{validations:?}");
+            assert_eq!(rows.len(), 5, "{rows:?}");
+            assert_eq!(company.count("select count(*) from cron.job").await?, 0);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The archive's job is run by the clock, and what it calls records a run.
+async fn a_tick_of_cron_arrives(company: &Company) -> Result<()> {
+    if company.count("select count(*) from pg_extension where extname = 'pg_cron'").await? == 0 {
+        eprintln!("skipped: the real pg_cron is not installed (apt-get install postgresql-15-cron); the stand-in's clock is waited for");
+    }
+    let runs = "select count(*) from odoo_sync.runs where job = 'archive-batch' and mode = 'migrate' and outcome = 'success'";
+    until("cron's tick has done its work", async || Ok(company.count(runs).await? > 0)).await
+}

@@ -1,0 +1,120 @@
+//! Every block of SQL outside the steps runs on the real schema, and the queries that people want find
+//! something: for an admin, and for nobody else.
+
+use anyhow::{Context, Result, ensure};
+use docs_tests::{Document, documents};
+use serde_json::json;
+use stage::Stage;
+use tokio_postgres::Client;
+use world::odoo::{self, Attachments};
+use world::supabase::Supabase;
+
+use crate::running::sql;
+
+/// A company that has moved.
+async fn moved() -> Result<Stage> {
+    let attachments = Attachments {
+        records: 60,
+        ..Attachments::realistic(400)
+    };
+    let odoo = odoo::Options {
+        attachments,
+        ..odoo::Options::default()
+    };
+    let stage = Stage::builder().odoo(odoo).start().await?;
+    stage.odoo.fill_pipeline(60);
+    for path in ["/archive-batch", "/crm-sync", "/chatter-sync"] {
+        let answer = stage.post(path, "{}").await?;
+        ensure!(answer.status == 200, "{path}: {}", answer.text());
+    }
+    Ok(stage)
+}
+
+/// A signed-in user of the application.
+async fn user(stage: &Stage, admin: bool) -> Result<Client> {
+    let made = "insert into auth.users default values returning id::text";
+    let id: String = stage.owner.query_one(made, &[]).await?.try_get(0)?;
+    if admin {
+        let role = format!("insert into public.user_roles (user_id, role) values ('{id}', 'admin')");
+        stage.owner.batch_execute(&role).await?;
+    }
+    let claims = json!({ "sub": id, "role": "authenticated" });
+    stage.database.connect_as("authenticated", Some(&claims)).await
+}
+
+#[tokio::test]
+async fn the_queries_find_something_for_an_admin_and_nothing_for_others() -> Result<()> {
+    let stage = moved().await?;
+    let (admin, other) = (user(&stage, true).await?, user(&stage, false).await?);
+    let readme = Document::open("README.md")?;
+    let mut queries = 0;
+    for block in readme.chapter("Queries").iter().flat_map(|section| &section.blocks) {
+        if block.language != "sql" || block.not_run.is_some() {
+            continue;
+        }
+        for statement in sql(&admin, &block.text, "").await? {
+            queries += 1;
+            assert!(!statement.is_empty(), "an admin finds nothing: {}", block.text);
+        }
+        for statement in sql(&other, &block.text, "").await? {
+            assert!(statement.is_empty(), "somebody finds something: {statement:?}");
+        }
+    }
+    assert!(queries >= 10, "{queries}");
+    Ok(())
+}
+
+/// The two set-ups that the README is about.
+const OLD_JOBS: &str = "
+    select cron.schedule('archive-odoo-files-batch', '* * * * *', $$
+      select net.http_post(url := 'https://abcd.supabase.co/functions/v1/archive-odoo-files',
+        headers := jsonb_build_object('Authorization', 'Bearer ' || current_setting('supabase.service_role_key'))) $$);
+    select cron.schedule('crm every quarter', '*/15 * * * *', $$
+      select net.http_post(url := 'https://abcd.supabase.co/functions/v1/odoo-crm-sync',
+        headers := '{\"Authorization\": \"Bearer eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl\"}') $$)";
+
+#[tokio::test]
+async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> Result<()> {
+    let stage = moved().await?;
+    let _supabase = Supabase::attend_without_clock(&stage.database).await?;
+    stage.owner.batch_execute(OLD_JOBS).await?;
+    let readme = Document::open("README.md")?;
+    let mut seen = Vec::new();
+    for block in readme.chapter("Moving over from the old jobs").iter().flat_map(|section| &section.blocks) {
+        seen.extend(sql(&stage.owner, &block.text, &stage.url()).await?);
+    }
+    let scheduled = seen.first().context("nothing was scheduled")?;
+    let replaced: Vec<_> = scheduled.iter().filter(|row| row.get("action") == "replaced").collect();
+    assert_eq!(replaced.len(), 2, "{scheduled:?}");
+    let kept = seen.get(1).context("nothing was kept")?;
+    assert!(kept.iter().any(|row| row.get("what").contains("does not exist")), "{kept:?}");
+    assert!(kept.iter().any(|row| row.get("what").contains("in clear text")), "{kept:?}");
+    assert_eq!(stage.count("select count(*) from odoo_sync.replaced_jobs").await?, 0);
+    assert_eq!(stage.count("select count(*) from cron.job").await?, 5);
+
+    let mut statements = 0;
+    for section in readme.chapter("Every day") {
+        for code in section.inline_code() {
+            if code.starts_with("select ") || code.starts_with("update ") {
+                sql(&stage.owner, &code, &stage.url()).await?;
+                statements += 1;
+            }
+        }
+    }
+    assert!(statements >= 9, "{statements}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_other_documents_statements_run() -> Result<()> {
+    let stage = Stage::builder().start().await?;
+    for document in documents()?.iter().filter(|document| document.path != "README.md") {
+        for (section, block) in document.blocks() {
+            if block.language == "sql" && block.not_run.is_none() {
+                let run = sql(&stage.owner, &block.text, &stage.url()).await;
+                run.with_context(|| format!("{}, {}", document.path, section.title))?;
+            }
+        }
+    }
+    Ok(())
+}
