@@ -7,6 +7,7 @@
 
 mod body;
 mod changes;
+mod markup;
 mod messages;
 
 use ledger::chatter;
