@@ -58,6 +58,16 @@ impl Fault {
         self
     }
 
+    /// The same failure, should the other side have repeated this secret: some servers tell what they
+    /// were sent.
+    #[must_use]
+    pub fn hiding(mut self, secret: &str) -> Self {
+        if !secret.is_empty() && self.message.contains(secret) {
+            self.message = Cow::Owned(self.message.replace(secret, "…"));
+        }
+        self
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -132,6 +142,14 @@ mod tests {
                 .to_string(),
             "File 8832: Attachment not found or empty"
         );
+    }
+
+    #[test]
+    fn a_secret_that_was_repeated_is_hidden() {
+        let fault = Fault::told(Kind::StorageLogin, "the key hunter2 is wrong").hiding("hunter2");
+        assert_eq!(fault.message(), "the key … is wrong");
+        let fault = Fault::new(Kind::StorageLogin, "check storage_key");
+        assert_eq!(fault.clone().hiding(""), fault);
     }
 
     proptest! {

@@ -108,8 +108,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(protocol) = self.known.borrow().protocol {
             return Ok(protocol);
         }
-        let protocol =
-            protocol::negotiate(&self.http, &self.settings, async || self.turn().await).await?;
+        let protocol = protocol::negotiate(&self.http, &self.settings, async || self.turn().await)
+            .await
+            .map_err(|fault| self.settings.hide_secrets_in(fault))?;
         if matches!(protocol, Protocol::JsonRpc { .. }) {
             for (missing, words) in [
                 (
@@ -140,10 +141,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Protocol::Json2 => answer::json2(response, LISTING_BYTES).await,
             Protocol::JsonRpc { .. } => answer::json_rpc(response, LISTING_BYTES).await,
         };
-        if let Err(fault) = &result {
-            self.forget_if_refused(fault);
-        }
-        result
+        result.map_err(|fault| self.met(fault))
     }
 
     /// Sends a call; the head of its answer, and the turn that its body needs.
@@ -162,11 +160,13 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok((response, turn))
     }
 
-    /// A refused key may mean that what is known is out of date: the next conversation asks again.
-    pub(crate) fn forget_if_refused(&self, fault: &Fault) {
+    /// The fault that Odoo's answer is, without secrets. A refused key may mean that what is known is out
+    /// of date: the next conversation asks again.
+    pub(crate) fn met(&self, fault: Fault) -> Fault {
         if matches!(fault.kind(), Kind::SourceLogin | Kind::SourceProtocol) {
             self.known.borrow_mut().protocol = None;
         }
+        self.settings.hide_secrets_in(fault)
     }
 
     /// A place and a moment to send one request.

@@ -164,7 +164,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 Kind::SourceLogin,
                 "Odoo refused the password for a web session: check odoo_password (an API key does not do there)",
             )),
-            Err(fault) => Err(fault),
+            Err(fault) => Err(self.settings.hide_secrets_in(fault)),
         };
         self.known.borrow_mut().session = match &outcome {
             Ok(cookie) => WebSession::Open(cookie.clone()),

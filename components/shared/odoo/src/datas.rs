@@ -10,7 +10,7 @@ use outbound::{ByteStream, Clock, Http};
 use serde_json::{Map, json};
 
 use crate::pace::Turn;
-use crate::{DatasDecoder, DatasError, Event, Odoo, Protocol, answer};
+use crate::{DatasDecoder, DatasError, Event, Odoo, Protocol, Settings, answer};
 
 /// One file's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ pub struct Datas {
     complete: VecDeque<File>,
     bytes_left: usize,
     ended: bool,
+    settings: Settings,
     _turn: Turn,
 }
 
@@ -40,11 +41,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let mut named = Map::new();
         named.insert("fields".into(), json!(["datas"]));
         let (response, turn) = self.send("ir.attachment", "read", Some(ids), named).await?;
-        answer::head(&response).inspect_err(|fault| self.forget_if_refused(fault))?;
+        answer::head(&response).map_err(|fault| self.met(fault))?;
         if self.connect().await? == Protocol::Json2 && !response.status.is_success() {
-            let fault = answer::json2_error(response).await;
-            self.forget_if_refused(&fault);
-            return Err(fault);
+            return Err(self.met(answer::json2_error(response).await));
         }
         Ok(Datas {
             body: response.body,
@@ -53,6 +52,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             complete: VecDeque::new(),
             bytes_left: max_bytes,
             ended: false,
+            settings: self.settings.clone(),
             _turn: turn,
         })
     }
@@ -115,7 +115,10 @@ impl Datas {
             self.ended = true;
             self.decoder.finish().map_err(fault)?;
             return match self.decoder.error() {
-                Some((name, message)) => Err(answer::named_error(name, message)),
+                Some((name, message)) => {
+                    let fault = answer::named_error(name, message);
+                    Err(self.settings.hide_secrets_in(fault))
+                }
                 None => Ok(()),
             };
         };

@@ -193,7 +193,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Protocol::Json2 => answer::json2(response, PAGE_BYTES).await,
             Protocol::JsonRpc { .. } => answer::json_rpc(response, PAGE_BYTES).await,
         };
-        let Value::Array(rows) = result.inspect_err(|fault| self.forget_if_refused(fault))? else {
+        let Value::Array(rows) = result.map_err(|fault| self.met(fault))? else {
             return Err(answer::broken());
         };
         let records: Vec<Record> = rows

@@ -1,5 +1,6 @@
 //! How to reach an Odoo.
 
+use fault::Fault;
 use outbound::Secret;
 
 /// Which protocol to speak.
@@ -52,6 +53,13 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The fault without what was sent along: some servers repeat it.
+    pub(crate) fn hide_secrets_in(&self, fault: Fault) -> Fault {
+        fault
+            .hiding(self.api_key.reveal())
+            .hiding(self.password.reveal())
+    }
+
     /// The key or password that RPC calls carry.
     pub(crate) fn rpc_secret(&self) -> &Secret {
         if self.api_key.is_empty() {

@@ -7,6 +7,8 @@ use fault::{Fault, Kind};
 use outbound::{Response, TransportError};
 use serde::Deserialize;
 
+use crate::Settings;
+
 pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
 
 /// An error's body.
@@ -79,8 +81,12 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
 }
 
 impl Refusal {
-    /// What it means for whoever wanted to store or read an object.
-    pub(crate) fn fault(&self, bucket: &str) -> Fault {
+    /// What it means for whoever wanted to store or read an object, without the key.
+    pub(crate) fn fault(&self, settings: &Settings) -> Fault {
+        self.meaning(&settings.bucket).hiding(settings.key.reveal())
+    }
+
+    fn meaning(&self, bucket: &str) -> Fault {
         let said = if self.message.is_empty() {
             &self.error
         } else {
@@ -182,7 +188,7 @@ mod tests {
             ),
         ] {
             let refusal: Refusal = serde_json::from_str(body).unwrap();
-            assert_eq!(refusal.fault("files").kind(), kind, "{body}");
+            assert_eq!(refusal.meaning("files").kind(), kind, "{body}");
         }
     }
 }

@@ -99,7 +99,7 @@ impl<H: Http> Storage<H> {
         if refusal.code.is_empty() && status == StatusCode::NOT_FOUND {
             return Err(not_a_storage(status));
         }
-        Err(refusal.fault(&self.settings.bucket))
+        Err(refusal.fault(&self.settings))
     }
 
     /// Stores an object of `length` bytes in one request. If one is there already with the same
@@ -121,7 +121,7 @@ impl<H: Http> Storage<H> {
                     _ => self.replace(path, content_type, body_again).await,
                 }
             }
-            Err(refusal) => Err(refusal.fault(&self.settings.bucket)),
+            Err(refusal) => Err(refusal.fault(&self.settings)),
         }
     }
 
@@ -139,7 +139,7 @@ impl<H: Http> Storage<H> {
         };
         match self.put(path, content_type, body, true).await? {
             Ok(()) => Ok(Stored::Now),
-            Err(refusal) => Err(refusal.fault(&self.settings.bucket)),
+            Err(refusal) => Err(refusal.fault(&self.settings)),
         }
     }
 
@@ -189,7 +189,7 @@ impl<H: Http> Storage<H> {
             return if refusal.code == "NoSuchKey" {
                 Ok(None)
             } else {
-                Err(refusal.fault(&self.settings.bucket))
+                Err(refusal.fault(&self.settings))
             };
         }
         let body = response
@@ -236,9 +236,7 @@ impl<H: Http> Storage<H> {
             .body(question.to_string().into_bytes());
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if !response.status.is_success() {
-            return Err(answer::refusal(response)
-                .await?
-                .fault(&self.settings.bucket));
+            return Err(answer::refusal(response).await?.fault(&self.settings));
         }
         let body = response
             .bytes(LIST_BYTES)
@@ -276,7 +274,7 @@ impl<H: Http> Storage<H> {
         if refusal.code == "NoSuchKey" {
             Ok(None)
         } else {
-            Err(refusal.fault(&self.settings.bucket))
+            Err(refusal.fault(&self.settings))
         }
     }
 }

@@ -55,9 +55,7 @@ impl<H: Http> Storage<H> {
             .header(UPSERT, "true");
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if response.status != StatusCode::CREATED {
-            return Err(answer::refusal(response)
-                .await?
-                .fault(&self.settings.bucket));
+            return Err(answer::refusal(response).await?.fault(&self.settings));
         }
         response
             .header(&header::LOCATION)
@@ -77,9 +75,7 @@ impl<H: Http> Storage<H> {
         match response.status {
             StatusCode::OK | StatusCode::NO_CONTENT => offset_of(&response).map(Some),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
-            _ => Err(answer::refusal(response)
-                .await?
-                .fault(&self.settings.bucket)),
+            _ => Err(answer::refusal(response).await?.fault(&self.settings)),
         }
     }
 
@@ -97,9 +93,7 @@ impl<H: Http> Storage<H> {
                 Kind::StorageTimeout,
                 "the Storage lost the thread of a large upload; it begins anew",
             )),
-            _ => Err(answer::refusal(response)
-                .await?
-                .fault(&self.settings.bucket)),
+            _ => Err(answer::refusal(response).await?.fault(&self.settings)),
         }
     }
 
