@@ -42,6 +42,19 @@ pub enum PostgresError {
     Other(String),
 }
 
+impl PostgresError {
+    /// A failed statement of which there are only the driver's words. A connection that broke is known
+    /// by their kind: `Error { kind: Closed, cause: None }` (seen on Spin 4.1).
+    pub fn of_words(words: String) -> Self {
+        let broken = ["kind: Closed", "kind: Io", "kind: Timeout"];
+        if broken.iter().any(|kind| words.contains(kind)) {
+            Self::Unreachable(words)
+        } else {
+            Self::Other(words)
+        }
+    }
+}
+
 impl From<PostgresError> for Fault {
     fn from(error: PostgresError) -> Self {
         match error {
@@ -97,6 +110,7 @@ pub async fn call<T: DeserializeOwned>(
 ) -> Result<Vec<T>, Fault> {
     let argument = serde_json::to_vec(argument)
         .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))?;
+    let argument = without_nul(argument);
     let rows = run(postgres, statement, argument).await?;
     rows.iter()
         .map(|row| {
@@ -108,6 +122,33 @@ pub async fn call<T: DeserializeOwned>(
             })
         })
         .collect()
+}
+
+/// A document of `serde_json` without the one character that `jsonb` does not take: it would have a whole
+/// page refused for one odd name.
+fn without_nul(document: Vec<u8>) -> Vec<u8> {
+    const NUL: &[u8] = b"\\u0000";
+    if !document.windows(NUL.len()).any(|window| window == NUL) {
+        return document;
+    }
+    let mut cleaned = Vec::with_capacity(document.len());
+    let mut rest = document.as_slice();
+    while let Some((&byte, more)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(NUL) {
+            rest = after;
+            continue;
+        }
+        // What follows a backslash is not looked at by itself: `\\u0000` is a backslash and five letters.
+        let taken = if byte == b'\\' && !more.is_empty() {
+            2
+        } else {
+            1
+        };
+        let (kept, after) = rest.split_at(taken);
+        cleaned.extend_from_slice(kept);
+        rest = after;
+    }
+    cleaned
 }
 
 /// Two runs at once may ask for the same rows in another order: then Postgres lets one of them go, and
@@ -155,6 +196,43 @@ mod tests {
         assert_eq!(fault.kind(), Kind::LedgerMissing);
         assert_eq!(fault.blame(), Blame::Configuration);
         assert!(fault.message().starts_with("run the files of sql/"));
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_told_from_a_statement_that_fails() {
+        for words in [
+            "Error { kind: Closed, cause: None }",
+            "Error { kind: Io, cause: Some(Os { code: 104, kind: ConnectionReset, message: \"Connection reset by peer\" }) }",
+            "Error { kind: Io, cause: Some(Kind(UnexpectedEof)) }",
+        ] {
+            let fault = Fault::from(PostgresError::of_words(words.to_owned()));
+            assert_eq!(fault.kind(), Kind::LedgerUnreachable, "{words}");
+        }
+        let words = "Error { kind: ToSql(0), cause: Some(WrongType) }".to_owned();
+        let fault = Fault::from(PostgresError::of_words(words));
+        assert_eq!(fault.kind(), Kind::LedgerFailed);
+    }
+
+    #[test]
+    fn the_character_that_postgres_does_not_take_is_left_out_and_nothing_else() {
+        for text in [
+            "a\0b",
+            "\0",
+            "\\u0000",
+            "\\\0",
+            "\\\\u0000\0\\",
+            "\"\0\"",
+            "\u{1}",
+        ] {
+            let document = serde_json::to_vec(&serde_json::json!({ text: [text] })).unwrap();
+            let read: serde_json::Value = serde_json::from_slice(&without_nul(document)).unwrap();
+            let wanted = text.replace('\0', "");
+            assert_eq!(
+                read,
+                serde_json::json!({ wanted.clone(): [wanted] }),
+                "{text:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Odoo's values: what is empty is `false`, a many2one is `[id, "name"]`, a date has no zone.
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
 /// The format of Odoo's datetimes: naive, UTC, whole seconds. The database keeps microseconds that
@@ -58,7 +58,19 @@ pub fn datetime<'de, D: Deserializer<'de>>(
 pub fn parse_datetime(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, DATETIME)
         .ok()
+        .filter(|naive| is_of_odoo(naive.date()))
         .map(|naive| naive.and_utc())
+}
+
+/// Reads a date as Odoo writes it.
+pub fn parse_date(text: &str) -> Option<NaiveDate> {
+    text.parse().ok().filter(|date| is_of_odoo(*date))
+}
+
+/// Whether Python has this date, and so Odoo. Those beyond could not be reckoned with (an overlap before
+/// the first of all dates is none), and Postgres does not take their spelling.
+fn is_of_odoo(date: NaiveDate) -> bool {
+    (1..=9999).contains(&date.year())
 }
 
 /// Writes a datetime as a domain needs it: whole seconds, rounded down.
@@ -100,5 +112,17 @@ mod tests {
             }
         );
         assert!(serde_json::from_value::<Row>(json!({"write_date": "yesterday"})).is_err());
+    }
+
+    #[test]
+    fn a_date_that_python_does_not_have_is_none() {
+        for year in ["+262142", "+10000", "0000", "-0001", "-262143"] {
+            assert_eq!(parse_datetime(&format!("{year}-01-01 00:00:00")), None);
+            assert_eq!(parse_date(&format!("{year}-01-01")), None);
+        }
+        for year in ["0001", "9999"] {
+            assert!(parse_datetime(&format!("{year}-12-31 23:59:59")).is_some());
+            assert!(parse_date(&format!("{year}-12-31")).is_some());
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! A record of Odoo as a row of its table.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use fault::{Fault, Kind as FaultKind};
 use ledger::sync::Row;
 use odoo::records::Record;
-use odoo::value::parse_datetime;
+use odoo::value::{parse_date, parse_datetime};
 use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
 
@@ -29,7 +29,7 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     let custom: Map<String, Value> = shape
         .custom
         .iter()
-        .map(|(name, kind)| (name.clone(), value(*kind, record.remove(name))))
+        .map(|(name, kind)| (clean(name.clone()), value(*kind, record.remove(name))))
         .collect();
     row.insert("custom".into(), Value::Object(custom));
     row.insert(
@@ -88,10 +88,7 @@ fn value(kind: Kind, given: Option<Value>) -> Value {
             }
         }
         Kind::Date => {
-            let date = given
-                .as_str()
-                .and_then(|text| text.parse::<NaiveDate>().ok());
-            json!(date)
+            json!(given.as_str().and_then(parse_date))
         }
         Kind::Moment => json!(moment(Some(&given))),
         Kind::Link => json!(link(&given)),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use odoo::records::FieldInfo;
+use fault::Fault;
+use ledger::sync::Row;
+use odoo::records::{FieldInfo, Record};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
-use crate::{Entity, Kind};
+use crate::{Entity, Kind, row};
 
 /// Custom fields begin so.
 const CUSTOM: &str = "x_";
@@ -76,6 +78,12 @@ impl Shape {
             .chain(beside)
             .chain(dates)
             .collect()
+    }
+
+    /// A record as a row of the entity's table. Whatever its values are, Postgres takes the row; the
+    /// same record is the same row. A record without an id is a fault of the source.
+    pub fn row(&self, record: Record) -> Result<Row, Fault> {
+        row::row(record, self).map(|(row, _)| row)
     }
 
     /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
