@@ -2,6 +2,7 @@
 
 use ledger::status::{Action, Order};
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The most files that one retry may name.
@@ -31,8 +32,13 @@ pub fn order(action: Action, body: &[u8], user_id: Option<Uuid>) -> Result<Order
     let body: Body = if body.trim_ascii().is_empty() {
         Body::default()
     } else {
-        serde_json::from_slice(body)
-            .map_err(|_| "the body must be a JSON object; job: a text, ids: a list of numbers")?
+        // By way of a document: by itself, serde would take an array of the values too, and not look
+        // at what stands under other keys.
+        let read = match serde_json::from_slice(body) {
+            Ok(document @ Value::Object(_)) => serde_json::from_value(document).ok(),
+            _ => None,
+        };
+        read.ok_or("the body must be a JSON object; job: a text, ids: a list of numbers")?
     };
     let job = body.job.unwrap_or_else(|| "archive-batch".to_owned());
     if job.is_empty() || job.len() > 100 {
@@ -74,6 +80,8 @@ mod tests {
     fn what_is_no_order_is_refused_by_name() {
         for (body, key) in [
             ("[1", "the body"),
+            ("[]", "the body"),
+            (r#"["archive-batch", [1]]"#, "the body"),
             (r#"{"job":""}"#, "job"),
             (r#"{"ids":[0]}"#, "ids"),
             (r#"{"ids":"1"}"#, "the body"),

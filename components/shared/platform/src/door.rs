@@ -10,7 +10,8 @@ use futures::StreamExt;
 use futures::future::{Either, select};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CONTENT_LENGTH,
+    ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyDataStream;
@@ -283,6 +284,19 @@ impl Door {
         let Some(body) = self.body.take() else {
             return Ok(Bytes::new());
         };
+        let too_long = || {
+            answer::error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The body is longer than 64 KiB",
+            )
+        };
+        // One that says how long it will be need not be waited for.
+        let length = self
+            .header(&CONTENT_LENGTH)
+            .and_then(|n| n.parse::<u64>().ok());
+        if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+            return Err(too_long());
+        }
         let mut chunks = BodyDataStream::new(body);
         let read = async {
             let mut whole = BytesMut::new();
@@ -290,10 +304,7 @@ impl Door {
                 let chunk = chunk
                     .map_err(|_| answer::error(StatusCode::BAD_REQUEST, "The body broke off"))?;
                 if whole.len() + chunk.len() > MAX_BODY_BYTES {
-                    return Err(answer::error(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "The body is longer than 64 KiB",
-                    ));
+                    return Err(too_long());
                 }
                 whole.extend_from_slice(&chunk);
             }
