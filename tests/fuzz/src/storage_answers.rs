@@ -1,0 +1,45 @@
+//! The Storage's answers: errors, listings, offsets, and where an upload is.
+
+use futures::StreamExt;
+use futures::executor::block_on;
+use outbound::{Body, Secret};
+use storage::{Resumable, Settings, Storage};
+
+use crate::outside::{KEY, ORIGIN, Recorded, Server, check};
+
+/// The answer to everything that is asked of the Storage.
+pub fn storage(data: &[u8]) {
+    let storage = || {
+        let settings = Settings {
+            url: ORIGIN.to_owned(),
+            path: "/storage/v1".to_owned(),
+            key: Secret::new(KEY),
+            bucket: "odoo-archive".to_owned(),
+        };
+        Storage::new(Server::new(Recorded::read(data), 97), settings).unwrap()
+    };
+    let body = || Body::from(b"content".to_vec());
+    let path = "0d/0d10d65a3cbca6a252daf0510f07e278dbe86fd2";
+    block_on(async {
+        check(storage().check_bucket().await);
+        for again in [None, Some(body())] {
+            check(storage().store(path, "text/plain", 7, body(), again).await);
+        }
+        check(storage().info(path).await);
+        for info in check(storage().list("0d", 0, 100).await).unwrap_or_default() {
+            assert!(info.name.starts_with("0d/"));
+        }
+        if let Some(Some(mut bytes)) = check(storage().read(path).await) {
+            while let Some(Ok(_)) = bytes.next().await {}
+        }
+        let known = Resumable {
+            id: "upload-1".to_owned(),
+        };
+        let upload = check(storage().begin(path, "text/plain", 7).await).unwrap_or(known);
+        assert!(!upload.id.is_empty() && !upload.id.contains(['/', ' ', '\r', '\n']));
+        check(storage().offset(&upload).await);
+        check(storage().append(&upload, 0, body()).await);
+        check(storage().finish(path, 7).await);
+        check(storage().abandon(&upload).await);
+    });
+}
