@@ -37,6 +37,14 @@ impl Contract {
         paths.into_iter().flat_map(Map::keys).cloned().collect()
     }
 
+    /// The path that a path stands for: its own, or that of its `$ref`.
+    pub fn canonical(&self, path: &str) -> String {
+        let paths = self.document.get("paths").and_then(|paths| paths.get(path));
+        let target = paths.and_then(|item| item.get("$ref")).and_then(Value::as_str);
+        let target = target.and_then(|target| target.strip_prefix("#/paths/"));
+        target.map_or_else(|| path.to_owned(), |target| target.replace("~1", "/"))
+    }
+
     /// The operations of a path, by method in lower case.
     pub fn operations(&self, path: &str) -> BTreeMap<String, &Value> {
         let item = self.document.get("paths").and_then(|paths| paths.get(path));
@@ -65,8 +73,6 @@ impl Contract {
         let operation = operations
             .get(&method.as_str().to_ascii_lowercase())
             .context("no such operation is documented")?;
-        let name = operation.get("operationId").and_then(Value::as_str);
-        let name = name.context("it has no operationId")?.to_owned();
         let status = answer.status.as_u16();
         let response = operation
             .pointer(&format!("/responses/{status}"))
@@ -74,7 +80,7 @@ impl Contract {
         let response = self.resolved(response);
         self.headers_are_there(response, answer)?;
         self.body_is_valid(response, answer)?;
-        self.seen.insert((name, status));
+        self.seen.insert((self.canonical(path), status));
         Ok(())
     }
 
@@ -133,10 +139,9 @@ impl Contract {
         let mut missing = Vec::new();
         for path in self.paths() {
             for operation in self.operations(&path).values() {
-                let name = operation.get("operationId").and_then(Value::as_str);
                 let responses = operation.get("responses").and_then(Value::as_object);
                 for status in responses.into_iter().flat_map(Map::keys) {
-                    let key = (name.unwrap_or_default().to_owned(), status.parse()?);
+                    let key = (self.canonical(&path), status.parse()?);
                     if !self.seen.contains(&key) {
                         missing.push(format!("{path} {status}"));
                     }
