@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use runner::Log;
-use stage::{Host, SpinFound, Variables};
+use stage::{Host, Limits, Server, SpinFound, Variables};
 use tokio_postgres::Client;
 use world::odoo::{Attachments, Odoo, User};
 use world::postgres::{Database, Postgres};
@@ -204,21 +204,21 @@ fn named<const N: usize>(pairs: [(&str, String); N]) -> Variables {
 async fn app(variables: Variables, verbose: bool, terminal: &mut Terminal) -> Result<Host> {
     terminal.doing("app", "starting");
     let log = if verbose { Log::Stderr } else { Log::Discard };
-    let app = match stage::find_spin() {
-        SpinFound::Usable(_) => Host::spin(variables, verbose).await?,
-        found => {
-            if let SpinFound::TooOld(version) = found {
-                terminal.fact(
-                    "spin",
-                    &format!(
-                        "passed over: these components need Spin 4.1, and it is\n{:15}{version}",
-                        ""
-                    ),
-                );
-            }
-            Host::runner(variables, log, (None, None)).await?
+    let server = match stage::find_spin() {
+        SpinFound::Usable(_) => Server::Spin,
+        SpinFound::None => Server::Runner,
+        SpinFound::TooOld(version) => {
+            terminal.fact(
+                "spin",
+                &format!(
+                    "passed over: these components need Spin 4.1, and it is\n{:15}{version}",
+                    ""
+                ),
+            );
+            Server::Runner
         }
     };
+    let app = Host::start(server, variables, log, Limits::default()).await?;
     terminal.fact(
         "app",
         &format!("under {}, its card: {}/", app.name(), url_of(&app)),

@@ -42,8 +42,8 @@ impl Captured {
 }
 
 impl Log {
-    /// Writes one line. `source` is a component's name, or `runner`.
-    pub(crate) fn line(&self, source: &str, text: &str) {
+    /// Writes one line. `source` is a component's name, or that of what serves it.
+    pub fn line(&self, source: &str, text: &str) {
         match self {
             Self::Stderr => {
                 // A closed standard error is nobody's fault here.

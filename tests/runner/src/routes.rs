@@ -117,8 +117,8 @@ pub(crate) struct Match {
 }
 
 impl Match {
-    /// Adds Spin's headers to those of a request for `uri`, replacing what a client sent under
-    /// these names.
+    /// Adds Spin's headers to those of a request for `uri`. What a client sent under these names stays,
+    /// and comes first: no component may trust them.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap, uri: &Uri, client: SocketAddr) {
         let host = headers
             .get(HOST)
@@ -151,7 +151,7 @@ impl Match {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::from_str(&name), HeaderValue::from_str(&value))
             {
-                headers.insert(name, value);
+                headers.append(name, value);
             }
         }
     }
@@ -226,7 +226,6 @@ mod tests {
         let routes = routes(&[("/files/:user_id/...", "files")]);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("files.example:3000"));
-        headers.insert("spin-client-addr", HeaderValue::from_static("forged"));
         let uri = Uri::from_static("/files/42/a/b/?c=d");
         routes.find(uri.path()).unwrap().add_headers(
             &mut headers,
@@ -248,6 +247,17 @@ mod tests {
         ] {
             assert_eq!(headers.get(name).unwrap(), value, "{name}");
         }
-        assert_eq!(headers.get_all("spin-client-addr").iter().count(), 1);
+    }
+
+    #[test]
+    fn what_a_client_sends_under_the_same_names_comes_first_as_in_spin() {
+        let routes = routes(&[("/...", "all")]);
+        let mut headers = HeaderMap::new();
+        headers.insert("spin-client-addr", HeaderValue::from_static("forged"));
+        let client = "127.0.0.1:5000".parse().unwrap();
+        let found = routes.find("/").unwrap();
+        found.add_headers(&mut headers, &Uri::from_static("/"), client);
+        let values: Vec<_> = headers.get_all("spin-client-addr").iter().collect();
+        assert_eq!(values, ["forged", "127.0.0.1:5000"]);
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP in: connections, routes, and a response or a bare status.
 
-use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use http::{Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -41,9 +41,10 @@ impl Server {
     async fn serve_connection(self: Arc<Self>, stream: TcpStream, client: SocketAddr) {
         let answer = service_fn(|request| {
             let server = self.clone();
-            async move { Ok::<_, Infallible>(server.answer(request, client).await) }
+            async move { server.answer(request, client).await }
         });
-        // An error here is a client that went away, or a response cut short on purpose.
+        // An error here is a client that went away, a response cut short on purpose, or a request that
+        // gets no answer.
         let _ = http1::Builder::new()
             .serve_connection(TokioIo::new(stream), answer)
             .await;
@@ -53,29 +54,31 @@ impl Server {
         &self,
         mut request: Request<Incoming>,
         client: SocketAddr,
-    ) -> Response<WasiBody> {
+    ) -> Result<Response<WasiBody>, NoHost> {
         let path = request.uri().path().to_owned();
         if let Some(well_known) = path.strip_prefix(WELL_KNOWN) {
-            return match well_known {
+            return Ok(match well_known {
                 "health" => healthy(),
                 _ => bare(StatusCode::NOT_FOUND),
-            };
+            });
         }
         let Some(found) = self.routes.find(&path) else {
-            return bare(StatusCode::NOT_FOUND);
+            return Ok(bare(StatusCode::NOT_FOUND));
         };
         let Some(handler) = self.components.get(&found.route.component) else {
-            return bare(StatusCode::NOT_FOUND);
+            return Ok(bare(StatusCode::NOT_FOUND));
         };
-        let Some(uri) = absolute(&request) else {
-            return bare(StatusCode::BAD_REQUEST);
-        };
+        let uri = absolute(&request).ok_or(NoHost)?;
+        let mut values = request.headers().values();
+        if !values.all(|value| std::str::from_utf8(value.as_bytes()).is_ok()) {
+            return Ok(bare(StatusCode::INTERNAL_SERVER_ERROR));
+        }
         found.add_headers(request.headers_mut(), &uri, client);
         // Only of use to the server itself.
         request.headers_mut().remove(header::CONNECTION);
         *request.uri_mut() = uri;
         let request = request.map(|body| body.map_err(Error::from).boxed_unsync());
-        match handler.handle((), request).await {
+        Ok(match handler.handle((), request).await {
             Ok(response) => response,
             Err(error) => {
                 self.log.line(
@@ -84,9 +87,21 @@ impl Server {
                 );
                 bare(StatusCode::INTERNAL_SERVER_ERROR)
             }
-        }
+        })
     }
 }
+
+/// A request that does not say for whom it is: like Spin, its connection is closed without an answer.
+#[derive(Debug)]
+struct NoHost;
+
+impl fmt::Display for NoHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request has no Host header")
+    }
+}
+
+impl std::error::Error for NoHost {}
 
 /// The request's address with scheme and host, which a component sees.
 fn absolute(request: &Request<Incoming>) -> Option<Uri> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use runner::{Captured, Log};
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -12,8 +12,8 @@ use world::postgres::{Database, Postgres};
 use world::storage::{self, Storage};
 
 use crate::{
-    Answer, Caller, Host, SERVICE_KEY, Variables, build_components, of_database, of_odoo,
-    of_storage,
+    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database,
+    of_odoo, of_storage,
 };
 
 /// The server that all stages of a process share, each with a database of its own.
@@ -26,8 +26,8 @@ pub struct Builder {
     storage: storage::Options,
     user: Option<User>,
     variables: Variables,
-    memory_limit_mib: Option<usize>,
-    request_timeout: Option<Duration>,
+    limits: Limits,
+    server: Option<Server>,
 }
 
 impl Builder {
@@ -59,22 +59,30 @@ impl Builder {
         self
     }
 
+    /// Served by this; by default what the environment says.
+    #[must_use]
+    pub fn served_by(mut self, server: Server) -> Self {
+        self.server = Some(server);
+        self
+    }
+
     /// With this limit of an instance's memory.
     #[must_use]
     pub fn memory_limit_mib(mut self, mib: usize) -> Self {
-        self.memory_limit_mib = Some(mib);
+        self.limits.memory_mib = Some(mib);
         self
     }
 
     /// With this limit of a request's time.
     #[must_use]
     pub fn request_timeout(mut self, limit: Duration) -> Self {
-        self.request_timeout = Some(limit);
+        self.limits.request_timeout = Some(limit);
         self
     }
 
     /// Sets the stage.
     pub async fn start(self) -> Result<Stage> {
+        let server = self.server.map_or_else(Server::of_environment, Ok)?;
         tokio::task::spawn_blocking(build_components).await??;
         let database = SERVER
             .get_or_try_init(Postgres::start)
@@ -97,8 +105,9 @@ impl Builder {
         variables.insert("service_keys".to_owned(), SERVICE_KEY.to_owned());
         variables.extend(self.variables);
         let log = Captured::default();
-        let limits = (self.memory_limit_mib, self.request_timeout);
-        let host = Host::runner(variables.clone(), Log::Capture(log.clone()), limits).await?;
+        let limits = self.limits;
+        let capture = Log::Capture(log.clone());
+        let host = Host::start(server, variables.clone(), capture, limits).await?;
         let owner = database.connect().await?;
         Ok(Stage {
             caller: Caller::new(host.address()),
@@ -108,6 +117,7 @@ impl Builder {
             database,
             owner,
             variables,
+            server,
             limits,
             log,
         })
@@ -127,7 +137,8 @@ pub struct Stage {
     caller: Caller,
     host: Option<Host>,
     variables: Variables,
-    limits: (Option<usize>, Option<Duration>),
+    server: Server,
+    limits: Limits,
     log: Captured,
 }
 
@@ -186,20 +197,20 @@ impl Stage {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let host = Host::runner(variables, Log::Capture(self.log.clone()), self.limits).await?;
+        let host = self.serve(variables).await?;
         let caller = Caller::new(host.address());
         Ok((host, caller))
+    }
+
+    async fn serve(&self, variables: Variables) -> Result<Host> {
+        let capture = Log::Capture(self.log.clone());
+        Host::start(self.server, variables, capture, self.limits).await
     }
 
     /// Ends the app at once, work in flight included, and starts it anew.
     pub async fn restart_app(&mut self) -> Result<()> {
         self.stop_app().await;
-        let host = Host::runner(
-            self.variables.clone(),
-            Log::Capture(self.log.clone()),
-            self.limits,
-        )
-        .await?;
+        let host = self.serve(self.variables.clone()).await?;
         self.caller = Caller::new(host.address());
         self.host = Some(host);
         Ok(())
@@ -207,17 +218,32 @@ impl Stage {
 
     /// Ends the app at once, work in flight included.
     pub async fn stop_app(&mut self) {
-        if let Some(Host::Runner(app)) = self.host.take() {
-            app.stop().await;
+        if let Some(host) = self.host.take() {
+            host.stop().await;
         }
     }
 
-    /// The most memory that an instance of a component had, in bytes.
+    /// The most memory that an instance of a component had, in bytes. Spin does not tell it.
     pub fn peak_memory_bytes(&self, component: &str) -> Option<u64> {
         match &self.host {
             Some(Host::Runner(app)) => app.peak_memory_bytes(component),
             _ => None,
         }
+    }
+
+    /// Fails where an instance of a component had this much memory, or none ran. Under Spin it is
+    /// skipped, and says so.
+    pub fn check_peak_memory(&self, component: &str, limit_bytes: u64) -> Result<()> {
+        if let Some(Host::Spin(_)) = &self.host {
+            println!("skipped: Spin does not tell how much memory {component} had");
+            return Ok(());
+        }
+        let peak = self
+            .peak_memory_bytes(component)
+            .with_context(|| format!("{component} did not run"))?;
+        println!("{component}: at most {} KiB of memory", peak / 1024);
+        ensure!(peak < limit_bytes, "{component} had {peak} bytes of memory");
+        Ok(())
     }
 
     /// What the components printed.

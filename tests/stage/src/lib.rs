@@ -17,12 +17,14 @@ mod app;
 mod caller;
 mod components;
 mod server;
+mod spin;
 mod variables;
 
 pub use app::{Builder, Stage};
 pub use caller::{Answer, Caller};
 pub use components::{build_components, root};
-pub use server::{Host, SpinFound, find_spin};
+pub use server::{Host, Limits, Server};
+pub use spin::{Spin, SpinFound, find_spin};
 pub use variables::{Variables, of_database, of_odoo, of_storage};
 
 /// The service key that the app accepts by its variable.

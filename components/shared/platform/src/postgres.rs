@@ -105,10 +105,8 @@ fn refusal(error: &Error) -> PostgresError {
                 message: error.message.clone(),
             }
         }
-        Error::PgError(PgError::QueryFailed(QueryError::Text(words)))
-            if words.contains("closed") || words.contains("communicating with the server") =>
-        {
-            PostgresError::Unreachable(words.clone())
+        Error::PgError(PgError::QueryFailed(QueryError::Text(words))) => {
+            PostgresError::of_words(words.clone())
         }
         other => PostgresError::Other(other.to_string()),
     }

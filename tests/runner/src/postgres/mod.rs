@@ -71,7 +71,8 @@ impl Postgres {
             .pools
             .get(address, authority)
             .await
-            .map_err(|error| Error::ConnectionFailed(format!("{error:#}")))?;
+            // In several lines, and with the backtrace where the environment asks for one.
+            .map_err(|error| Error::ConnectionFailed(format!("{error:?}")))?;
         Ok(Connection(client))
     }
 

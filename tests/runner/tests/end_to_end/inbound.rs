@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::app::Setting;
+use crate::app::{Guest, Setting};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -24,6 +26,43 @@ async fn a_request_reaches_its_component_with_spins_headers() {
         assert!(text.lines().any(|found| found == line), "{line} in {text}");
     }
     assert!(text.contains("spin-client-addr: 127.0.0.1:"), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_client_sends_under_spins_names_comes_before_what_spin_says() {
+    let guest = Setting::default().start().await;
+    let text = raw(&guest, "Host: x\r\nSpin-Client-Addr: forged\r\n").await;
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("spin-client-addr: "))
+        .collect();
+    assert_eq!(told.first(), Some(&"spin-client-addr: forged"), "{text}");
+    assert_eq!(told.len(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_gets_no_answer_and_one_that_is_no_text_a_bare_500() {
+    let guest = Setting::default().start().await;
+    assert_eq!(raw(&guest, "").await, "");
+    let text = raw(&guest, "Host: x\r\nName: J\u{fc}rgen\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+    let text = raw_bytes(&guest, b"Host: x\r\nName: J\xfcrgen\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+}
+
+/// What comes back for a request with these headers.
+async fn raw(guest: &Guest, headers: &str) -> String {
+    raw_bytes(guest, headers.as_bytes()).await
+}
+
+async fn raw_bytes(guest: &Guest, headers: &[u8]) -> String {
+    let mut stream = TcpStream::connect(guest.app.address()).await.unwrap();
+    let start = b"GET /do/headers HTTP/1.1\r\nConnection: close\r\n";
+    let request = [start, headers, b"\r\n"].concat();
+    stream.write_all(&request).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
