@@ -43,7 +43,7 @@ use crate::{
     manifest::Manifest,
     memory::Peak,
     outbound_http::{Connections, OutboundHttp},
-    postgres::{Pools, Postgres},
+    postgres::{Pools, Postgres, Statements},
     routes::Routes,
     server::Server,
     variables::{ComponentVariables, Variables},
@@ -71,10 +71,13 @@ pub struct Options {
 pub struct App {
     address: SocketAddr,
     routes: Vec<String>,
-    peaks: BTreeMap<String, Peak>,
+    meters: Meters,
     /// The app's own, so that everything it does can be ended at once. Gone only while stopping.
     runtime: Option<Runtime>,
 }
+
+/// What is counted of each component.
+type Meters = BTreeMap<String, (Peak, Statements)>;
 
 /// Reads the manifest, compiles its components and listens.
 ///
@@ -91,12 +94,12 @@ pub async fn start(options: Options) -> Result<App> {
     let mut app = App {
         address: SocketAddr::from(([0, 0, 0, 0], 0)),
         routes: Vec::new(),
-        peaks: BTreeMap::new(),
+        meters: BTreeMap::new(),
         runtime: Some(runtime),
     };
-    let (server, listener, peaks) = started.context("starting panicked")??;
+    let (server, listener, meters) = started.context("starting panicked")??;
     app.address = listener.local_addr()?;
-    app.peaks = peaks;
+    app.meters = meters;
     app.routes = server
         .routes
         .listed()
@@ -130,7 +133,13 @@ impl App {
     /// The most linear memory that one instance of the component ever had, in bytes. Nothing for a
     /// component that the manifest does not have.
     pub fn peak_memory_bytes(&self, component: &str) -> Option<u64> {
-        self.peaks.get(component).map(Peak::bytes)
+        self.meters.get(component).map(|(peak, _)| peak.bytes())
+    }
+
+    /// How many statements the component's instances have sent to Postgres. Nothing for a component
+    /// that the manifest does not have.
+    pub fn statements(&self, component: &str) -> Option<u64> {
+        self.meters.get(component).map(|(_, sent)| sent.count())
     }
 
     /// Ends the app, work in flight included, as a SIGTERM ends Spin. When this returns, nothing
@@ -154,7 +163,7 @@ impl Drop for App {
     }
 }
 
-async fn prepare(options: Options) -> Result<(Arc<Server>, TcpListener, BTreeMap<String, Peak>)> {
+async fn prepare(options: Options) -> Result<(Arc<Server>, TcpListener, Meters)> {
     let manifest = Manifest::read(&options.manifest)?;
     let (routes, replaced) = Routes::build(&manifest.triggers.http)?;
     for route in replaced {
@@ -173,9 +182,15 @@ async fn prepare(options: Options) -> Result<(Arc<Server>, TcpListener, BTreeMap
         .await
         .with_context(|| format!("cannot listen on {}", options.listen))?;
     let components = load(&options, &manifest, &variables).await?;
-    let peaks = components
+    let meters = components
         .iter()
-        .map(|component| (component.name.to_string(), component.peak.clone()))
+        .map(|component| {
+            let counted = (
+                component.peak.clone(),
+                component.postgres.statements.clone(),
+            );
+            (component.name.to_string(), counted)
+        })
         .collect();
     let slots = Arc::new(Semaphore::new(MAX_INSTANCES));
     let components = components
@@ -195,7 +210,7 @@ async fn prepare(options: Options) -> Result<(Arc<Server>, TcpListener, BTreeMap
         components,
         log: options.log,
     };
-    Ok((Arc::new(server), listener, peaks))
+    Ok((Arc::new(server), listener, meters))
 }
 
 /// Compiles the components side by side.
@@ -236,6 +251,7 @@ async fn load(
             component: name.clone(),
             allowed_hosts,
             pools: Arc::new(Pools::default()),
+            statements: Statements::default(),
             log: options.log.clone(),
         };
         let log = options.log.clone();

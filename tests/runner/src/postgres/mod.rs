@@ -13,7 +13,10 @@ mod query;
 mod tls;
 mod values;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio_postgres::config::Host as PostgresHost;
 use wasmtime::component::{
@@ -37,7 +40,22 @@ pub(crate) struct Postgres {
     pub(crate) component: Arc<str>,
     pub(crate) allowed_hosts: Arc<AllowedHosts>,
     pub(crate) pools: Arc<Pools>,
+    pub(crate) statements: Statements,
     pub(crate) log: Log,
+}
+
+/// How many statements the instances of a component have sent. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Statements(Arc<AtomicU64>);
+
+impl Statements {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn one_more(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The resource `connection`: a pooled one, back in its pool when the guest drops it.
@@ -123,11 +141,16 @@ async fn open<T>(
     }
 }
 
+/// The client for one statement.
 fn client<T>(
     accessor: &Accessor<T, HasPostgres>,
     connection: &Resource<Connection>,
 ) -> wasmtime::Result<pool::Client> {
-    accessor.with(|mut store| Ok(store.get().table.get(connection)?.0.clone()))
+    accessor.with(|mut store| {
+        let view = store.get();
+        view.postgres.statements.one_more();
+        Ok(view.table.get(connection)?.0.clone())
+    })
 }
 
 fn synchronous(call: &str) -> Error {

@@ -46,7 +46,7 @@ pub(crate) use spelling::{http_date, now_us};
 pub(crate) use web::{parse_range, percent_encode};
 
 use crate::faults::Faults;
-use crate::serve::{Counters, Payload, Server};
+use crate::serve::{Counters, Payload, Server, Toil};
 use failure::Failure;
 use records::Store;
 use web::Sessions;
@@ -263,6 +263,11 @@ impl Odoo {
     /// Sets how long every answer takes at least.
     pub fn set_latency_ms(&self, ms: u64) {
         self.server.set_latency_ms(ms);
+    }
+
+    /// Sets how long it works at each request, one after the other.
+    pub fn set_toil(&self, toil: Toil) {
+        self.server.set_toil(toil);
     }
 
     /// Ends all web sessions, as an expiry would.

@@ -2,12 +2,14 @@
 
 mod payload;
 mod server;
+mod toil;
 mod traffic;
 
 pub(crate) use payload::{Part, Payload, Source, Upload};
 pub(crate) use server::{
     Received, Server, Site, empty, html, internal_server_error, json, redirect_to_login,
 };
+pub use toil::Toil;
 pub(crate) use traffic::Trace;
 pub use traffic::{Count, Counters, Entry};
 

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Counters, Locked, Payload, Trace, Upload};
+use super::toil::Toiling;
+use super::{Counters, Locked, Payload, Toil, Trace, Upload};
 use crate::faults::{Fault, Faults, What};
 
 /// How much of a refused upload is still taken in, so that the client can read the answer.
@@ -68,6 +69,7 @@ struct Shared<S> {
     faults: Faults,
     counters: Counters,
     latency_ms: AtomicU64,
+    toiling: Toiling,
 }
 
 impl<S: Site> Server<S> {
@@ -80,6 +82,7 @@ impl<S: Site> Server<S> {
             faults: Faults::default(),
             counters: Counters::new(),
             latency_ms: AtomicU64::new(latency_ms),
+            toiling: Toiling::default(),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self {
@@ -107,6 +110,10 @@ impl<S: Site> Server<S> {
 
     pub(crate) fn set_latency_ms(&self, ms: u64) {
         self.shared.latency_ms.store(ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_toil(&self, toil: Toil) {
+        self.shared.toiling.set(toil);
     }
 
     /// Ends the server and all its connections at once; what it holds is kept.
@@ -191,10 +198,15 @@ async fn serve<S: Site>(
     } = shared.site.read(request).await?;
     let strike = shared.faults.strike(&trace);
     let path = trace.path.clone();
-    let mut in_flight = shared.counters.begin(trace);
     let delay_ms = strike.delay_ms + shared.latency_ms.load(Ordering::Relaxed);
+    let arrives_at = tokio::time::Instant::now() + Duration::from_millis(delay_ms);
+    let done_at = shared.toiling.until(&trace, arrives_at);
+    let mut in_flight = shared.counters.begin(trace);
     if delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+    }
+    if let Some(done_at) = done_at {
+        tokio::time::sleep_until(done_at).await;
     }
     let instead = match &strike.what {
         Some(What::Refuse) => return Err(io::ErrorKind::ConnectionAborted.into()),

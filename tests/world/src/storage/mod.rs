@@ -31,7 +31,7 @@ pub use stock::{Bucket, Stored};
 
 use crate::faults::Faults;
 use crate::odoo::hex;
-use crate::serve::{Counters, Server};
+use crate::serve::{Counters, Server, Toil};
 use intake::Intake;
 
 /// What the simulated Storage is like.
@@ -268,6 +268,11 @@ impl Storage {
     /// Sets how long every answer takes at least.
     pub fn set_latency_ms(&self, ms: u64) {
         self.server.set_latency_ms(ms);
+    }
+
+    /// Sets how long it works at each request, one after the other.
+    pub fn set_toil(&self, toil: Toil) {
+        self.server.set_toil(toil);
     }
 
     /// Ends the server and its connections at once, as an outage; what it holds is kept.
