@@ -40,7 +40,9 @@ impl Contract {
     /// The path that a path stands for: its own, or that of its `$ref`.
     pub fn canonical(&self, path: &str) -> String {
         let paths = self.document.get("paths").and_then(|paths| paths.get(path));
-        let target = paths.and_then(|item| item.get("$ref")).and_then(Value::as_str);
+        let target = paths
+            .and_then(|item| item.get("$ref"))
+            .and_then(Value::as_str);
         let target = target.and_then(|target| target.strip_prefix("#/paths/"));
         target.map_or_else(|| path.to_owned(), |target| target.replace("~1", "/"))
     }
@@ -63,12 +65,7 @@ impl Contract {
             .with_context(|| format!("{method} {path}: {} {}", answer.status, answer.text()))
     }
 
-    fn answer_is_documented(
-        &mut self,
-        method: &Method,
-        path: &str,
-        answer: &Answer,
-    ) -> Result<()> {
+    fn answer_is_documented(&mut self, method: &Method, path: &str, answer: &Answer) -> Result<()> {
         let operations = self.operations(path);
         let operation = operations
             .get(&method.as_str().to_ascii_lowercase())

@@ -63,7 +63,10 @@ impl Document {
         let Some([head, below @ ..]) = rest else {
             return &[];
         };
-        let below = below.iter().position(|s| s.level <= head.level).unwrap_or(below.len());
+        let below = below
+            .iter()
+            .position(|s| s.level <= head.level)
+            .unwrap_or(below.len());
         rest.and_then(|rest| rest.get(..=below)).unwrap_or_default()
     }
 
@@ -205,7 +208,10 @@ mod tests {
         assert_eq!(sections.len(), 3);
         assert_eq!(sections[1].rows(), [["`1`", "two"]]);
         let block = &sections[1].blocks[0];
-        assert_eq!((block.language.as_str(), block.text.as_str()), ("sh", "ls\n"));
+        assert_eq!(
+            (block.language.as_str(), block.text.as_str()),
+            ("sh", "ls\n")
+        );
         assert_eq!(block.not_run.as_deref(), Some("no host"));
         assert_eq!(sections[2].blocks[0].not_run, None);
         assert_eq!(anchor(&sections[2].title), "its-b");

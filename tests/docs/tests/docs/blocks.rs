@@ -8,7 +8,7 @@ const LANGUAGES: [&str; 7] = [
     "",    // A picture, or the tree of folders.
     "sh",  // See below.
     "sql", // `queries` and `from_zero`.
-    "json", "ini", // What `from_zero` and `interface` expect and use.
+    "json", "ini",  // What `from_zero` and `interface` expect and use.
     "html", // `tests/card` embeds it so.
     "js",
 ];
@@ -43,7 +43,10 @@ fn every_block_is_held_true_by_something() -> Result<()> {
                 let known = line.starts_with("cargo demo")
                     || line.starts_with("cargo test")
                     || line.starts_with("export ");
-                assert!(known && ci.contains("cargo test"), "{place}: nobody runs {line}");
+                assert!(
+                    known && ci.contains("cargo test"),
+                    "{place}: nobody runs {line}"
+                );
             }
         }
     }

@@ -35,13 +35,21 @@ fn the_settings_for_akamai_are_variables_of_the_manifest() -> Result<()> {
 fn the_manifest_for_kubernetes_gives_secrets_by_reference_only() -> Result<()> {
     let variables = variables()?;
     let manifest = read(format!("{FOLDER}/spinkube.yaml"))?;
-    let listed = manifest.split("\n  variables:\n").nth(1).context("no variables")?;
+    let listed = manifest
+        .split("\n  variables:\n")
+        .nth(1)
+        .context("no variables")?;
     let listed = listed.split("\n---").next().unwrap_or_default();
     let mut given = 0;
     for entry in listed.split("    - name: ").skip(1) {
         let name = entry.lines().next().unwrap_or_default();
-        let secret = variables.get(name).with_context(|| format!("there is no {name}"))?;
-        assert!(!secret || !entry.contains("\n      value: "), "{name} is secret");
+        let secret = variables
+            .get(name)
+            .with_context(|| format!("there is no {name}"))?;
+        assert!(
+            !secret || !entry.contains("\n      value: "),
+            "{name} is secret"
+        );
         given += 1;
     }
     assert!(given > 8);
@@ -52,11 +60,18 @@ fn the_manifest_for_kubernetes_gives_secrets_by_reference_only() -> Result<()> {
 fn the_manifest_for_kubernetes_is_yaml() -> Result<()> {
     // kubectl reads resources of a folder without a cluster.
     let kustomization = "resources: [spinkube.yaml]\n";
-    let folder = std::env::temp_dir().join(format!("odoo-to-supabase-kustomize-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("odoo-to-supabase-kustomize-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("kustomization.yaml"), kustomization)?;
-    std::fs::write(folder.join("spinkube.yaml"), read(format!("{FOLDER}/spinkube.yaml"))?)?;
-    let output = Command::new("kubectl").arg("kustomize").arg(&folder).output();
+    std::fs::write(
+        folder.join("spinkube.yaml"),
+        read(format!("{FOLDER}/spinkube.yaml"))?,
+    )?;
+    let output = Command::new("kubectl")
+        .arg("kustomize")
+        .arg(&folder)
+        .output();
     std::fs::remove_dir_all(&folder)?;
     let Ok(output) = output else {
         eprintln!("skipped: spinkube.yaml is not read, since there is no kubectl");
@@ -72,7 +87,10 @@ fn the_manifest_for_kubernetes_is_yaml() -> Result<()> {
 #[test]
 fn the_unit_is_one_that_systemd_takes() -> Result<()> {
     let unit = stage::root().join(FOLDER).join("odoo-to-supabase.service");
-    let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output();
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .arg(&unit)
+        .output();
     let Ok(output) = output else {
         eprintln!("skipped: the unit is not verified, since there is no systemd-analyze");
         return Ok(());
@@ -81,7 +99,9 @@ fn the_unit_is_one_that_systemd_takes() -> Result<()> {
     // Whether a Spin is installed is not the unit's affair.
     let complaints: Vec<_> = said
         .lines()
-        .filter(|line| line.contains("odoo-to-supabase.service") && !line.contains("is not executable"))
+        .filter(|line| {
+            line.contains("odoo-to-supabase.service") && !line.contains("is not executable")
+        })
         .collect();
     assert_eq!(complaints, Vec::<&str>::new());
     Ok(())
@@ -93,7 +113,9 @@ fn the_runtime_configuration_caps_postgres_and_leaves_http_alone() -> Result<()>
     let tables: Vec<_> = configuration.keys().collect();
     assert_eq!(tables, ["outbound_pg"]);
     let most = configuration["outbound_pg"].get("max_connections");
-    let most = most.and_then(toml::Value::as_integer).context("no number")?;
+    let most = most
+        .and_then(toml::Value::as_integer)
+        .context("no number")?;
     let told = read(format!("{FOLDER}/README.md"))?;
     assert!(told.contains(&format!("`max_connections = {most}`")));
     assert!(told.contains(&format!("replicas × {most}")));

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 /// Whether an SPDX expression can be satisfied. `/` is an old way to write OR.
 fn satisfied(expression: &str, allowed: &[String]) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let mut words = spaced.split_whitespace().peekable();
     let met = any_of(&mut words, allowed);
     met && words.next().is_none()
@@ -48,11 +51,28 @@ fn one(words: &mut Words<'_>, allowed: &[String]) -> bool {
 
 #[test]
 fn an_expression_is_read_as_it_is_meant() {
-    let allowed = ["MIT".to_owned(), "Zlib".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned()];
-    for met in ["MIT", "GPL-3.0 OR MIT", "(GPL-3.0 OR MIT) AND Zlib", "GPL-3.0/MIT", "Apache-2.0 WITH LLVM-exception"] {
+    let allowed = [
+        "MIT".to_owned(),
+        "Zlib".to_owned(),
+        "Apache-2.0 WITH LLVM-exception".to_owned(),
+    ];
+    for met in [
+        "MIT",
+        "GPL-3.0 OR MIT",
+        "(GPL-3.0 OR MIT) AND Zlib",
+        "GPL-3.0/MIT",
+        "Apache-2.0 WITH LLVM-exception",
+    ] {
         assert!(satisfied(met, &allowed), "{met}");
     }
-    for unmet in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", "Apache-2.0", "MIT Zlib"] {
+    for unmet in [
+        "",
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "(MIT OR Zlib) AND GPL-3.0",
+        "Apache-2.0",
+        "MIT Zlib",
+    ] {
         assert!(!satisfied(unmet, &allowed), "{unmet}");
     }
 }
@@ -60,8 +80,13 @@ fn an_expression_is_read_as_it_is_meant() {
 #[test]
 fn every_dependency_has_a_licence_that_is_allowed() -> Result<()> {
     let rules: toml::Table = read(".cargo/deny.toml")?.parse()?;
-    let allowed = rules.get("licenses").and_then(|licences| licences.get("allow"));
-    let allowed: Vec<String> = allowed.context("no licences are allowed")?.clone().try_into()?;
+    let allowed = rules
+        .get("licenses")
+        .and_then(|licences| licences.get("allow"));
+    let allowed: Vec<String> = allowed
+        .context("no licences are allowed")?
+        .clone()
+        .try_into()?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         // What is built here and what is shipped: other platforms' crates need not be fetched for it.
@@ -70,7 +95,11 @@ fn every_dependency_has_a_licence_that_is_allowed() -> Result<()> {
         .args(["--filter-platform", "wasm32-wasip2"])
         .current_dir(stage::root())
         .output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     let packages = metadata["packages"].as_array().context("no packages")?;
     assert!(packages.len() > 100);

@@ -32,7 +32,9 @@ fn every_link_leads_somewhere() -> Result<()> {
             if anchor.is_empty() {
                 continue;
             }
-            let there = documents.iter().find(|other| Path::new(other.path) == target);
+            let there = documents
+                .iter()
+                .find(|other| Path::new(other.path) == target);
             let anchors = there.map(Document::anchors).unwrap_or_default();
             assert!(
                 anchors.iter().any(|known| known == anchor),
@@ -62,7 +64,9 @@ fn every_file_that_is_named_exists() -> Result<()> {
     for document in documents()? {
         for code in document.inline_code() {
             let looks_like_a_file = FILES.iter().any(|end| code.ends_with(end))
-                && code.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+                && code
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
                 && !code.starts_with('/');
             if !looks_like_a_file {
                 continue;

@@ -35,11 +35,15 @@ async fn user(stage: &Stage, admin: bool) -> Result<Client> {
     let made = "insert into auth.users default values returning id::text";
     let id: String = stage.owner.query_one(made, &[]).await?.try_get(0)?;
     if admin {
-        let role = format!("insert into public.user_roles (user_id, role) values ('{id}', 'admin')");
+        let role =
+            format!("insert into public.user_roles (user_id, role) values ('{id}', 'admin')");
         stage.owner.batch_execute(&role).await?;
     }
     let claims = json!({ "sub": id, "role": "authenticated" });
-    stage.database.connect_as("authenticated", Some(&claims)).await
+    stage
+        .database
+        .connect_as("authenticated", Some(&claims))
+        .await
 }
 
 #[tokio::test]
@@ -48,16 +52,27 @@ async fn the_queries_find_something_for_an_admin_and_nothing_for_others() -> Res
     let (admin, other) = (user(&stage, true).await?, user(&stage, false).await?);
     let readme = Document::open("README.md")?;
     let mut queries = 0;
-    for block in readme.chapter("Queries").iter().flat_map(|section| &section.blocks) {
+    for block in readme
+        .chapter("Queries")
+        .iter()
+        .flat_map(|section| &section.blocks)
+    {
         if block.language != "sql" || block.not_run.is_some() {
             continue;
         }
         for statement in sql(&admin, &block.text, "").await? {
             queries += 1;
-            assert!(!statement.is_empty(), "an admin finds nothing: {}", block.text);
+            assert!(
+                !statement.is_empty(),
+                "an admin finds nothing: {}",
+                block.text
+            );
         }
         for statement in sql(&other, &block.text, "").await? {
-            assert!(statement.is_empty(), "somebody finds something: {statement:?}");
+            assert!(
+                statement.is_empty(),
+                "somebody finds something: {statement:?}"
+            );
         }
     }
     assert!(queries >= 10, "{queries}");
@@ -80,16 +95,36 @@ async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> R
     stage.owner.batch_execute(OLD_JOBS).await?;
     let readme = Document::open("README.md")?;
     let mut seen = Vec::new();
-    for block in readme.chapter("Moving over from the old jobs").iter().flat_map(|section| &section.blocks) {
+    for block in readme
+        .chapter("Moving over from the old jobs")
+        .iter()
+        .flat_map(|section| &section.blocks)
+    {
         seen.extend(sql(&stage.owner, &block.text, &stage.url()).await?);
     }
     let scheduled = seen.first().context("nothing was scheduled")?;
-    let replaced: Vec<_> = scheduled.iter().filter(|row| row.get("action") == "replaced").collect();
+    let replaced: Vec<_> = scheduled
+        .iter()
+        .filter(|row| row.get("action") == "replaced")
+        .collect();
     assert_eq!(replaced.len(), 2, "{scheduled:?}");
     let kept = seen.get(1).context("nothing was kept")?;
-    assert!(kept.iter().any(|row| row.get("what").contains("does not exist")), "{kept:?}");
-    assert!(kept.iter().any(|row| row.get("what").contains("in clear text")), "{kept:?}");
-    assert_eq!(stage.count("select count(*) from odoo_sync.replaced_jobs").await?, 0);
+    assert!(
+        kept.iter()
+            .any(|row| row.get("what").contains("does not exist")),
+        "{kept:?}"
+    );
+    assert!(
+        kept.iter()
+            .any(|row| row.get("what").contains("in clear text")),
+        "{kept:?}"
+    );
+    assert_eq!(
+        stage
+            .count("select count(*) from odoo_sync.replaced_jobs")
+            .await?,
+        0
+    );
     assert_eq!(stage.count("select count(*) from cron.job").await?, 5);
 
     let mut statements = 0;
@@ -108,7 +143,10 @@ async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> R
 #[tokio::test]
 async fn the_other_documents_statements_run() -> Result<()> {
     let stage = Stage::builder().start().await?;
-    for document in documents()?.iter().filter(|document| document.path != "README.md") {
+    for document in documents()?
+        .iter()
+        .filter(|document| document.path != "README.md")
+    {
         for (section, block) in document.blocks() {
             if block.language == "sql" && block.not_run.is_none() {
                 let run = sql(&stage.owner, &block.text, &stage.url()).await;

@@ -10,15 +10,27 @@ fn readme() -> Result<Document> {
 }
 
 fn section<'a>(document: &'a Document, title: &str) -> Result<&'a Section> {
-    let found = document.sections.iter().find(|section| section.title == title);
+    let found = document
+        .sections
+        .iter()
+        .find(|section| section.title == title);
     found.with_context(|| format!("there is no section {title}"))
 }
 
 /// The inline code in the first cell of each row.
 fn first_cells(section: &Section) -> BTreeSet<String> {
-    let cells = section.rows().into_iter().filter_map(|row| row.into_iter().next());
+    let cells = section
+        .rows()
+        .into_iter()
+        .filter_map(|row| row.into_iter().next());
     cells
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|cell| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -45,7 +57,11 @@ fn declared() -> Result<BTreeMap<String, (String, bool, String)>> {
                 users.push(component);
             }
         }
-        let users = if users.len() == 4 { "all".to_owned() } else { users.join(", ") };
+        let users = if users.len() == 4 {
+            "all".to_owned()
+        } else {
+            users.join(", ")
+        };
         declared.insert(
             name.clone(),
             (default.to_owned(), secret.unwrap_or_default(), users),
@@ -64,8 +80,15 @@ fn the_variables_are_those_of_the_manifest() -> Result<()> {
         };
         assert!(!meaning.is_empty(), "{name} has no meaning");
         let secret = name.ends_with(" (secret)");
-        let name = name.trim_end_matches(" (secret)").trim_matches('`').to_owned();
-        let default = if default == "empty" { "" } else { default.trim_matches('`') };
+        let name = name
+            .trim_end_matches(" (secret)")
+            .trim_matches('`')
+            .to_owned();
+        let default = if default == "empty" {
+            ""
+        } else {
+            default.trim_matches('`')
+        };
         told.insert(name, (default.to_owned(), secret, users.clone()));
     }
     assert_eq!(told, declared()?);
@@ -75,11 +98,25 @@ fn the_variables_are_those_of_the_manifest() -> Result<()> {
 #[test]
 fn every_variable_that_a_document_names_exists() -> Result<()> {
     let declared = declared()?;
-    let prefixes = ["odoo_", "storage_", "db_", "archive_", "crm_", "chatter_", "jwt_", "jwks_"];
+    let prefixes = [
+        "odoo_", "storage_", "db_", "archive_", "crm_", "chatter_", "jwt_", "jwks_",
+    ];
     // Of the same form, and no variables: tables, columns, functions, kinds of failures.
-    let files = ["spin.toml", "sql/03_archive.sql", "sql/05_schedules.sql", "sql/08_status.sql", "sql/09_pipeline.sql",
-        "sql/10_chatter.sql", "sql/01_schema.sql", "components/shared/fault/src/kind.rs"];
-    let elsewhere = files.into_iter().map(read).collect::<Result<Vec<_>>>()?.join("\n");
+    let files = [
+        "spin.toml",
+        "sql/03_archive.sql",
+        "sql/05_schedules.sql",
+        "sql/08_status.sql",
+        "sql/09_pipeline.sql",
+        "sql/10_chatter.sql",
+        "sql/01_schema.sql",
+        "components/shared/fault/src/kind.rs",
+    ];
+    let elsewhere = files
+        .into_iter()
+        .map(read)
+        .collect::<Result<Vec<_>>>()?
+        .join("\n");
     for document in documents()? {
         for code in document.inline_code() {
             let is_name = code.chars().all(|c| c.is_ascii_lowercase() || c == '_');
@@ -128,7 +165,10 @@ fn every_table_and_view_for_people_is_listed() -> Result<()> {
         .collect();
     for file in world::postgres::sql_files()? {
         let text = std::fs::read_to_string(file)?;
-        let made = ["create table if not exists public.", "create or replace view public."];
+        let made = [
+            "create table if not exists public.",
+            "create or replace view public.",
+        ];
         for name in made.iter().flat_map(|made| text.split(made).skip(1)) {
             let name = name.split([' ', '(']).next().unwrap_or_default();
             assert!(listed.contains(name), "public.{name} is not listed");
@@ -140,8 +180,12 @@ fn every_table_and_view_for_people_is_listed() -> Result<()> {
 #[test]
 fn every_route_of_the_manifest_is_described_and_no_other() -> Result<()> {
     let manifest: toml::Table = read("spin.toml")?.parse()?;
-    let triggers = manifest.get("trigger").and_then(|trigger| trigger.get("http"));
-    let triggers = triggers.and_then(toml::Value::as_array).context("no triggers")?;
+    let triggers = manifest
+        .get("trigger")
+        .and_then(|trigger| trigger.get("http"));
+    let triggers = triggers
+        .and_then(toml::Value::as_array)
+        .context("no triggers")?;
     let mut routes = BTreeMap::new();
     for trigger in triggers {
         let text = |key: &str| trigger.get(key).and_then(toml::Value::as_str);
@@ -153,10 +197,14 @@ fn every_route_of_the_manifest_is_described_and_no_other() -> Result<()> {
     for path in contract.paths() {
         let component = routes.get(path.as_str()).or(routes.get("/..."));
         for operation in contract.operations(&path).values() {
-            let tag = operation.pointer("/tags/0").and_then(serde_json::Value::as_str);
+            let tag = operation
+                .pointer("/tags/0")
+                .and_then(serde_json::Value::as_str);
             assert_eq!(tag, component.copied(), "{path}");
         }
-        let shown = path.replace("/card/{file}", "/card/…").replace("/actions/{action}", "/actions/retry");
+        let shown = path
+            .replace("/card/{file}", "/card/…")
+            .replace("/actions/{action}", "/actions/retry");
         assert!(
             path == "/status.schema.json" || readme.contains(&shown),
             "{path} is not in the README"
@@ -183,7 +231,9 @@ fn every_library_is_described() -> Result<()> {
 fn one_version_stands_everywhere() -> Result<()> {
     let manifest: toml::Table = read("spin.toml")?.parse()?;
     let version = env!("CARGO_PKG_VERSION");
-    let of_manifest = manifest.get("application").and_then(|app| app.get("version"));
+    let of_manifest = manifest
+        .get("application")
+        .and_then(|app| app.get("version"));
     assert_eq!(of_manifest.and_then(toml::Value::as_str), Some(version));
     let contract = Contract::open()?;
     assert_eq!(contract.document()["info"]["version"], version);
