@@ -96,7 +96,7 @@ impl Document {
     pub fn inline_code(&self) -> Vec<String> {
         self.sections
             .iter()
-            .flat_map(|section| section.inline_code())
+            .flat_map(Section::inline_code)
             .collect()
     }
 
@@ -158,9 +158,8 @@ fn sections(text: &str) -> Vec<Section> {
     let mut not_run = None;
     for line in text.lines() {
         let indentation = line.len() - line.trim_start().len();
-        let section = match sections.last_mut() {
-            Some(section) => section,
-            None => return sections,
+        let Some(section) = sections.last_mut() else {
+            return sections;
         };
         if let Some((depth, block)) = &mut open {
             if line.trim() == "```" {

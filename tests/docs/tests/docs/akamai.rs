@@ -47,8 +47,8 @@ async fn everything_arrives_within_thirty_seconds_a_request_and_128_mib() -> Res
     stage.owner.batch_execute(&scheduled).await?;
     let document = Document::open("components/deploy/README.md")?;
     let chapter = document.chapter("Akamai Functions");
-    let waits = chapter.iter().flat_map(|section| &section.blocks);
-    let waits = waits.filter(|block| block.language == "sql").last();
+    let mut waits = chapter.iter().flat_map(|section| &section.blocks);
+    let waits = waits.find(|block| block.language == "sql");
     sql(&stage.owner, &waits.context("no statement")?.text, &url).await?;
 
     let mut batches = 0;

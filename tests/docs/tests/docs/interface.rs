@@ -68,13 +68,13 @@ impl<'a> Call<'a> {
         self
     }
 
-    fn as_nobody(mut self) -> Self {
+    fn without_a_key(mut self) -> Self {
         self.headers.clear();
         self
     }
 
     fn by(self, token: &str) -> Self {
-        let nobody = self.as_nobody();
+        let nobody = self.without_a_key();
         nobody.with("authorization", bearer(token))
     }
 }
@@ -284,12 +284,12 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     app.call(Call::get("/status").with("if-none-match", tag), 304)
         .await?;
     app.call(Call::get("/metrics"), 200).await?;
-    app.call(Call::get("/healthz").as_nobody(), 200).await?;
+    app.call(Call::get("/healthz").without_a_key(), 200).await?;
     app.call(Call::get(FILE), 200).await?;
     app.call(Call::get(FILE).at("/status/files/0"), 400).await?;
     app.call(Call::get(FILE).at("/status/files/99999"), 404)
         .await?;
-    let by_apikey = Call::get(FILE).as_nobody().with("apikey", SERVICE_KEY);
+    let by_apikey = Call::get(FILE).without_a_key().with("apikey", SERVICE_KEY);
     app.call(by_apikey, 200).await?;
     let files = app.contract.document()["paths"]["/card/{file}"]["get"]["parameters"][0]["schema"]
         ["enum"]
@@ -305,9 +305,11 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     ];
     assets.extend(files.map(|file| ("/card/{file}", format!("/card/{file}"))));
     for (path, at) in assets {
-        let file = app.call(Call::get(path).as_nobody().at(&at), 200).await?;
+        let file = app
+            .call(Call::get(path).without_a_key().at(&at), 200)
+            .await?;
         let again = Call::get(path)
-            .as_nobody()
+            .without_a_key()
             .at(&at)
             .with("if-none-match", file.header("etag"));
         app.call(again, 304).await?;
@@ -316,7 +318,8 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     // An open status is open for looking, and holds no names.
     let (_host, open) = app.replica(&[("status_public", "true")]).await?;
     for path in ["/status", "/metrics"] {
-        app.call_at(&open, Call::get(path).as_nobody(), 200).await?;
+        app.call_at(&open, Call::get(path).without_a_key(), 200)
+            .await?;
     }
     Ok(())
 }
@@ -335,13 +338,14 @@ async fn who_is_refused(app: &mut Interface) -> Result<()> {
     // Postgres is away: who shows a key that only Postgres knows cannot be checked.
     let (_host, away) = app.replica(&[("db_port", "1")]).await?;
     for path in ["/status", "/metrics", FILE] {
-        app.call(Call::get(path).as_nobody(), 401).await?;
+        app.call(Call::get(path).without_a_key(), 401).await?;
         app.call(Call::get(path).by(&user), 403).await?;
         app.call_at(&away, Call::get(path).by("another-key"), 503)
             .await?;
     }
     for path in JOBS.into_iter().chain([ACT]) {
-        app.call(Call::post(path, "{}").as_nobody(), 401).await?;
+        app.call(Call::post(path, "{}").without_a_key(), 401)
+            .await?;
         app.call(Call::post(path, "{}").by(&user), 403).await?;
         app.call_at(&away, Call::post(path, "{}").by("another-key"), 503)
             .await?;
