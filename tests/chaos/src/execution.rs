@@ -179,6 +179,10 @@ impl<'a> Execution<'a> {
             Deed::Tick(job, Way::Async(app)) => self.tick(job, app, true),
             Deed::Change(change, number) => self.changes.make(&self.scene.odoo, change, number),
             Deed::TimePasses => self.scene.time_passes().await?,
+            Deed::LeasesPass => {
+                self.scene.leases_pass().await?;
+                self.faults.add("ledger: all leases pass at once", 1);
+            }
         }
         Ok(())
     }

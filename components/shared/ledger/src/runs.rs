@@ -60,7 +60,8 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
           select e.job, e.id, coalesce((e.counts->>'moved')::int, 0), coalesce((e.counts->>'failed')::int, 0),
                  coalesce((e.counts->>'skipped')::int, 0), coalesce((e.counts->>'bytes')::bigint, 0), odoo_sync.remaining(),
                  round(extract(epoch from e.seen_at - e.started_at)::numeric, 1),
-                 array['The batch was cut off (the process ended, or its host ended the request); its files are tried again. If this repeats, give it less time: archive_batch_seconds'], 'error'
+                 array['The run was cut off (the process ended, or its host ended the request); what it held is taken up again. If this repeats, give it less time: '
+                       || split_part(e.job, '-', 1) || '_batch_seconds'], 'error'
             from ended e
           returning 1
         ), free as (
@@ -143,18 +144,24 @@ pub struct Ended {
 }
 
 /// Ends a run and logs it. A run that was given up as crashed is logged there already. Ending twice is
-/// harmless: the first time counts.
+/// harmless: the first time counts. What the run has on record counts, though it may never have heard
+/// of it: the answer to its last record can be lost.
 pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
     const STATEMENT: &str = "
         with ended as (
           update odoo_sync.runs r
              set outcome = $1::jsonb->>'outcome', finished_at = now(), seen_at = now(),
-                 counts = $1::jsonb->'counts', fault = nullif($1::jsonb->'fault', 'null')
+                 counts = ($1::jsonb->'counts') || (
+                   select coalesce(jsonb_object_agg(k, greatest((r.counts->>k)::bigint, ($1::jsonb->'counts'->>k)::bigint)), '{}')
+                     from unnest(array['moved', 'bytes', 'failed', 'skipped']) k where r.counts ? k),
+                 fault = nullif($1::jsonb->'fault', 'null')
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
-          returning r.id, r.job
+          returning r.id, r.job, r.counts
         ), logged as (
           insert into public.migration_logs (job, run_id, migrated, failed, skipped, bytes, remaining, elapsed_s, errors, status, detail)
-          select e.job, e.id, l.migrated, l.failed, l.skipped, l.bytes, odoo_sync.remaining(), round(l.elapsed_s::numeric, 1),
+          select e.job, e.id, greatest(l.migrated, (e.counts->>'moved')::int), greatest(l.failed, (e.counts->>'failed')::int),
+                 greatest(l.skipped, (e.counts->>'skipped')::int), greatest(l.bytes, (e.counts->>'bytes')::bigint),
+                 odoo_sync.remaining(), round(l.elapsed_s::numeric, 1),
                  array(select jsonb_array_elements_text(l.errors)), l.status, l.detail
             from ended e, jsonb_to_record(nullif($1::jsonb->'log', 'null'))
                  as l (migrated int, failed int, skipped int, bytes bigint, elapsed_s float8, errors jsonb, status text, detail jsonb)

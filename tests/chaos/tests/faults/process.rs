@@ -8,16 +8,15 @@ use chaos::{App, Job, Signal};
 use serde_json::json;
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use world::faults::Fault;
-use world::odoo::User;
 
-use crate::bench::{Bench, Work};
+use crate::bench::{Bench, Work, user};
 use crate::statements;
 use crate::table::{Row, hold};
 use crate::wire::{Moment, Then, Wire};
 
 fn variables(bench: &Bench, port: u16) -> Variables {
     let mut variables = of_database(&bench.stage.database);
-    variables.extend(of_odoo(&bench.stage.odoo, "odoo", &User::administrator()));
+    variables.extend(of_odoo(&bench.stage.odoo, "odoo", &user()));
     variables.extend(of_storage(&bench.stage.storage, "service-role-key"));
     for (name, value) in [
         ("db_port", port.to_string()),

@@ -1,7 +1,7 @@
 //! What follows when something has ended.
 
 use bytes::Bytes;
-use fault::{Fault, Kind, Reach};
+use fault::{Blame, Fault, Kind, Reach};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Claimed, Outcome, Recorded, Settled};
 use ledger::sweep::Swept;
@@ -114,10 +114,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     fn source_went_well(&mut self) {
         self.source_busy = 0;
         self.source_pace.success();
+        self.busy.take_if(|fault| fault.blame() == Blame::Source);
     }
 
     fn source_is_busy(&mut self, fault: Fault) {
         self.source_busy += 1;
+        self.busy = Some(fault.clone());
         self.source_pace
             .overload(self.clock.now(), short_wait(&fault));
         if self.source_busy >= BUSY_TRIES {
@@ -139,6 +141,8 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         let fault = match result {
             Ok(()) => {
                 self.uploads_pace.success();
+                self.busy
+                    .take_if(|fault| fault.blame() == Blame::Destination);
                 self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
                 self.moved(&file);
                 return;
@@ -147,6 +151,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         };
         let overloaded = matches!(fault.kind(), Kind::StorageBusy | Kind::StorageTimeout);
         if overloaded {
+            self.busy = Some(fault.clone());
             self.uploads_pace
                 .overload(self.clock.now(), short_wait(&fault));
             // A dropped connection is tried once more, a wish for a pause as often as it takes.

@@ -126,6 +126,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
     source_pace: Pace,
     streak: Streak,
     stop: Option<Fault>,
+    /// Who asked for a pause, and has not answered otherwise since.
+    busy: Option<Fault>,
     /// Reading on failed, though Odoo can be reached: what is known already is moved all the same.
     reading_fault: Option<Fault>,
     given_up: bool,
@@ -177,6 +179,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             source_pace: Pace::new(odoo.parallel_calls()),
             streak: Streak::default(),
             stop: None,
+            busy: None,
             reading_fault: None,
             given_up: false,
             recorded: Recorded::default(),
@@ -268,6 +271,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
         }
         drop(tasks);
+        if self.stop.is_none() && !self.given_up {
+            self.tell_who_was_waited_for();
+        }
         self.wind_up().await;
         match self.stop.take().or(self.reading_fault.take()) {
             Some(fault) => Err(fault),
@@ -295,6 +301,29 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// The first fault that would meet every file is the one that is told.
     fn stop_by(&mut self, fault: Fault) {
         self.stop.get_or_insert(fault);
+    }
+
+    /// What is under way when the time is up, or waits for a pause to end, uses no attempt, since its own
+    /// time was not up; but nobody shall wonder why nothing moves.
+    fn tell_who_was_waited_for(&mut self) {
+        let of_odoo = self.fetches + usize::from(self.discovering);
+        for (who, requests) in [("Odoo", of_odoo), ("the Storage", self.uploads)] {
+            if requests > 0 {
+                self.errors.error(format!(
+                    "{who} had not answered {requests} requests when the time was up; the next batch makes them again"
+                ));
+            }
+        }
+        if let Some((id, _)) = &self.pieces {
+            self.errors.error(format!(
+                "File {id} got no further until the time was up; the next batch goes on with it"
+            ));
+        }
+        if !self.in_hand.is_empty()
+            && let Some(fault) = &self.busy
+        {
+            self.errors.error(fault.message());
+        }
     }
 
     /// Gives back what was not begun or not ended, and records what is not on record.
