@@ -11,9 +11,10 @@ use world::odoo::{self, Odoo, User};
 use world::postgres::{Database, Postgres};
 use world::storage::{self, Storage};
 
+use crate::secrecy::{Secrecy, Watch};
 use crate::{
-    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database,
-    of_odoo, of_storage,
+    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database, of_odoo,
+    of_storage,
 };
 
 /// The server that all stages of a process share, each with a database of its own.
@@ -90,14 +91,16 @@ impl Builder {
             .database()
             .await?;
         let odoo_database = self.odoo.database.clone();
-        let user = self.user.unwrap_or_else(User::administrator);
+        let mut odoo = self.odoo;
+        odoo.users = odoo.users.into_iter().map(with_own_secrets).collect();
+        let user = with_own_secrets(self.user.unwrap_or_else(User::administrator));
         let storage_key = self
             .storage
             .service_keys
             .first()
             .cloned()
             .unwrap_or_default();
-        let odoo = Odoo::start(self.odoo).await?;
+        let odoo = Odoo::start(odoo).await?;
         let storage = Storage::start(self.storage).await?;
         let mut variables = of_database(&database);
         variables.extend(of_odoo(&odoo, &odoo_database, &user));
@@ -109,8 +112,17 @@ impl Builder {
         let capture = Log::Capture(log.clone());
         let host = Host::start(server, variables.clone(), capture, limits).await?;
         let owner = database.connect().await?;
+        let watch = Watch::default();
+        watch.learn_variables(&variables);
+        watch.learn("a traceback of Odoo", world::odoo::TRACEBACK_MARKER);
+        watch.learn("a web session of Odoo", "session_id=");
         Ok(Stage {
-            caller: Caller::new(host.address()),
+            caller: Caller::watched(host.address(), watch.clone()),
+            secrecy: Secrecy {
+                watch,
+                log: log.clone(),
+                database: database.clone(),
+            },
             host: Some(host),
             odoo,
             storage,
@@ -124,7 +136,26 @@ impl Builder {
     }
 }
 
-/// A stage that is set. Everything on it ends with it.
+/// The accounts of the simulated Odoo have passwords that are words like any other: those of a stage
+/// can be looked for.
+fn with_own_secrets(user: User) -> User {
+    let own = |given: Option<String>, usual: Option<String>, own: &str| {
+        if given == usual {
+            Some(own.to_owned())
+        } else {
+            given
+        }
+    };
+    let usual = User::administrator();
+    User {
+        password: own(user.password, usual.password, "stage-odoo-password-4be07c"),
+        api_key: own(user.api_key, usual.api_key, "stage-odoo-key-d93a15"),
+        ..user
+    }
+}
+
+/// A stage that is set. Everything on it ends with it; a secret that was told anywhere on it fails the
+/// test then.
 pub struct Stage {
     /// The simulated Odoo.
     pub odoo: Odoo,
@@ -140,6 +171,8 @@ pub struct Stage {
     server: Server,
     limits: Limits,
     log: Captured,
+    // The last to end: by then the app is silent.
+    secrecy: Secrecy,
 }
 
 impl Stage {
@@ -197,8 +230,9 @@ impl Stage {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
+        self.secrecy.watch.learn_variables(&variables);
         let host = self.serve(variables).await?;
-        let caller = Caller::new(host.address());
+        let caller = Caller::watched(host.address(), self.secrecy.watch.clone());
         Ok((host, caller))
     }
 
@@ -211,7 +245,7 @@ impl Stage {
     pub async fn restart_app(&mut self) -> Result<()> {
         self.stop_app().await;
         let host = self.serve(self.variables.clone()).await?;
-        self.caller = Caller::new(host.address());
+        self.caller = Caller::watched(host.address(), self.secrecy.watch.clone());
         self.host = Some(host);
         Ok(())
     }
@@ -244,6 +278,16 @@ impl Stage {
         println!("{component}: at most {} KiB of memory", peak / 1024);
         ensure!(peak < limit_bytes, "{component} had {peak} bytes of memory");
         Ok(())
+    }
+
+    /// Looks for secrets in what calls that do not go by a [`Caller`] are answered.
+    pub fn watch(&self) -> &Watch {
+        &self.secrecy.watch
+    }
+
+    /// Every secret that was told so far: in an answer, a line of the log or a row.
+    pub async fn leaks(&self) -> Result<Vec<String>> {
+        self.secrecy.leaks().await
     }
 
     /// What the components printed.

@@ -11,12 +11,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::secrecy::Watch;
+
 /// A caller without kept connections: on those, each answer of a guest that awaited anything stalls
 /// for 44 ms (head and body leave in two writes, seen on Spin 4.1).
 #[derive(Clone)]
 pub struct Caller {
     address: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
+    watch: Watch,
 }
 
 /// What the app answered.
@@ -53,8 +56,14 @@ impl Answer {
 impl Caller {
     /// A caller of the app at this address.
     pub fn new(address: SocketAddr) -> Self {
+        Self::watched(address, Watch::default())
+    }
+
+    /// A caller whose tokens no answer may repeat, nor any other secret of a stage.
+    pub(crate) fn watched(address: SocketAddr, watch: Watch) -> Self {
         Self {
             address,
+            watch,
             client: Client::builder(TokioExecutor::new())
                 .pool_max_idle_per_host(0)
                 .build_http(),
@@ -74,6 +83,10 @@ impl Caller {
             .uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);
+            if name.eq_ignore_ascii_case("authorization") || name.eq_ignore_ascii_case("apikey") {
+                let token = value.split_once(' ').map_or(*value, |(_, token)| token);
+                self.watch.learn("a token that was sent", token);
+            }
         }
         let request = request.body(Full::new(body.into()))?;
         let response = self
@@ -82,15 +95,18 @@ impl Caller {
             .await
             .with_context(|| format!("no answer of the app at {}", self.address))?;
         let (parts, body) = response.into_parts();
-        Ok(Answer {
+        let body = body.collect().await.context("the answer broke off")?;
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
-            body: body
-                .collect()
-                .await
-                .context("the answer broke off")?
-                .to_bytes(),
-        })
+            body: body.to_bytes(),
+        };
+        let place = format!("the answer of {path}");
+        for value in answer.headers.values() {
+            self.watch.look(&place, value.as_bytes());
+        }
+        self.watch.look(&place, &answer.body);
+        Ok(answer)
     }
 
     /// A POST of JSON with a bearer token.

@@ -16,6 +16,7 @@
 mod app;
 mod caller;
 mod components;
+mod secrecy;
 mod server;
 mod spin;
 mod variables;
@@ -23,6 +24,7 @@ mod variables;
 pub use app::{Builder, Stage};
 pub use caller::{Answer, Caller};
 pub use components::{build_components, root};
+pub use secrecy::Watch;
 pub use server::{Host, Limits, Server};
 pub use spin::{Spin, SpinFound, find_spin};
 pub use variables::{Variables, of_database, of_odoo, of_storage};
