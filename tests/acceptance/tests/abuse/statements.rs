@@ -1,0 +1,91 @@
+//! No SQL is built from input: every statement is a text of the program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stage::root;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            // Tests are no part of a component.
+            if !path.ends_with("tests") {
+                sources(&path, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The compiler sees to it that a statement is a `&'static str`: this sees to it that there is one way
+/// to Postgres, which takes no other, and that no text is made to last for ever to get by.
+#[test]
+fn there_is_one_way_to_postgres_and_it_takes_statements_of_the_program_only() {
+    const DOOR: &str = "components/shared/platform/src/postgres.rs";
+    let mut paths = Vec::new();
+    sources(&root().join("components"), &mut paths);
+    assert!(paths.len() > 50, "only {} sources were found", paths.len());
+    for path in paths {
+        let shown = path.strip_prefix(root()).unwrap().display().to_string();
+        let text = fs::read_to_string(&path).unwrap();
+        for trick in [".leak()", "::leak(", "transmute", "from_raw_parts"] {
+            assert!(!text.contains(trick), "{shown} has {trick}");
+        }
+        if shown == DOOR {
+            let statements = text.matches("statement: &'static str").count();
+            let queries: Vec<&str> = text
+                .match_indices(".query(")
+                .map(|(at, _)| text[at..].split_inclusive(',').next().unwrap())
+                .collect();
+            assert!(
+                statements >= 2 && queries == [".query(statement,"],
+                "{queries:?}"
+            );
+            assert!(!text.contains(".execute("));
+        } else {
+            assert!(
+                !text.contains("spin_sdk::pg"),
+                "{shown} has a way of its own to Postgres"
+            );
+        }
+    }
+}
+
+/// In the database itself, what is put together at run time (`execute format`) quotes every part of
+/// it.
+#[test]
+fn functions_in_postgres_quote_whatever_they_put_together() {
+    let mut checked = 0;
+    for file in world::postgres::sql_files().unwrap() {
+        let text = fs::read_to_string(&file).unwrap();
+        for (at, _) in text.match_indices("execute ") {
+            let line_start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+            let line = text[line_start..].lines().next().unwrap();
+            let dynamic = text[at + "execute ".len()..].trim_start();
+            // `grant execute on`, triggers, and words of comments.
+            if line.trim_start().starts_with("--")
+                || ["on ", "function ", "procedure "]
+                    .iter()
+                    .any(|word| dynamic.starts_with(word))
+                || line.contains("grant ")
+                || line.contains("revoke ")
+            {
+                continue;
+            }
+            let statement = dynamic.split(';').next().unwrap();
+            // A table that Postgres knows (`regclass`), or a constant of the function itself.
+            let constant = ["target", "what.in_table", "split_part(setting"]
+                .iter()
+                .any(|source| statement.contains(source));
+            assert!(
+                !statement.contains("||") && (constant || !statement.contains("%s")),
+                "{}: {line}",
+                file.display()
+            );
+            checked += 1;
+        }
+    }
+    println!("{checked} statements are put together at run time");
+}
