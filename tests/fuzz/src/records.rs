@@ -28,6 +28,11 @@ const TYPES: [&str; 12] = [
     "selection",
 ];
 
+/// The type of the field of this name, whatever has become of the name.
+fn type_of(name: &str) -> &'static str {
+    TYPES[name.replace('\0', "").len() % TYPES.len()]
+}
+
 /// A record of whatever model.
 pub fn records(data: &[u8]) {
     let Ok(Value::Object(record)) = serde_json::from_slice(data) else {
@@ -61,7 +66,7 @@ fn copied(entity: &Entity, record: &Record) {
     let fields: BTreeMap<String, FieldInfo> = record
         .keys()
         .map(|name| {
-            let kind = TYPES[name.len() % TYPES.len()].to_owned();
+            let kind = type_of(name).to_owned();
             (name.clone(), FieldInfo { kind, store: true })
         })
         .collect();
@@ -88,8 +93,8 @@ fn copied(entity: &Entity, record: &Record) {
         }
     }
     for (name, value) in made["custom"].as_object().unwrap() {
-        let kind = TYPES[name.len() % TYPES.len()];
-        fits(sync::Kind::of_type(kind).unwrap(), value, entity.name, name);
+        let kind = sync::Kind::of_type(type_of(name));
+        fits(kind.unwrap(), value, entity.name, name);
     }
     is_a_moment(&made["write_date"]);
     is_a_moment(&made["create_date"]);
