@@ -1,15 +1,18 @@
-//! How many uploads at once: grows by one, halves when the Storage asks for air.
+//! How many uploads at once: grows until the Storage asks for air, then halves and grows slowly.
 
 use std::time::Duration;
 
 /// Where every batch begins.
 const FIRST: usize = 4;
 
-/// The controller: additive increase, multiplicative decrease.
+/// The controller: additive increase, multiplicative decrease. Up to the first overload it grows with
+/// each success, since by ones it would take a thousand files to come from 4 to 32.
 #[derive(Debug, Clone)]
 pub struct Pace {
     limit: usize,
     most: usize,
+    /// Whether the other side was overloaded before.
+    cautious: bool,
     /// Successes since the last change.
     successes: usize,
     /// Not to be halved again before this moment: one overload is seen by every upload under way.
@@ -25,6 +28,7 @@ impl Pace {
         Self {
             limit: FIRST.min(most),
             most,
+            cautious: false,
             successes: 0,
             halved_until: Duration::ZERO,
             pause_until: Duration::ZERO,
@@ -46,10 +50,12 @@ impl Pace {
         self.pause_until
     }
 
-    /// One went well. After as many as were allowed at once, one more is.
+    /// One went well. After as many as were allowed at once, one more is; before the first overload,
+    /// after each.
     pub fn success(&mut self) {
         self.successes += 1;
-        if self.successes >= self.limit && self.limit < self.most {
+        let enough = if self.cautious { self.limit } else { 1 };
+        if self.successes >= enough && self.limit < self.most {
             self.limit += 1;
             self.successes = 0;
         }
@@ -58,6 +64,7 @@ impl Pace {
     /// The other side is overloaded (429, 503, 544, a reset, a timeout).
     pub fn overload(&mut self, now: Duration, retry_after: Option<Duration>) {
         self.successes = 0;
+        self.cautious = true;
         if now >= self.halved_until {
             self.limit = (self.limit / 2).max(1);
             self.halved_until = now + Duration::from_secs(1);
@@ -94,6 +101,22 @@ mod tests {
             pace.overload(now, Some(Duration::from_secs(asked)));
             prop_assert!(pace.opens_at() >= now + Duration::from_secs(asked));
         }
+    }
+
+    #[test]
+    fn the_limit_is_reached_at_once_and_after_an_overload_slowly() {
+        let mut pace = Pace::new(16);
+        let successes_to = |pace: &mut Pace, limit: usize| {
+            let mut successes = 0;
+            while pace.limit() < limit {
+                pace.success();
+                successes += 1;
+            }
+            successes
+        };
+        assert_eq!(successes_to(&mut pace, 16), 12);
+        pace.overload(Duration::from_secs(5), None);
+        assert_eq!(successes_to(&mut pace, 16), (8..16).sum::<usize>());
     }
 
     #[test]
