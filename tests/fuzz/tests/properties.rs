@@ -1,5 +1,11 @@
 //! The targets over values that proptest makes: what looks right for long enough to get far in.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics fails"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,5 +1,11 @@
 //! Every seed of every target, those of former findings among them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics fails"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;

@@ -63,7 +63,11 @@ impl Watch {
 
     pub(crate) fn learn_variables(&self, variables: &Variables) {
         for name in VARIABLES {
-            for value in variables.get(name).into_iter().flat_map(|all| all.split(',')) {
+            for value in variables
+                .get(name)
+                .into_iter()
+                .flat_map(|all| all.split(','))
+            {
                 self.learn(name, value.trim());
             }
         }
@@ -77,7 +81,9 @@ impl Watch {
             for (form, bytes) in &secret.forms {
                 if let Some(at) = memmem::find(shown, bytes) {
                     let from = at.saturating_sub(100);
-                    let around = shown.get(from..shown.len().min(at + 200)).unwrap_or_default();
+                    let around = shown
+                        .get(from..shown.len().min(at + 200))
+                        .unwrap_or_default();
                     leaks.push(format!(
                         "{place} tells {} ({form}): …{}…",
                         secret.name,
@@ -114,11 +120,14 @@ fn forms(secret: &str) -> Vec<(&'static str, Vec<u8>)> {
     forms.push(("in an address", percent.into_bytes()));
     forms.push(("in hex", hex.into_bytes()));
     for before in 0..3 {
-        let placed = [&[0; 2][..before.min(2)], secret.as_bytes()].concat();
+        let placed = [vec![0; before].as_slice(), secret.as_bytes()].concat();
         // Six bits a character: those that share a byte with a neighbour are left out.
         let begin = (before * 8).div_ceil(6);
         let end = placed.len() * 8 / 6;
-        for (form, engine) in [("in base64", &STANDARD_NO_PAD), ("in base64url", &URL_SAFE_NO_PAD)] {
+        for (form, engine) in [
+            ("in base64", &STANDARD_NO_PAD),
+            ("in base64url", &URL_SAFE_NO_PAD),
+        ] {
             let encoded = engine.encode(&placed);
             let sure = encoded.get(begin..end).unwrap_or_default();
             forms.push((form, sure.as_bytes().to_vec()));
@@ -194,7 +203,10 @@ async fn rows(database: &Database, watch: &Watch) -> Result<()> {
     for row in client.query(tables, &[]).await? {
         let table: String = row.try_get(0)?;
         let copy = format!("copy (select t::text from {table} t) to stdout");
-        let copied = client.copy_out(&copy).await.context("rows could not be read")?;
+        let copied = client
+            .copy_out(&copy)
+            .await
+            .context("rows could not be read")?;
         let mut copied = std::pin::pin!(copied);
         let mut text = Vec::new();
         while let Some(part) = copied.try_next().await? {

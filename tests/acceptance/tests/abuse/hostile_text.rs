@@ -155,7 +155,9 @@ async fn what_a_caller_sends_is_never_part_of_a_statement() -> Result<()> {
                 .await?;
             ensure!(answer.status == 401, "{header}: {}", answer.status);
         }
-        let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let encoded = text.bytes().fold(String::new(), |encoded, byte| {
+            format!("{encoded}%{byte:02X}")
+        });
         let headers = [(name, value.as_str()), ("if-none-match", header.as_str())];
         for path in [
             format!("/status/files/{encoded}"),

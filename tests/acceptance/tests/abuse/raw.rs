@@ -21,7 +21,7 @@ impl Raw {
         let (_, body) = self.text.split_once("\r\n\r\n").unwrap_or_default();
         let begin = body.find('{').unwrap_or_default();
         let end = body.rfind('}').map_or(begin, |end| end + 1);
-        serde_json::from_str(&body[begin..end]).unwrap_or_default()
+        serde_json::from_str(body.get(begin..end).unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -36,7 +36,7 @@ pub async fn drip(stage: &Stage, beginning: &[u8], more: &[u8], every: Duration)
         let mut part = [0; 4096];
         loop {
             let read = reading.read(&mut part).await.unwrap_or_default();
-            answer.extend_from_slice(&part[..read]);
+            answer.extend_from_slice(part.get(..read).unwrap_or_default());
             let text = String::from_utf8_lossy(&answer);
             // Until the end, or a whole answer on a connection that is kept.
             if read == 0 || text.ends_with("\r\n0\r\n\r\n") || is_whole(&text) {
@@ -68,7 +68,7 @@ pub async fn drip(stage: &Stage, beginning: &[u8], more: &[u8], every: Duration)
 
 /// Sends a request as it stands.
 pub async fn send(stage: &Stage, request: &[u8]) -> Result<Raw> {
-    drip(stage, request, b"", Duration::from_secs(60)).await
+    drip(stage, request, b"", Duration::from_mins(1)).await
 }
 
 fn is_whole(text: &str) -> bool {

@@ -1,5 +1,7 @@
 //! No SQL is built from input: every statement is a text of the program.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,6 @@
 //! Tokens that are wrong in any way are refused, and all of them alike.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -41,10 +41,11 @@ fn now() -> Result<u64> {
 /// What the token of the admin claims, but for this.
 fn claims(name: &str, value: Value) -> Result<Value> {
     let mut claims = json!({"sub": ADMIN, "aud": "authenticated", "iss": ISSUER, "role": "authenticated", "exp": now()? + 3600});
-    claims[name] = value;
-    if claims[name].is_null() {
-        claims.as_object_mut().map(|claims| claims.remove(name));
-    }
+    let entries = claims.as_object_mut().context("claims are an object")?;
+    match value {
+        Value::Null => entries.remove(name),
+        value => entries.insert(name.to_owned(), value),
+    };
     Ok(claims)
 }
 
@@ -56,7 +57,7 @@ fn wrong() -> Result<Vec<(&'static str, String)>> {
     let none = |alg: &str| format!("{}.{}.", part(&json!({"alg": alg})), part(&good));
     let es256 = json!({"alg": "ES256", "kid": "ec-1"});
     let key: Value = serde_json::from_str(PUBLIC_KEY)?;
-    let x = URL_SAFE_NO_PAD.decode(key["x"].as_str().unwrap_or_default())?;
+    let x = URL_SAFE_NO_PAD.decode(key.get("x").and_then(Value::as_str).unwrap_or_default())?;
     let unsigned = by_secret(&good)?;
     let unsigned = unsigned
         .rsplit_once('.')
