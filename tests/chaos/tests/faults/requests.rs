@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use chaos::{Effect, Job, Requests};
-use world::faults::What;
+use world::faults::{Faults, What};
 
 use crate::bench::{Bench, Work};
 use crate::table::{Row, hold};
@@ -41,16 +41,30 @@ const QUESTIONS: [Effect; 6] = [
     Effect::Truncated,
 ];
 
-/// The effect, asking for no pause: how a pause is kept is tested where pauses are.
+/// The effect, asking for no pause.
 fn what(effect: Effect) -> What {
     match effect {
-        Effect::TooMany => What::Answer {
-            status: 429,
-            headers: vec![("retry-after".to_owned(), "0".to_owned())],
-            body: String::new(),
-        },
+        Effect::TooMany => busy(429, "0"),
+        Effect::DatabaseTimeout => busy(544, "0"),
         other => other.what(),
     }
+}
+
+fn busy(status: u16, retry_after_s: &str) -> What {
+    What::Answer {
+        status,
+        headers: vec![("retry-after".to_owned(), retry_after_s.to_owned())],
+        body: String::new(),
+    }
+}
+
+/// A pause that is longer than the batch has time: nothing is tried often enough to stop it.
+async fn long_pause(bench: &Bench, faults: &Faults, (place, requests, work): Place) -> Result<Row> {
+    bench.work(work)?;
+    let set = faults.add(requests.trigger().does(busy(429, "60")));
+    bench
+        .under((place, "429, for longer than there is time"), faults, set)
+        .await
 }
 
 async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
@@ -128,6 +142,7 @@ async fn archive_and_odoo() -> Result<()> {
         )
         .await?,
     );
+    rows.push(long_pause(&bench, bench.stage.odoo.faults(), contents).await?);
     hold("archive-batch and Odoo", &rows)
 }
 
@@ -183,6 +198,7 @@ async fn archive_and_storage() -> Result<()> {
         storage.set_quota(None);
         bench.done(bench.stage.caller()).await?;
     }
+    rows.push(long_pause(&bench, bench.stage.storage.faults(), upload).await?);
     hold("archive-batch and the Storage", &rows)
 }
 
