@@ -70,15 +70,15 @@ impl Changes {
                 let minutes = if number.is_multiple_of(2) { 20 } else { -20 };
                 self.add(odoo, number, Some(date(TimeDelta::minutes(minutes))));
             }
-            Change::ChangeFile | Change::TouchFile | Change::DeleteFile => {
+            Change::RewriteFile | Change::TouchFile | Change::DeleteFile => {
                 self.change_file(odoo, change, number);
             }
             Change::AddLead
-            | Change::ChangeLead
-            | Change::ChangeLeadLate
-            | Change::ChangeLeadQuietly
+            | Change::MoveLead
+            | Change::MoveLeadLate
+            | Change::ScoreLead
             | Change::DeleteLead => self.change_lead(odoo, change, number),
-            Change::ChangePartner => {
+            Change::EditPartner => {
                 let partners = odoo.records("res.partner");
                 if let Some(id) = chosen(&partners.ids(), number) {
                     partners.update(
@@ -133,7 +133,7 @@ impl Changes {
             return;
         };
         match change {
-            Change::ChangeFile => {
+            Change::RewriteFile => {
                 odoo.attachments().change_content(id);
                 self.remember(odoo, id);
             }
@@ -161,15 +161,15 @@ impl Changes {
         };
         let values = json!({"name": format!("Changed {number}"), "stage_id": 1 + number % 4, "active": !number.is_multiple_of(5)});
         match change {
-            Change::ChangeLead => leads.update(id, &values),
-            Change::ChangeLeadLate => {
+            Change::MoveLead => leads.update(id, &values),
+            Change::MoveLeadLate => {
                 let mut values = values;
                 if let Some(values) = values.as_object_mut() {
                     values.insert("write_date".to_owned(), json!(date(TimeDelta::minutes(-5))));
                 }
                 leads.update(id, &values);
             }
-            Change::ChangeLeadQuietly => {
+            Change::ScoreLead => {
                 leads.update_quietly(id, &json!({"probability": f64::from(u8::try_from(number % 100).unwrap_or_default())}));
             }
             _ if self.deleted_leads < ids.len() / DELETED_LEADS_ONE_IN => {
@@ -219,7 +219,7 @@ impl Changes {
         };
         match change {
             Change::Edit => {
-                messages.update(id, &json!({"body": format!("<p>Edited {number}</p>")}))
+                messages.update(id, &json!({"body": format!("<p>Edited {number}</p>")}));
             }
             _ if number.is_multiple_of(4) => unsay(odoo, id),
             _ => {}

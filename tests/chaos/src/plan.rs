@@ -104,7 +104,7 @@ pub enum Change {
     /// A new attachment, dated by a clock that is wrong.
     AddDatedWrong,
     /// Other content.
-    ChangeFile,
+    RewriteFile,
     /// Another date only.
     TouchFile,
     /// A file is gone.
@@ -112,15 +112,15 @@ pub enum Change {
     /// A new lead.
     AddLead,
     /// A lead changes.
-    ChangeLead,
+    MoveLead,
     /// A lead changes by a transaction that began minutes ago.
-    ChangeLeadLate,
+    MoveLeadLate,
     /// A lead changes without another date.
-    ChangeLeadQuietly,
+    ScoreLead,
     /// A lead is gone.
     DeleteLead,
     /// A customer changes.
-    ChangePartner,
+    EditPartner,
     /// Something is said.
     Say,
     /// What was said is edited.
@@ -136,15 +136,15 @@ const CHANGES: [Change; 18] = [
     Change::AddFiles,
     Change::AddLate,
     Change::AddDatedWrong,
-    Change::ChangeFile,
+    Change::RewriteFile,
     Change::TouchFile,
     Change::DeleteFile,
     Change::AddLead,
-    Change::ChangeLead,
-    Change::ChangeLeadLate,
-    Change::ChangeLeadQuietly,
+    Change::MoveLead,
+    Change::MoveLeadLate,
+    Change::ScoreLead,
     Change::DeleteLead,
-    Change::ChangePartner,
+    Change::EditPartner,
     Change::Say,
     Change::Edit,
     Change::Unsay,
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_seed_is_a_plan_and_another_seed_another() {
-        let told = |seed| format!("{:?}", plan(seed, Duration::from_secs(60)));
+        let told = |seed| format!("{:?}", plan(seed, Duration::from_mins(1)));
         assert_eq!(told(7), told(7));
         assert_ne!(told(7), told(8));
     }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use chaos::Job;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -224,13 +225,16 @@ impl Called {
     async fn row(&self, fault: &str, runs: i64) -> Result<Row> {
         let begun = self.runs().await? - runs;
         let status = self.bench.stage.get("/status").await?.json();
-        let jobs = status["jobs"].as_array().cloned().unwrap_or_default();
+        let text = |job: &Value, key: &str| {
+            let value = job.get(key).and_then(Value::as_str);
+            value.unwrap_or("-").to_owned()
+        };
+        let jobs = status.get("jobs").and_then(Value::as_array);
         let state = jobs
-            .iter()
-            .find(|job| job["name"] == self.bench.job.cron())
-            .and_then(|job| job["state"].as_str())
-            .unwrap_or("-")
-            .to_owned();
+            .into_iter()
+            .flatten()
+            .find(|job| text(job, "name") == self.bench.job.cron())
+            .map_or_else(String::new, |job| text(job, "state"));
         let health = self.health().await?;
         ensure!(state == health, "/status says {state}, health() {health}");
         Ok(Row {

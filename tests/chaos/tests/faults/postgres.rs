@@ -160,7 +160,15 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
                 let report = answer.json();
                 let kind = report.pointer("/fault/kind").and_then(|kind| kind.as_str());
                 kind.map_or_else(
-                    || format!("{}: made up for", report["status"].as_str().unwrap_or("?")),
+                    || {
+                        format!(
+                            "{}: made up for",
+                            report
+                                .get("status")
+                                .and_then(|status| status.as_str())
+                                .unwrap_or("?")
+                        )
+                    },
                     |kind| format!("`{kind}`, {}", answer.status.as_u16()),
                 )
             }
