@@ -13,8 +13,8 @@ use world::storage::{self, Storage};
 
 use crate::secrecy::{Secrecy, Watch};
 use crate::{
-    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database, of_odoo,
-    of_storage,
+    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database,
+    of_odoo, of_storage,
 };
 
 /// The server that all stages of a process share, each with a database of its own.
