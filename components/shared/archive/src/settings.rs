@@ -38,7 +38,7 @@ impl Default for Settings {
             batch: Duration::from_secs(45),
             lease_s: 180,
             parallel_runs: 1,
-            parallel_uploads: 16,
+            parallel_uploads: 32,
             max_file_bytes: 5 * 1024 * 1024 * 1024,
             max_rpc_bytes: 64 * 1024 * 1024,
             max_deleted_share: 0.05,

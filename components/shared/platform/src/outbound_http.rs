@@ -1,22 +1,31 @@
 //! Outbound HTTP.
+//!
+//! The interface of the host is used directly, for two things that matter here. A request's body is
+//! begun before its head is sent: both then leave in one write, where a body that follows its head
+//! waits for the other side's acknowledgement, 40 ms on a kept connection (seen on Spin 4.1). And an
+//! answer is read in large parts, since each part is a call of the host.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::future::poll_fn;
+use std::pin::pin;
 
 use bytes::Bytes;
-use futures::StreamExt;
-use http::HeaderValue;
+use futures::{FutureExt, StreamExt, stream};
 use http::header::CONTENT_LENGTH;
-use http_body::{Frame, SizeHint};
-use http_body_util::BodyDataStream;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use outbound::{Body, ByteStream, Http, Request, Response, Timeouts, TransportError};
-use spin_sdk::wasip3::http::types::{ErrorCode, RequestOptions};
-use spin_sdk::wasip3::http_compat::RequestOptionsExtension;
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, RequestOptions, Scheme, Trailers};
+use spin_sdk::wasip3::wit_bindgen::{
+    FutureReader, FutureWriter, StreamReader, StreamResult, StreamWriter,
+};
+use spin_sdk::wasip3::{wit_future, wit_stream};
 
 /// A body is handed over in parts of this size, since each is copied on its way to the host: a
 /// whole piece of 6 MiB at once would be in memory twice.
 const PART_BYTES: usize = 256 * 1024;
+
+/// An answer is taken in parts of at most this size.
+const READ_BYTES: usize = 256 * 1024;
 
 /// Outbound HTTP by the host.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,47 +33,200 @@ pub struct SpinHttp;
 
 impl Http for SpinHttp {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let Request {
-            method,
-            url,
-            headers,
-            body,
-            timeouts,
-        } = request;
-        let mut outgoing = http::Request::builder()
-            .method(method)
-            .uri(url)
-            .body(Outgoing::from(body))
-            .map_err(|_| TransportError::Other("not an address".to_owned()))?;
-        *outgoing.headers_mut() = headers;
-        if let Some(length) = outgoing.body().length {
-            outgoing
-                .headers_mut()
-                .insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        outgoing.extensions_mut().insert(options(timeouts));
-        let response = spin_sdk::http::send(outgoing)
-            .await
-            .map_err(|code| transport(&code))?;
-        let (parts, body) = response.into_parts();
-        Ok(Response {
-            status: parts.status,
-            headers: parts.headers,
-            body: BodyDataStream::new(body)
-                .map(|chunk| chunk.map_err(|code| transport(&code)))
-                .boxed_local(),
+        let (head, mut writing) = begin(request)?;
+        let mut written = false;
+        let mut sending = pin!(client::send(head));
+        // The body comes first: its first part is at hand when the host looks for it.
+        let response = poll_fn(|context| {
+            written = written || writing.as_mut().poll(context).is_ready();
+            sending.as_mut().poll(context)
         })
+        .await;
+        if !written {
+            // An early answer; the other side may still want the rest before it takes another request.
+            crate::spawn(writing);
+        }
+        received(response.map_err(|code| transport(&code))?)
     }
 }
 
-fn options(timeouts: Timeouts) -> RequestOptionsExtension {
+type Writing = futures::future::LocalBoxFuture<'static, ()>;
+
+/// What the host takes: the request, and the writing of its body, which is still to be done.
+fn begin(request: Request) -> Result<(types::Request, Writing), TransportError> {
+    let Request {
+        method,
+        url,
+        mut headers,
+        body,
+        timeouts,
+    } = request;
+    let length = match &body {
+        Body::Empty => None,
+        Body::Whole(bytes) => Some(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
+        Body::Stream { length, .. } => Some(*length),
+    };
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let fields = Fields::from_list(&fields(&headers))
+        .map_err(|_| TransportError::Other("a header that the host does not take".to_owned()))?;
+    let (end, at_end) = wit_future::new(|| {
+        Err(ErrorCode::InternalError(Some(
+            "the body broke off".to_owned(),
+        )))
+    });
+    let (contents, writing) = match body {
+        Body::Empty => (None, finish(end).boxed_local()),
+        Body::Whole(bytes) => {
+            let (writer, contents) = wit_stream::new();
+            (
+                Some(contents),
+                write_whole(writer, end, bytes).boxed_local(),
+            )
+        }
+        Body::Stream { chunks, .. } => {
+            let (writer, contents) = wit_stream::new();
+            (
+                Some(contents),
+                write_stream(writer, end, chunks).boxed_local(),
+            )
+        }
+    };
+    let (head, _) = types::Request::new(fields, contents, at_end, Some(options(timeouts)));
+    address(&head, &url)
+        .and_then(|()| head.set_method(&types::Method::from(method)).ok())
+        .ok_or_else(|| TransportError::Other("not an address".to_owned()))?;
+    Ok((head, writing))
+}
+
+fn fields(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_owned()))
+        .collect()
+}
+
+fn address(head: &types::Request, url: &str) -> Option<()> {
+    let uri: Uri = url.parse().ok()?;
+    let scheme = match uri.scheme_str()? {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    };
+    head.set_scheme(Some(&scheme)).ok()?;
+    head.set_authority(Some(uri.authority()?.as_str())).ok()?;
+    let path = uri.path_and_query().map(http::uri::PathAndQuery::as_str);
+    head.set_path_with_query(path).ok()
+}
+
+fn options(timeouts: Timeouts) -> RequestOptions {
     let options = RequestOptions::new();
-    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).ok();
+    let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
     // A host that does not know an option keeps its own default of 600 s.
     let _ = options.set_connect_timeout(nanos(timeouts.connect));
     let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
     let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
-    RequestOptionsExtension(options)
+    options
+}
+
+type End = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
+
+/// Says that a body is complete. Without it, the host takes it for cut off.
+async fn finish(end: End) {
+    // The other side may have lost interest; its answer tells why.
+    let _ = end.write(Ok(None)).await;
+}
+
+async fn write_whole(mut writer: StreamWriter<u8>, end: End, mut bytes: Bytes) {
+    while !bytes.is_empty() {
+        let part = bytes.split_to(bytes.len().min(PART_BYTES));
+        if !writer.write_all(part.into()).await.is_empty() {
+            return;
+        }
+    }
+    drop(writer);
+    finish(end).await;
+}
+
+async fn write_stream(mut writer: StreamWriter<u8>, end: End, mut chunks: ByteStream) {
+    while let Some(chunk) = chunks.next().await {
+        match chunk {
+            Ok(chunk) => {
+                if !writer.write_all(chunk.into()).await.is_empty() {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = end
+                    .write(Err(ErrorCode::InternalError(Some(error.to_string()))))
+                    .await;
+                return;
+            }
+        }
+    }
+    drop(writer);
+    finish(end).await;
+}
+
+fn received(response: types::Response) -> Result<Response, TransportError> {
+    let status = StatusCode::from_u16(response.get_status_code())
+        .map_err(|_| TransportError::Other("an answer without a valid status".to_owned()))?;
+    let headers: HeaderMap = response
+        .get_headers()
+        .copy_all()
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_bytes(&value).ok()?))
+        })
+        .collect();
+    let left = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    let (done, at_done) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = types::Response::consume_body(response, at_done);
+    let reading = Reading {
+        contents,
+        trailers,
+        left,
+        _done: done,
+    };
+    Ok(Response {
+        status,
+        headers,
+        body: stream::try_unfold(reading, Reading::next).boxed_local(),
+    })
+}
+
+/// The body of an answer on its way in.
+struct Reading {
+    contents: StreamReader<u8>,
+    trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
+    /// How much is still to come, where that is known.
+    left: Option<usize>,
+    _done: FutureWriter<Result<(), ErrorCode>>,
+}
+
+impl Reading {
+    async fn next(mut self) -> Result<Option<(Bytes, Self)>, TransportError> {
+        // What was announced is here: the host need not be asked for the end.
+        if self.left == Some(0) {
+            return Ok(None);
+        }
+        let room = self.left.unwrap_or(READ_BYTES).min(READ_BYTES);
+        let (result, part) = self.contents.read(Vec::with_capacity(room)).await;
+        match result {
+            StreamResult::Complete(_) => {
+                self.left = self.left.map(|left| left.saturating_sub(part.len()));
+                Ok(Some((part.into(), self)))
+            }
+            StreamResult::Dropped | StreamResult::Cancelled => match self.trailers.await {
+                Ok(_) => Ok(None),
+                Err(code) => Err(transport(&code)),
+            },
+        }
+    }
 }
 
 fn transport(code: &ErrorCode) -> TransportError {
@@ -104,61 +266,5 @@ fn by_words(words: &str) -> TransportError {
         TransportError::Timeout
     } else {
         TransportError::Other(words.to_owned())
-    }
-}
-
-/// A body on its way out.
-struct Outgoing {
-    length: Option<u64>,
-    rest: Rest,
-}
-
-enum Rest {
-    Whole(Bytes),
-    Stream(ByteStream),
-}
-
-impl From<Body> for Outgoing {
-    fn from(body: Body) -> Self {
-        match body {
-            Body::Empty => Self {
-                length: None,
-                rest: Rest::Whole(Bytes::new()),
-            },
-            Body::Whole(bytes) => Self {
-                length: u64::try_from(bytes.len()).ok(),
-                rest: Rest::Whole(bytes),
-            },
-            Body::Stream { length, chunks } => Self {
-                length: Some(length),
-                rest: Rest::Stream(chunks),
-            },
-        }
-    }
-}
-
-impl http_body::Body for Outgoing {
-    type Data = Bytes;
-    type Error = TransportError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
-        match &mut self.rest {
-            Rest::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Rest::Whole(bytes) => {
-                let part = bytes.split_to(bytes.len().min(PART_BYTES));
-                Poll::Ready(Some(Ok(Frame::data(part))))
-            }
-            Rest::Stream(chunks) => chunks
-                .poll_next_unpin(context)
-                .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.length
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fault::Fault;
-use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use ledger::Postgres;
 use ledger::attachments::{self, Catalogued, Claimed, Outcome, Recorded, Settled};
 use ledger::sweep::Swept;
@@ -222,6 +222,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let mut sweep = request.ids.is_none().then_some(sweep);
         let mut look = Box::pin(self.clock.sleep(LOOK));
         loop {
+            // The last files of a group come with its end: without a look here they would be left behind.
+            while let Some(Some(fetched)) = here.next().now_or_never() {
+                self.is_here(fetched);
+            }
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
             if open {
@@ -249,13 +253,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 break;
             }
             match next_event(&mut here, &mut tasks, &mut look).await {
-                Event::Here(fetched) => {
-                    self.ready.push_back(Ready {
-                        file: fetched.file,
-                        content: fetched.content,
-                        tries: 0,
-                    });
-                }
+                Event::Here(fetched) => self.is_here(fetched),
                 Event::Done(Done::Discovered(back, result)) => {
                     self.discovering = false;
                     discovery = Some(back);
@@ -279,6 +277,14 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
+    }
+
+    fn is_here(&mut self, fetched: Fetched) {
+        self.ready.push_back(Ready {
+            file: fetched.file,
+            content: fetched.content,
+            tries: 0,
+        });
     }
 
     /// Whether nothing can begin any more.
