@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const PART_BYTES: usize = 64 * 1024;
 
 fn answer(files: usize, bytes: usize) -> Vec<u8> {
-    let content: Vec<u8> = (0..bytes).map(|i| (i * 31 % 251) as u8).collect();
+    let content: Vec<u8> = (0..=250).cycle().take(bytes).collect();
     let records: Vec<Value> = (1..=files)
         .map(|id| json!({"id": id, "datas": STANDARD.encode(&content)}))
         .collect();
@@ -39,10 +39,13 @@ fn decode(answer: &[u8]) -> usize {
 
 fn parse(answer: &[u8]) -> usize {
     let document: Value = serde_json::from_slice(answer).unwrap_or_default();
-    let records = document["result"].as_array().map_or(&[][..], Vec::as_slice);
+    let records = document
+        .get("result")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     records
         .iter()
-        .filter_map(|record| STANDARD.decode(record["datas"].as_str()?).ok())
+        .filter_map(|record| STANDARD.decode(record.get("datas")?.as_str()?).ok())
         .map(|content| content.len())
         .sum()
 }

@@ -61,7 +61,7 @@ pub struct Place {
 /// call after the other: so much for a call, and so much for each file in it. By `/web/content` it gave
 /// 193 files/s.
 pub const ODOO_TOIL: Toil = Toil {
-    per_call: Duration::from_micros(18_000),
+    per_call: Duration::from_millis(18),
     per_record: Duration::from_micros(820),
     per_request: Duration::from_micros(5_180),
 };

@@ -23,7 +23,7 @@ use clap::Parser;
 use arguments::{Arguments, Command};
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -32,12 +32,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: &Arguments) -> Result<()> {
     // As many threads as the machine has cores, as `spin up` and the runner take them.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    match arguments.command {
+    match &arguments.command {
         Some(Command::Serve) => runtime.block_on(servers::serve()),
         Some(Command::Move) => runtime.block_on(mover::run()),
         None => runtime.block_on(measuring::run(&arguments.measuring)),
