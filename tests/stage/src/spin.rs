@@ -69,8 +69,8 @@ impl Spin {
         command
             .current_dir(root())
             .args(["up", "--from", "spin.toml", "--listen", "127.0.0.1:0"])
-            // Not into files of the project's folder, but to standard error.
-            .args(["--log-dir", ""]);
+            // What components print goes to standard error, not into files of the project's folder.
+            .args(["--state-dir", ""]);
         if let Some(mib) = limits.memory_mib {
             command.args(["--max-instance-memory", &(mib << 20).to_string()]);
         }

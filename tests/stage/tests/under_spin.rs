@@ -1,6 +1,6 @@
 //! The app under a real Spin, where there is one: the runner is worth what it has in common with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use http::Method;
@@ -9,6 +9,9 @@ use stage::{Answer, SERVICE_KEY, Server, SpinFound, Stage, find_spin};
 use world::odoo::{self, Attachments};
 
 const FILES: u64 = 60;
+
+/// However slow the machine.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Stages alike, one under the runner and one under Spin; `None` where there is no Spin.
 async fn both() -> Result<Option<[Stage; 2]>> {
@@ -107,7 +110,9 @@ async fn all_is_moved_and_copied_under_spin_as_under_the_runner() -> Result<()> 
         assert_eq!(answer.await?.status, 202);
         let moved = "select count(*) from public.odoo_attachments where state = 'moved'";
         let all = i64::try_from(attachments.census().movable)?;
+        let begun = Instant::now();
         while stage.count(moved).await? < all {
+            ensure!(begun.elapsed() < PATIENCE, "it stopped with the answer");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let stored = stage.storage.verify_all();
