@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
-use http::{Request, Response, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    Request, Response, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery},
+};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -91,13 +94,14 @@ impl Server {
     }
 }
 
-/// A request that does not say for whom it is: like Spin, its connection is closed without an answer.
+/// A request that does not say for whom it is, or says two things: like Spin, its connection is closed
+/// without an answer.
 #[derive(Debug)]
 struct NoHost;
 
 impl fmt::Display for NoHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request has no Host header")
+        f.write_str("the request names no host, or two")
     }
 }
 
@@ -105,11 +109,21 @@ impl std::error::Error for NoHost {}
 
 /// The request's address with scheme and host, which a component sees.
 fn absolute(request: &Request<Incoming>) -> Option<Uri> {
-    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let named = request.uri().authority();
+    let authority = match (request.headers().get(header::HOST), named) {
+        (None, named) => named?.clone(),
+        (Some(host), named) => {
+            let host: Authority = host.to_str().ok()?.parse().ok()?;
+            if named.is_some_and(|named| *named != host) {
+                return None;
+            }
+            host
+        }
+    };
     let path = request.uri().path_and_query();
     Uri::builder()
         .scheme("http")
-        .authority(host)
+        .authority(authority)
         .path_and_query(path.map_or("/", PathAndQuery::as_str))
         .build()
         .ok()

@@ -76,6 +76,11 @@ async fn no_header_address_or_token_makes_it_ask_another_host() -> Result<()> {
             ] {
                 let request =
                     format!("POST {address} HTTP/1.1\r\nhost: {host}\r\n{headers}\r\n\r\n{{");
+                if address.starts_with("http") && host == "app" {
+                    // Two hosts: Spin closes the connection (seen on 4.1).
+                    ensure!(raw::send(&stage, request.as_bytes()).await.is_err());
+                    continue;
+                }
                 let answer = raw::send(&stage, request.as_bytes()).await?;
                 let expected = if token == SERVICE_KEY { 422 } else { 401 };
                 ensure!(answer.status == expected, "{address} {host}: {answer:?}");

@@ -41,9 +41,13 @@ async fn what_a_client_sends_under_spins_names_comes_before_what_spin_says() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_host_gets_no_answer_and_one_that_is_no_text_a_bare_500() {
+async fn a_request_for_no_host_or_two_gets_no_answer_and_one_that_is_no_text_a_bare_500() {
     let guest = Setting::default().start().await;
     assert_eq!(raw(&guest, "").await, "");
+    let absolute = "GET http://x/do/headers HTTP/1.1\r\nConnection: close\r\n";
+    assert_eq!(raw_from(&guest, absolute, b"Host: y\r\n").await, "");
+    let text = raw_from(&guest, absolute, b"Host: x\r\n").await;
+    assert!(text.contains("uri: http://x/do/headers"), "{text}");
     let text = raw(&guest, "Host: x\r\nName: J\u{fc}rgen\r\n").await;
     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
     let text = raw_bytes(&guest, b"Host: x\r\nName: J\xfcrgen\r\n").await;
@@ -56,9 +60,13 @@ async fn raw(guest: &Guest, headers: &str) -> String {
 }
 
 async fn raw_bytes(guest: &Guest, headers: &[u8]) -> String {
+    let start = "GET /do/headers HTTP/1.1\r\nConnection: close\r\n";
+    raw_from(guest, start, headers).await
+}
+
+async fn raw_from(guest: &Guest, start: &str, headers: &[u8]) -> String {
     let mut stream = TcpStream::connect(guest.app.address()).await.unwrap();
-    let start = b"GET /do/headers HTTP/1.1\r\nConnection: close\r\n";
-    let request = [start, headers, b"\r\n"].concat();
+    let request = [start.as_bytes(), headers, b"\r\n"].concat();
     stream.write_all(&request).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
