@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use stage::{Caller, Host, SERVICE_KEY, Stage, of_database};
 use world::faults::{Fault, Trigger};
-use world::odoo::{Attachments, Trap};
+use world::odoo::{Attachments, NewAttachment, Trap};
 use world::postgres::{Database, Postgres};
 
 use crate::scene::{
@@ -41,20 +41,22 @@ async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Res
     all_moved_without_an_attempt(&stage, 60).await
 }
 
+/// One fault a file: a second one would use an attempt, so they come in two batches.
 #[tokio::test]
 async fn an_upload_that_breaks_off_is_done_again() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
-    stage
-        .storage
-        .faults()
-        .add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
-    stage
-        .storage
-        .faults()
-        .add(Fault::on(UPLOAD).method("POST").nth(20).refuse());
+    let faults = stage.storage.faults();
+    faults.add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 60, "{report}");
-    all_moved_without_an_attempt(&stage, 60).await
+    for _ in 0..20 {
+        stage.odoo.attachments().insert(NewAttachment::default());
+    }
+    let refused = faults.add(Fault::on(UPLOAD).method("POST").nth(5).refuse());
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 20, "{report}");
+    assert_eq!(faults.struck(refused), 1);
+    all_moved_without_an_attempt(&stage, 80).await
 }
 
 #[tokio::test]
