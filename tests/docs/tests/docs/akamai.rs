@@ -39,7 +39,7 @@ async fn everything_arrives_within_thirty_seconds_a_request_and_128_mib() -> Res
     }
     let stage = builder.start().await?;
     stage.odoo.fill_pipeline(200);
-    stage.storage.set_latency_ms(400);
+    stage.storage.set_latency_ms(600);
     let _supabase = Supabase::attend_without_clock(&stage.database).await?;
     let url = stage.url();
     let scheduled =
