@@ -10,53 +10,55 @@ use serde_json::Value;
 const STREAK: usize = 10;
 
 /// Watches for failures that are not the files' own though each looks as if it were. A file that
-/// failed so uses its attempt only when something else has gone well.
+/// failed so uses its attempt only when something else of the same side has gone well since: what the
+/// Storage takes says nothing of Odoo, which may have gone while uploads were still under way.
 #[derive(Debug, Default)]
 pub(super) struct Streak {
-    side: Option<Blame>,
-    suspects: Vec<Settled>,
+    source: Vec<Settled>,
+    destination: Vec<Settled>,
 }
 
 /// What to do about a file that failed.
 #[derive(Debug, PartialEq)]
 pub(super) enum Next {
-    /// Put these on record.
-    Record(Vec<Settled>),
+    /// Put it on record.
+    Record(Settled),
+    /// See first what comes of the others.
+    Wait,
     /// So many have failed alike that the batch must stop.
     Stop,
 }
 
 impl Streak {
-    /// Something went well: those that failed before did so by themselves.
-    pub(super) fn broken(&mut self) -> Vec<Settled> {
-        std::mem::take(&mut self.suspects)
+    /// Something of this side went well: those that failed there before did so by themselves.
+    pub(super) fn broken(&mut self, side: Blame) -> Vec<Settled> {
+        match side {
+            Blame::Source => std::mem::take(&mut self.source),
+            Blame::Destination => std::mem::take(&mut self.destination),
+            Blame::Configuration | Blame::Program => Vec::new(),
+        }
     }
 
     /// A file failed.
     pub(super) fn failed(&mut self, kind: Kind, settled: Settled) -> Next {
-        let of_the_servers = matches!(
-            kind,
-            Kind::StorageFailed
-                | Kind::StorageTimeout
-                | Kind::StorageBusy
-                | Kind::SourceTimeout
-                | Kind::SourceRefused
-        );
-        if !of_the_servers {
-            return Next::Record(vec![settled]);
-        }
-        let others = if self.side == Some(kind.blame()) {
-            Vec::new()
-        } else {
-            self.broken()
+        let suspects = match kind {
+            Kind::StorageFailed | Kind::StorageTimeout | Kind::StorageBusy => &mut self.destination,
+            Kind::SourceTimeout | Kind::SourceRefused => &mut self.source,
+            _ => return Next::Record(settled),
         };
-        self.side = Some(kind.blame());
-        self.suspects.push(settled);
-        if self.suspects.len() >= STREAK {
+        suspects.push(settled);
+        if suspects.len() >= STREAK {
             Next::Stop
         } else {
-            Next::Record(others)
+            Next::Wait
         }
+    }
+
+    /// Both sides went well, or nothing stopped the batch: all that failed did so by themselves.
+    pub(super) fn broken_on_both_sides(&mut self) -> Vec<Settled> {
+        let mut suspects = std::mem::take(&mut self.source);
+        suspects.append(&mut self.destination);
+        suspects
     }
 
     /// The batch stops: those that failed just before are given back, and have used no attempt.
@@ -70,7 +72,7 @@ impl Streak {
                 },
             },
         };
-        self.broken().into_iter().map(back).collect()
+        self.broken_on_both_sides().into_iter().map(back).collect()
     }
 }
 
@@ -156,7 +158,7 @@ mod tests {
         let mut streak = Streak::default();
         for id in 1..10 {
             let (kind, settled) = failure(id, Kind::StorageFailed);
-            assert_eq!(streak.failed(kind, settled), Next::Record(Vec::new()));
+            assert_eq!(streak.failed(kind, settled), Next::Wait);
         }
         let (kind, settled) = failure(10, Kind::StorageTimeout);
         assert_eq!(streak.failed(kind, settled), Next::Stop);
@@ -170,14 +172,28 @@ mod tests {
     }
 
     #[test]
-    fn a_success_in_between_makes_them_failures_of_their_own() {
+    fn a_success_of_the_same_side_in_between_makes_them_failures_of_their_own() {
         let mut streak = Streak::default();
-        let (kind, settled) = failure(1, Kind::StorageFailed);
-        assert_eq!(
-            streak.failed(kind, settled.clone()),
-            Next::Record(Vec::new())
-        );
-        assert_eq!(streak.broken(), [settled]);
+        let (kind, of_the_storage) = failure(1, Kind::StorageFailed);
+        assert_eq!(streak.failed(kind, of_the_storage.clone()), Next::Wait);
+        let (kind, of_odoo) = failure(2, Kind::SourceTimeout);
+        assert_eq!(streak.failed(kind, of_odoo.clone()), Next::Wait);
+        assert_eq!(streak.broken(Blame::Destination), [of_the_storage]);
+        let given_back = streak.stopped();
+        assert_eq!(given_back.len(), 1);
+        assert_eq!(given_back.first().map(|s| s.id), Some(of_odoo.id));
+    }
+
+    #[test]
+    fn the_two_sides_are_counted_apart() {
+        let mut streak = Streak::default();
+        for id in 1..10 {
+            for kind in [Kind::StorageTimeout, Kind::SourceTimeout] {
+                let (kind, settled) = failure(id, kind);
+                assert_eq!(streak.failed(kind, settled), Next::Wait);
+            }
+        }
+        assert_eq!(streak.broken_on_both_sides().len(), 18);
         assert_eq!(streak.stopped(), []);
     }
 
@@ -186,10 +202,7 @@ mod tests {
         let mut streak = Streak::default();
         for id in 0..100 {
             let (kind, settled) = failure(id, Kind::SourceEmpty);
-            assert_eq!(
-                streak.failed(kind, settled.clone()),
-                Next::Record(vec![settled])
-            );
+            assert_eq!(streak.failed(kind, settled.clone()), Next::Record(settled));
         }
     }
 }

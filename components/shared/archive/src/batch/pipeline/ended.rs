@@ -112,6 +112,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     }
 
     fn source_went_well(&mut self) {
+        self.settled.extend(self.streak.broken(Blame::Source));
         self.source_busy = 0;
         self.source_pace.success();
         self.busy.take_if(|fault| fault.blame() == Blame::Source);
@@ -140,6 +141,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     fn uploaded(&mut self, file: Claimed, content: Bytes, tries: u32, result: Result<(), Fault>) {
         let fault = match result {
             Ok(()) => {
+                self.settled.extend(self.streak.broken(Blame::Destination));
                 self.uploads_pace.success();
                 self.busy
                     .take_if(|fault| fault.blame() == Blame::Destination);
@@ -179,7 +181,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 
     fn pieces_ended(&mut self, file: &Claimed, end: PiecesEnd) {
         match end {
-            PiecesEnd::Moved => self.moved(file),
+            PiecesEnd::Moved => {
+                self.settled.extend(self.streak.broken_on_both_sides());
+                self.moved(file);
+            }
             PiecesEnd::Cut(upload) => self.settle(file.id, Outcome::Back { upload }),
             PiecesEnd::Skipped(reason) => {
                 self.settle(file.id, Outcome::Skipped { reason });
@@ -199,7 +204,6 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 
     /// A file's content is in the Storage, and with it that of all who waited for it.
     fn moved(&mut self, file: &Claimed) {
-        self.settled.extend(self.streak.broken());
         let object_path = transfer::path(file);
         let waited = self.duplicates.stored(file);
         for id in std::iter::once(file.id).chain(waited.iter().map(|file| file.id)) {
@@ -233,7 +237,8 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             outcome: outcome(file, &fault, upload, self.clock.chance()),
         };
         match self.streak.failed(fault.kind(), settled) {
-            Next::Record(settled) => self.settled.extend(settled),
+            Next::Record(settled) => self.settled.push(settled),
+            Next::Wait => {}
             Next::Stop => self.stop_by(fault.at("many files in a row")),
         }
         // Another name for the same content may have better luck, by itself.

@@ -337,7 +337,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let suspects = if self.stop.is_some() {
             self.streak.stopped()
         } else {
-            self.streak.broken()
+            self.streak.broken_on_both_sides()
         };
         self.settled.extend(suspects);
         let mut unfinished = std::mem::take(&mut self.in_hand);
