@@ -5,7 +5,12 @@
 
 mod request;
 
-use fault::Fault;
+use std::time::Duration;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::runs::{self, End, Ended};
+use outbound::Clock;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,6 +25,23 @@ pub struct Environment<H, C, P> {
     pub clock: C,
     /// Postgres.
     pub postgres: P,
+}
+
+impl<H, C: Clock, P: Postgres> Environment<H, C, P> {
+    /// Ends a run and logs it. Tried three times, a second apart, while Postgres cannot be reached: it may
+    /// just be starting anew, and this is how people hear of the run. Ending twice is ending once.
+    pub async fn end(&self, end: &End) -> Result<Ended, Fault> {
+        const TRIES: u32 = 3;
+        for _ in 1..TRIES {
+            match runs::end(&self.postgres, end).await {
+                Err(fault) if fault.kind() == Kind::LedgerUnreachable => {
+                    self.clock.sleep(Duration::from_secs(1)).await;
+                }
+                other => return other,
+            }
+        }
+        runs::end(&self.postgres, end).await
+    }
 }
 
 /// How a run ended.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fault::{Fault, Kind};
 use job::{Environment, Status};
-use ledger::runs::{self, Begin, Begun, End, Ended, Log};
+use ledger::runs::{self, Begin, Begun, End, Log};
 use ledger::{Postgres, attachments};
 use odoo::{Known, Odoo};
 use outbound::{Clock, Http};
@@ -104,7 +104,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
         }
         let elapsed = self.environment.clock.now().saturating_sub(self.started);
         report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
-        match self.log(&self.end(&report)).await {
+        match self.environment.end(&self.end(&report)).await {
             Ok(ended) => {
                 report.remaining = Some(ended.remaining);
                 if !ended.alive {
@@ -117,20 +117,6 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
             Err(fault) => report.stopped_by(&fault),
         }
         report
-    }
-
-    /// Ends the run and logs it. Postgres may just be starting anew, and this is how people hear of it.
-    async fn log(&self, end: &End) -> Result<Ended, Fault> {
-        const TRIES: u32 = 3;
-        for _ in 1..TRIES {
-            match runs::end(&self.environment.postgres, end).await {
-                Err(fault) if fault.kind() == Kind::LedgerUnreachable => {
-                    self.environment.clock.sleep(Duration::from_secs(1)).await;
-                }
-                other => return other,
-            }
-        }
-        runs::end(&self.environment.postgres, end).await
     }
 
     async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
