@@ -27,6 +27,9 @@ const VARIABLES: [&str; 6] = [
 /// Shorter texts are no secrets, but words that stand anywhere.
 const LEAST_BYTES: usize = 10;
 
+/// Rows are looked at by so many bytes or a little more.
+const LOOK_BYTES: usize = 1024 * 1024;
+
 /// Looks at what a stage shows. Clones look for the same secrets.
 #[derive(Clone, Default)]
 pub struct Watch(Arc<Mutex<Seen>>);
@@ -208,9 +211,14 @@ async fn rows(database: &Database, watch: &Watch) -> Result<()> {
             .await
             .context("rows could not be read")?;
         let mut copied = std::pin::pin!(copied);
+        // Whole rows at a time, since a secret lies within one; a table may be larger than memory.
         let mut text = Vec::new();
-        while let Some(part) = copied.try_next().await? {
-            text.extend_from_slice(&part);
+        while let Some(row) = copied.try_next().await? {
+            text.extend_from_slice(&row);
+            if text.len() >= LOOK_BYTES {
+                watch.look(&table, &text);
+                text.clear();
+            }
         }
         watch.look(&table, &text);
     }
