@@ -20,6 +20,7 @@ mod secrecy;
 mod server;
 mod spin;
 mod variables;
+pub mod wire;
 
 pub use app::{Builder, Stage};
 pub use caller::{Answer, Caller};

@@ -2,7 +2,6 @@
 //! simulated Odoo and a simulated Storage.
 
 mod scene;
-mod wire;
 
 mod answers;
 mod attempts;

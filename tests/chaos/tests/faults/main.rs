@@ -4,7 +4,6 @@
 mod bench;
 mod statements;
 mod table;
-mod wire;
 
 mod lease;
 mod net;

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use chaos::Job;
+use stage::wire::{Moment, Then, Wire};
 use stage::{Answer, Caller, of_database};
 use world::faults::Fault;
 use world::postgres::Postgres;
@@ -9,7 +10,6 @@ use world::postgres::Postgres;
 use crate::bench::{Bench, Work};
 use crate::statements;
 use crate::table::{Row, hold};
-use crate::wire::{Moment, Then, Wire};
 
 /// Each statement, cut off once before it arrives and once after it is done.
 async fn cut(job: Job, section: &str) -> Result<()> {

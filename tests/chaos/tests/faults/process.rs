@@ -6,13 +6,13 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use chaos::{App, Job, Signal};
 use serde_json::json;
+use stage::wire::{Moment, Then, Wire};
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use world::faults::Fault;
 
 use crate::bench::{Bench, Work, user};
 use crate::statements;
 use crate::table::{Row, hold};
-use crate::wire::{Moment, Then, Wire};
 
 fn variables(bench: &Bench, port: u16) -> Variables {
     let mut variables = of_database(&bench.stage.database);

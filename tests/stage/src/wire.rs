@@ -20,8 +20,10 @@ pub enum Moment {
 }
 
 impl Moment {
+    /// Both, in their order.
     pub const BOTH: [Self; 2] = [Self::Before, Self::After];
 
+    /// As it stands in the table of faults and in what a test says.
     pub fn name(self) -> &'static str {
         match self {
             Self::Before => "before",
@@ -84,6 +86,7 @@ impl Wire {
         })
     }
 
+    /// The port that the app is to be given.
     pub fn port(&self) -> u16 {
         self.address.port()
     }
@@ -119,7 +122,7 @@ impl Wire {
         let begun = std::time::Instant::now();
         while self.struck() == 0 {
             ensure!(
-                begun.elapsed() < Duration::from_secs(30),
+                begun.elapsed() < Duration::from_mins(3),
                 "the statement never came"
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
