@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::serve::{Locked, Trace};
 
@@ -78,6 +79,8 @@ pub enum What {
     WrongBytes,
     /// The answer comes this many milliseconds later. Combines with any other fault.
     DelayMs(u64),
+    /// Nothing is done before this fault is lifted; then all is as usual. Combines with any other fault.
+    Hold,
     /// The server takes this many bytes of the request's body and then drops the connection.
     CutUploadAt(u64),
     /// Nothing is done; this is the answer.
@@ -236,6 +239,12 @@ impl Trigger {
         self.does(What::DelayMs(ms))
     }
 
+    /// Nothing is done before the fault is lifted: what is under way stays so for as long as a test
+    /// likes, whatever the machine's pace.
+    pub fn hold(self) -> Fault {
+        self.does(What::Hold)
+    }
+
     /// The connection drops after `bytes` of the request's body.
     pub fn cut_upload_at(self, bytes: u64) -> Fault {
         self.does(What::CutUploadAt(bytes))
@@ -293,6 +302,8 @@ struct Shared {
     /// Spares requests the lock while there is no fault.
     any: AtomicBool,
     set: Locked<Set>,
+    /// Tells those who are held that a fault was lifted.
+    lifted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -338,6 +349,7 @@ impl Faults {
         let mut set = self.0.set.lock();
         set.armed.retain(|armed| armed.id != id);
         self.0.any.store(!set.armed.is_empty(), Ordering::Release);
+        self.0.lifted.notify_waiters();
     }
 
     /// Lifts all faults.
@@ -345,6 +357,20 @@ impl Faults {
         let mut set = self.0.set.lock();
         set.armed.clear();
         self.0.any.store(false, Ordering::Release);
+        self.0.lifted.notify_waiters();
+    }
+
+    /// Waits until a fault is lifted.
+    pub(crate) async fn until_lifted(&self, id: FaultId) {
+        loop {
+            let mut lifted = std::pin::pin!(self.0.lifted.notified());
+            // Before the look: what is lifted after it is heard of.
+            lifted.as_mut().enable();
+            if !self.0.set.lock().armed.iter().any(|armed| armed.id == id) {
+                return;
+            }
+            lifted.await;
+        }
     }
 
     /// How often a fault struck; 0 if it was lifted.
@@ -363,7 +389,7 @@ impl Faults {
         self.0.set.lock().armed.clone()
     }
 
-    /// What strikes this request: all delays together, and the first other fault.
+    /// What strikes this request: all delays and holds together, and the first other fault.
     pub(crate) fn strike(&self, trace: &Trace) -> Strike {
         let mut strike = Strike::default();
         if !self.0.any.load(Ordering::Acquire) {
@@ -383,6 +409,7 @@ impl Faults {
             }
             match &armed.fault.what {
                 What::DelayMs(ms) => strike.delay_ms += ms,
+                What::Hold => strike.held_by.push(armed.id),
                 what if strike.what.is_none() => strike.what = Some(what.clone()),
                 _ => continue,
             }
@@ -408,5 +435,7 @@ impl Armed {
 #[derive(Debug, Default)]
 pub(crate) struct Strike {
     pub delay_ms: u64,
+    /// It waits until these are lifted.
+    pub held_by: Vec<FaultId>,
     pub what: Option<What>,
 }

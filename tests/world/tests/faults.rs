@@ -124,6 +124,26 @@ async fn a_stalled_answer_never_ends() {
 }
 
 #[tokio::test]
+async fn what_is_held_goes_on_when_the_fault_is_lifted() {
+    let (odoo, cookie) = odoo().await;
+    let url = format!("{}/web/content/1", odoo.url());
+    let headers = [("cookie", cookie.as_str())];
+    let held = odoo.faults().add(Fault::on("/web/content").hold());
+    let asking = send("GET", &url, &headers, "");
+    let lifting = async {
+        while odoo.faults().struck(held) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let answered = odoo.counters().of("GET /web/content").bytes_out;
+        odoo.faults().remove(held);
+        answered
+    };
+    let (answer, answered) = tokio::join!(asking, lifting);
+    assert_eq!(answered, 0, "it was not held");
+    assert_eq!(answer.unwrap().status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn answers_can_be_replaced() {
     let (odoo, _) = odoo().await;
     let version = async || rpc(&odoo.url(), "common", "version", json!([])).await;

@@ -202,6 +202,9 @@ async fn serve<S: Site>(
     let arrives_at = tokio::time::Instant::now() + Duration::from_millis(delay_ms);
     let done_at = shared.toiling.until(&trace, arrives_at);
     let mut in_flight = shared.counters.begin(trace);
+    for held_by in &strike.held_by {
+        shared.faults.until_lifted(*held_by).await;
+    }
     if delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(delay_ms)).await;
     }
