@@ -2,16 +2,16 @@
 //! files arrive verified, each counts once, and none has used an attempt for what was not its fault.
 
 use anyhow::{Result, ensure};
+use stage::wire::{Moment, Then, Wire};
 use stage::{Caller, Host, SERVICE_KEY, Stage, of_database};
 use world::faults::{Fault, Trigger};
 use world::odoo::{Attachments, NewAttachment, Trap};
 use world::postgres::{Database, Postgres};
 
 use crate::scene::{
-    PATH, all_is_well, attempted, begin_tick, begin_tick_at, finish, in_state, leases_pass,
-    log_rows, odoo_with, set, small, tick, tick_with, until, until_stored, waits_pass,
+    PATH, all_is_well, attempted, begin_tick, begin_tick_at, finish, hold_uploads, in_state,
+    leases_pass, log_rows, odoo_with, set, small, tick, tick_with, until, until_stored, waits_pass,
 };
-use crate::wire::{Cut, Statement, Wire};
 
 const UPLOAD: &str = "/object/odoo-archive";
 
@@ -89,15 +89,15 @@ async fn each_step_of_an_upload_in_pieces_may_fail() -> Result<()> {
 #[tokio::test]
 async fn the_storage_goes_in_mid_batch_and_comes_back() -> Result<()> {
     let stage = set(odoo_with(small(200))).start().await?;
-    stage.storage.set_latency_ms(30);
+    hold_uploads(&stage, 21);
     let ticking = begin_tick(&stage);
     until_stored(&stage, 20).await?;
     stage.storage.stop().await;
     let answer = ticking.await??;
     assert_eq!(answer.json()["status"], "error", "{}", answer.text());
     assert_eq!(attempted(&stage).await?, 0, "{}", answer.text());
+    stage.storage.faults().clear();
     stage.storage.restart().await?;
-    stage.storage.set_latency_ms(0);
     finish(&stage, 3).await?;
     all_moved_without_an_attempt(&stage, 200).await
 }
@@ -112,11 +112,8 @@ async fn odoo_goes_in_mid_batch_and_comes_back() -> Result<()> {
     // Uploads still end well when Odoo is gone already: they say nothing of the files it did not give.
     stage.storage.set_latency_ms(30);
     // The second call of contents is under way when Odoo goes.
-    stage.odoo.faults().add(
-        Fault::on_call("ir.attachment", "read")
-            .from_nth(2)
-            .delay_ms(60_000),
-    );
+    let contents = Fault::on_call("ir.attachment", "read");
+    stage.odoo.faults().add(contents.from_nth(2).hold());
     let ticking = begin_tick(&stage);
     until_stored(&stage, 10).await?;
     stage.odoo.stop().await;
@@ -138,12 +135,12 @@ async fn odoo_goes_in_mid_batch_and_comes_back() -> Result<()> {
 #[tokio::test]
 async fn the_program_is_killed_in_mid_batch() -> Result<()> {
     let mut stage = set(odoo_with(of_all_sorts())).start().await?;
-    stage.storage.set_latency_ms(50);
+    hold_uploads(&stage, 21);
     let ticking = begin_tick(&stage);
     until_stored(&stage, 20).await?;
     stage.restart_app().await?;
     assert!(ticking.await?.is_err());
-    stage.storage.set_latency_ms(0);
+    stage.storage.faults().clear();
     // Its lease stands: whoever comes now leaves its work alone.
     assert_eq!(tick(&stage).await?["status"], "running");
     leases_pass(&stage).await?;
@@ -171,17 +168,27 @@ async fn wired(attachments: Attachments) -> Result<(Stage, Wire, Host, Caller)> 
     Ok((stage, wire, host, caller))
 }
 
+/// The statements of a batch, by what only their argument holds.
+const STATEMENTS: [(&str, &str); 5] = [
+    ("begin", "\"slots\":"),
+    ("catalogue", "\"found\":["),
+    ("claim", "\"limit\":"),
+    ("record", RECORD),
+    ("end", "\"counts\":{"),
+];
+const RECORD: &str = "\"settled\":[";
+
 #[tokio::test]
 async fn the_wire_to_postgres_is_cut_at_any_statement_before_or_after_it() -> Result<()> {
-    for statement in Statement::ALL {
-        for cut in [Cut::Before, Cut::After] {
+    for (statement, mark) in STATEMENTS {
+        for moment in Moment::BOTH {
             let (stage, wire, _host, caller) = wired(of_all_sorts()).await?;
-            wire.cut_at(statement, cut);
+            wire.strike(mark, moment, Then::Cut, 1);
             let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
-            ensure!(wire.was_cut(), "{statement:?} was never sent");
+            ensure!(wire.struck() == 1, "{statement} was never sent");
             ensure!(
                 answer.status != 200 || answer.json()["migrated"] == 60,
-                "{statement:?} {cut:?}: {}",
+                "{statement} {moment:?}: {}",
                 answer.text()
             );
             leases_pass(&stage).await?;
@@ -189,7 +196,10 @@ async fn the_wire_to_postgres_is_cut_at_any_statement_before_or_after_it() -> Re
             all_moved_without_an_attempt(&stage, 60)
                 .await
                 .map_err(|error| {
-                    error.context(format!("{statement:?} {cut:?}, answered {}", answer.text()))
+                    error.context(format!(
+                        "{statement} {moment:?}, answered {}",
+                        answer.text()
+                    ))
                 })?;
         }
     }
@@ -198,11 +208,16 @@ async fn the_wire_to_postgres_is_cut_at_any_statement_before_or_after_it() -> Re
 
 #[tokio::test]
 async fn a_lost_answer_of_postgres_does_not_stop_a_batch() -> Result<()> {
-    for cut in [Cut::Before, Cut::After] {
+    for moment in Moment::BOTH {
         let (stage, wire, _host, caller) = wired(small(60)).await?;
-        wire.cut_at(Statement::Record, cut);
+        wire.strike(RECORD, moment, Then::Cut, 1);
         let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
-        assert_eq!(answer.json()["migrated"], 60, "{cut:?}: {}", answer.text());
+        assert_eq!(
+            answer.json()["migrated"],
+            60,
+            "{moment:?}: {}",
+            answer.text()
+        );
         assert_eq!(answer.json()["status"], "success");
         all_moved_without_an_attempt(&stage, 60).await?;
     }
@@ -229,12 +244,12 @@ async fn on_a_server_of_its_own(
 #[tokio::test]
 async fn postgres_is_restarted_in_mid_batch() -> Result<()> {
     let (mut stage, server, database, _host, caller) = on_a_server_of_its_own(small(200)).await?;
-    stage.storage.set_latency_ms(30);
+    hold_uploads(&stage, 21);
     let ticking = begin_tick_at(caller.clone());
     until_stored(&stage, 20).await?;
     server.restart().await?;
+    stage.storage.faults().clear();
     let answer = ticking.await??;
-    stage.storage.set_latency_ms(0);
     stage.owner = database.connect().await?;
     finish_at(&stage, &caller).await?;
     all_moved_without_an_attempt(&stage, 200)
@@ -246,10 +261,11 @@ async fn postgres_is_restarted_in_mid_batch() -> Result<()> {
 async fn postgres_crashes_in_mid_batch_and_comes_back() -> Result<()> {
     let (mut stage, server, database, _host, caller) =
         on_a_server_of_its_own(of_all_sorts()).await?;
-    stage.storage.set_latency_ms(30);
+    hold_uploads(&stage, 21);
     let ticking = begin_tick_at(caller.clone());
     until_stored(&stage, 20).await?;
     server.crash().await?;
+    stage.storage.faults().clear();
     let answer = ticking.await??;
     assert_eq!(
         answer.json()["fault"]["kind"],
@@ -260,7 +276,6 @@ async fn postgres_crashes_in_mid_batch_and_comes_back() -> Result<()> {
     let while_away = caller.post(PATH, SERVICE_KEY, "{}").await?;
     assert!(while_away.status.is_server_error(), "{}", while_away.text());
     server.start_again().await?;
-    stage.storage.set_latency_ms(0);
     stage.owner = database.connect().await?;
     finish_at(&stage, &caller).await?;
     all_moved_without_an_attempt(&stage, 60).await

@@ -1,17 +1,30 @@
 //! Large files: in pieces, over several ticks, in bounded memory.
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
+use stage::Stage;
 use world::faults::Fault;
 use world::odoo::{NewAttachment, Sizes, Sprinkle, Trap, User};
 use world::{odoo, storage};
 
 use crate::scene::{
-    PATH, all_is_well, attempted, finish, in_state, odoo_with, row, set, small, tick, user,
+    PATH, all_is_well, attempted, finish, in_state, odoo_with, row, set, small, tick, until, user,
 };
 
 const PIECE: u64 = 6 * 1024 * 1024;
 const APPEND: &str = "PATCH /upload/resumable";
+
+/// Ticks until a part of a file is in the Storage: where the machine is slow, a tick of a second may end
+/// before the file's turn.
+async fn until_begun(stage: &Stage, id: i64) -> Result<()> {
+    until("a part of it is there", async || {
+        tick(stage).await?;
+        let file = row(stage, id).await?;
+        let offset = file.pointer("/upload/offset").and_then(Value::as_u64);
+        Ok(offset.is_some_and(|offset| offset > 0))
+    })
+    .await
+}
 
 #[tokio::test]
 async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Result<()> {
@@ -49,11 +62,10 @@ async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Res
                 break;
             }
             let kept = row(&stage, 2).await?;
-            assert!(
-                kept["upload"]["offset"].as_u64().unwrap() >= PIECE,
-                "{kept}"
-            );
-            assert!(ticks < 20);
+            // Where the machine is so slow that it was not begun, nothing is kept yet.
+            let offset = kept["upload"]["offset"].as_u64();
+            assert!(offset.is_none_or(|offset| offset >= PIECE), "{kept}");
+            assert!(ticks < 60);
         }
         assert!(ticks >= 3, "it took {ticks} ticks");
         let sent = stage.storage.counters().of(APPEND);
@@ -126,8 +138,7 @@ async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
         .storage
         .faults()
         .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
-    tick(&stage).await?;
-    assert!(row(&stage, 2).await?["upload"]["offset"].as_u64().unwrap() > 0);
+    until_begun(&stage, 2).await?;
     stage.storage.expire_uploads();
     stage.storage.faults().clear();
     finish(&stage, 3).await?;
@@ -146,12 +157,11 @@ async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_con
         .storage
         .faults()
         .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
-    tick(&stage).await?;
-    assert!(row(&stage, 2).await?["upload"]["offset"].as_u64().unwrap() > 0);
+    until_begun(&stage, 2).await?;
     stage.odoo.attachments().change_content(2);
     stage.storage.faults().clear();
     crate::scene::reading_rest_passes(&stage).await?;
-    crate::scene::until("it arrives", async || {
+    until("it arrives", async || {
         crate::scene::waits_pass(&stage).await?;
         stage.post(PATH, "{}").await?;
         Ok(in_state(&stage, "moved").await? == 3)

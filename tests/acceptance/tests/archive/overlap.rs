@@ -8,31 +8,32 @@ use world::faults::Fault;
 use world::odoo::Attachments;
 
 use crate::scene::{
-    PATH, all_is_well, attempted, begin_tick, begin_tick_at, in_state, leases_pass, log_rows,
-    odoo_with, set, small, tick, tick_with, until, until_stored,
+    PATH, all_is_well, attempted, begin_tick, begin_tick_at, hold_uploads, in_state, leases_pass,
+    log_rows, odoo_with, set, small, tick, tick_with, until, until_stored,
 };
 
 #[tokio::test]
 async fn a_doubled_tick_is_one_tick() -> Result<()> {
     let stage = set(odoo_with(small(100))).start().await?;
+    let held = hold_uploads(&stage, 1);
     // pg_net may send a request twice.
-    let both = tokio::join!(stage.post(PATH, "{}"), stage.post(PATH, "{}"));
-    let mut told: Vec<_> = [both.0?, both.1?]
-        .iter()
-        .map(|answer| {
-            (
-                answer.status.as_u16(),
-                answer.json()["status"].clone(),
-                answer.json()["migrated"].clone(),
-            )
-        })
-        .collect();
-    told.sort_by_key(|(_, status, _)| status.to_string());
+    let (mut one, mut other) = (begin_tick(&stage), begin_tick(&stage));
+    let (told, working) = tokio::select! {
+        told = &mut one => (told??, other),
+        told = &mut other => (told??, one),
+    };
+    stage.storage.faults().remove(held);
+    let answers = [told, working.await??];
+    let told = answers.each_ref().map(|answer| {
+        let report = answer.json();
+        let figures = ["status", "migrated"].map(|figure| report[figure].clone());
+        (answer.status.as_u16(), figures)
+    });
     assert_eq!(
         told,
         [
-            (200, json!("running"), json!(0)),
-            (200, json!("success"), json!(100))
+            (200, [json!("running"), json!(0)]),
+            (200, [json!("success"), json!(100)])
         ]
     );
     assert_eq!(log_rows(&stage).await?.len(), 1);
@@ -41,8 +42,9 @@ async fn a_doubled_tick_is_one_tick() -> Result<()> {
 
 #[tokio::test]
 async fn a_tick_that_finds_another_at_work_says_so_and_changes_nothing() -> Result<()> {
-    let stage = set(odoo_with(small(100))).start().await?;
-    stage.storage.set_latency_ms(100);
+    // So few that their contents are one call of Odoo.
+    let stage = set(odoo_with(small(20))).start().await?;
+    let held = hold_uploads(&stage, 6);
     let first = begin_tick(&stage);
     until_stored(&stage, 5).await?;
     let (_host, other) = stage.replica(&[]).await?;
@@ -60,7 +62,8 @@ async fn a_tick_that_finds_another_at_work_says_so_and_changes_nothing() -> Resu
         );
     }
     assert_eq!(stage.count("select count(*) from odoo_sync.runs").await?, 1);
-    assert_eq!(first.await??.json()["migrated"], 100);
+    stage.storage.faults().remove(held);
+    assert_eq!(first.await??.json()["migrated"], 20);
     assert_eq!(log_rows(&stage).await?.len(), 1);
     all_is_well(&stage).await
 }
@@ -76,7 +79,9 @@ async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
         .start()
         .await?;
     tick_with(&stage, r#"{"mode":"discover"}"#).await?;
-    stage.storage.set_latency_ms(20);
+    // Each claims what it can plan, and has to wait for the first contents.
+    let contents = Fault::on_call("ir.attachment", "read");
+    let held = stage.odoo.faults().add(contents.hold());
     let (_host, other) = stage.replica(&[]).await?;
     let (_third_host, third) = stage.replica(&[]).await?;
     let ticks = [begin_tick(&stage), begin_tick_at(other)];
@@ -91,6 +96,15 @@ async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
         third.post(PATH, SERVICE_KEY, "{}").await?.json()["status"],
         "running"
     );
+    // Both have work of their own before either goes on.
+    until("both have claimed files", async || {
+        Ok(stage
+            .count("select count(distinct lease_id) from public.odoo_attachments")
+            .await?
+            == 2)
+    })
+    .await?;
+    stage.odoo.faults().remove(held);
     let mut moved = Vec::new();
     for tick in ticks {
         let report = tick.await??.json();
@@ -111,16 +125,16 @@ async fn replicas_that_may_work_at_once_share_the_work() -> Result<()> {
 async fn a_killed_batch_is_logged_by_the_next_tick_after_its_lease_which_goes_on() -> Result<()> {
     let mut stage = set(odoo_with(small(200)))
         // A lease is longer than its batch in any case.
-        .variable("archive_batch_seconds", 2)
+        .variable("archive_batch_seconds", 5)
         .variable("archive_lease_seconds", 5)
         .start()
         .await?;
-    stage.storage.set_latency_ms(50);
+    hold_uploads(&stage, 21);
     let ticking = begin_tick(&stage);
     until_stored(&stage, 20).await?;
     stage.restart_app().await?;
     assert!(ticking.await?.is_err());
-    stage.storage.set_latency_ms(0);
+    stage.storage.faults().clear();
     // Nothing is forced here: the lease has to pass by itself.
     until("the next tick gets in", async || {
         Ok(tick(&stage).await?["status"] == "success")
@@ -148,12 +162,8 @@ async fn a_killed_batch_is_logged_by_the_next_tick_after_its_lease_which_goes_on
 async fn a_late_finisher_changes_nothing() -> Result<()> {
     let stage = set(odoo_with(small(30))).start().await?;
     // One upload keeps the first batch waiting, with others not yet on record.
-    let held = stage.storage.faults().add(
-        Fault::on("/object/odoo-archive")
-            .method("POST")
-            .nth(10)
-            .delay_ms(4_000),
-    );
+    let upload = Fault::on("/object/odoo-archive").method("POST");
+    let held = stage.storage.faults().add(upload.nth(10).hold());
     let late = begin_tick(&stage);
     until_stored(&stage, 20).await?;
     until("it is held up", async || {
@@ -167,6 +177,7 @@ async fn a_late_finisher_changes_nothing() -> Result<()> {
     let before = stage
         .value("select jsonb_agg(a order by a.id) from public.odoo_attachments a")
         .await?;
+    stage.storage.faults().remove(held);
     let answer = late.await??;
     assert_eq!(
         answer.json()["fault"]["kind"],
@@ -184,21 +195,16 @@ async fn a_late_finisher_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn what_a_slow_batch_holds_is_nobody_elses_while_it_lives() -> Result<()> {
     let stage = set(odoo_with(small(6)))
-        .variable("archive_batch_seconds", 1)
-        .variable("archive_lease_seconds", 5)
+        .variable("archive_batch_seconds", 3)
         .variable("archive_parallel_uploads", 1)
         .start()
         .await?;
-    stage.storage.faults().add(
-        Fault::on("/object/odoo-archive")
-            .method("POST")
-            .nth(1)
-            .delay_ms(7_000),
-    );
+    let held = hold_uploads(&stage, 1);
     let ticking = begin_tick(&stage);
+    // Its time is up, and it has seconds more for what is under way.
     until("it is slow", async || {
         Ok(stage
-            .count("select count(*) from odoo_sync.runs where started_at < now() - interval '6 seconds'")
+            .count("select count(*) from odoo_sync.runs where started_at < now() - interval '4 seconds'")
             .await?
             == 1)
     })
@@ -208,6 +214,7 @@ async fn what_a_slow_batch_holds_is_nobody_elses_while_it_lives() -> Result<()> 
         .count("select count(*) from public.odoo_attachments where state = 'pending' and next_attempt_at <= now()")
         .await?;
     assert_eq!(stolen, 0, "its files may be claimed by others");
+    stage.storage.faults().remove(held);
     assert_eq!(ticking.await??.json()["migrated"], 6);
     assert_eq!(
         stage

@@ -1,11 +1,14 @@
 //! How fast: as fast as both sides like it, and never faster.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use world::faults::Fault;
 use world::odoo::{self, Limit, Sizes, Trap};
+use world::serve::Entry;
 
-use crate::scene::{all_is_well, attempted, finish, in_state, odoo_with, set, small, tick};
+use crate::scene::{
+    all_is_well, attempted, finish, in_state, odoo_with, set, small, tick, tick_with,
+};
 
 const UPLOAD: &str = "POST /object";
 
@@ -16,7 +19,8 @@ async fn uploads_grow_in_number_up_to_the_variables_limit() -> Result<()> {
             .variable("archive_parallel_uploads", most)
             .start()
             .await?;
-        stage.storage.set_latency_ms(20);
+        // So long that the next ones begin before the first is done, also where the machine is slow.
+        stage.storage.set_latency_ms(20 * most);
         assert_eq!(tick(&stage).await?["migrated"], 300);
         assert_eq!(stage.storage.counters().of(UPLOAD).max_in_flight, most);
         all_is_well(&stage).await?;
@@ -24,14 +28,56 @@ async fn uploads_grow_in_number_up_to_the_variables_limit() -> Result<()> {
     Ok(())
 }
 
+/// Checks that requests, of which `most` may be under way at once, kept the pause of two seconds that
+/// one of them was answered with by this status; how many were under way at once before it, and all
+/// that came after it.
+fn around_the_pause(mut log: Vec<Entry>, status: u16, most: usize) -> Result<(usize, Vec<Entry>)> {
+    log.sort_by_key(|entry| entry.at_ms);
+    let refused = log.iter().find(|entry| entry.status == status);
+    let refused = refused.with_context(|| format!("nothing was answered {status}"))?;
+    let told_at = refused.at_ms + refused.took_ms;
+    let (before, mut after): (Vec<_>, Vec<_>) =
+        log.into_iter().partition(|entry| entry.at_ms <= told_at);
+    let full = before
+        .iter()
+        .map(|one| {
+            let meets = |other: &&Entry| {
+                other.at_ms <= one.at_ms && one.at_ms < other.at_ms + other.took_ms
+            };
+            before.iter().filter(meets).count()
+        })
+        .max()
+        .unwrap_or_default();
+    // What had begun before the answer was heard may arrive after it was given.
+    let mut last = told_at;
+    let again = after.iter().position(|entry| {
+        let gap = entry.at_ms - last;
+        last = entry.at_ms;
+        gap >= 1_500
+    });
+    let again = again.with_context(|| format!("{status}: there was no pause"))?;
+    ensure!(
+        again < most,
+        "{status}: {again} began though it had asked for a pause"
+    );
+    let after = after.split_off(again);
+    let early = |entry: &Entry| entry.at_ms + 100 < told_at + 2_000;
+    ensure!(
+        !after.iter().any(early),
+        "{status}: it was asked again too early"
+    );
+    Ok((full, after))
+}
+
 #[tokio::test]
 async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_for_half()
 -> Result<()> {
     for status in [429, 503, 544] {
         let stage = set(odoo_with(small(300))).start().await?;
-        stage.storage.set_latency_ms(20);
+        // So long that the next ones begin before the first is done, also where the machine is slow.
+        stage.storage.set_latency_ms(200);
         stage.storage.counters().record(true);
-        // By then 16 are under way at once.
+        // By then as many are under way as ever will be.
         stage.storage.faults().add(
             Fault::on("/object/odoo-archive")
                 .method("POST")
@@ -46,42 +92,14 @@ async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_f
         );
         let mut log = stage.storage.counters().take_log();
         log.retain(|entry| entry.method == "POST");
-        log.sort_by_key(|entry| entry.at_ms);
-        let refused = log.iter().find(|entry| entry.status == status).unwrap();
-        let told_at = refused.at_ms + refused.took_ms;
-        let after: Vec<_> = log
-            .iter()
-            .filter(|entry| entry.at_ms > told_at + 100)
-            .collect();
-        let early = after
-            .iter()
-            .filter(|entry| entry.at_ms < told_at + 1_900)
-            .count();
-        assert_eq!(
-            early, 0,
-            "{status}: uploads began though it had asked for two seconds"
-        );
-        let most_at_once = |entries: &[&world::serve::Entry]| {
-            entries
-                .iter()
-                .map(|one| {
-                    entries
-                        .iter()
-                        .filter(|other| {
-                            other.at_ms <= one.at_ms && one.at_ms < other.at_ms + other.took_ms
-                        })
-                        .count()
-                })
-                .max()
-                .unwrap_or_default()
-        };
-        let before: Vec<_> = log
-            .iter()
-            .filter(|entry| entry.at_ms <= refused.at_ms)
-            .collect();
-        let (full, half) = (most_at_once(&before), most_at_once(after.get(..8).unwrap()));
+        let (full, again) = around_the_pause(log, status, 32)?;
+        // Before any of them is answered, no more begin than the half, and one for the successes of those
+        // that were under way.
+        let answered = again.iter().map(|entry| entry.at_ms + entry.took_ms).min();
+        let half = again.iter().filter(|entry| Some(entry.at_ms) < answered);
+        let half = half.count();
         assert!(
-            full > 8 && half <= 8,
+            full > 8 && half <= full / 2 + 1,
             "{status}: {full} at once, then {half}"
         );
         assert_eq!(attempted(&stage).await?, 0);
@@ -124,18 +142,10 @@ async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
             (&json!(300), &json!(0)),
             "{report}"
         );
-        let log = stage.odoo.counters().take_log();
+        let mut log = stage.odoo.counters().take_log();
         let name = format!("ir.attachment/{call}");
-        let reads = || {
-            log.iter()
-                .filter(|entry| entry.call.as_deref() == Some(&*name))
-        };
-        let refused = reads().find(|entry| entry.status == status).unwrap();
-        let told_at = refused.at_ms + refused.took_ms;
-        let early = reads()
-            .filter(|entry| entry.at_ms > told_at + 100 && entry.at_ms < told_at + 1_900)
-            .count();
-        assert_eq!(early, 0, "{status}: it was asked again too early");
+        log.retain(|entry| entry.call.as_deref() == Some(&*name));
+        around_the_pause(log, status, 4)?;
         assert_eq!(attempted(&stage).await?, 0);
         all_is_well(&stage).await?;
     }
@@ -144,9 +154,10 @@ async fn a_busy_odoo_is_waited_for_as_long_as_it_asks() -> Result<()> {
 
 #[tokio::test]
 async fn odoo_online_is_called_once_a_second_and_never_twice_at_once() -> Result<()> {
+    // A little more than agreed: on a busy machine calls arrive closer to each other than they left.
     let options = odoo::Options {
         limit: Some(Limit {
-            calls_per_second: 1,
+            calls_per_second: 2,
             parallel_calls: 1,
         }),
         ..odoo_with(small(130))
@@ -164,14 +175,16 @@ async fn odoo_online_is_called_once_a_second_and_never_twice_at_once() -> Result
         .attachments()
         .insert(odoo::NewAttachment::default());
     finish(&stage, 2).await?;
-    let refused = stage
-        .odoo
-        .counters()
-        .take_log()
-        .iter()
-        .filter(|entry| entry.status == 429)
-        .count();
+    let log = stage.odoo.counters().take_log();
+    let refused = log.iter().filter(|entry| entry.status == 429).count();
     assert_eq!(refused, 0, "calls were too fast");
+    let began = log.iter().map(|entry| entry.at_ms);
+    let span_ms = began.clone().max().unwrap() - began.min().unwrap();
+    let calls = u64::try_from(log.len())?;
+    assert!(
+        span_ms >= (calls - 1) * 1_000,
+        "{calls} calls in {span_ms} ms"
+    );
     assert_eq!(in_state(&stage, "moved").await?, 131);
     all_is_well(&stage).await
 }
@@ -181,14 +194,13 @@ async fn a_tick_stops_to_begin_work_when_its_time_is_up_and_gives_back_what_it_h
 -> Result<()> {
     let attachments = small(400).sized(Sizes::Fixed(100_000));
     let stage = set(odoo_with(attachments))
-        .variable("archive_batch_seconds", 1)
+        .variable("archive_batch_seconds", 2)
         .start()
         .await?;
-    stage.storage.set_latency_ms(200);
-    let begun = std::time::Instant::now();
+    tick_with(&stage, r#"{"mode":"discover"}"#).await?;
+    stage.storage.set_latency_ms(400);
     let report = tick(&stage).await?;
-    let took = begun.elapsed().as_secs_f64();
-    assert!((1.0..10.0).contains(&took), "{took} s");
+    assert!(report["elapsed_s"].as_f64().unwrap() >= 2.0, "{report}");
     let moved = report["migrated"].as_i64().unwrap();
     assert!(moved > 0 && moved < 400, "{report}");
     assert_eq!(report["remaining"], json!(400 - moved));
@@ -206,12 +218,12 @@ async fn a_tick_stops_to_begin_work_when_its_time_is_up_and_gives_back_what_it_h
 #[tokio::test]
 async fn discovery_and_moving_starve_neither_of_each_other() -> Result<()> {
     // Many pages to read and slow uploads: both go on in every tick.
-    let stage = set(odoo_with(small(6_000)))
-        .variable("archive_batch_seconds", 1)
+    let stage = set(odoo_with(small(12_000)))
+        .variable("archive_batch_seconds", 4)
         .start()
         .await?;
-    stage.odoo.set_latency_ms(100);
-    stage.storage.set_latency_ms(100);
+    stage.odoo.set_latency_ms(500);
+    stage.storage.set_latency_ms(500);
     for _ in 0..2 {
         let report = tick(&stage).await?;
         assert!(report["discovered"].as_i64().unwrap() > 0, "{report}");

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use stage::{Answer, Builder, Caller, SERVICE_KEY, Stage};
+use world::faults::{Fault, FaultId};
 use world::odoo::{self, Attachments, Odoo, Sizes, TRACEBACK_MARKER, User};
 
 pub const PATH: &str = "/archive-batch";
@@ -141,7 +142,7 @@ pub async fn reading_rest_passes(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a condition.
+/// Waits for a condition; fails after some minutes, which are no part of any promise.
 pub async fn until<F: Future<Output = Result<bool>>>(
     what: &str,
     mut holds: impl FnMut() -> F,
@@ -149,7 +150,7 @@ pub async fn until<F: Future<Output = Result<bool>>>(
     let begun = Instant::now();
     while !holds().await? {
         ensure!(
-            begun.elapsed() < Duration::from_mins(1),
+            begun.elapsed() < Duration::from_mins(3),
             "waited in vain until {what}"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -163,6 +164,13 @@ pub async fn until_stored(stage: &Stage, objects: usize) -> Result<()> {
         Ok(stage.storage.objects().len() >= objects)
     })
     .await
+}
+
+/// Holds every upload from this one on, counted from 1, until the fault is lifted: a batch stays in its
+/// midst for as long as a test needs it there.
+pub fn hold_uploads(stage: &Stage, from: u64) -> FaultId {
+    let uploads = Fault::on("/object/odoo-archive").method("POST");
+    stage.storage.faults().add(uploads.from_nth(from).hold())
 }
 
 /// A tick under way, for faults in mid-batch.
