@@ -25,11 +25,13 @@ impl Raw {
     }
 }
 
+/// How long an answer is waited for: many times as long as the app waits for a body.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// Sends the beginning of a request, then `more` every `every`, until there is an answer.
 pub async fn drip(stage: &Stage, beginning: &[u8], more: &[u8], every: Duration) -> Result<Raw> {
     let address = stage.url();
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).await?;
-    stream.write_all(beginning).await?;
     let (mut reading, mut writing) = stream.split();
     let answered = async {
         let mut answer = Vec::new();
@@ -45,9 +47,12 @@ pub async fn drip(stage: &Stage, beginning: &[u8], more: &[u8], every: Duration)
         }
     };
     let dripping = async {
+        // Who refuses a request may close the connection before all of it is sent: what was answered
+        // can still be read.
+        let sent = writing.write_all(beginning).await;
         loop {
             tokio::time::sleep(every).await;
-            if more.is_empty() || writing.write_all(more).await.is_err() {
+            if sent.is_err() || more.is_empty() || writing.write_all(more).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -55,7 +60,7 @@ pub async fn drip(stage: &Stage, beginning: &[u8], more: &[u8], every: Duration)
     let text = tokio::select! {
         text = answered => text,
         () = dripping => String::new(),
-        () = tokio::time::sleep(Duration::from_secs(40)) => String::new(),
+        () = tokio::time::sleep(PATIENCE) => String::new(),
     };
     stage.watch().look("a raw answer", text.as_bytes());
     let status = text
