@@ -1,4 +1,4 @@
-//! A batch that works for longer than its lease keeps it.
+//! A batch whose lease would pass while it is at work keeps it.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use world::faults::Fault;
 
 use crate::bench::{Bench, Work};
 
-/// The least lease there is: a second of work, and what comes after it.
-const LEASE_S: f64 = 16.0;
+/// The least lease of a batch of ten seconds; it is renewed each third of it. What is under way when
+/// its time is up has eight seconds more.
+const LEASE_S: f64 = 25.0;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_at_work_renews_its_lease_and_that_of_its_files_before_it_passes() -> Result<()> {
@@ -18,17 +19,15 @@ async fn a_batch_at_work_renews_its_lease_and_that_of_its_files_before_it_passes
     let (_host, caller) = bench
         .stage
         .replica(&[
-            ("archive_batch_seconds", "1"),
-            ("archive_lease_seconds", "16"),
+            ("archive_batch_seconds", "10"),
+            ("archive_lease_seconds", "25"),
         ])
         .await?;
+    let (_other_host, other) = bench.stage.replica(&[]).await?;
     bench.work(Work::Small)?;
-    // Nothing ends for so long: without renewal, nothing would write to the ledger.
-    bench.stage.storage.faults().add(
-        Fault::on("/object/odoo-archive")
-            .method("POST")
-            .delay_ms(7_500),
-    );
+    // Nothing ends: without renewal, nothing would write to the ledger.
+    let uploads = Fault::on("/object/odoo-archive").method("POST");
+    bench.stage.storage.faults().add(uploads.hold());
     let ticking = {
         let caller = caller.clone();
         tokio::spawn(async move {
@@ -41,13 +40,13 @@ async fn a_batch_at_work_renews_its_lease_and_that_of_its_files_before_it_passes
     while bench.stage.count(held).await? < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    // As if most of it were over: it would pass in 7 s, before the uploads end.
+    // As if most of it were over: it would pass in 10 s, while the uploads are under way.
     bench
         .stage
         .owner
         .batch_execute(
-            "update odoo_sync.runs set leased_until = now() + interval '7 seconds' where outcome = 'running';
-             update public.odoo_attachments set leased_until = now() + interval '7 seconds', next_attempt_at = now() + interval '7 seconds'
+            "update odoo_sync.runs set leased_until = now() + interval '10 seconds' where outcome = 'running';
+             update public.odoo_attachments set leased_until = now() + interval '10 seconds', next_attempt_at = now() + interval '10 seconds'
               where lease_id is not null",
         )
         .await?;
@@ -66,16 +65,15 @@ async fn a_batch_at_work_renews_its_lease_and_that_of_its_files_before_it_passes
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     // Nobody else gets in, and nothing is taken from it.
-    let (_other_host, other) = bench.stage.replica(&[]).await?;
     let answer = bench.call(&other).await?;
     ensure!(
         answer.json().get("status") == Some(&json!("running")),
         "{}",
         answer.text()
     );
+    bench.stage.storage.faults().clear();
     let report = ticking.await??.json();
     ensure!(report.get("migrated") == Some(&json!(2)), "{report:#}");
-    bench.stage.storage.faults().clear();
     bench.nobody_holds_anything().await?;
     bench.done(&other).await
 }

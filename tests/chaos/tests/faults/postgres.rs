@@ -132,7 +132,7 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
             server.crash().await?;
             bench.call(&caller).await
         } else {
-            let set = faults.add(slow.times(1).delay_ms(1_500));
+            let set = faults.add(slow.times(1).hold());
             let call = begin(&bench, &caller);
             while faults.struck(set) == 0 {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -147,9 +147,9 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
                 }
                 _ => server.crash().await?,
             }
+            faults.clear();
             call.await?
         };
-        faults.clear();
         if matches!(upheaval, Upheaval::Crashed | Upheaval::Away) {
             server.start_again().await?;
         }

@@ -202,54 +202,35 @@ async fn archive_and_storage() -> Result<()> {
     hold("archive-batch and the Storage", &rows)
 }
 
+/// A component that copies records: at each of these calls, by model and method.
+async fn records(job: Job, section: &str, places: [(&'static str, Requests); 3]) -> Result<()> {
+    let bench = Bench::set(job).await?;
+    let mut rows = vec![odoo_refuses(&bench).await?];
+    let places = places.map(|(place, requests)| (place, requests, Work::Small));
+    rows.extend(of_odoo(&bench, &places, &CALLS).await?);
+    hold(section, &rows)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn crm_and_odoo() -> Result<()> {
-    let bench = Bench::set(Job::Crm).await?;
-    let mut rows = vec![odoo_refuses(&bench).await?];
     let places = [
-        (
-            "fields of leads",
-            Requests::Call("crm.lead", "fields_get"),
-            Work::Small,
-        ),
-        (
-            "leads",
-            Requests::Call("crm.lead", "search_read"),
-            Work::Small,
-        ),
-        (
-            "customers",
-            Requests::Call("res.partner", "search_read"),
-            Work::Small,
-        ),
+        ("fields of leads", Requests::Call("crm.lead", "fields_get")),
+        ("leads", Requests::Call("crm.lead", "search_read")),
+        ("customers", Requests::Call("res.partner", "search_read")),
     ];
-    rows.extend(of_odoo(&bench, &places, &CALLS).await?);
-    hold("crm-sync and Odoo", &rows)
+    records(Job::Crm, "crm-sync and Odoo", places).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chatter_and_odoo() -> Result<()> {
-    let bench = Bench::set(Job::Chatter).await?;
-    let mut rows = vec![odoo_refuses(&bench).await?];
+    let changes = Requests::Call("mail.tracking.value", "search_read");
+    let attachments = Requests::Call("ir.attachment", "search_read");
     let places = [
-        (
-            "messages",
-            Requests::Call("mail.message", "search_read"),
-            Work::Small,
-        ),
-        (
-            "field changes",
-            Requests::Call("mail.tracking.value", "search_read"),
-            Work::Small,
-        ),
-        (
-            "attachments of messages",
-            Requests::Call("ir.attachment", "search_read"),
-            Work::Small,
-        ),
+        ("messages", Requests::Call("mail.message", "search_read")),
+        ("field changes", changes),
+        ("attachments of messages", attachments),
     ];
-    rows.extend(of_odoo(&bench, &places, &CALLS).await?);
-    hold("chatter-sync and Odoo", &rows)
+    records(Job::Chatter, "chatter-sync and Odoo", places).await
 }
 
 /// Each on a stage of its own, all at once: they only wait.
