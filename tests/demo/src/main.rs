@@ -14,6 +14,7 @@ mod verification;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use arguments::{Arguments, Plan};
 use moving::Ended;
@@ -24,6 +25,11 @@ use terminal::Terminal;
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut terminal = Terminal::of_stdout();
+    // Listened for from here on: one that comes between two waits for it is not lost.
+    let mut ctrl_c = match signal(SignalKind::interrupt()) {
+        Ok(ctrl_c) => ctrl_c,
+        Err(error) => return failed(&error.into(), &mut terminal),
+    };
     let arguments = match Arguments::of_command_line(std::env::args_os()) {
         Ok(arguments) => arguments,
         Err(help) if help.exit_code() == 0 => {
@@ -36,7 +42,7 @@ async fn main() -> ExitCode {
     let once = arguments.once;
     let outcome = tokio::select! {
         outcome = run(arguments, &mut terminal) => outcome,
-        _ = tokio::signal::ctrl_c() => {
+        _ = ctrl_c.recv() => {
             terminal.interrupted();
             return ExitCode::from(INTERRUPTED);
         }
@@ -44,7 +50,7 @@ async fn main() -> ExitCode {
     match outcome {
         Ok((scene, good)) => {
             if !once {
-                stay(&scene, &mut terminal).await;
+                stay(&scene, &mut ctrl_c, &mut terminal).await;
             }
             if good {
                 ExitCode::SUCCESS
@@ -77,13 +83,12 @@ async fn run(arguments: Arguments, terminal: &mut Terminal) -> Result<(Scene, bo
 }
 
 /// Everything stays up until Ctrl-C.
-async fn stay(scene: &Scene, terminal: &mut Terminal) {
+async fn stay(scene: &Scene, ctrl_c: &mut Signal, terminal: &mut Terminal) {
     terminal.line("");
     terminal.fact("card", &format!("{}/", scene.url()));
     terminal.fact("database", &format!("psql {}", scene.database.owner_url()));
     terminal.line("\n  Everything stays up, and the jobs go on, until Ctrl-C.");
-    // Where Ctrl-C cannot be waited for, there is nothing to stay for.
-    let _ = tokio::signal::ctrl_c().await;
+    ctrl_c.recv().await;
     terminal.interrupted();
 }
 
