@@ -97,8 +97,9 @@ async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing()
         "0"
     );
 
-    // Every question is counted; then the page is hidden, as a tab in the background is.
-    visit
+    // Every question is counted; then the page is hidden, as a tab in the background is. What is looked
+    // at lies within one script: the driver may be slower than the page, which asks on.
+    let looked = visit
         .browser
         .run("window.asked = 0; const send = window.fetch;
               window.fetch = (...all) => { window.asked += 1; return send(...all); };
@@ -106,21 +107,14 @@ async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing()
               Object.defineProperty(document, 'hidden', { get: () => hidden });
               window.hide = (on) => { hidden = on; document.dispatchEvent(new Event('visibilitychange')); };
               const wait = window.setTimeout; window.waits = [];
-              window.setTimeout = (what, ms, ...rest) => { window.waits.push(ms); return wait(what, ms, ...rest); };")
+              window.setTimeout = (what, ms, ...rest) => { window.waits.push(ms); return wait(what, ms, ...rest); };
+              await card.refresh(); hide(true);
+              window.asked = 0; window.waits.length = 0; hide(false);
+              while (window.waits.length === 0) await new Promise((done) => wait(done, 10));
+              return `${window.asked} then ${window.waits}`")
         .await
         .unwrap();
-    visit.browser.run("hide(true)").await.unwrap();
-    visit.browser.run("hide(false)").await.unwrap();
-    visit
-        .browser
-        .until("window.asked === 1 && window.waits.length === 1")
-        .await
-        .unwrap();
-    assert_eq!(
-        visit.browser.text("window.waits").await.unwrap(),
-        "5000",
-        "while files move"
-    );
+    assert_eq!(looked, "1 then 5000", "while files move");
     visit
         .browser
         .run("hide(true); window.waits.length = 0; await card.refresh()")
@@ -248,8 +242,11 @@ async fn a_wrong_clock_of_the_reader_makes_no_wrong_time() {
         .unwrap();
     visit.badge("Running").await;
     let liveness = visit.says("liveness").await;
+    // Seconds, or minutes where the machine is slow; days would be the reader's clock.
     assert!(
-        liveness.ends_with("s ago") || liveness.ends_with("just now"),
+        ["s ago", "m ago", "just now"]
+            .iter()
+            .any(|end| liveness.ends_with(end)),
         "{liveness}"
     );
     let negative = visit
@@ -273,7 +270,10 @@ async fn a_browser_ends_with_its_visit() {
     while std::fs::read_to_string(format!("{process}/stat"))
         .is_ok_and(|stat| !stat.contains(") Z "))
     {
-        assert!(started.elapsed().as_secs() < 20, "{process} is still there");
+        assert!(
+            started.elapsed().as_secs() < 120,
+            "{process} is still there"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }

@@ -210,7 +210,7 @@ async fn a_look_is_one_statement_and_so_is_a_304() {
     let started = std::time::Instant::now();
     while statements().await != 1 {
         assert!(
-            started.elapsed().as_secs() < 20,
+            started.elapsed().as_secs() < 120,
             "odoo_sync.status() was called {} times",
             statements().await
         );

@@ -139,8 +139,10 @@ async fn a_client_that_goes_away_does_not_stop_the_guest() {
     let guest = Setting::default().start().await;
     let request = guest.ask("sleep?300", "");
     tokio::select! {
-        _ = request => panic!("answered too early"),
+        // On a slow machine both may be so by the time that anybody looks.
+        biased;
         () = guest.logged(1, "sleeping") => {}
+        _ = request => panic!("answered too early"),
     }
     guest.logged(1, "slept").await;
 }
@@ -183,7 +185,8 @@ async fn an_instance_gets_no_more_memory_than_the_limit_and_the_peak_is_known() 
 #[tokio::test]
 async fn a_request_beyond_its_time_is_a_500() {
     let setting = Setting {
-        request_timeout: Some(Duration::from_millis(300)),
+        // Long enough for the call that comes after it, also on a slow machine.
+        request_timeout: Some(Duration::from_secs(3)),
         ..Setting::default()
     };
     let guest = setting.start().await;

@@ -190,14 +190,14 @@ pub async fn query(client: &Client, statements: &str) -> Result<Vec<String>, Str
         .collect())
 }
 
-/// Asks again until the answer is `Ok`; gives up, with the last answer, after 20 s.
+/// Asks again until the answer is `Ok`; gives up, with the last answer, after two minutes.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
     ask: impl Fn() -> F,
 ) -> Result<T, String> {
     let started = Instant::now();
     loop {
         match ask().await {
-            Err(_) if started.elapsed() < Duration::from_secs(20) => {
+            Err(_) if started.elapsed() < Duration::from_mins(2) => {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             answer => return answer,
