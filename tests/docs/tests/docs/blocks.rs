@@ -68,3 +68,17 @@ fn a_block_that_is_not_run_says_why() -> Result<()> {
     }
     Ok(())
 }
+
+/// `cargo chaos -- --minutes 5` hands `-- --minutes 5` to a program whose alias ends with `--` itself, and
+/// clap takes none of that for options. The demo drops such a word, so that both habits work.
+#[test]
+fn what_is_written_after_an_alias_reaches_the_program() -> Result<()> {
+    let config: toml::Table = toml::from_str(&read(".cargo/config.toml")?)?;
+    let aliases = config["alias"].as_table().unwrap();
+    assert!(aliases.contains_key("chaos") && aliases.contains_key("bench-all"));
+    for (name, words) in aliases {
+        let words = words.as_str().unwrap();
+        assert_eq!(words.ends_with(" --"), name == "demo", "{name}: {words}");
+    }
+    Ok(())
+}
