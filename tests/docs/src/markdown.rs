@@ -131,7 +131,7 @@ impl Section {
 }
 
 /// The inline code of a text.
-pub fn code_in(text: &str) -> Vec<String> {
+fn code_in(text: &str) -> Vec<String> {
     text.split('`')
         .skip(1)
         .step_by(2)

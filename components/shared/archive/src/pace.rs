@@ -45,11 +45,6 @@ impl Pace {
         now >= self.pause_until
     }
 
-    /// When new work may begin, if not now.
-    pub fn opens_at(&self) -> Duration {
-        self.pause_until
-    }
-
     /// One went well. After as many as were allowed at once, one more is; before the first overload,
     /// after each.
     pub fn success(&mut self) {
@@ -99,7 +94,9 @@ mod tests {
             let mut pace = Pace::new(16);
             let now = Duration::from_secs(10);
             pace.overload(now, Some(Duration::from_secs(asked)));
-            prop_assert!(pace.opens_at() >= now + Duration::from_secs(asked));
+            let over = now + Duration::from_secs(asked);
+            prop_assert!(!pace.open(over.saturating_sub(Duration::from_nanos(1))));
+            prop_assert!(pace.open(over));
         }
     }
 

@@ -367,16 +367,6 @@ impl Handle {
         });
     }
 
-    /// Gives a row these bytes, and the present as its write date.
-    pub fn set_content(&self, id: i64, content: impl Into<Bytes>) {
-        let content = content.into();
-        self.change(id, |row| {
-            row.len = content.len() as u64;
-            row.given = Some(content);
-            row.write_us = now_us();
-        });
-    }
-
     /// Sets the write date to the present, and nothing else.
     pub fn touch(&self, id: i64) {
         self.change(id, |row| row.write_us = now_us());
