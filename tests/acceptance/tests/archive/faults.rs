@@ -4,13 +4,14 @@
 use anyhow::{Result, ensure};
 use stage::wire::{Moment, Then, Wire};
 use stage::{Caller, Host, SERVICE_KEY, Stage, of_database};
-use world::faults::{Fault, Trigger};
+use world::faults::{Fault, FaultId, Trigger};
 use world::odoo::{Attachments, NewAttachment, Trap};
 use world::postgres::{Database, Postgres};
 
 use crate::scene::{
     PATH, all_is_well, attempted, begin_tick, begin_tick_at, finish, hold_uploads, in_state,
-    leases_pass, log_rows, odoo_with, set, small, tick, tick_with, until, until_stored, waits_pass,
+    leases_pass, log_rows, odoo_with, path_of, set, small, tick, tick_with, until, until_stored,
+    waits_pass,
 };
 
 const UPLOAD: &str = "/object/odoo-archive";
@@ -28,16 +29,26 @@ fn of_all_sorts() -> Attachments {
         .with(40, Trap::Size(14_000_000))
 }
 
+/// Strikes the first upload of each of three files. A second fault would use an attempt of a file, and
+/// which of its uploads come first is up to the machine.
+fn strike_uploads(stage: &Stage, effect: impl Fn(Trigger) -> Fault) -> [FaultId; 3] {
+    [3, 20, 40].map(|id| {
+        let attachment = stage.odoo.attachments().get(id);
+        let checksum = attachment.and_then(|attachment| attachment.checksum);
+        let upload = Fault::on(&path_of(&checksum.unwrap_or_default())).method("POST");
+        stage.storage.faults().add(effect(upload.times(1)))
+    })
+}
+
 #[tokio::test]
 async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
-    let lost = stage
-        .storage
-        .faults()
-        .add(Fault::on(UPLOAD).method("POST").times(3).lose_answer());
+    let lost = strike_uploads(&stage, Trigger::lose_answer);
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 60, "{report}");
-    assert_eq!(stage.storage.faults().struck(lost), 3);
+    for lost in lost {
+        assert_eq!(stage.storage.faults().struck(lost), 1);
+    }
     all_moved_without_an_attempt(&stage, 60).await
 }
 
@@ -46,7 +57,7 @@ async fn an_upload_whose_answer_is_lost_counts_once_and_uses_no_attempt() -> Res
 async fn an_upload_that_breaks_off_is_done_again() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
     let faults = stage.storage.faults();
-    faults.add(Fault::on(UPLOAD).method("POST").times(3).cut_upload_at(500));
+    strike_uploads(&stage, |upload| upload.cut_upload_at(500));
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 60, "{report}");
     for _ in 0..20 {
