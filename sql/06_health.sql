@@ -4,7 +4,7 @@
 --
 -- A job is looked at in the order in which its tick travels: is it scheduled, did its command run,
 -- was it answered, did anything move. The first thing that is wrong is its state; further ones are
--- in detail. Each look is a function that returns a finding, or null where all is well.
+-- in detail. Each look is a function that returns findings, none where all is well.
 
 create or replace function odoo_sync.finding(state text, problem text, remedy text, detail jsonb default '{}') returns jsonb
   language sql immutable set search_path = '' as $$
