@@ -140,10 +140,14 @@ impl Datas {
                     }
                     None => over = true,
                 },
-                Event::Record { id, .. } => complete.push_back(File {
-                    id,
-                    content: std::mem::take(current).into(),
-                }),
+                Event::Record { id, .. } => {
+                    // It may wait for its turn, and room that it had to grow is memory too.
+                    current.shrink_to_fit();
+                    complete.push_back(File {
+                        id,
+                        content: std::mem::take(current).into(),
+                    });
+                }
             })
             .map_err(fault)?;
         if over {

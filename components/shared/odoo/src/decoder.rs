@@ -59,6 +59,10 @@ const KEPT: usize = 8 * 1024;
 /// Containers that may be open at once. `error.data.context` nests a few levels.
 const DEEPEST: usize = 32;
 
+/// So many strides are decoded before somebody is told.
+#[cfg(any(target_arch = "wasm32", test))]
+const STRIDES: usize = 1024;
+
 /// A streaming reader of `datas`.
 #[derive(Debug)]
 pub struct DatasDecoder {
@@ -305,6 +309,8 @@ impl DatasDecoder {
         chunk: &'c [u8],
         found: &mut impl FnMut(Event<'_>),
     ) -> Result<&'c [u8], DatasError> {
+        #[cfg(any(target_arch = "wasm32", test))]
+        let chunk = self.strides(chunk, found)?;
         let end = memchr::memchr2(b'"', b'\\', chunk);
         let (base64, rest) = chunk.split_at(end.unwrap_or(chunk.len()));
         self.decode(base64, found)?;
@@ -320,6 +326,37 @@ impl DatasDecoder {
             self.state = State::DatasEscape;
         }
         Ok(rest)
+    }
+
+    /// Decodes what can be decoded in large steps; what is left of the chunk.
+    #[cfg(any(target_arch = "wasm32", test))]
+    fn strides<'c>(
+        &mut self,
+        mut chunk: &'c [u8],
+        found: &mut impl FnMut(Event<'_>),
+    ) -> Result<&'c [u8], DatasError> {
+        // The rest of a group that was cut comes first.
+        let missing = (4 - self.quad.len()) % 4;
+        match chunk.split_at_checked(missing) {
+            Some((few, rest)) if memchr::memchr2(b'"', b'\\', few).is_none() => {
+                self.decode(few, found)?;
+                chunk = rest;
+            }
+            _ => return Ok(chunk),
+        }
+        if self.padded {
+            return Ok(chunk);
+        }
+        self.decoded.resize(STRIDES * 12, 0);
+        loop {
+            let decoded = crate::strides::decode(chunk, &mut self.decoded);
+            let bytes = self.decoded.get(..decoded * 12);
+            found(Event::Bytes(bytes.unwrap_or_default()));
+            chunk = chunk.get(decoded * 16..).unwrap_or_default();
+            if decoded < STRIDES {
+                return Ok(chunk);
+            }
+        }
     }
 
     fn datas_escape(

@@ -14,6 +14,8 @@ mod pace;
 mod protocol;
 pub mod records;
 mod settings;
+#[cfg(any(target_arch = "wasm32", test))]
+mod strides;
 pub mod value;
 mod window;
 
