@@ -20,8 +20,8 @@ use spin_sdk::wasip3::wit_bindgen::{
 };
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
-/// A body is handed over in parts of this size, since each is copied on its way to the host: a
-/// whole piece of 6 MiB at once would be in memory twice.
+/// A body that somebody else holds too is handed over in parts of this size, since each is copied for
+/// that: a whole file of 6 MiB at once would be in memory twice.
 const PART_BYTES: usize = 256 * 1024;
 
 /// An answer is taken in parts of at most this size.
@@ -139,8 +139,13 @@ async fn finish(end: End) {
 }
 
 async fn write_whole(mut writer: StreamWriter<u8>, end: End, mut bytes: Bytes) {
+    let most = if bytes.is_unique() {
+        bytes.len()
+    } else {
+        PART_BYTES
+    };
     while !bytes.is_empty() {
-        let part = bytes.split_to(bytes.len().min(PART_BYTES));
+        let part = bytes.split_to(bytes.len().min(most));
         if !writer.write_all(part.into()).await.is_empty() {
             return;
         }
