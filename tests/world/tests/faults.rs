@@ -329,14 +329,13 @@ async fn a_host_with_a_limit_answers_429() {
     })
     .await
     .unwrap();
-    let mut statuses = Vec::new();
-    for _ in 0..3 {
-        statuses.push(
-            rpc(&odoo.url(), "common", "version", json!([]))
-                .await
-                .status
-                .as_u16(),
-        );
+    let ask = async || rpc(&odoo.url(), "common", "version", json!([])).await;
+    assert_eq!(ask().await.status, StatusCode::OK);
+    assert_eq!(ask().await.status, StatusCode::OK);
+    // A machine that takes its time may get a third call into the next second.
+    let mut more = 0;
+    while ask().await.status != StatusCode::TOO_MANY_REQUESTS {
+        more += 1;
+        assert!(more < 100, "the host refuses nothing");
     }
-    assert_eq!(statuses, [200, 200, 429]);
 }
