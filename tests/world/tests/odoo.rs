@@ -51,7 +51,7 @@ async fn recorded() -> Odoo {
     odoo
 }
 
-fn hex(bytes: &[u8]) -> String {
+fn sha1(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     Sha1::digest(bytes)
         .iter()
@@ -432,7 +432,7 @@ async fn lost_damaged_linked_and_clouded_files_behave_as_seen() {
     assert_eq!(content(1).await.status, StatusCode::INTERNAL_SERVER_ERROR);
     let wrong = content(2).await;
     assert_eq!(wrong.body.len(), 1000);
-    assert_ne!(hex(&wrong.body), rows[1]["checksum"].as_str().unwrap());
+    assert_ne!(sha1(&wrong.body), rows[1]["checksum"].as_str().unwrap());
     assert_eq!(content(3).await.body.len(), 500);
     assert_eq!(
         (rows[3]["type"].as_str(), &rows[3]["checksum"]),
@@ -449,7 +449,7 @@ async fn lost_damaged_linked_and_clouded_files_behave_as_seen() {
     assert_eq!(rows[4]["type"], "cloud_storage");
     assert_eq!(rows[5]["checksum"], rows[6]["checksum"]);
     assert_eq!(
-        hex(&content(6).await.body),
+        sha1(&content(6).await.body),
         rows[5]["checksum"].as_str().unwrap()
     );
     assert_eq!(content(8).await.status, StatusCode::NOT_FOUND);
@@ -467,7 +467,7 @@ async fn lost_damaged_linked_and_clouded_files_behave_as_seen() {
     );
     odoo.attachments().damage(1, None);
     assert_eq!(
-        hex(&content(1).await.body),
+        sha1(&content(1).await.body),
         rows[0]["checksum"].as_str().unwrap()
     );
     odoo.attachments().damage(9, Some(Damage::Lost));
@@ -591,7 +591,7 @@ async fn checksums_of_a_thousand_rows_are_quick_and_true() {
             .content(row["id"].as_i64().unwrap())
             .unwrap();
         assert_eq!(row["file_size"].as_u64().unwrap(), content.len() as u64);
-        assert_eq!(row["checksum"].as_str().unwrap(), hex(&content));
+        assert_eq!(row["checksum"].as_str().unwrap(), sha1(&content));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Moves attachments from Odoo to Storage.
 //!
-//! [`begin`] takes a slot, and [`Batch::work`] does one batch: it reads on in Odoo's list, claims files, moves
-//! them, records what became of each, and logs itself, all within a time budget. Whatever cuts it
-//! off, the next batch goes on: the promise is *at least once, idempotent*, and "moved" means that
+//! [`begin`] takes a slot, and [`Batch::work`] does one batch: it reads on in Odoo's list, claims
+//! files, moves them, records what became of each, and logs itself, all within a time budget. Whatever
+//! cuts it off, the next batch goes on: the promise is *at least once, idempotent*, and "moved" means that
 //! the SHA-1 and the length of the bytes sent are Odoo's and that the Storage has confirmed them.
 //!
 //! The decisions ([`cursor`], [`pace`], [`plan`], [`verdict`]) are pure and apart from the work

@@ -4,9 +4,9 @@
 //! date that was seen, and the database keeps microseconds that RPC cuts off (seen on 17 and 18).
 //! Therefore the bound of a reading is fixed before its first page, it begins an overlap before the
 //! bound of the last one, pages follow the ids, and the bound counts as reached only when all pages
-//! are in. Once a bound is twice the overlap old, no transaction from before it is still under way: what
-//! was read then is settled and is not read again. What changes without a new date (a computed probability, a rename elsewhere) is found by a
-//! full reading, page by page of ids.
+//! are in. Once a bound is twice the overlap old, no transaction from before it is still under way:
+//! what was read then is settled and is not read again. What changes without a new date (a computed
+//! probability, a rename elsewhere) is found by a full reading, page by page of ids.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use odoo::Window;
