@@ -171,8 +171,10 @@ fn rate(stretches: &[Stretch], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Op
     }
     let files_per_s = weighted_files / weights_s;
     let bytes_per_s = weighted_bytes / weights_s;
-    (files_per_s.is_finite() && files_per_s > 0.0).then(|| Rate {
-        files_per_minute: rounded(files_per_s * 60.0),
+    let files_per_minute = rounded(files_per_s * 60.0);
+    // A rate that rounds to nothing is none: the rest would take forever.
+    (files_per_minute.is_finite() && files_per_minute > 0.0).then(|| Rate {
+        files_per_minute,
         bytes_per_s: bytes_per_s.round(),
         spread: spread(&steps, files_per_s, seen_s),
     })
@@ -330,6 +332,20 @@ mod tests {
             bytes: 0,
         }];
         assert_eq!(pace(&archive, now()).rate, None, "a quarter of an hour ago");
+    }
+
+    #[test]
+    fn a_rate_that_rounds_to_nothing_is_none() {
+        let mut archive = steady(1, 1, 0);
+        archive.batches[0].ended_at = ago(590);
+        let earlier = BatchRow {
+            ended_at: ago(1_780),
+            elapsed_s: 10.0,
+            files: 4,
+            bytes: 0,
+        };
+        archive.batches.push(earlier);
+        assert_eq!(pace(&archive, now()).rate, None);
     }
 
     #[test]
