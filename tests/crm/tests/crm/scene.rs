@@ -150,14 +150,14 @@ pub async fn leases_pass(stage: &Stage) -> Result<()> {
     Ok(stage.owner.batch_execute(pass).await?)
 }
 
-/// Waits until something holds; fails after a minute, which is no part of any promise.
+/// Waits until something holds; fails after three minutes, which is no part of any promise.
 pub async fn eventually<F: Future<Output = Result<bool>>>(
     what: &str,
     holds: impl Fn() -> F,
 ) -> Result<()> {
     let begun = Instant::now();
     while !holds().await? {
-        if begun.elapsed() > Duration::from_mins(1) {
+        if begun.elapsed() > Duration::from_mins(3) {
             bail!("never: {what}");
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
