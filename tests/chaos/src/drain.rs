@@ -90,10 +90,11 @@ async fn copied(scene: &Scene, job: Job, leases: Leases, begun: Instant) -> Resu
     Ok(())
 }
 
+/// Has `pg_cron` call a job, and waits until the run of that very call has ended.
 async fn called_by_cron(scene: &Scene, job: Job, begun: Instant) -> Result<()> {
     let ended = format!(
         "select count(*) from odoo_sync.runs where job = '{}' and outcome = 'success' and mode is not null
-            and started_at > (select max(called_at) - interval '1 second' from odoo_sync.calls where job = '{}')",
+            and started_at > (select max(called_at) from odoo_sync.calls where job = '{}')",
         job.name(),
         job.cron(),
     );
