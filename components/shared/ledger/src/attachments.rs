@@ -155,7 +155,9 @@ pub async fn claim(
     limit: usize,
     ids: Option<&[i64]>,
 ) -> Result<Vec<Claimed>, Fault> {
-    /// The statement, given which files are taken.
+    /// The statement, given which files are taken. Whether the content is stored is asked for each file by
+    /// itself: of an `exists`, statistics from before anything was moved make a look at all that was (55 ms
+    /// instead of 6, with 50,000 moved; seen on Postgres 15).
     macro_rules! claim {
         ($taken:literal) => {
             concat!(
@@ -176,9 +178,9 @@ pub async fn claim(
             from taken, run where a.id = taken.id
           returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
         )
-        select to_jsonb(c) || jsonb_build_object('stored', exists (
-                 select from public.odoo_attachments m
-                  where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size))
+        select to_jsonb(c) || jsonb_build_object('stored', (
+                 select true from public.odoo_attachments m
+                  where m.state = 'moved' and m.checksum = c.checksum and m.file_size = c.file_size limit 1) is not null)
           from claimed c order by c.id"
             )
         };
