@@ -15,6 +15,10 @@ pub const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 /// Files up to this size are held whole; larger ones go up in pieces of this size.
 pub const WHOLE_BYTES: u64 = storage::CHUNK_BYTES;
 
+/// How many files go in pieces at once. Each piece waits for the answer to the one before: of one file
+/// alone, a network of 100 ms passes a third of what one request for the whole would.
+const LARGE_FILES: usize = 3;
+
 /// How to get at files.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fetch {
@@ -36,6 +40,19 @@ impl Fetch {
             Self::Pieces(_) => 2 * WHOLE_BYTES,
         }
     }
+}
+
+/// How many files may go in pieces at once, if `calls` and `uploads` may be under way: one call is left for
+/// small files, and `runs` that work at once share an instance's memory. Where the source knows no ranges
+/// (`resumes` is false) a file has the whole network to itself, since what it does not get through in
+/// one batch is read again in the next.
+pub fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usize) -> usize {
+    if !resumes {
+        return 1;
+    }
+    let runs = usize::try_from(runs).unwrap_or(usize::MAX).max(1);
+    let calls = calls.saturating_sub(1);
+    (LARGE_FILES / runs).min(calls).min(uploads).max(1)
 }
 
 /// Plans the fetching of claimed files, in their order as far as groups allow. Every file is in the
@@ -107,6 +124,17 @@ mod tests {
             ids.sort_unstable();
             prop_assert_eq!(ids, claimed.iter().map(|f| f.id).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn large_files_go_together_only_where_nobody_suffers_from_it() {
+        assert_eq!(large_at_once(true, 1, 4, 32), 3);
+        assert_eq!(large_at_once(true, 1, 2, 32), 1, "Odoo is busy");
+        assert_eq!(large_at_once(true, 1, 4, 2), 2, "the Storage is busy");
+        assert_eq!(large_at_once(true, 1, 1, 1), 1, "but one always may");
+        assert_eq!(large_at_once(true, 2, 4, 32), 1, "runs share the memory");
+        assert_eq!(large_at_once(true, 64, 4, 32), 1);
+        assert_eq!(large_at_once(false, 1, 4, 32), 1, "no ranges");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use world::odoo::{NewAttachment, Sizes, Sprinkle, Trap, User};
 use world::{odoo, storage};
 
 use crate::scene::{
-    PATH, all_is_well, attempted, finish, in_state, odoo_with, row, set, small, tick, until, user,
+    PATH, all_is_well, attempted, begin_tick, finish, in_state, odoo_with, row, set, small, tick,
+    until, user,
 };
 
 const PIECE: u64 = 6 * 1024 * 1024;
@@ -185,6 +186,41 @@ async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_t
     assert_eq!(stage.storage.counters().of(APPEND).bytes_in, 1 << 30);
     stage.check_peak_memory("archive-batch", 64 * 1024 * 1024)?;
     all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn three_large_files_go_side_by_side_where_odoo_knows_ranges() -> Result<()> {
+    for (password, at_once) in [(user().password, 3), (None, 1)] {
+        let attachments = (2..=6).fold(small(200), |files, id| {
+            files.with(id, Trap::Size(30_000_000))
+        });
+        let user = User { password, ..user() };
+        let options = odoo::Options {
+            users: vec![user],
+            ..odoo_with(attachments)
+        };
+        let stage = set(options).memory_limit_mib(128).start().await?;
+        let faults = stage.storage.faults();
+        let held = faults.add(Fault::on("/upload/resumable").method("PATCH").hold());
+        let tick = begin_tick(&stage);
+        until(
+            "their first pieces are under way, and all small files stored",
+            async || {
+                let pieces = stage.storage.counters().of(APPEND).in_flight;
+                Ok(pieces == at_once && stage.storage.objects().len() >= 195)
+            },
+        )
+        .await?;
+        faults.remove(held);
+        tick.await??;
+        finish(&stage, 5).await?;
+        let sent = stage.storage.counters().of(APPEND);
+        assert_eq!((sent.bytes_in, sent.max_in_flight), (150_000_000, at_once));
+        assert_eq!(attempted(&stage).await?, 0);
+        stage.check_peak_memory("archive-batch", 64 * 1024 * 1024)?;
+        all_is_well(&stage).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

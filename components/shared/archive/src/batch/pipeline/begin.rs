@@ -14,7 +14,7 @@ use super::{
 };
 use crate::Request;
 use crate::discovery::Discovery;
-use crate::plan::Fetch;
+use crate::plan::{Fetch, large_at_once};
 use crate::sweep::Sweep;
 use crate::transfer::{self, Fetched, Progress};
 
@@ -85,12 +85,18 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             return;
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
-        if self.pieces.is_none()
+        let large_at_once = large_at_once(
+            odoo.can_stream(),
+            self.settings.parallel_runs,
+            self.source_pace.limit(),
+            self.uploads_pace.limit(),
+        );
+        while self.pieces.len() < large_at_once
             && self.held_bytes <= BUDGET_BESIDE_PIECES
             && let Some(file) = self.large.pop_front()
         {
             let progress = Progress::default();
-            self.pieces = Some((file.id, progress.clone()));
+            self.pieces.insert(file.id, progress.clone());
             let max_rpc_bytes = self.settings.max_rpc_bytes;
             tasks.push(
                 async move {
@@ -109,12 +115,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 .boxed_local(),
             );
         }
-        let budget = if self.pieces.is_some() || !self.large.is_empty() {
+        let budget = if !self.pieces.is_empty() || !self.large.is_empty() {
             BUDGET_BESIDE_PIECES
         } else {
             BUDGET_BYTES
         };
-        while self.fetches < self.source_pace.limit()
+        let calls = self.source_pace.limit().saturating_sub(self.pieces.len());
+        while self.fetches < calls.max(1)
             && self.small.front().is_some_and(|fetch| {
                 self.held_bytes == 0 || self.held_bytes + fetch.bytes() <= budget
             })

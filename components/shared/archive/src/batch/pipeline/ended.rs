@@ -57,7 +57,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 }
             }
             Done::Pieces(file, end) => {
-                self.pieces = None;
+                self.pieces.remove(&file.id);
                 self.pieces_ended(&file, end);
             }
             Done::Uploaded {

@@ -7,7 +7,7 @@
 mod begin;
 mod ended;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -30,15 +30,15 @@ use super::duplicates::Duplicates;
 use super::failures::Streak;
 use crate::discovery::Discovery;
 use crate::pace::Pace;
-use crate::plan::{Fetch, WHOLE_BYTES};
+use crate::plan::Fetch;
 use crate::sweep::Sweep;
 use crate::transfer::{Fetched, PiecesEnd, Progress};
 use crate::{Report, Request, Settings};
 
-/// The bytes of files that are held at once.
+/// The bytes of files that are held whole at once.
 const BUDGET_BYTES: u64 = 16 * 1024 * 1024;
-/// What is left of it for other files while a large one is under way.
-const BUDGET_BESIDE_PIECES: u64 = BUDGET_BYTES - 2 * WHOLE_BYTES;
+/// The same while others go in pieces: two of [`WHOLE_BYTES`] are held of each.
+const BUDGET_BESIDE_PIECES: u64 = 4 * 1024 * 1024;
 /// How many files are claimed at once.
 const CLAIM_FILES: usize = 200;
 /// Below so many planned fetches more files are claimed.
@@ -108,8 +108,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     fetches: usize,
     uploads: usize,
-    /// The large file that is under way, and how far it is.
-    pieces: Option<(i64, Progress)>,
+    /// The large files that are under way, and how far each is.
+    pieces: BTreeMap<i64, Progress>,
     held_bytes: u64,
     claiming: bool,
     recording: bool,
@@ -163,7 +163,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             duplicates: Duplicates::default(),
             fetches: 0,
             uploads: 0,
-            pieces: None,
+            pieces: BTreeMap::new(),
             held_bytes: 0,
             claiming: false,
             recording: false,
@@ -320,7 +320,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 ));
             }
         }
-        if let Some((id, _)) = &self.pieces {
+        for id in self.pieces.keys() {
             self.errors.error(format!(
                 "File {id} got no further until the time was up; the next batch goes on with it"
             ));
@@ -341,10 +341,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         };
         self.settled.extend(suspects);
         let mut unfinished = std::mem::take(&mut self.in_hand);
-        if let Some((id, progress)) = self.pieces.take()
-            && let Some(file) = unfinished.get_mut(&id)
-        {
-            file.upload = progress.value();
+        for (id, progress) in std::mem::take(&mut self.pieces) {
+            if let Some(file) = unfinished.get_mut(&id) {
+                file.upload = progress.value();
+            }
         }
         self.settled
             .extend(unfinished.into_values().map(|file| Settled {
