@@ -128,9 +128,7 @@ impl Case {
     pub fn count(&self, way: Way, most: Option<u64>) -> u64 {
         let most = most.unwrap_or(u64::MAX);
         if self.files.are_large() {
-            // A hundred megabytes are a run by themselves.
-            let enough = if self.place.latency_ms < 100 { 20 } else { 5 };
-            return self.count.min(enough).min(most);
+            return self.count.min(most);
         }
         let enough = match (way, self.place.latency_ms) {
             (Way::Naive, 0) if self.place.toils => 800,
