@@ -1,6 +1,6 @@
 //! The outside: a server that answers with what a target was given, a clock, a Postgres.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,8 +95,6 @@ pub(crate) struct Server {
     recorded: Recorded,
     part: usize,
     asked: Cell<u32>,
-    /// The address of the last request.
-    last: RefCell<String>,
 }
 
 impl Server {
@@ -105,7 +103,6 @@ impl Server {
             recorded,
             part,
             asked: Cell::new(0),
-            last: RefCell::default(),
         }
     }
 }
@@ -120,7 +117,6 @@ impl Http for Server {
         );
         self.asked.set(self.asked.get() + 1);
         assert!(self.asked.get() < 100, "it asks without end: {url}");
-        self.last.replace(url.clone());
         let body = match &request.body {
             Body::Whole(bytes) => bytes.clone(),
             Body::Empty | Body::Stream { .. } => Bytes::new(),
@@ -161,7 +157,8 @@ impl Clock for Patient {
     }
 }
 
-/// What holds of every fault: its message is one line of at most 300 characters, without a secret.
+/// What holds of every fault: its message is one line of at most 300 characters, and one more where it
+/// was cut, without a secret.
 pub(crate) fn check_fault(fault: &Fault) {
     let message = fault.message();
     assert!(message.chars().count() <= 301, "too long: {message:?}");
