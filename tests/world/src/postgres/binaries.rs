@@ -14,7 +14,8 @@ const PLACES: [&str; 5] = [
     "/usr/local/lib/postgresql",
     "/opt/homebrew/opt",
     "/usr/local/opt",
-    "/usr/pgsql",
+    // Holds `pgsql-15`.
+    "/usr",
 ];
 
 /// The folder of one Postgres version's programs.
@@ -85,7 +86,7 @@ fn version_in(folder: &Path) -> u32 {
 /// Installs Postgres by apt where it is missing, on Debian and Ubuntu as root; elsewhere says in one
 /// line what to install. Does nothing where Postgres is found or `DATABASE_URL` names one.
 pub fn ensure_installed() -> Result<()> {
-    if std::env::var_os("DATABASE_URL").is_some() || Binaries::find().is_ok() {
+    if super::server_of_ones_own().is_some() || Binaries::find().is_ok() {
         return Ok(());
     }
     if !Path::new("/usr/bin/apt-get").is_file() || !super::cluster::is_root() {

@@ -24,6 +24,13 @@ use database::Temporary;
 /// The password of role `odoo_sync` on a throw-away server.
 const PASSWORD: &str = "throw-away";
 
+/// The address in `DATABASE_URL`; an empty one is none.
+fn server_of_ones_own() -> Option<String> {
+    std::env::var("DATABASE_URL")
+        .ok()
+        .filter(|url| !url.is_empty())
+}
+
 /// A server. Its main database is the one where `pg_cron` ticks.
 pub struct Postgres {
     cluster: Option<Arc<Cluster>>,
@@ -43,14 +50,12 @@ impl Postgres {
 
     /// As [`Postgres::start`], without the project's `sql/`: a Supabase project on its first day.
     pub async fn start_bare() -> Result<Self> {
-        match std::env::var("DATABASE_URL") {
-            Ok(url) if !url.is_empty() => {
-                let postgres = Self::existing(&url)?;
-                crate::supabase::surround(&postgres.main).await?;
-                Ok(postgres)
-            }
-            _ => Self::start_throw_away().await,
-        }
+        let Some(url) = server_of_ones_own() else {
+            return Self::start_throw_away().await;
+        };
+        let postgres = Self::existing(&url)?;
+        crate::supabase::surround(&postgres.main).await?;
+        Ok(postgres)
     }
 
     /// As [`Postgres::start_bare`], whatever `DATABASE_URL` says: for tests that crash the server, or
