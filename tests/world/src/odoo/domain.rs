@@ -1,4 +1,4 @@
-//! Odoo's search domains: which records, and in which order.
+//! Odoo's search domains: which records.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -41,7 +41,7 @@ pub(crate) enum Domain {
 /// One comparison.
 #[derive(Debug)]
 pub(crate) struct Leaf {
-    pub field: String,
+    field: String,
     operator: Operator,
     operand: Vec<Cell<'static>>,
     /// The operand sorted, where it is nothing but integers: a list of ids can be long.

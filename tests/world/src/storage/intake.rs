@@ -1,7 +1,7 @@
 //! Bytes on their way in: hashed and counted as they come, kept as far as is wanted.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -137,15 +137,11 @@ impl Intake {
         let kept = match self.keeping {
             Keeping::Not => Kept::Not,
             Keeping::Memory { bytes, .. } => Kept::Memory(bytes.into()),
-            Keeping::File { file, path } => {
-                // Only the metadata of a plain file: nothing is buffered here.
-                let _ = (&*file).flush();
-                Kept::File {
-                    file,
-                    path,
-                    len: self.len,
-                }
-            }
+            Keeping::File { file, path } => Kept::File {
+                file,
+                path,
+                len: self.len,
+            },
         };
         Taken {
             len: self.len,

@@ -2,7 +2,7 @@
 
 use super::answers::Refusal;
 
-/// Signs that a key may hold beside letters, digits and the underscore.
+/// Signs that a key may hold beside letters and digits.
 const SIGNS: &[u8] = b" !$&'()*+,-./:;=?@_";
 /// The file backend cannot store a longer path segment.
 const SEGMENT_BYTES: usize = 255;

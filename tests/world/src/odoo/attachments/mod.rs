@@ -218,7 +218,7 @@ impl Handle {
         let table = Table {
             version,
             last_generated,
-            last_id: last_generated.max(options.first_id - 1),
+            last_id: last_generated,
             first_us: now_us() - DAY_US - SPAN_US,
             step_us: (SPAN_US / rows.max(1)).max(1),
             changed: BTreeMap::new(),
