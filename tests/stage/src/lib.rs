@@ -19,7 +19,9 @@ mod components;
 mod secrecy;
 mod server;
 mod spin;
+mod tokens;
 mod variables;
+mod waiting;
 pub mod wire;
 
 pub use app::{Builder, Stage};
@@ -28,7 +30,9 @@ pub use components::{build_components, root};
 pub use secrecy::Watch;
 pub use server::{Host, Limits, Server};
 pub use spin::{Spin, SpinFound, find_spin};
+pub use tokens::{JWT_SECRET, signed_token, token_of};
 pub use variables::{Variables, of_database, of_odoo, of_storage};
+pub use waiting::until;
 
 /// The service key that the app accepts by its variable.
 pub const SERVICE_KEY: &str = "stage-service-key-c2f7a1";

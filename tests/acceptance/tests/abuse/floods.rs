@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use futures::future::try_join_all;
 use http::Method;
-use stage::Stage;
+use stage::{Stage, until};
 
 use crate::scene::{JOBS, all_still_serve, nothing_was_done, set};
 
@@ -84,9 +84,10 @@ async fn a_flood_of_refused_calls_costs_one_row_few_connections_and_few_question
 
     // A connection that ends tells what it counted.
     stage.stop_app().await;
-    while connections(&stage).await? > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("no connection is left", async || {
+        Ok(connections(&stage).await? == 0)
+    })
+    .await?;
     let asked = refreshes(&stage).await? - before;
     println!(
         "{CALLS} calls in {seconds} s: {asked} questions, at most {most} connections, {rows} rows"

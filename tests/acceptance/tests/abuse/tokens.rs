@@ -3,16 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
 use serde_json::{Value, json};
-use sha2::Sha256;
-use stage::{Caller, Stage};
+use stage::{Caller, JWT_SECRET, Stage, signed_token};
 use world::faults::Fault;
 
 use crate::scene::{JOBS, all_still_serve, nothing_was_done, set};
 
-const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 const ISSUER: &str = "https://project.example/auth/v1";
 const ADMIN: &str = "11111111-2222-4333-8444-555555555555";
 
@@ -21,15 +18,6 @@ const PUBLIC_KEY: &str = r#"{"kty":"EC","crv":"P-256","kid":"ec-1","alg":"ES256"
 
 fn part(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
-}
-
-fn signed(header: &Value, claims: &Value, secret: &[u8]) -> Result<String> {
-    let signed = format!("{}.{}", part(header), part(claims));
-    let mac = Hmac::<Sha256>::new_from_slice(secret)?.chain_update(&signed);
-    Ok(format!(
-        "{signed}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    ))
 }
 
 fn now() -> Result<u64> {
@@ -53,7 +41,7 @@ fn claims(name: &str, value: Value) -> Result<Value> {
 fn wrong() -> Result<Vec<(&'static str, String)>> {
     let hs256 = json!({"alg": "HS256", "typ": "JWT"});
     let good = claims("jti", json!("1"))?;
-    let by_secret = |claims: &Value| signed(&hs256, claims, SECRET.as_bytes());
+    let by_secret = |claims: &Value| signed_token(&hs256, claims, JWT_SECRET.as_bytes());
     let none = |alg: &str| format!("{}.{}.", part(&json!({"alg": alg})), part(&good));
     let es256 = json!({"alg": "ES256", "kid": "ec-1"});
     let key: Value = serde_json::from_str(PUBLIC_KEY)?;
@@ -70,12 +58,12 @@ fn wrong() -> Result<Vec<(&'static str, String)>> {
         ("four parts", format!("{}.x", by_secret(&good)?)),
         (
             "another secret",
-            signed(&hs256, &good, b"another-secret-of-at-least-32-characters")?,
+            signed_token(&hs256, &good, b"another-secret-of-at-least-32-characters")?,
         ),
-        ("no secret", signed(&hs256, &good, b"")?),
+        ("no secret", signed_token(&hs256, &good, b"")?),
         (
             "the public key for a secret",
-            signed(
+            signed_token(
                 &json!({"alg": "HS256", "kid": "ec-1"}),
                 &good,
                 PUBLIC_KEY.as_bytes(),
@@ -83,23 +71,23 @@ fn wrong() -> Result<Vec<(&'static str, String)>> {
         ),
         (
             "its x for a secret",
-            signed(&json!({"alg": "HS256", "kid": "ec-1"}), &good, &x)?,
+            signed_token(&json!({"alg": "HS256", "kid": "ec-1"}), &good, &x)?,
         ),
         (
             "HS256 called ES256",
-            signed(&es256, &good, SECRET.as_bytes())?,
+            signed_token(&es256, &good, JWT_SECRET.as_bytes())?,
         ),
         (
             "HS256 called RS256",
-            signed(
+            signed_token(
                 &json!({"alg": "RS256", "kid": "ec-1"}),
                 &good,
-                SECRET.as_bytes(),
+                JWT_SECRET.as_bytes(),
             )?,
         ),
         (
             "HS512",
-            signed(&json!({"alg": "HS512"}), &good, SECRET.as_bytes())?,
+            signed_token(&json!({"alg": "HS512"}), &good, JWT_SECRET.as_bytes())?,
         ),
         (
             "a signature of zeros",
@@ -121,10 +109,10 @@ fn wrong() -> Result<Vec<(&'static str, String)>> {
         ),
         (
             "critical",
-            signed(
+            signed_token(
                 &json!({"alg": "HS256", "crit": ["b64"], "b64": false}),
                 &good,
-                SECRET.as_bytes(),
+                JWT_SECRET.as_bytes(),
             )?,
         ),
         ("expired", by_secret(&claims("exp", json!(now()? - 60))?)?),
@@ -172,7 +160,7 @@ async fn call(caller: &Caller, path: &str, token: &str) -> Result<(u16, String, 
 
 async fn with_admin() -> Result<Stage> {
     let stage = set()
-        .variable("jwt_secret", SECRET)
+        .variable("jwt_secret", JWT_SECRET)
         .variable("jwt_issuer", ISSUER)
         .start()
         .await?;
@@ -210,10 +198,10 @@ async fn a_wrong_token_is_refused_and_the_answer_does_not_say_why() -> Result<()
     ensure!(calls == 0, "{calls} calls to Odoo");
     ensure!(stage.count("select count(*) from odoo_sync.runs").await? == 0);
     // They differ from this one only.
-    let good = signed(
+    let good = signed_token(
         &json!({"alg": "HS256", "typ": "JWT"}),
         &claims("jti", json!("1"))?,
-        SECRET.as_bytes(),
+        JWT_SECRET.as_bytes(),
     )?;
     let answer = call(stage.caller(), JOBS[0], &good).await?;
     ensure!(answer.0 == 200, "{answer:?}");
@@ -224,7 +212,7 @@ async fn a_wrong_token_is_refused_and_the_answer_does_not_say_why() -> Result<()
 async fn a_user_who_is_no_admin_starts_nothing() -> Result<()> {
     let stage = with_admin().await?;
     let other = claims("sub", json!("66666666-2222-4333-8444-555555555555"))?;
-    let token = signed(&json!({"alg": "HS256"}), &other, SECRET.as_bytes())?;
+    let token = signed_token(&json!({"alg": "HS256"}), &other, JWT_SECRET.as_bytes())?;
     for path in JOBS.iter().chain(&["/actions/retry"]) {
         let answer = call(stage.caller(), path, &token).await?;
         ensure!(answer.0 == 403, "{path}: {answer:?}");

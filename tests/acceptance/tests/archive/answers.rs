@@ -1,12 +1,8 @@
 //! What a caller is told, and what becomes of the work when the caller goes.
 
 use anyhow::Result;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use serde_json::{Value, json};
-use sha2::Sha256;
-use stage::{Answer, SERVICE_KEY, Stage};
+use serde_json::json;
+use stage::{Answer, JWT_SECRET, SERVICE_KEY, Stage, token_of};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use world::faults::Fault;
@@ -17,8 +13,6 @@ use crate::scene::{
     stopped_tick, tick, until,
 };
 
-const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
-
 async fn send(stage: &Stage, method: &str, headers: &[(&str, &str)], body: &str) -> Result<Answer> {
     stage
         .caller()
@@ -28,26 +22,6 @@ async fn send(stage: &Stage, method: &str, headers: &[(&str, &str)], body: &str)
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
-}
-
-/// A token of Supabase Auth for this user, good for an hour.
-fn token_of(user: &str) -> Result<String> {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_secs();
-    let claims = json!({"sub": user, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 3600});
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!(
-        "{}.{}",
-        part(&json!({"alg": "HS256", "typ": "JWT"})),
-        part(&claims)
-    );
-    let mut mac = Hmac::<Sha256>::new_from_slice(JWT_SECRET.as_bytes())?;
-    mac.update(signed.as_bytes());
-    Ok(format!(
-        "{signed}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    ))
 }
 
 #[tokio::test]

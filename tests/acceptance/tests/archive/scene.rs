@@ -2,11 +2,10 @@
 //! must hold whatever happened.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
+pub use stage::until;
 use stage::{Answer, Builder, Caller, SERVICE_KEY, Stage};
 use world::faults::{Fault, FaultId};
 use world::odoo::{self, Attachments, Odoo, Sizes, TRACEBACK_MARKER, User};
@@ -139,22 +138,6 @@ pub async fn reading_rest_passes(stage: &Stage) -> Result<()> {
             "update odoo_sync.cursors set position = position || '{\"changes_ended\": 0}'",
         )
         .await?;
-    Ok(())
-}
-
-/// Waits for a condition; fails after some minutes, which are no part of any promise.
-pub async fn until<F: Future<Output = Result<bool>>>(
-    what: &str,
-    mut holds: impl FnMut() -> F,
-) -> Result<()> {
-    let begun = Instant::now();
-    while !holds().await? {
-        ensure!(
-            begun.elapsed() < Duration::from_mins(3),
-            "waited in vain until {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
     Ok(())
 }
 

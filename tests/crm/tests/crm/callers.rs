@@ -1,20 +1,13 @@
 //! Who may start a run: a browser with supabase-js for an admin, and nobody else.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
-use serde_json::{Value, json};
-use sha2::Sha256;
-use stage::{Answer, Stage};
+use serde_json::json;
+use stage::{Answer, JWT_SECRET, Stage, token_of};
 
 use crate::scene::*;
 
 const ORIGIN: &str = "https://dashboard.example.com";
-const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 /// What `functions.invoke` calls, with its client pointed at this app.
 const FUNCTION: &str = "/functions/v1/odoo-crm-sync";
 
@@ -42,17 +35,7 @@ async fn token(stage: &Stage, admin: bool) -> Result<String> {
             format!("insert into public.user_roles (user_id, role) values ('{user}', 'admin')");
         stage.owner.batch_execute(&grant).await?;
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let part = |claims: Value| URL_SAFE_NO_PAD.encode(claims.to_string());
-    let said = [
-        part(json!({"alg": "HS256", "typ": "JWT"})),
-        part(json!({"sub": user, "aud": "authenticated", "role": "authenticated", "exp": now + 3600})),
-    ]
-    .join(".");
-    let mut mac = Hmac::<Sha256>::new_from_slice(JWT_SECRET.as_bytes())?;
-    mac.update(said.as_bytes());
-    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
-    Ok(format!("{said}.{signature}"))
+    token_of(&user)
 }
 
 /// As the functions client of supabase-js calls from a page.

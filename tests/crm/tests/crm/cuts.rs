@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use http::Method;
 use serde_json::json;
-use stage::SERVICE_KEY;
+use stage::{SERVICE_KEY, until};
 use world::faults::Fault;
 
 use crate::scene::*;
@@ -67,7 +67,7 @@ async fn a_process_that_ends_in_mid_run_loses_nothing() -> Result<()> {
             "{}",
             answer.text()
         );
-        eventually("one page more", || async {
+        until("one page more is there", async || {
             Ok(stage.count(here).await? == cut * 1000)
         })
         .await?;

@@ -1,9 +1,6 @@
 //! What the tests have in common: a stage with a pipeline on it, runs, and what is in the tables.
 
-use std::future::Future;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use stage::{Builder, Stage};
 use world::odoo::{Options, Records};
@@ -148,21 +145,6 @@ pub async fn assert_same(stage: &Stage) -> Result<()> {
 pub async fn leases_pass(stage: &Stage) -> Result<()> {
     let pass = "update odoo_sync.runs set leased_until = now() - interval '1 second' where outcome = 'running'";
     Ok(stage.owner.batch_execute(pass).await?)
-}
-
-/// Waits until something holds; fails after three minutes, which is no part of any promise.
-pub async fn eventually<F: Future<Output = Result<bool>>>(
-    what: &str,
-    holds: impl Fn() -> F,
-) -> Result<()> {
-    let begun = Instant::now();
-    while !holds().await? {
-        if begun.elapsed() > Duration::from_mins(3) {
-            bail!("never: {what}");
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
 }
 
 /// A date of Odoo, so many minutes ago, by the database's clock.

@@ -2,15 +2,14 @@
 //! installed. The simulated Odoo and Storage stand for the real ones, and the runner for Spin.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use docs_tests::{Document, Section};
 use runner::{App, Log, Options};
 use serde_json::{Value, json};
-use stage::Variables;
+use stage::{Variables, until};
 use tokio_postgres::Client;
 use world::odoo::{self, Attachments, Odoo, User};
 use world::postgres::{Database, Postgres};
@@ -171,21 +170,6 @@ async fn follow(company: &mut Company, step: &Section) -> Result<Seen> {
         }
     }
     Ok(seen)
-}
-
-async fn until<F: Future<Output = Result<bool>>>(
-    what: &str,
-    mut holds: impl FnMut() -> F,
-) -> Result<()> {
-    let begun = Instant::now();
-    while !holds().await? {
-        ensure!(
-            begun.elapsed() < Duration::from_mins(5),
-            "waited in vain until {what}"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
 }
 
 #[tokio::test]

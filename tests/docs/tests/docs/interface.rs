@@ -1,24 +1,17 @@
 //! The compiled components answer as `components/openapi.json` says, and the README's examples are
 //! what happens: every documented answer is provoked, and any other one fails.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use docs_tests::{Contract, Document};
-use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use sha2::Sha256;
-use stage::{Answer, Caller, Host, SERVICE_KEY, Stage};
+use stage::{Answer, Caller, Host, JWT_SECRET, SERVICE_KEY, Stage, token_of, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use world::odoo::{self, Attachments};
 
 use crate::running::{Environment, sh};
 
-const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 const JOBS: [&str; 3] = ["/archive-batch", "/crm-sync", "/chatter-sync"];
 const ACT: &str = "/actions/{action}";
 const FILE: &str = "/status/files/{id}";
@@ -81,25 +74,6 @@ impl<'a> Call<'a> {
 
 fn bearer(token: &str) -> String {
     format!("Bearer {token}")
-}
-
-/// A token of Supabase Auth for this user, good for an hour.
-fn token_of(user: &str) -> Result<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let claims =
-        json!({"sub": user, "aud": "authenticated", "role": "authenticated", "exp": now + 3600});
-    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!(
-        "{}.{}",
-        part(&json!({"alg": "HS256", "typ": "JWT"})),
-        part(&claims)
-    );
-    let mut mac = Hmac::<Sha256>::new_from_slice(JWT_SECRET.as_bytes())?;
-    mac.update(signed.as_bytes());
-    Ok(format!(
-        "{signed}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    ))
 }
 
 impl Interface {
@@ -167,10 +141,10 @@ impl Interface {
     /// Waits until what goes on after an answer is over.
     async fn is_at_rest(&self) -> Result<()> {
         let running = "select count(*) from odoo_sync.runs where outcome = 'running'";
-        while self.stage.count(running).await? > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        until("nothing runs", async || {
+            Ok(self.stage.count(running).await? == 0)
+        })
+        .await
     }
 }
 
