@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
+use http::header::ETAG;
 use serde_json::{Map, Value, json};
 use stage::Answer;
 
@@ -86,7 +87,10 @@ impl Contract {
         for (name, header) in headers.into_iter().flatten() {
             let value = answer.header(name);
             ensure!(!value.is_empty(), "the header {name} is missing");
-            let schema = header.get("schema").context("a header without a schema")?;
+            let schema = self
+                .resolved(header)
+                .get("schema")
+                .context("a header without a schema")?;
             self.is_valid(schema, &json!(value))?;
         }
         Ok(())
@@ -104,6 +108,11 @@ impl Contract {
             .get(kind)
             .with_context(|| format!("the type {kind} is not documented"))?;
         let body = if kind == "application/json" {
+            // What has an ETag is kept, and asked for again.
+            ensure!(
+                answer.headers.contains_key(ETAG) || answer.header("cache-control") == "no-store",
+                "somebody may keep it"
+            );
             serde_json::from_slice(&answer.body).context("it is no JSON")?
         } else {
             json!(answer.text())

@@ -401,8 +401,11 @@ async fn other_methods_are_refused_by_name_and_other_paths_are_not_there() -> Re
     let key = bearer(SERVICE_KEY);
     let key = [("authorization", key.as_str())];
     for path in app.contract.paths() {
-        // It asks nobody who calls, and answers everybody the same.
         if path == "/healthz" {
+            for method in [Method::POST, Method::HEAD, Method::OPTIONS] {
+                let answer = caller.send(method, &path, &[], "").await?;
+                assert_eq!(answer.status, StatusCode::OK);
+            }
             continue;
         }
         let at = path
@@ -418,6 +421,11 @@ async fn other_methods_are_refused_by_name_and_other_paths_are_not_there() -> Re
             let answer = caller.send(method, &at, &key, "").await?;
             assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
             assert!(answer.header("allow").contains(right), "{path}");
+        }
+        if right == "GET" {
+            let whole = caller.send(Method::GET, &at, &key, "").await?;
+            let head = caller.send(Method::HEAD, &at, &key, "").await?;
+            assert_eq!(head.status, whole.status, "{path}");
         }
         let preflight = caller.send(Method::OPTIONS, &at, &[], "").await?;
         assert_eq!(preflight.status, StatusCode::NO_CONTENT, "{path}");
