@@ -17,4 +17,5 @@ pub mod sweep;
 pub mod sync;
 pub mod validation;
 
-pub use postgres::{Postgres, PostgresError, call, call_one};
+pub use postgres::{Postgres, PostgresError};
+pub(crate) use postgres::{call, call_one};

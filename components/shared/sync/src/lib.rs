@@ -10,9 +10,9 @@
 
 mod attachments;
 pub mod chatter;
-pub mod comparison;
+mod comparison;
 pub mod crm;
-pub mod cursor;
+mod cursor;
 mod entity;
 mod reading;
 mod refining;

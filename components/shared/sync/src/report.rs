@@ -50,7 +50,7 @@ pub struct Report {
     /// What became of them. In a dry run: what would have.
     #[serde(flatten)]
     pub written: Written,
-    /// By how many seconds the copy is behind Odoo, at most; absent if that was not asked.
+    /// By how many seconds the copy is behind Odoo, at most; nothing if that was not asked.
     pub lag_s: Option<i64>,
     /// Requests to Odoo.
     pub odoo_calls: u64,
