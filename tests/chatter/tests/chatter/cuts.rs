@@ -2,15 +2,14 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use stage::Stage;
 use world::faults::Fault;
 
 use crate::scene::*;
 
 /// As many as a company of some years has.
 const MANY: i64 = 200_000;
-/// As many as leave other tests their time.
-const SOME: i64 = 40_000;
+/// A run is cut off at its fourth call, or less than so many after it.
+const CALLS: u64 = 60;
 
 /// Numbers that look random, the same in every run.
 struct Dice(u64);
@@ -37,8 +36,10 @@ fn written(id: i64) -> String {
     )
 }
 
-async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Result<()> {
-    messages(stage).insert_many((1..=count).map(|id| {
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_thousand_messages_arrive_though_runs_are_cut_off_at_random() -> Result<()> {
+    let mut stage = chatter(18, 0).await?;
+    messages(&stage).insert_many((1..=MANY).map(|id| {
         json!({
             "id": id, "model": "crm.lead", "res_id": 1 + id % 5000, "message_type": "comment", "subtype_id": 1 + id % 2,
             "body": format!("<p>Message <b>{id}</b></p>"), "author_id": 3, "write_date": written(id),
@@ -50,8 +51,7 @@ async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Resul
         runs += 1;
         ensure!(runs < 2000, "it does not come to an end");
         stage.odoo.faults().clear();
-        let fault =
-            Fault::on_call("mail.message", "search_read").from_nth(4 + dice.throw(pages_of_a_run));
+        let fault = Fault::on_call("mail.message", "search_read").from_nth(4 + dice.throw(CALLS));
         // So early that no page is small enough to come through.
         stage.odoo.faults().add(match dice.throw(4) {
             0 => fault.refuse(),
@@ -65,7 +65,7 @@ async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Resul
             let cut = tokio::time::sleep(std::time::Duration::from_millis(cut));
             tokio::select! { _ = post => {}, () = cut => {} }
             stage.restart_app().await?;
-            leases_pass(stage).await?;
+            leases_pass(&stage).await?;
             continue;
         }
         let report = stage.post(PATH, r#"{"mode": "missing"}"#).await?.json();
@@ -74,22 +74,9 @@ async fn all_arrive(stage: &mut Stage, count: i64, pages_of_a_run: u64) -> Resul
         }
     }
     stage.odoo.faults().clear();
-    let report = hourly(stage).await?;
+    let report = hourly(&stage).await?;
     assert_eq!(changed(&report), [0, 0, 0], "{report:#}");
-    println!("{count} messages in {runs} runs");
-    assert_eq!(validation(stage, "messages").await?["verdict"], "same");
-    assert_same(stage).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn forty_thousand_messages_arrive_though_runs_are_cut_off_at_random() -> Result<()> {
-    let mut stage = chatter(18, 0).await?;
-    all_arrive(&mut stage, SOME, 12).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes 20 s by itself, a minute and a half beside others: cargo test --test chatter -- --ignored"]
-async fn two_hundred_thousand_messages_arrive_though_runs_are_cut_off_at_random() -> Result<()> {
-    let mut stage = chatter(18, 0).await?;
-    all_arrive(&mut stage, MANY, 60).await
+    println!("{MANY} messages in {runs} runs");
+    assert_eq!(validation(&stage, "messages").await?["verdict"], "same");
+    assert_same(&stage).await
 }
