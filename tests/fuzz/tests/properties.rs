@@ -109,23 +109,13 @@ fn changed(target: usize) -> impl Strategy<Value = Vec<u8>> {
 
 fn hold(target: usize, cases: u32) {
     let (_, run) = TARGETS[target];
-    let config = ProptestConfig {
+    let config = |cases| ProptestConfig {
         cases,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    proptest!(config, |(bytes in changed(target))| {
-        run(&bytes);
-    });
-    proptest!(config_of_any(cases), |(bytes in prop::collection::vec(any::<u8>(), 0..300))| run(&bytes));
-}
-
-fn config_of_any(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: cases / 4,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    proptest!(config(cases), |(bytes in changed(target))| run(&bytes));
+    proptest!(config(cases / 4), |(bytes in prop::collection::vec(any::<u8>(), 0..300))| run(&bytes));
 }
 
 #[test]

@@ -40,4 +40,12 @@ fn every_target_has_seeds_and_a_fuzz_target_and_nothing_else_has() {
     assert_eq!(folders("seeds"), names);
     let sources: BTreeSet<String> = names.iter().map(|name| format!("{name}.rs")).collect();
     assert_eq!(folders("targets/fuzz_targets"), sources);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets");
+    let manifest = fs::read_to_string(project.join("Cargo.toml")).unwrap();
+    for name in names {
+        let path = format!("fuzz_targets/{name}.rs");
+        assert!(manifest.contains(&format!("path = \"{path}\"")), "{path}");
+        let source = fs::read_to_string(project.join(&path)).unwrap();
+        assert!(source.contains(&format!("::{name}(data)")), "{path}");
+    }
 }
