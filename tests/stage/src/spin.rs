@@ -166,7 +166,6 @@ async fn failed(mut child: Child, complaints: JoinHandle<Vec<String>>) -> anyhow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -180,11 +179,14 @@ mod tests {
         assert_eq!(version("Promela"), None);
     }
 
-    /// A program that plays Spin.
+    /// A program that plays Spin. Another process writes it: whatever this one has open for writing, so
+    /// for a moment has a program that another test just starts, and such a file cannot be run.
     fn played(folder: &tempfile::TempDir, script: &str) -> PathBuf {
-        let program = folder.path().join("spin");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let [written, program] = ["written", "spin"].map(|name| folder.path().join(name));
+        std::fs::write(&written, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let mut install = std::process::Command::new("install");
+        install.args(["-m", "755"]).args([&written, &program]);
+        assert!(install.status().unwrap().success());
         program
     }
 
