@@ -43,7 +43,10 @@ fn ask_everything(protocol: ProtocolChoice, data: &[u8]) {
     block_on(async {
         let of = || odoo(protocol, data);
         let named = Map::new();
-        check(of().call("crm.lead", "search_count", None, named).await);
+        check(
+            of().call::<i64>("crm.lead", "search_count", None, named)
+                .await,
+        );
         let selection = Selection::default();
         let window = Window::default();
         if let Some(newest) = check(of().newest_write(&selection).await) {

@@ -64,6 +64,13 @@ pub async fn catalogue(
     found: &[Found],
     cursor: Option<(&str, &Value)>,
 ) -> Result<Option<Catalogued>, Fault> {
+    #[derive(Serialize)]
+    struct Argument<'a> {
+        run_id: Uuid,
+        found: &'a [Found],
+        cursor: Option<&'a str>,
+        position: Option<&'a Value>,
+    }
     const STATEMENT: &str = "
         with run as (
           update odoo_sync.runs r set seen_at = now()
@@ -117,10 +124,12 @@ pub async fn catalogue(
           from run left join written w on true
          where (select count(*) from moved_on) >= 0
          group by run.id";
-    let argument = json!({
-        "run_id": run_id, "found": found,
-        "cursor": cursor.map(|(name, _)| name), "position": cursor.map(|(_, position)| position),
-    });
+    let argument = Argument {
+        run_id,
+        found,
+        cursor: cursor.map(|(name, _)| name),
+        position: cursor.map(|(_, position)| position),
+    };
     Ok(call(postgres, STATEMENT, &argument).await?.pop())
 }
 
@@ -282,6 +291,12 @@ pub async fn record(
     lease_s: u32,
     settled: &[Settled],
 ) -> Result<Recorded, Fault> {
+    #[derive(Serialize)]
+    struct Argument<'a> {
+        run_id: Uuid,
+        lease_s: u32,
+        settled: &'a [Settled],
+    }
     // The run's row is locked first: whoever gives the run up waits for these figures, or has done so
     // before, and then there is no run here.
     const STATEMENT: &str = "
@@ -327,7 +342,11 @@ pub async fn record(
           returning r.counts
         )
         select coalesce((select k.counts || '{\"alive\": true}' from kept k), '{\"alive\": false}')";
-    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "settled": settled });
+    let argument = Argument {
+        run_id,
+        lease_s,
+        settled,
+    };
     call_one(postgres, STATEMENT, &argument).await
 }
 

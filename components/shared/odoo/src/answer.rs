@@ -4,6 +4,7 @@ use fault::{Fault, Kind};
 use http::StatusCode;
 use outbound::{Response, TransportError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// As much of an error's body as is looked at. A traceback (`data.debug`) can be long.
@@ -97,10 +98,9 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
 }
 
 #[derive(Deserialize)]
-struct Envelope {
+struct Envelope<T> {
     // A method that returns nothing has no `result` key (seen on 18).
-    #[serde(default)]
-    result: Value,
+    result: Option<T>,
     error: Option<RpcError>,
 }
 
@@ -121,18 +121,25 @@ struct ErrorData {
 }
 
 /// The result of a JSON-RPC call.
-pub(crate) async fn json_rpc(response: Response, max_bytes: usize) -> Result<Value, Fault> {
+pub(crate) async fn json_rpc<T: DeserializeOwned>(
+    response: Response,
+    max_bytes: usize,
+) -> Result<T, Fault> {
     head(&response)?;
     let body = response.bytes(max_bytes).await.map_err(transport)?;
-    let envelope: Envelope = serde_json::from_slice(&body).map_err(|_| broken())?;
-    match envelope.error {
-        Some(error) => Err(rpc_error(error)),
-        None => Ok(envelope.result),
+    let envelope: Envelope<T> = serde_json::from_slice(&body).map_err(|_| broken())?;
+    match (envelope.error, envelope.result) {
+        (Some(error), _) => Err(rpc_error(error)),
+        (None, Some(result)) => Ok(result),
+        (None, None) => serde_json::from_value(Value::Null).map_err(|_| broken()),
     }
 }
 
 /// The result of a JSON-2 call.
-pub(crate) async fn json2(response: Response, max_bytes: usize) -> Result<Value, Fault> {
+pub(crate) async fn json2<T: DeserializeOwned>(
+    response: Response,
+    max_bytes: usize,
+) -> Result<T, Fault> {
     head(&response)?;
     if !response.status.is_success() {
         return Err(json2_error(response).await);

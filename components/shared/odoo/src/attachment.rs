@@ -6,9 +6,9 @@ use outbound::{Clock, Http};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::Odoo;
 use crate::value::{datetime, many2one, or_false, parse_datetime};
 pub use crate::window::Window;
-use crate::{Odoo, answer};
 
 const MODEL: &str = "ir.attachment";
 
@@ -148,8 +148,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named.insert("fields".into(), json!(FIELDS));
         named.insert("limit".into(), json!(limit));
         named.insert("order".into(), json!("id"));
-        let listing = self.call(MODEL, "search_read", None, named).await?;
-        serde_json::from_value(listing).map_err(|_| answer::broken())
+        self.call(MODEL, "search_read", None, named).await
     }
 
     /// The ids of the next `limit` attachments of a window: a listing without contents, for a sweep.
@@ -163,8 +162,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named.insert("domain".into(), json!(domain(window, selection)));
         named.insert("limit".into(), json!(limit));
         named.insert("order".into(), json!("id"));
-        let listing = self.call(MODEL, "search", None, named).await?;
-        serde_json::from_value(listing).map_err(|_| answer::broken())
+        self.call(MODEL, "search", None, named).await
     }
 
     /// Those of these attachments that the user can see, whatever the selection.
@@ -173,16 +171,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named.insert("domain".into(), json!(by_id(ids)));
         named.insert("fields".into(), json!(FIELDS));
         named.insert("order".into(), json!("id"));
-        let listing = self.call(MODEL, "search_read", None, named).await?;
-        serde_json::from_value(listing).map_err(|_| answer::broken())
+        self.call(MODEL, "search_read", None, named).await
     }
 
     /// As [`Odoo::attachments_by_id`], the ids only.
     pub async fn existing_attachments(&self, ids: &[i64]) -> Result<Vec<i64>, Fault> {
         let mut named = Map::new();
         named.insert("domain".into(), json!(by_id(ids)));
-        let listing = self.call(MODEL, "search", None, named).await?;
-        serde_json::from_value(listing).map_err(|_| answer::broken())
+        self.call(MODEL, "search", None, named).await
     }
 
     /// When the selection was last written to, by Odoo's own clock; `None` if it is empty.
@@ -195,7 +191,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named.insert("fields".into(), json!(["write_date"]));
         named.insert("limit".into(), json!(1));
         named.insert("order".into(), json!("write_date desc"));
-        let listing = self.call(MODEL, "search_read", None, named).await?;
+        let listing: Value = self.call(MODEL, "search_read", None, named).await?;
         match listing.get(0).map(|row| row.get("write_date")) {
             None => Ok(None),
             Some(date) => date

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fault::{Fault, Kind};
 use outbound::{Clock, Http, Response, Secret, Timeouts};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::pace::{Pace, Turn};
@@ -129,13 +130,13 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 
     /// Calls a method with named arguments, on records if `ids` are given.
-    pub async fn call(
+    pub async fn call<T: DeserializeOwned>(
         &self,
         model: &str,
         method: &str,
         ids: Option<&[i64]>,
         named: Map<String, Value>,
-    ) -> Result<Value, Fault> {
+    ) -> Result<T, Fault> {
         let (response, _turn) = self.send(model, method, ids, named).await?;
         let result = match self.connect().await? {
             Protocol::Json2 => answer::json2(response, LISTING_BYTES).await,

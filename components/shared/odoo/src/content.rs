@@ -7,7 +7,8 @@ use std::time::Duration;
 use fault::{Fault, Kind};
 use http::{Method, StatusCode, header};
 use outbound::{ByteStream, Clock, Http, Request, Secret, Timeouts};
-use serde_json::json;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value, json};
 
 use crate::client::WebSession;
 use crate::{Odoo, answer, protocol};
@@ -155,7 +156,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             .filter_map(|value| value.to_str().ok())
             .find_map(|value| value.strip_prefix("session_id=")?.split(';').next())
             .map(Secret::new);
-        let outcome = match answer::json_rpc(response, 1024 * 1024).await {
+        let outcome = match answer::json_rpc::<IgnoredAny>(response, 1024 * 1024).await {
             Ok(_) => cookie.ok_or(Fault::new(
                 Kind::SourceProtocol,
                 "Odoo opened a web session without a cookie",
@@ -183,7 +184,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         )
         .header(header::COOKIE, format!("session_id={}", cookie.reveal()));
         let response = self.http.send(request).await.map_err(answer::transport)?;
-        Ok(answer::json_rpc(response, 1024 * 1024).await.is_err())
+        Ok(answer::json_rpc::<IgnoredAny>(response, 1024 * 1024)
+            .await
+            .is_err())
     }
 
     /// Makes an access token; the only call of this program that writes to Odoo.
@@ -194,15 +197,15 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 "large files need odoo_password, or odoo_access_tokens = true",
             ));
         }
-        let result = self
+        let result: Value = self
             .call(
                 "ir.attachment",
                 "generate_access_token",
                 Some(&[id]),
-                serde_json::Map::new(),
+                Map::new(),
             )
             .await?;
-        let token = result.get(0).and_then(serde_json::Value::as_str);
+        let token = result.get(0).and_then(Value::as_str);
         token
             .filter(|token| {
                 token

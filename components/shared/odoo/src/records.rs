@@ -91,8 +91,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     pub async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
         let mut named = Map::new();
         named.insert("attributes".into(), json!(["type", "store"]));
-        let fields = self.call(model, "fields_get", None, named).await?;
-        serde_json::from_value(fields).map_err(|_| answer::broken())
+        self.call(model, "fields_get", None, named).await
     }
 
     /// The next `limit` records of a window, by id.
@@ -146,7 +145,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let mut named = model.call(vec![json!(["write_date", "!=", false])], Some(1));
         named.insert("fields".into(), json!(["write_date"]));
         named.insert("order".into(), json!("write_date desc"));
-        let listing = self.call(model.name, "search_read", None, named).await?;
+        let listing: Value = self.call(model.name, "search_read", None, named).await?;
         match listing.get(0).map(|row| row.get("write_date")) {
             None if listing.is_array() => Ok(None),
             None => Err(answer::broken()),
@@ -164,8 +163,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named: Map<String, Value>,
         after_id: i64,
     ) -> Result<Vec<Stamp>, Fault> {
-        let listing = self.call(model, "search_read", None, named).await?;
-        let stamps: Vec<Stamp> = serde_json::from_value(listing).map_err(|_| answer::broken())?;
+        let stamps: Vec<Stamp> = self.call(model, "search_read", None, named).await?;
         rising(model, after_id, stamps.iter().map(|stamp| Some(stamp.id)))?;
         Ok(stamps)
     }

@@ -1,6 +1,10 @@
 //! Odoo's values: what is empty is `false`, a many2one is `[id, "name"]`, a date has no zone.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use serde::de::{Error, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// The format of Odoo's datetimes: naive, UTC, whole seconds. The database keeps microseconds that
@@ -8,25 +12,45 @@ use serde::{Deserialize, Deserializer};
 /// (seen on 17 and 18).
 const DATETIME: &str = "%Y-%m-%d %H:%M:%S";
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OrFalse<T> {
-    Value(T),
-    // `false`, or `null` where a version leaves a field out.
-    #[allow(dead_code)]
-    Empty(Option<bool>),
+/// Takes `false`, or `null` where a version leaves a field out, for nothing, and hands on what else there
+/// is. An untagged enum would keep each value aside first, and word an error for each that is `false`.
+struct OrFalse<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OrFalse<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value or false")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Option<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Some)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {
+        T::deserialize(number.into_deserializer()).map(Some)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Option<T>, E> {
+        T::deserialize(text.into_deserializer()).map(Some)
+    }
 }
 
-/// A field that is `false` where it is empty.
+/// A number or a text that is `false` where it is empty.
 pub fn or_false<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    Ok(match OrFalse::<T>::deserialize(deserializer)? {
-        OrFalse::Value(value) => Some(value),
-        OrFalse::Empty(_) => None,
-    })
+    deserializer.deserialize_any(OrFalse(PhantomData))
 }
 
 /// The id of a many2one: `[id, "name"]`, or `false`.
