@@ -5,6 +5,7 @@
 //! waits for the other side's acknowledgement, 40 ms on a kept connection (seen on Spin 4.1). And an
 //! answer is read in large parts, since each part is a call of the host.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 
@@ -120,14 +121,26 @@ fn address(head: &types::Request, url: &str) -> Option<()> {
     head.set_path_with_query(path).ok()
 }
 
+thread_local! {
+    /// Options as they were made before: a copy is one call of the host, where making them is four.
+    static OPTIONS: RefCell<Vec<(Timeouts, RequestOptions)>> = const { RefCell::new(Vec::new()) };
+}
+
 fn options(timeouts: Timeouts) -> RequestOptions {
-    let options = RequestOptions::new();
-    let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
-    // A host that does not know an option keeps its own default of 600 s.
-    let _ = options.set_connect_timeout(nanos(timeouts.connect));
-    let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
-    let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
-    options
+    OPTIONS.with_borrow_mut(|made| {
+        if let Some((_, options)) = made.iter().find(|(of, _)| *of == timeouts) {
+            return options.clone();
+        }
+        let options = RequestOptions::new();
+        let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
+        // A host that does not know an option keeps its own default of 600 s.
+        let _ = options.set_connect_timeout(nanos(timeouts.connect));
+        let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
+        let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
+        let copy = options.clone();
+        made.push((timeouts, options));
+        copy
+    })
 }
 
 type End = FutureWriter<Result<Option<Trailers>, ErrorCode>>;

@@ -25,8 +25,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         tasks: &mut Tasks<'a>,
         discovery: &mut Option<Discovery>,
         sweep: &mut Option<Sweep>,
+        now: Duration,
     ) {
-        let paused = !self.source_pace.open(self.clock.now());
+        let paused = !self.source_pace.open(now);
         if self.discovering || paused || self.reading_fault.is_some() {
             return;
         }

@@ -8,7 +8,6 @@ mod begin;
 mod ended;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -220,7 +219,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         // Files asked for by name need no reading on.
         let mut discovery = request.ids.is_none().then_some(discovery);
         let mut sweep = request.ids.is_none().then_some(sweep);
-        let mut look = Box::pin(self.clock.sleep(LOOK));
+        // In a set of its own it is not asked again until it wakes: each asking is a call of the host.
+        let mut look = FuturesUnordered::from_iter([self.clock.sleep(LOOK)]);
         loop {
             // The last files of a group come with its end: without a look here they would be left behind.
             while let Some(Some(fetched)) = here.next().now_or_never() {
@@ -229,7 +229,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
             if open {
-                self.discover(&mut tasks, &mut discovery, &mut sweep);
+                self.discover(&mut tasks, &mut discovery, &mut sweep, now);
                 if self.moves {
                     self.claim(&mut tasks, request);
                     self.fetch(&mut tasks, &sender, now, soft);
@@ -265,7 +265,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                     self.swept(result);
                 }
                 Event::Done(done) => self.done(done),
-                Event::Look => look = Box::pin(self.clock.sleep(LOOK)),
+                Event::Look => look.push(self.clock.sleep(LOOK)),
             }
         }
         drop(tasks);
@@ -379,7 +379,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 async fn next_event<S: Future<Output = ()>>(
     here: &mut UnboundedReceiver<Fetched>,
     tasks: &mut Tasks<'_>,
-    look: &mut Pin<Box<S>>,
+    look: &mut FuturesUnordered<S>,
 ) -> Event {
     std::future::poll_fn(|context| {
         if let Poll::Ready(Some(fetched)) = here.poll_next_unpin(context) {
@@ -388,7 +388,10 @@ async fn next_event<S: Future<Output = ()>>(
         if let Poll::Ready(Some(done)) = tasks.poll_next_unpin(context) {
             return Poll::Ready(Event::Done(done));
         }
-        look.as_mut().poll(context).map(|()| Event::Look)
+        match look.poll_next_unpin(context) {
+            Poll::Ready(Some(())) => Poll::Ready(Event::Look),
+            _ => Poll::Pending,
+        }
     })
     .await
 }
