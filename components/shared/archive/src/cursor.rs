@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const OVERLAP: TimeDelta = TimeDelta::minutes(10);
 
 /// How long the reading by `write_date` rests after it has seen everything, in seconds.
-pub const REST_S: i64 = 300;
+const REST_S: i64 = 300;
 
 /// The position, as it is kept in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,14 +5,14 @@
 //! cuts it off, the next batch goes on: the promise is *at least once, idempotent*, and "moved" means that
 //! the SHA-1 and the length of the bytes sent are Odoo's and that the Storage has confirmed them.
 //!
-//! The decisions ([`cursor`], [`pace`], [`plan`], [`verdict`]) are pure and apart from the work
-//! (`discovery`, `sweep`, `transfer`, `batch`; [`verify`] and [`census`] have both).
+//! The decisions (`cursor`, `pace`, [`plan`], [`verdict`]) are pure and apart from the work
+//! (`discovery`, `sweep`, `transfer`, `batch`; `verify` and `census` have both).
 
 mod batch;
-pub mod census;
-pub mod cursor;
+mod census;
+mod cursor;
 mod discovery;
-pub mod pace;
+mod pace;
 pub mod plan;
 mod report;
 mod request;
@@ -20,7 +20,7 @@ mod settings;
 mod sweep;
 mod transfer;
 pub mod verdict;
-pub mod verify;
+mod verify;
 
 pub use batch::{Batch, Beginning, begin};
 pub use discovery::found;

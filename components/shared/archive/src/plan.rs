@@ -3,17 +3,17 @@
 use ledger::attachments::Claimed;
 
 /// Files up to this size come many to a call.
-pub const SMALL_BYTES: u64 = 512 * 1024;
+pub(crate) const SMALL_BYTES: u64 = 512 * 1024;
 
 /// The most files in one call. Odoo gave 580 files/s at 20 to a call against 53 at one (measured on
 /// 18); a lost file or a refused one costs its whole group a second asking, so not hundreds.
-pub const GROUP_FILES: usize = 40;
+const GROUP_FILES: usize = 40;
 
 /// The most bytes in one call.
-pub const GROUP_BYTES: u64 = 2 * 1024 * 1024;
+const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Files up to this size are held whole; larger ones go up in pieces of this size.
-pub const WHOLE_BYTES: u64 = storage::CHUNK_BYTES;
+pub(crate) const WHOLE_BYTES: u64 = storage::CHUNK_BYTES;
 
 /// How many files go in pieces at once. Each piece waits for the answer to the one before: of one file
 /// alone, a network of 100 ms passes a third of what one request for the whole would.
@@ -46,7 +46,7 @@ impl Fetch {
 /// small files, and `runs` that work at once share an instance's memory. Where the source knows no ranges
 /// (`resumes` is false) a file has the whole network to itself, since what it does not get through in
 /// one batch is read again in the next.
-pub fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usize) -> usize {
+pub(crate) fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usize) -> usize {
     if !resumes {
         return 1;
     }

@@ -87,11 +87,6 @@ pub async fn begin<H: Http, C: Clock, P: Postgres>(
 }
 
 impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
-    /// The run's id.
-    pub fn run_id(&self) -> Uuid {
-        self.run_id
-    }
-
     /// Works until nothing is left or the time is up, and logs what came of it. `known` is what an
     /// earlier batch learned of Odoo; it is brought up to date.
     pub async fn work(self, known: &mut Known) -> Report {
