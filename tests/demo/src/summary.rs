@@ -150,21 +150,21 @@ impl Summary {
         } else {
             Tone::Bad
         };
-        let logged = if self.logged == self.batches {
-            "each with its row".to_owned()
-        } else {
-            format!("only {} with a row", number(self.logged))
+        let logged = match (self.batches, self.logged) {
+            (1, 1) => "1 batch, with its row".to_owned(),
+            (1, _) => "1 batch, without a row".to_owned(),
+            (batches, logged) if logged == batches => {
+                format!("{} batches, each with its row", number(batches))
+            }
+            (batches, logged) => {
+                format!(
+                    "{} batches, only {} with a row",
+                    number(batches),
+                    number(logged)
+                )
+            }
         };
-        let batches = if self.batches == 1 {
-            "1 batch".to_owned()
-        } else {
-            format!("{} batches", number(self.batches))
-        };
-        terminal.told(
-            tone,
-            "logged",
-            &format!("{batches}, {logged} in migration_logs"),
-        );
+        terminal.told(tone, "logged", &format!("{logged} in migration_logs"));
     }
 }
 

@@ -75,10 +75,7 @@ async fn all_files_arrive_and_are_verified() -> Result<()> {
         told.contains("hashed again in the Storage: = all"),
         "{told}"
     );
-    assert!(
-        told.contains("each with its row in migration_logs"),
-        "{told}"
-    );
+    assert!(told.contains("with its row in migration_logs"), "{told}");
     assert!(
         told.contains("40 leads") && told.contains(" messages"),
         "{told}"
