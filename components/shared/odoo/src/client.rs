@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
+use futures::lock::Mutex;
 use outbound::{Clock, Http, Response, Secret, Timeouts};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -49,6 +50,8 @@ pub struct Odoo<H, C> {
     pub(crate) clock: C,
     pub(crate) settings: Settings,
     pub(crate) known: RefCell<Known>,
+    /// Held while logging in: who wants a session meanwhile waits for the outcome of that one try.
+    pub(crate) logging_in: Mutex<()>,
     pace: Rc<Pace>,
     calls: Cell<u64>,
 }
@@ -80,6 +83,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             clock,
             settings,
             known: RefCell::new(known),
+            logging_in: Mutex::new(()),
             pace,
             calls: Cell::new(0),
         })

@@ -36,6 +36,13 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         (!self.settings.password.is_empty() && !refused) || self.settings.may_write_access_tokens
     }
 
+    /// Whether a content can be gone on with in its midst, as far as is known by now: the password has opened
+    /// a web session, or access tokens stand in for it.
+    pub fn knows_ranges(&self) -> bool {
+        let open = matches!(self.known.borrow().session, WebSession::Open(_));
+        open || (self.settings.password.is_empty() && self.settings.may_write_access_tokens)
+    }
+
     /// Why there is no web session, if the password was refused for one.
     pub fn session_refusal(&self) -> Option<Fault> {
         match &self.known.borrow().session {
@@ -59,7 +66,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Err(fault)
                 if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? =>
             {
-                self.known.borrow_mut().session = WebSession::Untried;
+                self.forget(&cookie);
                 let cookie = self.session().await?;
                 self.stream(base, Some(&cookie), offset).await
             }
@@ -131,8 +138,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         })
     }
 
-    /// The cookie of a web session, logging in if there is none.
+    /// The cookie of a web session, logging in if there is none. However many ask, one logs in: five
+    /// failures lock the user out for a minute.
     async fn session(&self) -> Result<Secret, Fault> {
+        let _alone = self.logging_in.lock().await;
         match &self.known.borrow().session {
             WebSession::Open(cookie) => return Ok(cookie.clone()),
             WebSession::Refused(fault) => return Err(fault.clone()),
@@ -173,6 +182,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Err(_) => WebSession::Untried,
         };
         outcome
+    }
+
+    /// Gives up a session that is over, unless somebody has opened another meanwhile.
+    fn forget(&self, over: &Secret) {
+        let session = &mut self.known.borrow_mut().session;
+        if matches!(session, WebSession::Open(cookie) if cookie.reveal() == over.reveal()) {
+            *session = WebSession::Untried;
+        }
     }
 
     /// Asks whether a session still stands, by a call that only a session may make.

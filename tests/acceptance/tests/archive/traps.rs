@@ -283,15 +283,24 @@ async fn a_password_that_opens_no_session_leaves_the_way_by_rpc() -> Result<()> 
             two_factor: true,
             ..user()
         }],
-        ..odoo_with(
-            small(30)
-                .with(29, Trap::Size(900_000))
-                .with(30, Trap::Size(8_000_000)),
-        )
+        ..odoo_with((21..=25).fold(small(30), |files, id| {
+            files
+                .with(id, Trap::Size(900_000))
+                .with(id + 5, Trap::Size(8_000_000))
+        }))
     };
     let stage = set(options).start().await?;
+    // So long that whoever wants a session asks for one before the first is refused.
+    stage
+        .odoo
+        .faults()
+        .add(Fault::on("/web/session/authenticate").delay_ms(500));
     let report = tick(&stage).await?;
     assert_eq!(report["migrated"], 30, "{report}");
+    let logins = stage.odoo.counters().of("POST /web/session/authenticate");
+    assert_eq!(logins.calls, 1, "five that fail lock the user out");
+    let sent = stage.storage.counters().of("PATCH /upload/resumable");
+    assert_eq!(sent.max_in_flight, 1, "what is cut off is read again");
     assert!(
         errors(&report)
             .iter()

@@ -87,7 +87,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
         let large_at_once = large_at_once(
-            odoo.can_stream(),
+            odoo.knows_ranges(),
             self.settings.parallel_runs,
             self.source_pace.limit(),
             self.uploads_pace.limit(),

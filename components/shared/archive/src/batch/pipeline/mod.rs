@@ -36,7 +36,7 @@ use crate::{Report, Request, Settings};
 
 /// The bytes of files that are held whole at once.
 const BUDGET_BYTES: u64 = 16 * 1024 * 1024;
-/// The same while others go in pieces: two of [`WHOLE_BYTES`] are held of each.
+/// The same while others go in pieces: two pieces are held of each.
 const BUDGET_BESIDE_PIECES: u64 = 4 * 1024 * 1024;
 /// How many files are claimed at once.
 const CLAIM_FILES: usize = 200;
