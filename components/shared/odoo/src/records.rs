@@ -9,8 +9,11 @@ use outbound::{Clock, Http, Response, TransportError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::value::{datetime, parse_datetime};
+use crate::value::datetime;
 use crate::{Odoo, Protocol, Window, answer};
+
+/// So far a search looks for something that the user may see, where only hidden records come first.
+const FAR: usize = 100_000;
 
 /// The longest page. What is made of it takes several times as much for a moment.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -43,7 +46,8 @@ pub type Record = Map<String, Value>;
 /// A page of records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Page {
-    /// In the order of their ids; fewer than were asked for means that these are the last.
+    /// In the order of their ids; fewer than were asked for means that these are the last, unless the
+    /// model [hides late](Model::hides_late).
     Records(Vec<Record>),
     /// They are too long together: ask for fewer.
     TooLong,
@@ -60,6 +64,13 @@ pub struct Stamp {
 }
 
 impl Model<'_> {
+    /// Whether Odoo searches up to the limit first, and leaves out of that what the user may not see: a short
+    /// page, even an empty one, is not the last then. So it is with messages in 14 to 18, also for
+    /// administrators, who are not shown what was a notification of one user.
+    pub fn hides_late(&self) -> bool {
+        self.name == "mail.message"
+    }
+
     fn call(&self, terms: Vec<Value>, limit: Option<usize>) -> Map<String, Value> {
         let mut domain = terms;
         domain.extend(self.domain.iter().cloned());
@@ -139,22 +150,35 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.list(model.name, named, 0).await
     }
 
+    /// The first id of a window, also where many hidden records come before it; `None` if there is nothing more.
+    pub async fn first_id(&self, model: Model<'_>, window: Window) -> Result<Option<i64>, Fault> {
+        let named = model.call(window.domain(), Some(FAR));
+        let ids: Vec<i64> = self.call(model.name, "search", None, named).await?;
+        rising(model.name, window.after_id, ids.iter().copied().map(Some))?;
+        Ok(ids.first().copied())
+    }
+
     /// When the model was last written to, by Odoo's own clock; `None` if it is empty.
     pub async fn newest_record(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
         // Rows that were made by SQL have no date, and an order from the newest down begins with them.
-        let mut named = model.call(vec![json!(["write_date", "!=", false])], Some(1));
+        let mut named = model.call(vec![json!(["write_date", "!=", false])], None);
         named.insert("fields".into(), json!(["write_date"]));
         named.insert("order".into(), json!("write_date desc"));
-        let listing: Value = self.call(model.name, "search_read", None, named).await?;
-        match listing.get(0).map(|row| row.get("write_date")) {
-            None if listing.is_array() => Ok(None),
-            None => Err(answer::broken()),
-            Some(date) => date
-                .and_then(Value::as_str)
-                .and_then(parse_datetime)
-                .map(Some)
-                .ok_or_else(answer::broken),
+        let limits: &[usize] = if model.hides_late() {
+            &[1, 1000, FAR]
+        } else {
+            &[1]
+        };
+        for limit in limits {
+            named.insert("limit".into(), json!(limit));
+            let newest: Vec<Stamp> = self
+                .call(model.name, "search_read", None, named.clone())
+                .await?;
+            if let Some(newest) = newest.first() {
+                return newest.write_date.map(Some).ok_or_else(answer::broken);
+            }
         }
+        Ok(None)
     }
 
     async fn list(

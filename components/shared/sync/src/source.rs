@@ -17,7 +17,7 @@ use crate::Entity;
 /// The most ids that are asked for by name.
 pub(crate) const PAGE: usize = 1000;
 /// The most entries of a page of a list without contents.
-pub(crate) const LIST: usize = 5000;
+const LIST: usize = 5000;
 /// So many pages in a row have to fit before they are made larger again.
 const FITTING: u32 = 8;
 /// So many times a call is tried again because Odoo was busy.
@@ -86,17 +86,25 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.newest_record(model)).await
     }
 
+    /// The next part of the list of a model, and whether it is the last.
     pub(crate) async fn stamps(
         &self,
         model: Model<'_>,
         after_id: i64,
-    ) -> Result<Vec<Stamp>, Fault> {
-        let window = Window {
+    ) -> Result<(Vec<Stamp>, bool), Fault> {
+        let mut window = Window {
             after_id,
             ..Window::default()
         };
-        self.patiently(|| self.odoo.stamps(model, window, LIST))
-            .await
+        loop {
+            let list = self
+                .patiently(|| self.odoo.stamps(model, window, LIST))
+                .await?;
+            let at_end = self.is_last(model, &mut window, list.len(), LIST).await?;
+            if at_end || !list.is_empty() {
+                return Ok((list, at_end));
+            }
+        }
     }
 
     pub(crate) async fn stamps_by_id(
@@ -111,7 +119,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     pub(crate) async fn records(
         &self,
         model: Model<'_>,
-        window: Window,
+        mut window: Window,
         fields: &[String],
     ) -> Result<(Vec<Record>, bool), Fault> {
         let mut fields = Cow::Borrowed(fields);
@@ -121,10 +129,36 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 .patiently(|| self.odoo.records(model, window, &fields, limit))
                 .await;
             if let Some(records) = self.fits(page, model.name, &mut fields)? {
-                let at_end = records.len() < limit;
-                return Ok((records, at_end));
+                let found = records.len();
+                let at_end = self.is_last(model, &mut window, found, limit).await?;
+                if at_end || !records.is_empty() {
+                    return Ok((records, at_end));
+                }
             }
         }
+    }
+
+    /// Whether a page with so many records is the last of its window. An empty one that is not moves the
+    /// window on to where there is something to see.
+    async fn is_last(
+        &self,
+        model: Model<'_>,
+        window: &mut Window,
+        found: usize,
+        limit: usize,
+    ) -> Result<bool, Fault> {
+        if !model.hides_late() {
+            return Ok(found < limit);
+        }
+        if found > 0 {
+            return Ok(false);
+        }
+        let ahead = *window;
+        let first = self.patiently(|| self.odoo.first_id(model, ahead)).await?;
+        if let Some(id) = first {
+            window.after_id = id - 1;
+        }
+        Ok(first.is_none())
     }
 
     /// The records with the first of these ids, and how many ids were asked for.

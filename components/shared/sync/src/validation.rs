@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::comparison::Comparison;
 use crate::run::Course;
-use crate::source::{LIST, PAGE};
+use crate::source::PAGE;
 use crate::subject::{Stop, Subject};
 use crate::{Mode, Scope};
 
@@ -64,10 +64,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let model = subject.model(&self.settings.language);
         match subject.entity.scope {
             Scope::All => {
-                let stamps = self.source.stamps(model, after_id).await?;
+                let (stamps, at_end) = self.source.stamps(model, after_id).await?;
                 let last = stamps.last().map(|stamp| stamp.id);
-                let up_to_id = last.filter(|_| stamps.len() >= LIST);
-                Ok((stamps, up_to_id))
+                Ok((stamps, last.filter(|_| !at_end)))
             }
             Scope::Referred => {
                 let ids = known(self.pen.postgres, subject.entity.table, after_id, PAGE).await?;

@@ -146,3 +146,40 @@ async fn a_salesmans_key_copies_what_it_may_see_and_says_once_what_not() -> Resu
     assert_eq!(stage.count(logged).await?, 1);
     Ok(())
 }
+
+/// Odoo searches messages up to the limit and then leaves out what the user may not see, the administrator too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_hidden_messages_cut_short_is_not_the_last() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let of_one_user = |hidden: bool| {
+        json!({
+            "model": "crm.lead", "res_id": 1, "date": "2026-11-21 20:21:22", "body": "<p>Hello</p>",
+            "message_type": if hidden { "user_notification" } else { "comment" },
+        })
+    };
+    // One in a page, more than a page and more than a list of them in a row, and the newest of all.
+    let hidden = |n: u32| n == 5 || (700..1_500).contains(&n) || (2_000..7_200).contains(&n);
+    let ids =
+        messages(&stage).insert_many((0..7_300).map(|n| of_one_user(hidden(n) || n == 7_299)));
+    let seen = 7_300 - 1 - 800 - 5_200 - 1;
+    let first = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(first["inserted"], seen, "{first:#}");
+    assert_eq!(validation(&stage, "messages").await?["verdict"], "same");
+
+    let quiet = sync(&stage).await?;
+    assert_eq!(changed(&quiet), [0, 0, 0], "{quiet:#}");
+    let news = say(&stage, &json!({"body": "<p>News</p>"}));
+    messages(&stage).insert(of_one_user(true));
+    assert_eq!(changed(&sync(&stage).await?), [1, 0, 0]);
+    assert_eq!(message(&stage, news).await?["body_text"], "News");
+
+    let last = ids[7_250];
+    messages(&stage).delete([last]);
+    let report = hourly(&stage).await?;
+    assert_eq!(report["deleted"], 1, "{report:#}");
+    assert!(message(&stage, last).await?["deleted_at"].is_string());
+    let compared = validation(&stage, "messages").await?;
+    assert_eq!(compared["source_count"], seen, "{compared:#}");
+    assert_eq!(compared["verdict"], "same", "{compared:#}");
+    Ok(())
+}

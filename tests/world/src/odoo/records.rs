@@ -11,6 +11,9 @@ use super::fields::{Field, Fields, Kind};
 use super::order::Order;
 use super::spelling::{datetime, now_us, parse_datetime};
 
+/// The model whose searches leave out too late what the user may not see.
+const MESSAGES: &str = "mail.message";
+
 /// All models of a running server. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Store(Arc<RwLock<BTreeMap<String, Table>>>);
@@ -397,31 +400,24 @@ impl Table {
                 record,
                 table: self,
             })
-            .filter(|seen| administrator || !seen.record.hidden_from_salesmen)
             .filter(|seen| domain.matches(seen));
-        match order.by_id() {
-            Some(false) => found
-                .skip(offset)
-                .take(limit)
-                .map(|seen| seen.record.id)
-                .collect(),
-            Some(true) => found
-                .rev()
-                .skip(offset)
-                .take(limit)
-                .map(|seen| seen.record.id)
-                .collect(),
-            None => {
-                let mut found: Vec<_> = found.collect();
-                found.sort_by(|a, b| order.compare(a, b));
-                found
-                    .into_iter()
-                    .skip(offset)
-                    .take(limit)
-                    .map(|seen| seen.record.id)
-                    .collect()
-            }
+        let shown = |seen: &Seen<'_>| self.shows(seen.record, administrator);
+        if self.model == MESSAGES {
+            // The limit first, and then what the user may not see is left out of what came (14 to 18).
+            let page = ordered(found, order, offset, limit);
+            return page.filter(shown).map(|seen| seen.record.id).collect();
         }
+        ordered(found.filter(shown), order, offset, limit)
+            .map(|seen| seen.record.id)
+            .collect()
+    }
+
+    /// Whether a record is shown to this account. A notification of one user is shown to nobody else, the
+    /// administrator included.
+    fn shows(&self, record: &Record, administrator: bool) -> bool {
+        let of_one_user = self.model == MESSAGES
+            && record.value("message_type").and_then(Value::as_str) == Some("user_notification");
+        !of_one_user && (administrator || !record.hidden_from_salesmen)
     }
 
     /// One record with these fields, in this order; `None` if it is not there.
@@ -443,11 +439,27 @@ impl Table {
 
     /// Whether the record is there but not for this account.
     pub(crate) fn forbidden(&self, id: i64, administrator: bool) -> bool {
-        !administrator
-            && self
-                .rows
-                .get(&id)
-                .is_some_and(|record| record.hidden_from_salesmen)
+        self.rows
+            .get(&id)
+            .is_some_and(|record| !self.shows(record, administrator))
+    }
+}
+
+/// A page of what was found.
+fn ordered<'a>(
+    found: impl DoubleEndedIterator<Item = Seen<'a>> + 'a,
+    order: &Order,
+    offset: usize,
+    limit: usize,
+) -> Box<dyn Iterator<Item = Seen<'a>> + 'a> {
+    match order.by_id() {
+        Some(false) => Box::new(found.skip(offset).take(limit)),
+        Some(true) => Box::new(found.rev().skip(offset).take(limit)),
+        None => {
+            let mut found: Vec<_> = found.collect();
+            found.sort_by(|a, b| order.compare(a, b));
+            Box::new(found.into_iter().skip(offset).take(limit))
+        }
     }
 }
 
