@@ -34,6 +34,9 @@ pub struct Position {
     pub full: Option<Reading>,
     /// The comparison under way.
     pub comparison: Option<Comparison>,
+    /// Whether a person has said that what Odoo's next list lacks is gone. It holds until that comparison
+    /// ends, whichever run ends it.
+    pub confirmed: bool,
 }
 
 /// A reading under way.

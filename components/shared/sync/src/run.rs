@@ -335,6 +335,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// What is asked for, beside what is under way.
     fn prepare(&self, subject: &mut Subject) {
         let position = &mut subject.position;
+        let mends = matches!(self.request.mode, Mode::Full | Mode::Missing);
+        position.confirmed |= mends && self.request.confirm_deletes;
         match self.request.mode {
             Mode::Incremental | Mode::DryRun => {}
             Mode::Full => position.ask_for_full(),

@@ -100,7 +100,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     async fn conclude(&self, subject: &mut Subject, comparison: Comparison) -> Result<(), Stop> {
-        let believable = comparison.believable(self.request.confirm_deletes);
+        let believable = comparison.believable(subject.position.confirmed);
         let gone = if comparison.heal && believable.is_ok() {
             self.confirmed_gone(subject, &comparison.extra_ids).await?
         } else {
@@ -134,6 +134,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         };
         let mut next = subject.position.clone();
         next.comparison = None;
+        next.confirmed = false;
         subject
             .conclude(&self.pen, &validation, &gone, next)
             .await?;

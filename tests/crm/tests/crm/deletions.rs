@@ -136,3 +136,34 @@ async fn a_list_that_leaves_some_out_by_mistake_deletes_nothing() -> Result<()> 
     );
     assert_same(&stage).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmation_holds_for_whichever_run_ends_the_comparison() -> Result<()> {
+    let stage = set(18, 0, |builder| builder.variable("crm_batch_seconds", "1")).await?;
+    leads(&stage).insert_many(
+        (1..=2500).map(|id| json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1})),
+    );
+    let to_the_end = async |mut report: serde_json::Value| -> Result<u32> {
+        let mut runs = 1;
+        while report["unfinished"] != json!([]) {
+            anyhow::ensure!(runs < 20, "it does not come to an end: {report:#}");
+            report = run(&stage, r#"{"entities": ["leads"]}"#).await?;
+            runs += 1;
+        }
+        Ok(runs)
+    };
+    to_the_end(run(&stage, r#"{"entities": ["leads"]}"#).await?).await?;
+    leads(&stage).delete(1..=1000);
+    stage.odoo.set_latency_ms(400);
+    let asked = r#"{"mode": "full", "entities": ["leads"], "confirm_deletes": true}"#;
+    let runs = to_the_end(run(&stage, asked).await?).await?;
+    anyhow::ensure!(runs > 1, "there was no lack of time");
+    assert_eq!(live(&stage, "odoo_leads").await?, 1500);
+
+    // And no longer: the next landslide asks again.
+    leads(&stage).delete(1001..=2000);
+    stage.odoo.set_latency_ms(0);
+    failing_run(&stage, r#"{"mode": "missing", "entities": ["leads"]}"#).await?;
+    assert_eq!(live(&stage, "odoo_leads").await?, 1500);
+    Ok(())
+}
