@@ -21,6 +21,7 @@ const STAGES: Entity = Entity {
     model: "crm.stage",
     table: &pipeline::STAGES,
     scope: Scope::All,
+    bulk: None,
     particular: None,
     fields: &[
         column!("name", Text),
@@ -38,6 +39,7 @@ const TEAMS: Entity = Entity {
     model: "crm.team",
     table: &pipeline::TEAMS,
     scope: Scope::All,
+    bulk: None,
     particular: None,
     fields: &[
         column!("name", Text),
@@ -57,6 +59,7 @@ const TAGS: Entity = Entity {
     model: "crm.tag",
     table: &pipeline::TAGS,
     scope: Scope::All,
+    bulk: None,
     particular: None,
     fields: &[column!("name", Text), column!("color", Integer)],
 };
@@ -66,6 +69,7 @@ const LOST_REASONS: Entity = Entity {
     model: "crm.lost.reason",
     table: &pipeline::LOST_REASONS,
     scope: Scope::All,
+    bulk: None,
     particular: None,
     fields: &[column!("name", Text), column!("active", Flag)],
 };
@@ -75,6 +79,7 @@ const USERS: Entity = Entity {
     model: "res.users",
     table: &pipeline::USERS,
     scope: Scope::All,
+    bulk: None,
     particular: None,
     fields: &[
         column!("name", Text),
@@ -93,6 +98,7 @@ const LEADS: Entity = Entity {
     model: "crm.lead",
     table: &pipeline::LEADS,
     scope: Scope::All,
+    bulk: Some("description"),
     particular: None,
     fields: &[
         column!("name", Text),
@@ -161,6 +167,7 @@ const PARTNERS: Entity = Entity {
     model: "res.partner",
     table: &pipeline::PARTNERS,
     scope: Scope::Referred,
+    bulk: Some("comment"),
     particular: None,
     fields: &[
         column!("name", Text),

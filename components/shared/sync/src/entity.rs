@@ -21,6 +21,8 @@ pub struct Entity {
     pub table: &'static Table,
     /// Which of its records.
     pub scope: Scope,
+    /// The text that one record alone is read without when it is too long with it.
+    pub bulk: Option<&'static str>,
     /// What else is particular to it.
     pub particular: Option<&'static Particular>,
 }
@@ -32,8 +34,6 @@ pub struct Particular {
     pub domain: fn(&Settings) -> Vec<Value>,
     /// Fields that are read beside those of the columns, where the server has them.
     pub beside: &'static [&'static str],
-    /// The field that a record is read without when it is too long with it.
-    pub bulk: Option<&'static str>,
     /// The most records of a page.
     pub page: usize,
     /// What `refine` looks up.

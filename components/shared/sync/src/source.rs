@@ -37,7 +37,7 @@ pub(crate) struct Source<'a, H, C> {
     most: Cell<usize>,
     /// Pages that fitted since the last one that did not.
     fitted: Cell<u32>,
-    /// The field that one record alone may be read without.
+    /// The text that one record alone may be read without.
     bulk: Cell<Option<&'static str>>,
 }
 
@@ -59,8 +59,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.page.set(entity.page());
         self.most.set(entity.page());
         self.fitted.set(0);
-        self.bulk
-            .set(entity.particular.and_then(|particular| particular.bulk));
+        self.bulk.set(entity.bulk);
     }
 
     /// The moment, for measuring time.
@@ -181,14 +180,15 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     }
 
     /// The records, or `None` after the page was made smaller: what was too long, or took too long, is
-    /// asked for in halves, and one record alone without its longest field.
+    /// asked for in halves, and one record that is too long alone without its longest text. One that only
+    /// took too long keeps it: what is slow for a moment must not cost a text.
     fn fits(
         &self,
         page: Result<Page, Fault>,
         model: &str,
         fields: &mut Cow<'_, [String]>,
     ) -> Result<Option<Vec<Record>>, Fault> {
-        let page = match page {
+        let slow = match page {
             Ok(Page::Records(records)) => {
                 self.fitted.set(self.fitted.get() + 1);
                 if self.fitted.get() >= FITTING && self.page.get() < self.most.get() {
@@ -197,27 +197,31 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 }
                 return Ok(Some(records));
             }
-            Err(fault) if fault.kind() != Kind::SourceTimeout || self.left().is_zero() => {
-                return Err(fault);
+            Ok(Page::TooLong) => None,
+            Err(fault) if fault.kind() == Kind::SourceTimeout && !self.left().is_zero() => {
+                Some(fault)
             }
-            too_much => too_much,
+            Err(fault) => return Err(fault),
         };
         self.fitted.set(0);
         if self.page.get() > 1 {
             self.page.set(self.page.get() / 2);
             return Ok(None);
         }
+        if let Some(fault) = slow {
+            return Err(fault);
+        }
         let bulk = |field: &String| self.bulk.get() == Some(field.as_str());
         if fields.iter().any(bulk) {
             fields.to_mut().retain(|field| !bulk(field));
             return Ok(None);
         }
-        page.and(Err(Fault::told(
+        Err(Fault::told(
             Kind::SourceProtocol,
             format!(
                 "one record of {model} alone is longer than 4 MiB: shorten its longest text in Odoo"
             ),
-        )))
+        ))
     }
 
     /// The attachments with these ids, as far as they are there and the user may see them.

@@ -7,7 +7,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::sync::{self, Page, Row, Writer, Written};
 use odoo::records::{Model, Record};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cursor::{Position, Seen};
 use crate::entity::{Known, Refine};
@@ -42,6 +42,9 @@ pub(crate) struct Subject {
 
 /// The shape of what the user may not read.
 const FORBIDDEN: &str = "forbidden";
+
+/// What stands in place of a text that its record was too long with.
+const LEFT_OUT: &str = "(Left out, since it is longer than 4 MiB: see Odoo.)";
 
 /// How a run writes.
 pub(crate) struct Pen<'a, P> {
@@ -159,8 +162,12 @@ impl Subject {
         records
             .into_iter()
             .map(|mut record| {
-                if let Some(refine) = &self.refine {
-                    refine(&mut record, index);
+                match (&self.refine, self.entity.bulk) {
+                    (Some(refine), _) => refine(&mut record, index),
+                    (None, Some(bulk)) if self.asked.iter().any(|field| field == bulk) => {
+                        record.entry(bulk).or_insert_with(|| json!(LEFT_OUT));
+                    }
+                    (None, _) => {}
                 }
                 row(record, &self.shape)
             })

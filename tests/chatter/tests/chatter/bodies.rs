@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use world::faults::Fault;
 
 use crate::scene::*;
 
@@ -86,5 +87,22 @@ async fn a_body_of_20_mb_is_left_out_with_a_reason_and_the_rest_goes_on_in_64_mi
     }
     stage.check_peak_memory("chatter-sync", 64 * MEBIBYTE)?;
     assert_eq!(changed(&hourly(&stage).await?), [0, 0, 0]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_odoo_that_is_slow_for_a_while_costs_no_message_its_body() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let said = say(&stage, &json!({"body": "<p>Precious</p>"}));
+    // The page is made smaller down to one message, and even that one does not come.
+    let resets = Fault::on_call("mail.message", "search_read").from_nth(2);
+    stage.odoo.faults().add(resets.times(9).reset_at(0));
+    let answer = stage.post(PATH, "{}").await?;
+    assert_eq!(answer.json()["status"], "error", "{}", answer.text());
+    assert!(message(&stage, said).await?.is_null());
+    sync(&stage).await?;
+    let row = message(&stage, said).await?;
+    assert_eq!(row["body_text"], "Precious", "{row:#}");
+    assert_eq!(row["body_omitted"], json!(null));
     Ok(())
 }

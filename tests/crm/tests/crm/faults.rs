@@ -95,3 +95,24 @@ async fn a_key_that_odoo_refuses_is_named_and_nothing_is_touched() -> Result<()>
     assert!(!stage.log().join("\n").contains("stale-key-7c1"));
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_is_too_long_alone_comes_without_its_description() -> Result<()> {
+    let stage = pipeline(18, 30).await?;
+    let long = format!("<p>{}</p>", "x".repeat(5_000_000));
+    leads(&stage).update(7, &json!({"description": long}));
+    sync(&stage).await?;
+    assert_eq!(live(&stage, "odoo_leads").await?, 30);
+    let row = lead(&stage, 7).await?;
+    assert_eq!(
+        row["name"],
+        leads(&stage).get(7).unwrap_or_default()["name"]
+    );
+    assert_eq!(
+        row["description"],
+        "(Left out, since it is longer than 4 MiB: see Odoo.)"
+    );
+    leads(&stage).update(7, &json!({"description": "<p>Short</p>"}));
+    sync(&stage).await?;
+    assert_same(&stage).await
+}

@@ -28,6 +28,7 @@ const MESSAGES: Entity = Entity {
     model: "mail.message",
     table: &chatter::MESSAGES,
     scope: Scope::All,
+    bulk: Some("body"),
     fields: &[
         column!("model", Text),
         column!("res_id", Integer),
@@ -52,7 +53,6 @@ const MESSAGES: Entity = Entity {
     particular: Some(&Particular {
         domain: |settings| vec![json!(["model", "in", settings.models])],
         beside: &[],
-        bulk: Some("body"),
         page: 500,
         index: Index {
             model: "ir.model.data",
@@ -72,6 +72,7 @@ const FIELD_CHANGES: Entity = Entity {
     model: "mail.tracking.value",
     table: &chatter::FIELD_CHANGES,
     scope: Scope::All,
+    bulk: None,
     fields: &[
         column!("message_id", Link, "mail_message_id"),
         made!("field", Text),
@@ -86,7 +87,6 @@ const FIELD_CHANGES: Entity = Entity {
     particular: Some(&Particular {
         domain: |settings| vec![json!(["mail_message_id.model", "in", settings.models])],
         beside: changes::FIELDS,
-        bulk: None,
         page: 1000,
         index: Index {
             model: "ir.model.fields",
