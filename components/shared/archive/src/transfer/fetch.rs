@@ -9,8 +9,12 @@ use ledger::attachments::Claimed;
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
 
-use super::{of_one_file, verify_whole};
+use super::digests::digests;
+use super::{of_one_file, verify, verify_whole};
 use crate::plan::SMALL_BYTES;
+
+/// So many files of a group wait for each other to be hashed.
+const HASHED_TOGETHER: usize = 4;
 
 /// A file whose bytes are here and verified.
 pub(crate) struct Fetched {
@@ -50,28 +54,48 @@ async fn read_group<H: Http, C: Clock>(
     here: &UnboundedSender<Fetched>,
     failed: &mut Vec<(Claimed, Fault, bool)>,
 ) -> Result<(), Fault> {
-    let mut ids: Vec<i64> = waiting.keys().copied().collect();
+    // Files of one size are neighbours, so that those that are hashed together end together.
+    let mut ids: Vec<(u64, i64)> = waiting.values().map(|f| (f.file_size, f.id)).collect();
     ids.sort_unstable();
+    let ids: Vec<i64> = ids.into_iter().map(|(_, id)| id).collect();
     let bytes: u64 = waiting.values().map(|file| file.file_size).sum();
     // A file that is longer than Odoo says may be so by a little without spoiling its group.
     let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
     let mut datas = odoo.datas(&ids, max_bytes).await?;
-    while let Some(got) = datas.next().await? {
-        let Some(file) = waiting.remove(&got.id) else {
-            continue;
-        };
-        match verify_whole(&file, &got.content) {
-            Ok(()) => {
-                // The receiver lives as long as the batch; without it nobody waits for this file.
-                let _ = here.unbounded_send(Fetched {
-                    file,
-                    content: got.content,
-                });
-            }
-            Err(fault) => failed.push((file, fault, false)),
+    let mut unverified = Vec::with_capacity(HASHED_TOGETHER);
+    let outcome = loop {
+        match datas.next().await {
+            Ok(Some(got)) => unverified.extend(waiting.remove(&got.id).map(|file| Fetched {
+                file,
+                content: got.content,
+            })),
+            Ok(None) => break Ok(()),
+            Err(fault) => break Err(fault),
+        }
+        if unverified.len() == HASHED_TOGETHER {
+            hand_on(&mut unverified, here, failed);
+        }
+    };
+    hand_on(&mut unverified, here, failed);
+    outcome
+}
+
+/// Hands on those that are what Odoo says they are.
+fn hand_on(
+    unverified: &mut Vec<Fetched>,
+    here: &UnboundedSender<Fetched>,
+    failed: &mut Vec<(Claimed, Fault, bool)>,
+) {
+    let contents: Vec<&[u8]> = unverified.iter().map(|got| got.content.as_ref()).collect();
+    let hashes = digests(&contents);
+    for (got, sha1) in unverified.drain(..).zip(hashes) {
+        let length = u64::try_from(got.content.len()).unwrap_or(u64::MAX);
+        match verify(&got.file, length, &sha1) {
+            // The receiver lives as long as the batch; without it nobody waits for this file.
+            Ok(()) => drop(here.unbounded_send(got)),
+            Err(fault) => failed.push((got.file, fault, false)),
         }
     }
-    Ok(())
 }
 
 /// Gets one file, streamed from `/web/content` if it is not small and that is possible.

@@ -1,6 +1,8 @@
 //! Moving bytes: from Odoo, verified, into the Storage.
 
+mod digests;
 mod fetch;
+mod lanes;
 mod pieces;
 mod upload;
 
