@@ -1,5 +1,7 @@
 //! Odoo's answers, and what they mean when they are no success.
 
+use std::time::Duration;
+
 use fault::{Fault, Kind};
 use http::StatusCode;
 use outbound::{Response, TransportError};
@@ -9,6 +11,9 @@ use serde_json::Value;
 
 /// As much of an error's body as is looked at. A traceback (`data.debug`) can be long.
 const ERROR_BODY: usize = 256 * 1024;
+
+/// For how long Odoo takes no login after too many that failed, by default.
+const LOGIN_COOLDOWN: Duration = Duration::from_mins(1);
 
 /// A call that got no answer.
 pub(crate) fn transport(error: TransportError) -> Fault {
@@ -196,6 +201,12 @@ fn named(name: &str, message: &str) -> Option<Fault> {
     let message = first_line(message);
     let short = name.rsplit('.').next().unwrap_or(name);
     Some(match short {
+        // Said of any login for a minute, right or wrong (`base.login_cooldown_duration`).
+        "AccessDenied" if message.starts_with("Too many login failures") => Fault::new(
+            Kind::SourceBusy,
+            "Odoo takes no login for a minute, since too many have failed: check odoo_login, odoo_api_key and odoo_password",
+        )
+        .retry_after(Some(LOGIN_COOLDOWN)),
         "AccessDenied" | "Unauthorized" => Fault::new(
             Kind::SourceLogin,
             "Odoo refused the key: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)",
@@ -264,6 +275,11 @@ mod tests {
                 "odoo.exceptions.AccessError",
                 "You do not have enough rights",
                 Kind::SourceForbidden,
+            ),
+            (
+                "odoo.exceptions.AccessDenied",
+                "Too many login failures, please wait a bit before trying again.",
+                Kind::SourceBusy,
             ),
             (
                 "psycopg2.OperationalError",

@@ -28,6 +28,8 @@ const LISTING_BYTES: usize = 8 * 1024 * 1024;
 pub struct Known {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) session: WebSession,
+    /// It was asked for a part of a content, and gave the whole.
+    pub(crate) no_ranges: bool,
     /// No call before this moment of the clock: the pace is kept from one conversation to the next.
     pub(crate) next_call: Duration,
 }
@@ -40,7 +42,7 @@ pub(crate) enum WebSession {
     Untried,
     /// The session's cookie; it lives for seven days.
     Open(Secret),
-    /// The login failed. It is not tried again: five failures lock the user out for a minute.
+    /// None opens, and why. It is not tried again: five failures lock the user out for a minute.
     Refused(Fault),
 }
 

@@ -2,11 +2,15 @@
 //! took 1.14 s and 96 MB; measured on 18). It needs a web session, and that a password: API keys are
 //! refused there, and Bearer or Basic give a 404 (seen on 17 and 18).
 
+use std::future::ready;
 use std::time::Duration;
 
+use bytes::Buf;
 use fault::{Fault, Kind};
+use futures::{StreamExt, TryStreamExt};
 use http::{Method, StatusCode, header};
-use outbound::{ByteStream, Clock, Http, Request, Secret, Timeouts};
+use outbound::{ByteStream, Clock, Http, Request, Response, Secret, Timeouts};
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
@@ -23,27 +27,43 @@ const CONTENT_TIMEOUTS: Timeouts = Timeouts {
 pub struct Content {
     /// The bytes, from the offset that was asked for.
     pub chunks: ByteStream,
-    /// How many they are, as the server says.
-    pub length: Option<u64>,
-    /// The SHA-1 of the whole content, as the server says (its `ETag`).
+    /// The SHA-1 of the whole content, as the server says: its `ETag`, unless a proxy has put its own there.
     pub sha1: Option<String>,
 }
 
+/// What leads to `/web/content`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Session,
+    Token,
+}
+
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// Whether contents can be streamed: with a password, or where access tokens may be written.
-    pub fn can_stream(&self) -> bool {
+    /// The way to contents, as far as is known by now: a web session unless none opens, or access tokens where
+    /// they may be written.
+    fn way(&self) -> Option<Way> {
         let refused = matches!(self.known.borrow().session, WebSession::Refused(_));
-        (!self.settings.password.is_empty() && !refused) || self.settings.may_write_access_tokens
+        if !self.settings.password.is_empty() && !refused {
+            Some(Way::Session)
+        } else {
+            self.settings.may_write_access_tokens.then_some(Way::Token)
+        }
     }
 
-    /// Whether a content can be gone on with in its midst, as far as is known by now: the password has opened
-    /// a web session, or access tokens stand in for it.
+    /// Whether contents can be streamed, as far as is known by now.
+    pub fn can_stream(&self) -> bool {
+        self.way().is_some()
+    }
+
+    /// Whether a content can be gone on with in its midst, as far as is known by now: a web session is open, or
+    /// access tokens stand in for it, and the server knows ranges.
     pub fn knows_ranges(&self) -> bool {
-        let open = matches!(self.known.borrow().session, WebSession::Open(_));
-        open || (self.settings.password.is_empty() && self.settings.may_write_access_tokens)
+        let known = self.known.borrow();
+        let open = matches!(known.session, WebSession::Open(_));
+        !known.no_ranges && (open || self.way() == Some(Way::Token))
     }
 
-    /// Why there is no web session, if the password was refused for one.
+    /// Why there is no web session, if none opened.
     pub fn session_refusal(&self) -> Option<Fault> {
         match &self.known.borrow().session {
             WebSession::Refused(fault) => Some(fault.clone()),
@@ -51,27 +71,51 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// The content of an attachment from `offset` on.
-    pub async fn content(&self, id: i64, offset: u64) -> Result<Content, Fault> {
-        let base = format!("{}/web/content/{id}", self.settings.url);
-        if self.settings.password.is_empty() {
-            let token = self.access_token(id).await?;
-            return self
-                .stream(format!("{base}?access_token={token}"), None, offset)
-                .await;
+    /// The content of an attachment from `offset` on; `None` where it can only be had by RPC: no web session
+    /// opens, and no access token may be made for it.
+    pub async fn content(&self, id: i64, offset: u64) -> Result<Option<Content>, Fault> {
+        if self.way() == Some(Way::Session) {
+            match self.by_session(id, offset).await {
+                // It was refused just now: another way may be left.
+                Err(_) if self.way() != Some(Way::Session) => {}
+                other => return other.map(Some),
+            }
         }
+        match self.way() {
+            Some(_) => self.by_token(id, offset).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn by_session(&self, id: i64, offset: u64) -> Result<Content, Fault> {
+        let url = self.content_url(id);
         let cookie = self.session().await?;
-        match self.stream(base.clone(), Some(&cookie), offset).await {
+        match self.stream(url.clone(), Some(&cookie), offset).await {
             // Missing, forbidden and a session that is over all look alike: log in once more and see.
             Err(fault)
                 if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? =>
             {
                 self.forget(&cookie);
                 let cookie = self.session().await?;
-                self.stream(base, Some(&cookie), offset).await
+                self.stream(url, Some(&cookie), offset).await
             }
             other => other,
         }
+    }
+
+    async fn by_token(&self, id: i64, offset: u64) -> Result<Option<Content>, Fault> {
+        let token = match self.access_token(id).await {
+            Ok(token) => token,
+            // It may be read, but not written to.
+            Err(fault) if fault.kind() == Kind::SourceForbidden => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let url = format!("{}?access_token={token}", self.content_url(id));
+        self.stream(url, None, offset).await.map(Some)
+    }
+
+    fn content_url(&self, id: i64) -> String {
+        format!("{}/web/content/{id}", self.settings.url)
     }
 
     async fn stream(
@@ -92,15 +136,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
-        match response.status {
-            StatusCode::OK if offset == 0 => {}
-            StatusCode::PARTIAL_CONTENT if offset > 0 => {}
-            StatusCode::OK => {
-                return Err(Fault::new(
-                    Kind::SourceProtocol,
-                    "Odoo does not give parts of a file (no 206 for a Range)",
-                ));
-            }
+        // What stands before the offset in the answer.
+        let before = match response.status {
+            StatusCode::OK => offset,
+            StatusCode::PARTIAL_CONTENT if offset > 0 => 0,
             // A lost file of the file store is a 500 here (seen on 18).
             StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR => {
                 return Err(Fault::new(
@@ -126,16 +165,16 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     format!("Odoo gives no content (HTTP {})", status.as_u16()),
                 ));
             }
-        }
-        Ok(Content {
-            length: response
-                .header(&header::CONTENT_LENGTH)
-                .and_then(|length| length.parse().ok()),
-            sha1: response
-                .header(&header::ETAG)
-                .map(|etag| etag.trim_start_matches("W/").trim_matches('"').to_owned()),
-            chunks: response.body,
-        })
+        };
+        let sha1 = response.header(&header::ETAG).and_then(sha1_of);
+        let chunks = if before > 0 {
+            // 14 and 15 know no ranges: they send the whole.
+            self.known.borrow_mut().no_ranges = true;
+            behind(response.body, before)
+        } else {
+            response.body
+        };
+        Ok(Content { chunks, sha1 })
     }
 
     /// The cookie of a web session, logging in if there is none. However many ask, one logs in: five
@@ -147,41 +186,45 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             WebSession::Refused(fault) => return Err(fault.clone()),
             WebSession::Untried => {}
         }
+        let outcome = self.log_in().await;
+        let (session, cookie) = match outcome {
+            Login::Open(cookie) => (WebSession::Open(cookie.clone()), Ok(cookie)),
+            Login::Refused(fault) => (WebSession::Refused(fault.clone()), Err(fault)),
+            Login::Later(fault) => (WebSession::Untried, Err(fault)),
+        };
+        self.known.borrow_mut().session = session;
+        cookie
+    }
+
+    async fn log_in(&self) -> Login {
+        let settings = &self.settings;
+        if settings.database.is_empty() || settings.login.is_empty() {
+            return Login::Refused(Fault::new(
+                Kind::SourceLogin,
+                "odoo_password opens no web session without odoo_database and odoo_login: set them, or leave it empty",
+            ));
+        }
         let _turn = self.turn().await;
         let login = json!({ "jsonrpc": "2.0", "params": {
-            "db": self.settings.database,
-            "login": self.settings.login,
-            "password": self.settings.password.reveal(),
+            "db": settings.database,
+            "login": settings.login,
+            "password": settings.password.reveal(),
         }});
-        let request = protocol::post(
-            format!("{}/web/session/authenticate", self.settings.url),
-            &login,
-        );
-        let response = self.http.send(request).await.map_err(answer::transport)?;
-        let cookie = response
-            .headers
-            .get_all(header::SET_COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .find_map(|value| value.strip_prefix("session_id=")?.split(';').next())
-            .map(Secret::new);
-        let outcome = match answer::json_rpc::<IgnoredAny>(response, 1024 * 1024).await {
-            Ok(_) => cookie.ok_or(Fault::new(
-                Kind::SourceProtocol,
-                "Odoo opened a web session without a cookie",
-            )),
-            Err(fault) if fault.kind() == Kind::SourceLogin => Err(Fault::new(
-                Kind::SourceLogin,
-                "Odoo refused the password for a web session: check odoo_password (an API key does not do there)",
-            )),
-            Err(fault) => Err(self.settings.hide_secrets_in(fault)),
+        let request = protocol::post(format!("{}/web/session/authenticate", settings.url), &login);
+        let response = match self.http.send(request).await {
+            Ok(response) => response,
+            Err(error) => return Login::Later(answer::transport(error)),
         };
-        self.known.borrow_mut().session = match &outcome {
-            Ok(cookie) => WebSession::Open(cookie.clone()),
-            Err(fault) if fault.kind() == Kind::SourceLogin => WebSession::Refused(fault.clone()),
-            Err(_) => WebSession::Untried,
-        };
-        outcome
+        // A server or a gateway in trouble: nothing of what it says is about this login.
+        let in_trouble = response.status.is_server_error();
+        let cookie = cookie(&response);
+        let answer = answer::json_rpc(response, 1024 * 1024)
+            .await
+            .map_err(|fault| settings.hide_secrets_in(fault));
+        match answer {
+            Err(fault) if in_trouble => Login::Later(fault),
+            answer => Login::of(answer, cookie),
+        }
     }
 
     /// Gives up a session that is over, unless somebody has opened another meanwhile.
@@ -201,19 +244,15 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         )
         .header(header::COOKIE, format!("session_id={}", cookie.reveal()));
         let response = self.http.send(request).await.map_err(answer::transport)?;
-        Ok(answer::json_rpc::<IgnoredAny>(response, 1024 * 1024)
-            .await
-            .is_err())
+        match answer::json_rpc::<IgnoredAny>(response, 1024 * 1024).await {
+            Ok(_) => Ok(false),
+            Err(fault) if passes(&fault) => Err(fault),
+            Err(_) => Ok(true),
+        }
     }
 
     /// Makes an access token; the only call of this program that writes to Odoo.
     async fn access_token(&self, id: i64) -> Result<String, Fault> {
-        if !self.settings.may_write_access_tokens {
-            return Err(Fault::new(
-                Kind::SourceForbidden,
-                "large files need odoo_password, or odoo_access_tokens = true",
-            ));
-        }
         let result: Value = self
             .call(
                 "ir.attachment",
@@ -234,5 +273,165 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 Kind::SourceProtocol,
                 "Odoo gave no access token",
             ))
+    }
+}
+
+/// What a try to open a web session came to.
+#[derive(Debug, PartialEq)]
+enum Login {
+    /// A session, by its cookie.
+    Open(Secret),
+    /// None opens, and none will before a person has changed something.
+    Refused(Fault),
+    /// Nobody looked at it: it may go well another time.
+    Later(Fault),
+}
+
+/// What a login is answered. The rest of it is of no interest here.
+#[derive(Deserialize)]
+struct LoggedIn {
+    /// Nobody's, where a second factor is asked for: the password is right, the answer a success, and its cookie
+    /// opens nothing.
+    #[serde(default)]
+    uid: Value,
+}
+
+impl Login {
+    /// What an answer means.
+    fn of(answer: Result<LoggedIn, Fault>, cookie: Option<Secret>) -> Self {
+        let refused = |fault| Self::Refused(fault);
+        let somebody = answer.map(|LoggedIn { uid }| uid.as_i64().is_some_and(|uid| uid > 0));
+        match (somebody, cookie) {
+            (Ok(true), Some(cookie)) => Self::Open(cookie),
+            (Ok(true), None) => refused(Fault::new(
+                Kind::SourceLogin,
+                "Odoo opened a web session without a cookie: does a proxy before it take Set-Cookie away?",
+            )),
+            (Ok(false), _) => refused(Fault::new(
+                Kind::SourceLogin,
+                "odoo_password opens no web session, since this Odoo user has two-factor authentication: leave it off for this user, or allow odoo_access_tokens",
+            )),
+            (Err(fault), _) if passes(&fault) => Self::Later(fault),
+            (Err(fault), _) if fault.kind() == Kind::SourceLogin => refused(Fault::new(
+                Kind::SourceLogin,
+                "Odoo refused the password for a web session: check odoo_password (an API key does not do there)",
+            )),
+            // A dbfilter that does not fit the host, a proxy that lets nothing but RPC through.
+            (Err(fault), _) => refused(Fault::told(
+                Kind::SourceLogin,
+                format!(
+                    "no web session opens ({fault}): let /web/session through to Odoo and its dbfilter fit, or leave odoo_password empty"
+                ),
+            )),
+        }
+    }
+}
+
+/// Whether a fault says nothing of what was asked, and is over after a while.
+fn passes(fault: &Fault) -> bool {
+    matches!(
+        fault.kind(),
+        Kind::SourceUnreachable | Kind::SourceBusy | Kind::SourceTimeout
+    )
+}
+
+fn cookie(response: &Response) -> Option<Secret> {
+    let cookies = response.headers.get_all(header::SET_COOKIE);
+    cookies
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .find_map(|value| value.strip_prefix("session_id=")?.split(';').next())
+        .map(Secret::new)
+}
+
+/// The SHA-1 in an `ETag`. Where nginx sends the files itself (`--x-sendfile`), it is nginx's own, of time and
+/// length, and says nothing of the content.
+fn sha1_of(etag: &str) -> Option<String> {
+    let tag = etag.trim_start_matches("W/").trim_matches('"');
+    let is_sha1 = tag.len() == 40 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_sha1.then(|| tag.to_ascii_lowercase())
+}
+
+/// What follows the first `before` bytes.
+fn behind(chunks: ByteStream, mut before: u64) -> ByteStream {
+    chunks
+        .try_filter_map(move |mut chunk| {
+            let drop = usize::try_from(before).map_or(chunk.len(), |left| left.min(chunk.len()));
+            chunk.advance(drop);
+            before = before.saturating_sub(u64::try_from(drop).unwrap_or(u64::MAX));
+            ready(Ok((!chunk.is_empty()).then_some(chunk)))
+        })
+        .boxed_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use futures::{FutureExt, stream};
+
+    #[test]
+    fn only_a_sha1_is_taken_for_one() {
+        let sha1 = "0d10d65a3cbca6a252daf0510f07e278dbe86fd2";
+        for etag in [sha1, &format!("\"{sha1}\""), &format!("W/\"{sha1}\"")] {
+            assert_eq!(sha1_of(etag).as_deref(), Some(sha1), "{etag}");
+        }
+        for etag in ["", "\"6560d3f1-dbba0\"", "d41d8cd98f00b204e9800998ecf8427e"] {
+            assert_eq!(sha1_of(etag), None, "{etag}");
+        }
+    }
+
+    #[test]
+    fn a_login_opens_a_session_or_is_refused_or_comes_to_nothing_yet() {
+        let answer = |text| Ok(serde_json::from_str(text).unwrap());
+        let fault = |kind| Err(Fault::new(kind, "it failed"));
+        let cookie = || Some(Secret::new("of-a-session"));
+        let open = Login::Open(Secret::new("of-a-session"));
+        assert_eq!(
+            Login::of(answer(r#"{"uid":2,"db":"odoo"}"#), cookie()),
+            open
+        );
+        for refused in [
+            answer(r#"{"uid":null}"#),
+            answer(r#"{"uid":false}"#),
+            answer("{}"),
+            fault(Kind::SourceLogin),
+            fault(Kind::SourceForbidden),
+            fault(Kind::SourceProtocol),
+            fault(Kind::SourceRefused),
+        ] {
+            assert!(matches!(Login::of(refused, cookie()), Login::Refused(_)));
+        }
+        assert!(matches!(
+            Login::of(answer(r#"{"uid":2}"#), None),
+            Login::Refused(_)
+        ));
+        for kind in [
+            Kind::SourceBusy,
+            Kind::SourceTimeout,
+            Kind::SourceUnreachable,
+        ] {
+            assert!(matches!(Login::of(fault(kind), cookie()), Login::Later(_)));
+        }
+    }
+
+    #[test]
+    fn what_stands_before_an_offset_is_dropped_wherever_chunks_end() {
+        for size in 1..=11 {
+            for before in 0..=12 {
+                let parts: Vec<_> = b"hello world"
+                    .chunks(size)
+                    .map(Bytes::copy_from_slice)
+                    .collect();
+                let chunks = stream::iter(parts.into_iter().map(Ok)).boxed_local();
+                let rest = behind(chunks, u64::try_from(before).unwrap());
+                let rest: Vec<Bytes> = rest.try_collect().now_or_never().unwrap().unwrap();
+                assert!(rest.iter().all(|chunk| !chunk.is_empty()));
+                assert_eq!(
+                    rest.concat(),
+                    b"hello world".get(before..).unwrap_or_default()
+                );
+            }
+        }
     }
 }

@@ -47,7 +47,7 @@ pub struct Settings {
     pub calls_per_second: f64,
     /// The most calls at once.
     pub parallel_calls: usize,
-    /// Whether access tokens may be made, to stream large files without a password. Making one
+    /// Whether access tokens may be made, to stream large files without a web session. Making one
     /// writes to the attachment and changes its `write_date` (seen on 18).
     pub may_write_access_tokens: bool,
 }

@@ -275,40 +275,211 @@ async fn a_key_without_a_password_and_a_password_without_a_key_do() -> Result<()
     Ok(())
 }
 
+/// Files that a web session would stream: five whole, five in pieces.
+fn some_large() -> Attachments {
+    (21..=25).fold(small(30), |files, id| {
+        files
+            .with(id, Trap::Size(900_000))
+            .with(id + 5, Trap::Size(8_000_000))
+    })
+}
+
+/// What Odoo answers at `/web/session/authenticate` instead of a session.
+fn answered_at_login(exception: &str, message: &str) -> Fault {
+    let data = json!({"name": exception, "message": message, "arguments": [message], "debug": ""});
+    let error = json!({"code": 200, "message": "Odoo Server Error", "data": data});
+    let body = json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string();
+    Fault::on("/web/session/authenticate").answer(
+        200,
+        &[("content-type", "application/json")],
+        &body,
+    )
+}
+
 #[tokio::test]
 async fn a_password_that_opens_no_session_leaves_the_way_by_rpc() -> Result<()> {
-    // Two factors: the key works for RPC, the password for nothing.
+    let html = |status| {
+        let page = "<html>Forbidden</html>";
+        Fault::on("/web/session").answer(status, &[("content-type", "text/html")], page)
+    };
+    let of_user = |user: User| odoo::Options {
+        users: vec![user],
+        ..odoo_with(some_large())
+    };
+    // A second factor: the key works for RPC, the password for nothing, though it is right.
+    let second_factor = User {
+        two_factor: true,
+        ..user()
+    };
+    let json_2 = odoo::Options {
+        version: 19,
+        ..of_user(user())
+    };
+    for (options, variable, fault, logins, words) in [
+        (
+            of_user(second_factor),
+            ("odoo_login", "admin"),
+            None,
+            1,
+            "two-factor",
+        ),
+        (
+            of_user(user()),
+            ("odoo_password", "of-another-5f0e"),
+            None,
+            1,
+            "check odoo_password",
+        ),
+        (
+            of_user(user()),
+            ("odoo_login", "admin"),
+            Some(answered_at_login(
+                "odoo.exceptions.AccessError",
+                "Database not found.",
+            )),
+            1,
+            "Database not found.",
+        ),
+        (
+            of_user(user()),
+            ("odoo_login", "admin"),
+            Some(html(403)),
+            1,
+            "HTTP 403",
+        ),
+        (
+            of_user(user()),
+            ("odoo_login", "admin"),
+            Some(html(404)),
+            1,
+            "HTTP 404",
+        ),
+        // JSON-2 needs neither of the two, where one host has one database.
+        (
+            json_2.clone(),
+            ("odoo_database", ""),
+            None,
+            0,
+            "odoo_database",
+        ),
+        (json_2, ("odoo_login", ""), None, 0, "odoo_login"),
+    ] {
+        let stage = set(options)
+            .variable(variable.0, variable.1)
+            .start()
+            .await?;
+        let faults = stage.odoo.faults();
+        if let Some(fault) = fault {
+            faults.add(fault);
+        }
+        // So long that whoever wants a session asks for one before the first is refused.
+        faults.add(Fault::on("/web/session/authenticate").delay_ms(500));
+        let report = tick(&stage).await?;
+        assert_eq!(report["migrated"], 30, "{words}: {report}");
+        let tried = stage.odoo.counters().of("POST /web/session/authenticate");
+        assert_eq!(tried.calls, logins, "{words}: failures lock the user out");
+        let sent = stage.storage.counters().of("PATCH /upload/resumable");
+        assert_eq!(sent.max_in_flight, 1, "what is cut off is read again");
+        assert!(
+            errors(&report).iter().any(|line| line.contains(words)),
+            "{words}: {report}"
+        );
+        assert_eq!(attempted(&stage).await?, 0);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_that_odoo_has_no_time_for_is_tried_again_and_says_nothing_of_the_password()
+-> Result<()> {
+    for (busy, words) in [
+        (
+            answered_at_login(
+                "odoo.exceptions.AccessDenied",
+                "Too many login failures, please wait a bit before trying again.",
+            ),
+            "too many",
+        ),
+        (Fault::on("/web/session/authenticate").status(503), "busy"),
+    ] {
+        let stage = set(odoo_with(small(3).with(3, Trap::Size(8_000_000))))
+            .variable("archive_batch_seconds", 2)
+            .variable("archive_max_rpc_bytes", 1_000_000)
+            .start()
+            .await?;
+        crate::scene::tick_with(&stage, r#"{"mode":"discover"}"#).await?;
+        let busy = stage.odoo.faults().add(busy);
+        let answer = stage.post(crate::scene::PATH, "{}").await?;
+        assert!(answer.text().contains(words), "{}", answer.text());
+        let waiting = row(&stage, 3).await?;
+        assert_eq!(
+            (&waiting["state"], &waiting["attempts"]),
+            (&json!("pending"), &json!(0)),
+            "{waiting}"
+        );
+        stage.odoo.faults().remove(busy);
+        finish(&stage, 3).await?;
+        assert_eq!(in_state(&stage, "moved").await?, 3);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_a_proxy_sends_under_an_etag_of_its_own_arrives() -> Result<()> {
     let options = odoo::Options {
-        users: vec![User {
-            two_factor: true,
-            ..user()
-        }],
-        ..odoo_with((21..=25).fold(small(30), |files, id| {
-            files
-                .with(id, Trap::Size(900_000))
-                .with(id + 5, Trap::Size(8_000_000))
-        }))
+        x_sendfile: true,
+        ..odoo_with(some_large())
     };
     let stage = set(options).start().await?;
-    // So long that whoever wants a session asks for one before the first is refused.
-    stage
-        .odoo
-        .faults()
-        .add(Fault::on("/web/session/authenticate").delay_ms(500));
     let report = tick(&stage).await?;
-    assert_eq!(report["migrated"], 30, "{report}");
-    let logins = stage.odoo.counters().of("POST /web/session/authenticate");
-    assert_eq!(logins.calls, 1, "five that fail lock the user out");
-    let sent = stage.storage.counters().of("PATCH /upload/resumable");
-    assert_eq!(sent.max_in_flight, 1, "what is cut off is read again");
-    assert!(
-        errors(&report)
-            .iter()
-            .any(|line| line.contains("check odoo_password")),
+    assert_eq!(
+        (&report["migrated"], errors(&report)),
+        (&json!(30), vec![]),
         "{report}"
     );
-    assert_eq!(attempted(&stage).await?, 0);
     all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -> Result<()> {
+    let made = "ir.attachment/generate_access_token";
+    for password in [None, Some("of-another-5f0e")] {
+        // The last two hang on a record that may be read, but not written to: no token can be made.
+        let files = (8..=9).fold(some_large(), |files, id| files.with(id, Trap::ReadOnly));
+        let files = files
+            .with(8, Trap::Size(900_000))
+            .with(9, Trap::Size(8_000_000))
+            .with(10, Trap::Size(9_500_000))
+            .with(11, Trap::Size(9_500_000))
+            .with(11, Trap::ReadOnly);
+        let options = odoo::Options {
+            users: vec![User {
+                password: None,
+                ..user()
+            }],
+            ..odoo_with(files)
+        };
+        let stage = set(options)
+            .variable("odoo_password", password.unwrap_or_default())
+            .variable("odoo_access_tokens", true)
+            .variable("archive_max_rpc_bytes", 9_000_000)
+            .start()
+            .await?;
+        let report = tick(&stage).await?;
+        assert_eq!(
+            (&report["migrated"], &report["skipped"], &report["failed"]),
+            (&json!(29), &json!(1), &json!(0)),
+            "{report}"
+        );
+        assert!(stage.odoo.counters().of(made).calls >= 14);
+        assert_eq!(row(&stage, 10).await?["state"], "moved");
+        assert_eq!(row(&stage, 11).await?["reason"], "needs_password");
+        assert_eq!(attempted(&stage).await?, 0);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

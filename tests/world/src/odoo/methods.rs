@@ -169,7 +169,8 @@ pub(crate) fn call(
             json.value(&json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid}));
         }
         "generate_access_token" => {
-            json.value(&company.attachments.access_tokens(&call.arguments.ids()));
+            let tokens = company.attachments.access_tokens(&call.arguments.ids());
+            json.value(&tokens.map_err(|id| call.forbidden(id, "write"))?);
         }
         _ => {
             call.may_read()?;
@@ -425,10 +426,14 @@ impl Call<'_> {
     }
 
     fn forbidden_record(&self, id: i64) -> Failure {
+        self.forbidden(id, "read")
+    }
+
+    fn forbidden(&self, id: i64, operation: &str) -> Failure {
         let (model, uid) = (self.model, self.user.uid);
         Failure::access_error(format!(
             "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't have \
-             'read' access to:\n- {model} (id={id})",
+             '{operation}' access to:\n- {model} (id={id})",
             self.user.name
         ))
     }

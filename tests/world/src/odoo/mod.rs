@@ -70,6 +70,9 @@ pub struct Options {
     pub limit: Option<Limit>,
     /// How long an account waits after five failed logins.
     pub login_cooldown: Duration,
+    /// Whether an nginx in front sends the files itself, as `--x-sendfile` lets it (from 16 on): their `ETag` is
+    /// then its own, of time and length.
+    pub x_sendfile: bool,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Default for Options {
             latency_ms: 0,
             limit: None,
             login_cooldown: Duration::from_mins(1),
+            x_sendfile: false,
         }
     }
 }
@@ -120,7 +124,7 @@ pub struct User {
     pub api_key: Option<String>,
     /// What it may see.
     pub role: Role,
-    /// Whether two factors are asked for: then the password alone opens nothing.
+    /// Whether two factors are asked for: then the password alone opens nothing, though it is not refused.
     pub two_factor: bool,
 }
 
@@ -172,6 +176,7 @@ pub(crate) struct Company {
     store: Store,
     sessions: Sessions,
     login_cooldown: Duration,
+    x_sendfile: bool,
 }
 
 impl Company {
@@ -224,6 +229,7 @@ impl Odoo {
             store,
             sessions: Sessions::default(),
             login_cooldown: options.login_cooldown,
+            x_sendfile: options.x_sendfile,
         };
         let site = site::Site::new(company, options.limit);
         Ok(Self {

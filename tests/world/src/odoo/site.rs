@@ -44,6 +44,7 @@ pub(crate) enum Call {
     InvalidJson,
     Json2(json2::Call, Running),
     Authenticate(Vec<u8>),
+    SessionInfo(HeaderMap, Vec<u8>),
     Content {
         id: i64,
         query: String,
@@ -132,6 +133,9 @@ impl crate::serve::Site for Site {
             (_, ["web", "version"]) if version >= 19 => Call::Version,
             (_, ["web", "login"]) => Call::LoginPage,
             (&Method::POST, ["web", "session", "authenticate"]) => Call::Authenticate(body),
+            (&Method::POST, ["web", "session", "get_session_info"]) => {
+                Call::SessionInfo(head.headers, body)
+            }
             (&Method::GET | &Method::HEAD, ["web", "content" | "image", id, ..]) => {
                 match id.parse() {
                     Ok(id) => {
@@ -191,6 +195,7 @@ impl crate::serve::Site for Site {
             Call::InvalidJson => rpc::invalid_json(),
             Call::Json2(call, _running) => call.answer(company),
             Call::Authenticate(body) => web::authenticate(company, &body),
+            Call::SessionInfo(headers, body) => web::get_session_info(company, &headers, &body),
             Call::Content { id, query, headers } => web::content(company, id, &query, &headers),
             Call::Version => web::version(company),
             Call::LoginPage => web::login_page(),

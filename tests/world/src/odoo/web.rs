@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::attachments::{Kind, Row};
 use super::failure::Failure;
 use super::spelling::{Json, http_date, now_us};
-use super::{Company, rpc};
+use super::{Company, User, rpc};
 use crate::serve::{Locked, Payload, Source, empty, html, internal_server_error, unpredictable};
 
 /// How long a session lives, in seconds.
@@ -32,7 +32,8 @@ pub(crate) struct Sessions {
 
 #[derive(Debug)]
 struct Session {
-    uid: i64,
+    /// Nobody yet, where a second factor is asked for.
+    uid: Option<i64>,
     began: Instant,
 }
 
@@ -42,7 +43,7 @@ impl Sessions {
         self.open.lock().clear();
     }
 
-    fn open(&self, uid: i64) -> String {
+    fn open(&self, uid: Option<i64>) -> String {
         let token = format!(
             "{:016x}{:016x}{:016x}",
             unpredictable(),
@@ -70,7 +71,7 @@ impl Sessions {
         let open = self.open.lock();
         open.get(token)
             .filter(|session| session.began.elapsed().as_secs() < SESSION_S)
-            .map(|session| session.uid)
+            .and_then(|session| session.uid)
     }
 }
 
@@ -85,33 +86,66 @@ pub(crate) fn authenticate(company: &Company, body: &[u8]) -> Response<Payload> 
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    match log_in(company, text("db"), text("login"), text("password")) {
-        Err(failure) => rpc::respond(&id, Err(failure)),
-        Ok(uid) => {
-            let user = company.users.iter().find(|user| user.uid == uid);
-            let administrator = user.is_some_and(super::User::is_administrator);
-            let mut result = Json::default();
-            result.value(&json!({
-                "uid": uid, "is_system": administrator, "is_admin": administrator, "is_public": false,
-                "is_internal_user": true, "user_context": {"lang": "en_US", "tz": "Europe/Brussels", "uid": uid},
-                "db": company.database, "username": text("login"), "name": user.map(|user| &user.name),
-                "server_version": company.serie(), "support_url": "https://www.odoo.com/buy",
-            }));
-            let mut response = rpc::respond(&id, Ok(result));
-            let token = company.sessions.open(uid);
-            let expires =
-                http_date(now_us() + i64::try_from(SESSION_S).unwrap_or_default() * 1_000_000);
-            let cookie = format!(
-                "session_id={token}; Expires={expires}; Max-Age={SESSION_S}; HttpOnly; Path=/"
-            );
-            set(&mut response, SET_COOKIE, &cookie);
-            response
-        }
-    }
+    let user = match log_in(company, text("db"), text("login"), text("password")) {
+        Err(failure) => return rpc::respond(&id, Err(failure)),
+        Ok(user) => user,
+    };
+    let mut result = Json::default();
+    let uid = if user.two_factor {
+        // The password is right, but nobody is logged in before the second factor comes.
+        result.value(&json!({"uid": null}));
+        None
+    } else {
+        result.value(&session_info(company, user));
+        Some(user.uid)
+    };
+    let mut response = rpc::respond(&id, Ok(result));
+    let token = company.sessions.open(uid);
+    let expires = http_date(now_us() + i64::try_from(SESSION_S).unwrap_or_default() * 1_000_000);
+    let cookie =
+        format!("session_id={token}; Expires={expires}; Max-Age={SESSION_S}; HttpOnly; Path=/");
+    set(&mut response, SET_COOKIE, &cookie);
+    response
 }
 
-/// A password opens a session; an API key does not, nor does a password where two factors are asked for.
-fn log_in(company: &Company, database: &str, login: &str, password: &str) -> Result<i64, Failure> {
+/// `POST /web/session/get_session_info`.
+pub(crate) fn get_session_info(
+    company: &Company,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response<Payload> {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return rpc::invalid_json();
+    };
+    let uid = company.sessions.uid(headers);
+    let user = company.users.iter().find(|user| Some(user.uid) == uid);
+    let result = user.map(|user| {
+        let mut result = Json::default();
+        result.value(&session_info(company, user));
+        result
+    });
+    let expired = || Failure::new("odoo.http.SessionExpiredException", 403, "Session expired");
+    let id = body.get("id").cloned().unwrap_or_default();
+    rpc::respond(&id, result.ok_or_else(expired))
+}
+
+fn session_info(company: &Company, user: &User) -> Value {
+    let administrator = user.is_administrator();
+    json!({
+        "uid": user.uid, "is_system": administrator, "is_admin": administrator, "is_public": false,
+        "is_internal_user": true, "user_context": {"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid},
+        "db": company.database, "username": user.login, "name": user.name,
+        "server_version": company.serie(), "support_url": "https://www.odoo.com/buy",
+    })
+}
+
+/// Whose password it is. An API key is nobody's here.
+fn log_in<'a>(
+    company: &'a Company,
+    database: &str,
+    login: &str,
+    password: &str,
+) -> Result<&'a User, Failure> {
     company.check_database(database)?;
     {
         let failures = company.sessions.failures.lock();
@@ -123,13 +157,14 @@ fn log_in(company: &Company, database: &str, login: &str, password: &str) -> Res
             return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
         }
     }
-    let user = company.users.iter().find(|user| {
-        user.login == login && user.password.as_deref() == Some(password) && !user.two_factor
-    });
+    let user = company
+        .users
+        .iter()
+        .find(|user| user.login == login && user.password.as_deref() == Some(password));
     let mut failures = company.sessions.failures.lock();
     if let Some(user) = user {
         failures.remove(login);
-        return Ok(user.uid);
+        return Ok(user);
     }
     let (count, last) = failures
         .entry(login.to_owned())
@@ -201,6 +236,7 @@ pub(crate) fn content(
         return internal_server_error();
     };
     file(
+        company,
         &row,
         Arc::new(stored),
         parameter("download").is_some(),
@@ -208,14 +244,25 @@ pub(crate) fn content(
     )
 }
 
+/// A file's `ETag`: its checksum, in quotes from 16 on; or that of the nginx that sends it.
+fn etag(company: &Company, row: &Row, size: u64) -> Option<String> {
+    if company.x_sendfile {
+        return Some(format!("\"{:x}-{size:x}\"", row.write_us / 1_000_000));
+    }
+    let quote = if company.version >= 16 { "\"" } else { "" };
+    let checksum = row.checksum()?;
+    Some(format!("{quote}{checksum}{quote}"))
+}
+
 fn file(
+    company: &Company,
     row: &Row,
     stored: Arc<dyn Source>,
     download: bool,
     headers: &HeaderMap,
 ) -> Response<Payload> {
     let size = stored.len();
-    let etag = row.checksum().map(|checksum| format!("\"{checksum}\""));
+    let etag = etag(company, row, size);
     let unchanged = headers
         .get(IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())
@@ -227,6 +274,8 @@ fn file(
         });
     let range = headers
         .get(RANGE)
+        // 14 and 15 put the whole file into the answer, whatever range is asked for.
+        .filter(|_| company.version >= 16)
         .and_then(|value| value.to_str().ok())
         .and_then(|range| parse_range(range, size));
     let mut response = match range {

@@ -106,13 +106,11 @@ pub(crate) async fn whole<H: Http, C: Clock>(
     let max_bytes = usize::try_from(file.file_size)
         .unwrap_or(usize::MAX)
         .saturating_add(1);
-    if file.file_size > SMALL_BYTES && odoo.can_stream() {
-        match streamed(odoo, file, max_bytes).await {
-            // The password opens no web session: what remains is RPC.
-            Err(fault) if fault.kind() == Kind::SourceLogin && odoo.session_refusal().is_some() => {
-            }
-            other => return other,
-        }
+    if file.file_size > SMALL_BYTES
+        && odoo.can_stream()
+        && let Some(content) = streamed(odoo, file, max_bytes).await?
+    {
+        return Ok(content);
     }
     let mut datas = odoo
         .datas(&[file.id], max_bytes)
@@ -132,8 +130,10 @@ async fn streamed<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
     max_bytes: usize,
-) -> Result<Bytes, Fault> {
-    let content = odoo.content(file.id, 0).await?;
+) -> Result<Option<Bytes>, Fault> {
+    let Some(content) = odoo.content(file.id, 0).await? else {
+        return Ok(None);
+    };
     if content
         .sha1
         .as_deref()
@@ -155,5 +155,5 @@ async fn streamed<H: Http, C: Clock>(
         Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
     };
     verify_whole(file, &content)?;
-    Ok(content)
+    Ok(Some(content))
 }

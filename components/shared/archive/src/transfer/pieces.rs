@@ -34,6 +34,9 @@ pub(crate) enum PiecesEnd {
     Skipped(&'static str),
 }
 
+/// Nothing leads to it but RPC, and for that it is too large.
+const NEEDS_PASSWORD: PiecesEnd = PiecesEnd::Skipped("needs_password");
+
 /// What is kept between batches.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -104,19 +107,18 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     progress.keep(file.upload.clone());
     // A kept connection may have been closed by the other side just before it was used again.
     let mut once_more = true;
+    let may_use_rpc = file.file_size <= max_rpc_bytes;
     loop {
-        if !odoo.can_stream() && file.file_size > max_rpc_bytes {
-            return PiecesEnd::Skipped("needs_password");
+        // Known before anything is begun for it.
+        if !odoo.can_stream() && !may_use_rpc {
+            return NEEDS_PASSWORD;
         }
         let began_at = progress.offset();
-        let fault = match move_on(odoo, storage, file, progress, &time_is_up).await {
-            Ok(true) => return PiecesEnd::Moved,
-            Ok(false) => return PiecesEnd::Cut(progress.value()),
+        let fault = match move_on(odoo, storage, file, may_use_rpc, progress, &time_is_up).await {
+            Ok(end) => return end,
             Err(fault) => fault,
         };
         match fault.kind() {
-            // The password opens no web session: what remains is RPC.
-            Kind::SourceLogin if odoo.session_refusal().is_some() && !odoo.can_stream() => {}
             // A connection that broke off after some way costs no attempt: it is gone on with.
             Kind::StorageTimeout | Kind::SourceTimeout
                 if (progress.offset() > began_at || once_more) && !time_is_up() =>
@@ -161,9 +163,10 @@ async fn move_on<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     storage: &Storage<H>,
     file: &Claimed,
+    may_use_rpc: bool,
     progress: &Progress,
     time_is_up: impl Fn() -> bool,
-) -> Result<bool, Fault> {
+) -> Result<PiecesEnd, Fault> {
     let checksum = file.checksum.as_deref().unwrap_or_default();
     let path = path(file);
     // A batch that was cut off between upload and record leaves the whole object behind.
@@ -172,12 +175,16 @@ async fn move_on<H: Http, C: Clock>(
         .await?
         .is_some_and(|info| info.size == file.file_size)
     {
-        return Ok(true);
+        return Ok(PiecesEnd::Moved);
     }
     let (upload, mut offset, mut sha1, mut confirmed) =
         begin(storage, file, &path, checksum, progress.value().as_ref()).await?;
     progress.keep(Kept::value(&upload, offset, &sha1, checksum));
-    let mut source = open(odoo, file, checksum, offset).await?;
+    let Some(mut source) = open(odoo, file, may_use_rpc, checksum, offset).await? else {
+        // The Storage clears away by itself what is not given up here.
+        let _ = storage.abandon(&upload).await;
+        return Ok(NEEDS_PASSWORD);
+    };
     let mut piece = next_piece(&mut source, offset, file.file_size).await?;
     loop {
         sha1.update(&piece);
@@ -227,10 +234,10 @@ async fn move_on<H: Http, C: Clock>(
         progress.keep(Kept::value(&upload, offset, &sha1, checksum));
         if last {
             storage.finish(&path, file.file_size).await?;
-            return Ok(true);
+            return Ok(PiecesEnd::Moved);
         }
         if stop {
-            return Ok(false);
+            return Ok(PiecesEnd::Cut(progress.value()));
         }
         piece = ahead?;
     }
@@ -256,15 +263,15 @@ async fn begin<H: Http>(
     Ok((upload, 0, Sha1::new(), 0))
 }
 
-/// The file's content from `offset` on.
+/// The file's content from `offset` on; `None` where only RPC leads to it, and may not be used.
 async fn open<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
+    may_use_rpc: bool,
     checksum: &str,
     offset: u64,
-) -> Result<Source, Fault> {
-    if odoo.can_stream() {
-        let content = odoo.content(file.id, offset).await?;
+) -> Result<Option<Source>, Fault> {
+    if let Some(content) = odoo.content(file.id, offset).await? {
         if content.sha1.as_deref().is_some_and(|sha1| sha1 != checksum) {
             return Err(Fault::new(
                 Kind::WrongBytes,
@@ -274,10 +281,13 @@ async fn open<H: Http, C: Clock>(
         let chunks = content.chunks.map(|chunk| {
             chunk.map_err(|error| Fault::told(Kind::SourceTimeout, format!("Odoo: {error}")))
         });
-        return Ok(Source {
+        return Ok(Some(Source {
             chunks: chunks.boxed_local(),
             rest: Bytes::new(),
-        });
+        }));
+    }
+    if !may_use_rpc {
+        return Ok(None);
     }
     let chunks = odoo.datas_stream(file.id).await.map_err(of_one_file)?;
     let chunks = chunks.map(|chunk| chunk.map_err(of_one_file));
@@ -294,7 +304,7 @@ async fn open<H: Http, C: Clock>(
         }
         skipped += u64::try_from(piece.len()).unwrap_or(u64::MAX);
     }
-    Ok(source)
+    Ok(Some(source))
 }
 
 /// The next piece: up to the next multiple of [`CHUNK_BYTES`].

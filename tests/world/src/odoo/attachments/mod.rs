@@ -399,9 +399,14 @@ impl Handle {
         }
     }
 
-    /// Gives each row an access token, if it has none; this writes to the row.
-    pub(crate) fn access_tokens(&self, ids: &[i64]) -> Vec<Option<String>> {
+    /// Gives each row an access token, if it has none; this writes to the row. The error is the row that may
+    /// not be written to.
+    pub(crate) fn access_tokens(&self, ids: &[i64]) -> Result<Vec<Option<String>>, i64> {
         let mut table = self.table_mut();
+        let locked = |id: &&i64| table.row(**id).is_some_and(|row| row.read_only);
+        if let Some(id) = ids.iter().find(locked) {
+            return Err(*id);
+        }
         let mut token_of = |id: &i64| {
             let mut row = table.row(*id)?;
             if row.access_token.is_none() {
@@ -418,7 +423,7 @@ impl Handle {
             }
             row.access_token
         };
-        ids.iter().map(&mut token_of).collect()
+        Ok(ids.iter().map(&mut token_of).collect())
     }
 }
 

@@ -62,6 +62,10 @@ pub(crate) struct Row {
     pub access_token: Option<String>,
     pub create_us: i64,
     pub write_us: i64,
+    /// Whether its columns of dates are empty.
+    pub undated: bool,
+    /// Whether its record may be read, but not written to.
+    pub read_only: bool,
 }
 
 /// What people attach, and how it is called.
@@ -193,6 +197,7 @@ impl Comparable for Row {
             "res_id" => Cell::Int(self.res_id),
             "type" => Cell::Text(Cow::Borrowed(self.kind.as_str())),
             "file_size" => Cell::Int(i64::try_from(self.file_size()).unwrap_or(i64::MAX)),
+            "write_date" | "create_date" if self.undated => Cell::Null,
             "write_date" => Cell::Time(self.write_us),
             "create_date" => Cell::Time(self.create_us),
             "mimetype" => Cell::Text(Cow::Borrowed(self.mimetype())),

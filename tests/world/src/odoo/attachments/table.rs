@@ -104,6 +104,8 @@ impl Table {
             access_token: None,
             create_us: us,
             write_us: us,
+            undated: false,
+            read_only: false,
         }
     }
 

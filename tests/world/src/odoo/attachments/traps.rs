@@ -33,6 +33,10 @@ pub enum Trap {
     HiddenRecord,
     /// Readable without a session.
     Public,
+    /// Inserted by SQL, without `create_date` and `write_date`.
+    Undated,
+    /// Attached to a record that may be read, but not written to.
+    ReadOnly,
     /// Of exactly this many bytes.
     Size(u64),
 }
@@ -188,6 +192,8 @@ impl Trap {
                 row.res_model = Some(Cow::Borrowed("mail.channel"));
             }
             Self::Public => row.public = true,
+            Self::Undated => row.undated = true,
+            Self::ReadOnly => row.read_only = true,
             Self::Size(len) => {
                 row.len = *len;
             }
