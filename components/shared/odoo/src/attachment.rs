@@ -187,7 +187,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         selection: &Selection,
     ) -> Result<Option<DateTime<Utc>>, Fault> {
         let mut named = Map::new();
-        named.insert("domain".into(), json!(selection.domain()));
+        // One without a date, as SQL inserts it, would come first.
+        let mut domain = vec![json!(["write_date", "!=", false])];
+        domain.extend(selection.domain());
+        named.insert("domain".into(), json!(domain));
         named.insert("fields".into(), json!(["write_date"]));
         named.insert("limit".into(), json!(1));
         named.insert("order".into(), json!("write_date desc"));

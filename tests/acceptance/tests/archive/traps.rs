@@ -443,6 +443,19 @@ async fn a_file_that_a_proxy_sends_under_an_etag_of_its_own_arrives() -> Result<
 }
 
 #[tokio::test]
+async fn an_attachment_without_dates_holds_nothing_up() -> Result<()> {
+    let stage = set(odoo_with(small(30).with(7, Trap::Undated)))
+        .start()
+        .await?;
+    assert_eq!(tick(&stage).await?["migrated"], 30);
+    reading_rest_passes(&stage).await?;
+    stage.odoo.attachments().change_content(9);
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 1, "{report}");
+    crate::scene::all_is_well_but_for_the_log(&stage).await
+}
+
+#[tokio::test]
 async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -> Result<()> {
     let made = "ir.attachment/generate_access_token";
     for password in [None, Some("of-another-5f0e")] {
