@@ -69,7 +69,12 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
         .retry_after(retry_after));
     }
     let body = response.bytes(ANSWER_BYTES).await.map_err(transport)?;
-    if let Some(refusal) = json.then(|| serde_json::from_slice(&body).ok()).flatten() {
+    let told: Option<Refusal> = json.then(|| serde_json::from_slice(&body).ok()).flatten();
+    if let Some(mut refusal) = told {
+        // A gateway before it says no more of the status than HTTP does.
+        if refusal.status_code.is_empty() {
+            refusal.status_code = status.to_string();
+        }
         return Ok(refusal);
     }
     // Resumable uploads answer with real statuses and plain text.

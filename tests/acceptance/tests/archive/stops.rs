@@ -247,3 +247,43 @@ async fn a_storage_that_fails_at_every_file_stops_the_batch_and_no_file_has_used
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_gateway_before_the_storage_refuses_is_told_like_the_storages_own_refusals()
+-> Result<()> {
+    let gateway = storage::Options {
+        requires_apikey: true,
+        ..storage::Options::default()
+    };
+    let stage = set(odoo_with(small(20))).storage(gateway).start().await?;
+    tick_with(&stage, r#"{"mode":"discover"}"#).await?;
+    let (_host, caller) = stage
+        .replica(&[("storage_key", "wrong-storage-key")])
+        .await?;
+    let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
+    let words = "check storage_key";
+    told(
+        &stage,
+        &answer.json(),
+        "storage_login",
+        "configuration",
+        words,
+    )
+    .await?;
+    // One upload is larger than the gateway takes.
+    let upload = world::faults::Fault::on("/object/odoo-archive").method("POST");
+    let too_large = r#"{"message":"Request size limit exceeded"}"#;
+    let json = ("content-type", "application/json");
+    stage
+        .storage
+        .faults()
+        .add(upload.nth(3).answer(413, &[json], too_large));
+    let report = tick_with(&stage, "{}").await?;
+    assert_eq!(report["migrated"], 19, "{report}");
+    assert!(
+        errors(&report)[0].contains("larger than the bucket allows"),
+        "{report}"
+    );
+    assert_eq!(in_state(&stage, "dead").await?, 1);
+    all_is_well(&stage).await
+}
