@@ -81,12 +81,14 @@ impl<H: Http> Storage<H> {
     }
 
     fn object(&self, method: Method, path: &str) -> Request {
-        self.request(method, &format!("/object/{}/{path}", self.settings.bucket))
+        let bucket = self.settings.bucket_segment();
+        self.request(method, &format!("/object/{bucket}/{path}"))
     }
 
     /// Makes sure that the bucket is there and the key is good, before any file is touched.
     pub async fn check_bucket(&self) -> Result<(), Fault> {
-        let request = self.request(Method::GET, &format!("/bucket/{}", self.settings.bucket));
+        let bucket = self.settings.bucket_segment();
+        let request = self.request(Method::GET, &format!("/bucket/{bucket}"));
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if response.status.is_success() && response.is_json() {
             return Ok(());
@@ -179,10 +181,8 @@ impl<H: Http> Storage<H> {
 
     /// What the Storage says of an object, or `None` if it has none of this name.
     pub async fn info(&self, path: &str) -> Result<Option<Info>, Fault> {
-        let request = self.request(
-            Method::GET,
-            &format!("/object/info/{}/{path}", self.settings.bucket),
-        );
+        let bucket = self.settings.bucket_segment();
+        let request = self.request(Method::GET, &format!("/object/info/{bucket}/{path}"));
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if !response.status.is_success() {
             let refusal = answer::refusal(response).await?;
@@ -227,11 +227,9 @@ impl<H: Http> Storage<H> {
             "prefix": folder, "limit": limit, "offset": offset,
             "sortBy": { "column": "name", "order": "asc" },
         });
+        let bucket = self.settings.bucket_segment();
         let request = self
-            .request(
-                Method::POST,
-                &format!("/object/list/{}", self.settings.bucket),
-            )
+            .request(Method::POST, &format!("/object/list/{bucket}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(question.to_string().into_bytes());
         let response = self.http.send(request).await.map_err(answer::transport)?;

@@ -1,5 +1,7 @@
 //! Which Storage, and which bucket.
 
+use std::fmt::Write;
+
 use fault::{Fault, Kind};
 use outbound::Secret;
 
@@ -37,12 +39,47 @@ impl Settings {
         Ok(())
     }
 
+    /// The bucket as a segment of a path: Supabase allows spaces and more in its name.
+    pub(crate) fn bucket_segment(&self) -> String {
+        self.bucket
+            .bytes()
+            .fold(String::new(), |mut segment, byte| {
+                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+                    segment.push(char::from(byte));
+                } else {
+                    let _ = write!(segment, "%{byte:02X}");
+                }
+                segment
+            })
+    }
+
     pub(crate) fn base(&self) -> String {
         let path = self.path.trim_matches('/');
         if path.is_empty() {
             self.url.clone()
         } else {
             format!("{}/{path}", self.url)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_one_segment_of_a_path_whatever_its_name() {
+        for (bucket, segment) in [
+            ("odoo-archive", "odoo-archive"),
+            ("Odoo Archive", "Odoo%20Archive"),
+            ("a/b?c#d%", "a%2Fb%3Fc%23d%25"),
+            ("größe", "gr%C3%B6%C3%9Fe"),
+        ] {
+            let settings = Settings {
+                bucket: bucket.to_owned(),
+                ..Settings::default()
+            };
+            assert_eq!(settings.bucket_segment(), segment);
         }
     }
 }

@@ -287,3 +287,30 @@ async fn what_a_gateway_before_the_storage_refuses_is_told_like_the_storages_own
     assert_eq!(in_state(&stage, "dead").await?, 1);
     all_is_well(&stage).await
 }
+
+#[tokio::test]
+async fn a_buckets_name_may_hold_what_an_address_may_not() -> Result<()> {
+    let name = "Odoo Archive (1)?";
+    let files = small(20)
+        .with(2, Trap::Size(900_000))
+        .with(3, Trap::Size(8_000_000));
+    let stage = set(odoo_with(files))
+        .storage(storage::Options {
+            buckets: vec![Bucket::private(name)],
+            ..storage::Options::default()
+        })
+        .variable("storage_bucket", name)
+        .start()
+        .await?;
+    assert_eq!(tick_with(&stage, "{}").await?["migrated"], 20);
+    assert!(
+        stage
+            .storage
+            .objects()
+            .iter()
+            .all(|object| object.bucket == name)
+    );
+    let verified = tick_with(&stage, r#"{"mode":"verify"}"#).await?;
+    assert_eq!(verified["verified"]["signs"], json!({"=": 20}));
+    all_is_well(&stage).await
+}

@@ -28,7 +28,7 @@ impl Site {
         public: bool,
     ) -> Result<(String, Object), Refusal> {
         let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
-        let name = names::decode(name);
+        let (bucket, name) = (&names::decode(bucket), names::decode(name));
         let stock = self.stock.lock();
         let rules = stock.bucket(bucket)?;
         if public || !access::is_given(&call.headers) {
@@ -60,7 +60,7 @@ impl Site {
             ));
         };
         let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
-        let name = names::decode(name);
+        let (bucket, name) = (&names::decode(bucket), names::decode(name));
         if caller == Caller::Anonymous || self.stock.lock().object(bucket, &name).is_none() {
             return Err(Refusal::no_object());
         }
@@ -98,7 +98,7 @@ impl Site {
                 .map(|(_, value)| names::decode(&value.replace('+', " ")))
         };
         let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
-        let name = names::decode(name);
+        let (bucket, name) = (&names::decode(bucket), names::decode(name));
         let token = parameter("token")
             .ok_or_else(|| Refusal::request("querystring must have required property 'token'"))?;
         let valid = self.signed.lock().get(&token).is_some_and(|signed| {

@@ -113,12 +113,13 @@ impl Site {
         let answer = match (&call.method, segments.as_slice()) {
             (_, ["bucket", ..]) => {
                 let body = upload.collect(JSON_BYTES).await?;
-                self.bucket(call, segments.get(1).copied(), &body)
+                let name = segments.get(1).copied().map(names::decode);
+                self.bucket(call, name.as_deref(), &body)
             }
             (&Method::POST, ["object", "list", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
                 self.caller(call)
-                    .and_then(|caller| self.list(caller, bucket, &body))
+                    .and_then(|caller| self.list(caller, &names::decode(bucket), &body))
             }
             (&Method::POST, ["object", "sign", place]) => {
                 let body = upload.collect(JSON_BYTES).await?;
@@ -141,7 +142,8 @@ impl Site {
                 .readable(call, &format!("{bucket}/{name}"), false)
                 .and_then(|(_, object)| content(call, &object)),
             (&Method::POST | &Method::PUT, ["object", bucket, name]) if !name.is_empty() => {
-                match self.store(call, bucket, name, upload).await? {
+                let bucket = names::decode(bucket);
+                match self.store(call, &bucket, name, upload).await? {
                     Err(refusal) => {
                         upload.drain(DRAIN_BYTES).await;
                         Err(refusal)
@@ -152,11 +154,11 @@ impl Site {
             (&Method::DELETE, ["object", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
                 self.caller(call)
-                    .map(|caller| self.delete_several(caller, bucket, &body))
+                    .map(|caller| self.delete_several(caller, &names::decode(bucket), &body))
             }
-            (&Method::DELETE, ["object", bucket, name]) => self
-                .caller(call)
-                .and_then(|caller| self.delete(caller, bucket, &names::decode(name))),
+            (&Method::DELETE, ["object", bucket, name]) => self.caller(call).and_then(|caller| {
+                self.delete(caller, &names::decode(bucket), &names::decode(name))
+            }),
             _ => return Ok(no_route(&call.method, path)),
         };
         let mut response = answer.unwrap_or_else(|refusal| refusal.answer());
