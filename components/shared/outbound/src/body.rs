@@ -25,6 +25,17 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// How many bytes it has.
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::Whole(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            Self::Stream { length, .. } => *length,
+        }
+    }
+}
+
 impl From<Vec<u8>> for Body {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Whole(bytes.into())

@@ -12,7 +12,7 @@ use crate::{Body, ByteStream, TransportError, collect};
 pub struct Timeouts {
     /// To connect.
     pub connect: Duration,
-    /// From the request's last byte to the answer's first.
+    /// From the beginning to the answer's first byte: Spin counts connecting and the sending of the whole body in.
     pub first_byte: Duration,
     /// Between two bytes of the answer.
     pub between_bytes: Duration,

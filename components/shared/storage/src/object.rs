@@ -11,12 +11,19 @@ use crate::{Settings, answer};
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
-/// A slow link may need its time between the last byte and the answer.
-const TIMEOUTS: Timeouts = Timeouts {
-    connect: Duration::from_secs(10),
-    first_byte: Duration::from_mins(1),
-    between_bytes: Duration::from_secs(20),
-};
+/// What an upload has to get through in a minute, in bytes: 8 KiB a second, which is 2 Mbit/s for 32 at once.
+const BYTES_A_MINUTE: u64 = 60 * 8 * 1024;
+
+/// How long to wait for the answer to a request with so many bytes: the minutes that they take at their slowest,
+/// the last one to its end. Whole minutes, since the host is asked for each length of time anew.
+pub(crate) fn timeouts(body_bytes: u64) -> Timeouts {
+    let minutes = 1 + body_bytes / BYTES_A_MINUTE;
+    Timeouts {
+        connect: Duration::from_secs(10),
+        first_byte: Duration::from_secs(60 * minutes),
+        between_bytes: Duration::from_secs(20),
+    }
+}
 
 /// The largest page of a listing, in bytes: 1,000 objects take about 400 KB.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
@@ -77,7 +84,7 @@ impl<H: Http> Storage<H> {
         Request::new(method, format!("{}{rest}", self.settings.base()))
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
             .header(APIKEY, key)
-            .timeouts(TIMEOUTS)
+            .timeouts(timeouts(0))
     }
 
     fn object(&self, method: Method, path: &str) -> Request {
@@ -154,6 +161,7 @@ impl<H: Http> Storage<H> {
     ) -> Result<Result<(), answer::Refusal>, Fault> {
         let mut request = self
             .object(Method::POST, path)
+            .timeouts(timeouts(body.length()))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
             .body(body);
@@ -290,6 +298,18 @@ fn not_a_storage(status: StatusCode) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upload_has_the_time_that_a_slow_link_takes_for_its_bytes() {
+        let seconds = |bytes| timeouts(bytes).first_byte.as_secs();
+        assert_eq!(seconds(0), 60);
+        assert_eq!(seconds(60_000), 60);
+        assert_eq!(seconds(crate::CHUNK_BYTES), 13 * 60);
+        for bytes in (0..crate::CHUNK_BYTES).step_by(1_000) {
+            assert!(seconds(bytes) >= bytes / (8 * 1024));
+        }
+        assert!(seconds(u64::MAX) > 0);
+    }
 
     #[test]
     fn an_object_lies_where_its_content_says() {

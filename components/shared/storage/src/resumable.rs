@@ -7,6 +7,7 @@ use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Body, Http, Request};
 use serde::{Deserialize, Serialize};
 
+use crate::object::timeouts;
 use crate::{Storage, answer};
 
 /// The size of every piece but the last, in bytes.
@@ -83,6 +84,7 @@ impl<H: Http> Storage<H> {
     pub async fn append(&self, upload: &Resumable, offset: u64, piece: Body) -> Result<u64, Fault> {
         let request = self
             .tus(Method::PATCH, &format!("/{}", upload.id))
+            .timeouts(timeouts(piece.length()))
             .header(UPLOAD_OFFSET, offset.to_string())
             .header(header::CONTENT_TYPE, "application/offset+octet-stream")
             .body(piece);
