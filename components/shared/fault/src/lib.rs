@@ -62,8 +62,25 @@ impl Fault {
     /// were sent.
     #[must_use]
     pub fn hiding(mut self, secret: &str) -> Self {
-        if !secret.is_empty() && self.message.contains(secret) {
+        if secret.is_empty() {
+            return self;
+        }
+        if self.message.contains(secret) {
             self.message = Cow::Owned(self.message.replace(secret, "…"));
+        }
+        // Where the message was cut, a beginning of it may be what is left.
+        let beginnings = secret
+            .char_indices()
+            .map(|(end, _)| secret.get(..end))
+            .rev();
+        let left = self.message.strip_suffix('…').and_then(|message| {
+            beginnings
+                .flatten()
+                .filter(|beginning| !beginning.is_empty())
+                .find_map(|beginning| message.strip_suffix(beginning))
+        });
+        if let Some(left) = left {
+            self.message = Cow::Owned(format!("{left}…"));
         }
         self
     }
@@ -150,6 +167,16 @@ mod tests {
         assert_eq!(fault.message(), "the key … is wrong");
         let fault = Fault::new(Kind::StorageLogin, "check storage_key");
         assert_eq!(fault.clone().hiding(""), fault);
+    }
+
+    #[test]
+    fn of_a_secret_that_a_message_is_cut_in_nothing_is_left() {
+        let secret = "hünter2-hünter2-hünter2";
+        for length in 0..=MAX_MESSAGE_CHARS {
+            let text = format!("{}{secret} is wrong", "x".repeat(length));
+            let fault = Fault::told(Kind::StorageLogin, text).hiding(secret);
+            assert!(!fault.message().contains('h'), "{fault}");
+        }
     }
 
     proptest! {
