@@ -177,22 +177,30 @@ pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
     call_one(postgres, STATEMENT, end).await
 }
 
-/// Says that a run is alive, and extends its lease. `false` if it was given up meanwhile.
-pub async fn beat(postgres: &impl Postgres, run_id: Uuid, lease_s: u32) -> Result<bool, Fault> {
+/// Says that a run is alive, extends its lease, and keeps how far it came: a cursor's name and its position.
+/// `false` if it was given up meanwhile; then nothing is kept.
+pub async fn beat(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    lease_s: u32,
+    cursor: (&str, &Value),
+) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with seen as (
           update odoo_sync.runs r
              set seen_at = now(), leased_until = now() + make_interval(secs => ($1::jsonb->>'lease_s')::float8)
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
           returning 1
+        ), kept as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'name', $1::jsonb->'position', now() from seen
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
         )
-        select to_jsonb(exists (select from seen))";
-    call_one(
-        postgres,
-        STATEMENT,
-        &json!({ "run_id": run_id, "lease_s": lease_s }),
-    )
-    .await
+        select to_jsonb(exists (select from seen)) from (select count(*) from kept) as done";
+    let argument =
+        json!({ "run_id": run_id, "lease_s": lease_s, "name": cursor.0, "position": cursor.1 });
+    call_one(postgres, STATEMENT, &argument).await
 }
 
 /// Keeps a cursor that stands for no rows of its own.

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
-use world::odoo::{self, Attachments, Trap};
+use world::faults::Fault;
+use world::odoo::{self, Attachments, NewAttachment, Trap};
 use world::storage::{self, KeepBytes};
 
 use crate::scene::{odoo_with, set, small, user};
@@ -118,6 +119,67 @@ async fn verification_gives_each_file_its_sign() -> Result<()> {
         (&row["missing"], &row["extra"], &row["stale"]),
         (&json!(1), &json!(1), &json!(2))
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_verification_that_a_fault_stops_goes_on_where_it_was() -> Result<()> {
+    let stage = Stage::builder().odoo(odoo(small(40))).start().await?;
+    ask(&stage, json!({})).await?;
+    let lists = Fault::on("/object/list");
+    let fault = stage.storage.faults().add(lists.nth(200).status(500));
+    let verify = json!({"mode": "verify"}).to_string();
+    let answer = stage.post("/archive-batch", &verify).await?;
+    assert_eq!(answer.json()["status"], "error", "{}", answer.text());
+    stage.storage.faults().remove(fault);
+    let verified = ask(&stage, json!({"mode": "verify"})).await?;
+    assert_eq!(verified["verified"]["signs"], json!({"=": 40}));
+    let listed = stage.storage.counters().of("POST /object/list").calls;
+    assert_eq!(listed, 256 + 1, "folders were compared twice");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_that_reads_longer_than_a_batch_is_read_over_several() -> Result<()> {
+    let stage = Stage::builder()
+        .odoo(odoo(small(1)))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
+    // Five files whose objects lie in one folder.
+    let attachments = stage.odoo.attachments();
+    let mut here = 0;
+    for number in 0.. {
+        let content = format!("content {number}").into_bytes().into();
+        let id = attachments.insert(NewAttachment {
+            content: Some(content),
+            ..NewAttachment::default()
+        });
+        let found = attachments.get(id).and_then(|found| found.checksum);
+        if found.is_some_and(|sha1| sha1.starts_with("7f")) {
+            here += 1;
+        } else {
+            attachments.delete([id]);
+        }
+        if here == 5 {
+            break;
+        }
+    }
+    crate::scene::finish(&stage, 5).await?;
+    let slow = Fault::on("/object/odoo-archive/7f").method("GET");
+    stage.storage.faults().add(slow.delay_ms(600));
+    let mut ticks = 0;
+    loop {
+        let verified = ask(&stage, json!({"mode": "verify", "read_data": "1/1"})).await?;
+        ticks += 1;
+        if verified["verified"]["complete"] == true {
+            assert_eq!(verified["verified"]["signs"], json!({"=": 6}));
+            assert_eq!(verified["verified"]["read"], 6);
+            break;
+        }
+        assert!(ticks < 60, "{verified}");
+    }
+    assert!(ticks >= 3, "no batch reads on when its time is up");
     Ok(())
 }
 
