@@ -1,22 +1,30 @@
-//! Finds what is gone from Odoo: its list of ids against the catalogue's, a range at a time.
+//! Compares Odoo's whole list of ids with the catalogue, a range at a time: what is gone from Odoo is
+//! missed there, and what the user may see or the selection has only since comes (back) to life here.
+
+use std::collections::HashSet;
 
 use fault::{Fault, Kind};
 use ledger::Postgres;
-use ledger::sweep::{Swept, end_sweep, mark_missing, unlisted};
+use ledger::attachments::{Catalogued, catalogue};
+use ledger::sweep::{Compared, Settled, Step, compare, mark_missing, settle_missing};
 use odoo::Odoo;
-use odoo::attachment::Window;
+use odoo::attachment::{Selection, Window};
 use outbound::{Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Settings;
+use crate::discovery::found;
 
 /// The name of the position in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:sweep";
 
-/// How many ids one call lists.
+/// How many ids one call lists, and how many rows of the catalogue one statement is about.
 const PAGE: usize = 5000;
+
+/// How many rows one call reads: about 400 KB of JSON.
+const READ: usize = 1000;
 
 /// How often a sweep begins, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
@@ -25,36 +33,74 @@ const EVERY_S: i64 = 24 * 60 * 60;
 const MOST_FILES: u64 = 10;
 
 /// How far a sweep came, as it is kept in the ledger.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Position {
-    after_id: i64,
+    /// Every id up to this one was compared.
+    compared_to: i64,
     listed_any: bool,
+    /// How many were missed so far.
+    missing: u64,
+    /// What it came to, when all is compared; what it missed is settled by that.
+    verdict: Option<Swept>,
     /// When the last one ended, in seconds since 1970 by our clock; 0 if none ever did.
     ended: i64,
+    /// What was selected when this one, or the last one, began.
+    selection: Option<Value>,
+}
+
+/// What a sweep came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Swept {
+    /// How many catalogued attachments are gone from Odoo's list.
+    pub(crate) missing: u64,
+    /// How many there were.
+    pub(crate) catalogued: u64,
+    /// Whether they are marked as deleted now. If not, they were too many.
+    pub(crate) marked: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// It goes on; what came (back) to life.
+    On(Catalogued),
+    /// It ended.
+    Ended(Swept),
+    /// It is not this batch's any more: another made the step, or this one was given up.
+    Overtaken(Catalogued),
 }
 
 /// The sweeping of one batch.
 pub(crate) struct Sweep {
     position: Position,
+    /// The position as the ledger has it, to the letter.
+    kept: Value,
+    /// What is selected now.
+    selection: Value,
 }
 
 impl Sweep {
     /// Goes on where the ledger says.
-    pub(crate) fn resume(position: Option<&Value>) -> Self {
+    pub(crate) fn resume(position: Option<&Value>, selection: &Selection) -> Self {
         Self {
             position: position
                 .and_then(|position| serde_json::from_value(position.clone()).ok())
                 .unwrap_or_default(),
+            kept: position.cloned().unwrap_or_default(),
+            selection: selection.domain().into(),
         }
     }
 
-    /// Whether there is something to do now.
+    /// Whether there is something to do now. What is selected since has no date to be found by.
     pub(crate) fn due(&self, now_s: i64) -> bool {
-        self.position.after_id > 0 || now_s.saturating_sub(self.position.ended) >= EVERY_S
+        self.position.under_way()
+            || now_s.saturating_sub(self.position.ended) >= EVERY_S
+            || (self.position.selection.as_ref()).is_some_and(|then| *then != self.selection)
     }
 
-    /// Compares one range; what the sweep came to, if it was the last. `None` inside: not the last.
+    /// Compares one range, or settles some of what was missed. A step makes a few calls at most, and
+    /// the position is kept after each.
     pub(crate) async fn step<H: Http, C: Clock>(
         &mut self,
         odoo: &Odoo<H, C>,
@@ -62,18 +108,32 @@ impl Sweep {
         run_id: Uuid,
         settings: &Settings,
         now_s: i64,
-    ) -> Result<Option<Swept>, Fault> {
+    ) -> Result<Stepped, Fault> {
         if self.position == Position::default() {
             // Before the first day is over there is nothing to miss.
-            let begun = Position {
-                ended: now_s,
-                ..Position::default()
-            };
-            ledger::runs::keep_cursor(postgres, CURSOR, &json(&begun)?).await?;
-            self.position = begun;
-            return Ok(None);
+            let begun = Position::rested(now_s, &self.selection);
+            let kept = json(&begun)?;
+            ledger::runs::keep_cursor(postgres, CURSOR, &kept).await?;
+            (self.position, self.kept) = (begun, kept);
+            return Ok(Stepped::On(Catalogued::default()));
         }
-        let after_id = self.position.after_id;
+        if let Some(verdict) = self.position.verdict {
+            return self.settle(postgres, run_id, verdict, now_s).await;
+        }
+        if !self.position.under_way() {
+            self.position = Position::rested(self.position.ended, &self.selection);
+        }
+        self.compare(odoo, postgres, run_id, settings).await
+    }
+
+    async fn compare<H: Http, C: Clock>(
+        &mut self,
+        odoo: &Odoo<H, C>,
+        postgres: &impl Postgres,
+        run_id: Uuid,
+        settings: &Settings,
+    ) -> Result<Stepped, Fault> {
+        let after_id = self.position.compared_to;
         let window = Window {
             after_id,
             ..Window::default()
@@ -81,65 +141,201 @@ impl Sweep {
         let listed = odoo
             .attachment_ids(&settings.selection, window, PAGE)
             .await?;
-        let last = listed.len() < PAGE;
-        let last_id = match listed.last() {
-            Some(id) if !last && *id > after_id => *id,
-            _ if last => i64::MAX,
-            _ => {
+        let rising = listed
+            .iter()
+            .try_fold(after_id, |last, id| (*id > last).then_some(*id));
+        let last_id = match rising {
+            Some(_) if listed.len() < PAGE => i64::MAX,
+            Some(last_id) => last_id,
+            None => {
                 return Err(Fault::new(
                     Kind::SourceProtocol,
                     "Odoo's list of ids is not in their order",
                 ));
             }
         };
-        let mut missing = unlisted(postgres, after_id, last_id, &listed).await?;
-        for some in missing.clone().chunks(PAGE) {
+        let compared = compare(postgres, (after_id, last_id), &listed, PAGE).await?;
+        let compared = no_more_than(compared, READ);
+        let mut missing = compared.unlisted;
+        if !missing.is_empty() {
             // A selection that was narrowed lists less than there is: what exists is not deleted.
-            let existing = odoo.existing_attachments(some).await?;
+            let existing: HashSet<i64> = odoo
+                .existing_attachments(&missing)
+                .await?
+                .into_iter()
+                .collect();
             missing.retain(|id| !existing.contains(id));
         }
-        let next = Position {
-            after_id: if last { after_id } else { last_id },
+        let mut catalogued = Catalogued::default();
+        if !compared.uncatalogued.is_empty() {
+            let read: Vec<_> = odoo
+                .attachments_by_id(&compared.uncatalogued)
+                .await?
+                .into_iter()
+                .map(|row| found(row, settings.max_file_bytes))
+                .collect();
+            match catalogue(postgres, run_id, &read, None).await? {
+                Some(written) => catalogued = written,
+                None => return Ok(Stepped::Overtaken(catalogued)),
+            }
+        }
+        let mut next = Position {
+            compared_to: compared.last_id,
             listed_any: self.position.listed_any || !listed.is_empty(),
+            missing: self.position.missing + missing.len() as u64,
             ..self.position.clone()
         };
-        let marked = mark_missing(
-            postgres,
-            run_id,
-            (after_id, last_id),
-            &missing,
-            (CURSOR, &json(&next)?),
-        )
-        .await?;
-        if !marked {
-            return Err(Fault::new(
-                Kind::OutOfTime,
-                "the sweep's batch was given up",
-            ));
+        let verdict = next.verdict(compared.catalogued, settings.max_deleted_share);
+        if !verdict.marked {
+            // So many are only counted: they would have to be unmarked in the end.
+            missing.clear();
         }
-        self.position = next;
-        if !last {
-            return Ok(None);
+        if compared.last_id == i64::MAX {
+            next.verdict = Some(verdict);
         }
-        let done = Position {
+        let to = json(&next)?;
+        let range = (after_id, compared.last_id);
+        if !mark_missing(postgres, run_id, range, &missing, self.to(&to)).await? {
+            return Ok(Stepped::Overtaken(catalogued));
+        }
+        (self.position, self.kept) = (next, to);
+        Ok(Stepped::On(catalogued))
+    }
+
+    async fn settle(
+        &mut self,
+        postgres: &impl Postgres,
+        run_id: Uuid,
+        verdict: Swept,
+        now_s: i64,
+    ) -> Result<Stepped, Fault> {
+        let ended = Position {
             ended: now_s,
+            selection: self.position.selection.clone(),
             ..Position::default()
         };
-        let swept = end_sweep(
-            postgres,
-            run_id,
-            self.position.listed_any,
-            settings.max_deleted_share,
-            MOST_FILES,
-            (CURSOR, &json(&done)?),
-        )
-        .await?;
-        self.position = done;
-        Ok(Some(swept))
+        let to = json(&ended)?;
+        let settled = settle_missing(postgres, run_id, verdict.marked, PAGE, self.to(&to)).await?;
+        Ok(match settled {
+            Settled::More => Stepped::On(Catalogued::default()),
+            Settled::Overtaken => Stepped::Overtaken(Catalogued::default()),
+            Settled::All => {
+                (self.position, self.kept) = (ended, to);
+                Stepped::Ended(verdict)
+            }
+        })
     }
+
+    fn to<'a>(&'a self, to: &'a Value) -> Step<'a> {
+        Step {
+            cursor: CURSOR,
+            from: &self.kept,
+            to,
+        }
+    }
+}
+
+impl Position {
+    fn under_way(&self) -> bool {
+        self.compared_to > 0
+    }
+
+    /// Before the first step of the next, after one that ended at this moment.
+    fn rested(ended: i64, selection: &Value) -> Self {
+        Self {
+            ended,
+            selection: Some(selection.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// What was missed is believed if it is not more than `most_share` of the catalogue, or few files
+    /// at all, and if Odoo listed anything.
+    #[allow(clippy::cast_precision_loss)]
+    fn verdict(&self, catalogued: u64, most_share: f64) -> Swept {
+        let most = (catalogued as f64 * most_share).max(MOST_FILES as f64);
+        Swept {
+            missing: self.missing,
+            catalogued,
+            marked: self.missing == 0 || (self.listed_any && self.missing as f64 <= most),
+        }
+    }
+}
+
+/// Ends the range where more than `most` attachments would come (back) to life.
+fn no_more_than(mut compared: Compared, most: usize) -> Compared {
+    compared.uncatalogued.truncate(most);
+    if let Some(last_id) = compared.uncatalogued.get(most.saturating_sub(1)) {
+        compared.last_id = *last_id;
+        compared.unlisted.retain(|id| id <= last_id);
+    }
+    compared
 }
 
 fn json(position: &Position) -> Result<Value, Fault> {
     serde_json::to_value(position)
         .map_err(|_| Fault::new(Kind::Program, "a cursor that is no JSON"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn missed(missing: u64, listed_any: bool) -> Position {
+        Position {
+            listed_any,
+            missing,
+            ..Position::default()
+        }
+    }
+
+    #[test]
+    fn a_source_that_answers_with_too_little_is_not_believed() {
+        for (missing, listed_any, catalogued, marked) in [
+            (0, false, 0, true),
+            (0, false, 1000, true),
+            (1, false, 1000, false),
+            (50, true, 1000, true),
+            (51, true, 1000, false),
+            // A share of few files is less than one.
+            (10, true, 20, true),
+            (11, true, 20, false),
+        ] {
+            let verdict = missed(missing, listed_any).verdict(catalogued, 0.05);
+            assert_eq!(verdict.marked, marked, "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_ends_where_more_would_have_to_be_read() {
+        let compared = Compared {
+            last_id: i64::MAX,
+            unlisted: vec![1, 4, 9],
+            uncatalogued: vec![2, 3, 5, 8],
+            catalogued: 100,
+        };
+        assert_eq!(no_more_than(compared.clone(), 5), compared);
+        let bounded = no_more_than(compared, 3);
+        assert_eq!(
+            (bounded.last_id, bounded.unlisted, bounded.uncatalogued),
+            (5, vec![1, 4], vec![2, 3, 5])
+        );
+    }
+
+    #[test]
+    fn a_sweep_begins_once_a_day_and_when_something_else_is_selected() {
+        let all = Selection::default();
+        let leads = Selection {
+            models: vec!["crm.lead".into()],
+            ..Selection::default()
+        };
+        let kept = json(&Position::rested(1_000_000, &Value::from(all.domain()))).unwrap();
+        assert!(!Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S - 1));
+        assert!(Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S));
+        assert!(Sweep::resume(Some(&kept), &leads).due(1_000_000));
+        // Of an older position nobody knows what was selected.
+        let older = json!({"after_id": 5000, "listed_any": true, "ended": 1_000_000});
+        assert!(!Sweep::resume(Some(&older), &leads).due(1_000_000));
+    }
 }

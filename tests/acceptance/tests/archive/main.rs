@@ -12,4 +12,5 @@ mod modes;
 mod overlap;
 mod pace;
 mod stops;
+mod sweep;
 mod traps;

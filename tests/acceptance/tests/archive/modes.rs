@@ -1,4 +1,4 @@
-//! What can be asked for in the body: dry run, verify, retry, named files; and the sweep.
+//! What can be asked for in the body: dry run, verify, retry, named files.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -231,85 +231,6 @@ async fn what_failed_can_be_retried_at_once() -> Result<()> {
     let report = ask(&stage, json!({"mode": "retry_failed"})).await?;
     assert_eq!(report["migrated"], 1, "{report}");
     assert_eq!(report["remaining"], 0);
-    Ok(())
-}
-
-/// Lets a day pass for the sweep.
-async fn a_day_later(stage: &Stage) -> Result<()> {
-    stage
-        .owner
-        .execute(
-            "update odoo_sync.cursors set position = position || jsonb_build_object('ended', 1) where name = 'archive-batch:sweep'",
-            &[],
-        )
-        .await?;
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_is_gone_from_odoo_is_marked_and_its_object_kept() -> Result<()> {
-    let stage = Stage::builder()
-        .odoo(odoo(Attachments::of(80)))
-        .start()
-        .await?;
-    ask(&stage, json!({})).await?;
-    let objects = stage.storage.objects().len();
-    stage.odoo.attachments().delete([11, 12]);
-    a_day_later(&stage).await?;
-    let report = ask(&stage, json!({})).await?;
-    assert_eq!(report["deleted"], 2, "{report}");
-    assert_eq!(
-        stage.count("select count(*) from public.odoo_attachments where deleted_at is not null and id in (11, 12) and state = 'moved'").await?,
-        2
-    );
-    assert_eq!(stage.storage.objects().len(), objects);
-    // Once a day is enough.
-    assert_eq!(ask(&stage, json!({})).await?["deleted"], 0);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_sweep_that_would_mark_too_much_marks_nothing_and_says_so() -> Result<()> {
-    let stage = Stage::builder()
-        .odoo(odoo(Attachments::of(80)))
-        .start()
-        .await?;
-    ask(&stage, json!({})).await?;
-    stage.odoo.attachments().delete(1..=11);
-    a_day_later(&stage).await?;
-    let report = ask(&stage, json!({})).await?;
-    assert_eq!(report["deleted"], 0);
-    let words = report["errors"].to_string();
-    assert!(words.contains("11 of 80"), "{words}");
-    assert!(words.contains("nothing was marked as deleted"), "{words}");
-    assert_eq!(
-        stage.count("select count(*) from public.odoo_attachments where deleted_at is not null or missing_since is not null").await?,
-        0
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_narrowed_selection_is_no_deletion() -> Result<()> {
-    let stage = Stage::builder()
-        .odoo(odoo(Attachments::of(80)))
-        .start()
-        .await?;
-    ask(&stage, json!({})).await?;
-    a_day_later(&stage).await?;
-    let (_host, caller) = stage
-        .replica(&[("archive_domain", r#"[["id", ">", 40]]"#)])
-        .await?;
-    let answer = caller
-        .post("/archive-batch", stage::SERVICE_KEY, "{}")
-        .await?;
-    assert_eq!(answer.json()["deleted"], 0, "{}", answer.text());
-    assert_eq!(
-        stage
-            .count("select count(*) from public.odoo_attachments where deleted_at is not null")
-            .await?,
-        0
-    );
     Ok(())
 }
 

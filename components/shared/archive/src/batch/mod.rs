@@ -182,7 +182,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
                     self.catalogue_named(ids, settings, odoo).await?;
                 }
                 let discovery = Discovery::resume(cursor(discovery::CURSOR));
-                let sweep = Sweep::resume(cursor(sweep::CURSOR));
+                let sweep = Sweep::resume(cursor(sweep::CURSOR), &settings.selection);
                 let mut pipeline =
                     Pipeline::new(odoo, storage, postgres, clock, settings, self.run_id);
                 let worked = pipeline

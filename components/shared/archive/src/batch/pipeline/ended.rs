@@ -4,13 +4,13 @@ use bytes::Bytes;
 use fault::{Blame, Fault, Kind, Reach};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Claimed, Outcome, Recorded, Settled};
-use ledger::sweep::Swept;
 use outbound::{Clock, Http};
 
 use super::super::duplicates::First;
 use super::super::failures::{Next, outcome, short_wait};
 use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
+use crate::sweep::{Stepped, Swept};
 use crate::transfer::{self, PiecesEnd};
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
@@ -27,7 +27,9 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         match done {
             // Taken apart by the caller, which keeps the readings.
             Done::Discovered(_, result) => self.discovered(result),
-            Done::Swept(_, result) => self.swept(result),
+            Done::Swept(_, result) => {
+                self.swept(result);
+            }
             Done::Claimed(result) => {
                 self.claiming = false;
                 match result {
@@ -283,30 +285,43 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    pub(super) fn swept(&mut self, result: Result<Option<Swept>, Fault>) {
+    /// Whether this batch goes on with the sweep.
+    pub(super) fn swept(&mut self, result: Result<Stepped, Fault>) -> bool {
         match result {
-            Ok(None) => {}
-            Ok(Some(Swept { missing, marked: true, .. })) => {
+            Ok(Stepped::On(page)) => self.found(page),
+            Ok(Stepped::Ended(Swept { missing, marked: true, .. })) => {
                 self.errors.deleted = u32::try_from(missing).unwrap_or(u32::MAX);
             }
-            Ok(Some(Swept { missing, catalogued, .. })) => self.errors.error(format!(
+            Ok(Stepped::Ended(Swept { missing, catalogued, .. })) => self.errors.error(format!(
                 "Sweep: {missing} of {catalogued} attachments are missing in Odoo's list, more than archive_max_deleted_share allows; nothing was marked as deleted. Check the Odoo user's rights and the archive_ variables"
             )),
+            Ok(Stepped::Overtaken(page)) => {
+                self.found(page);
+                return false;
+            }
+            // What to move is known without it.
+            Err(fault) if matches!(fault.kind(), Kind::LedgerFailed | Kind::LedgerUnreachable) => {
+                self.errors.error(format!("Sweep: {fault}; the next batch goes on with it"));
+                return false;
+            }
             Err(fault) => self.reading_failed(fault),
         }
+        true
     }
 
     pub(super) fn discovered(&mut self, result: Result<Option<Catalogued>, Fault>) {
         match result {
-            Ok(Some(page)) => {
-                self.catalogued.new += page.new;
-                self.catalogued.changed += page.changed;
-                self.catalogued.skipped += page.skipped;
-                self.more_due |= page.new > page.skipped || page.changed > 0;
-            }
+            Ok(Some(page)) => self.found(page),
             Ok(None) => self.given_up = true,
             Err(fault) => self.reading_failed(fault),
         }
+    }
+
+    fn found(&mut self, page: Catalogued) {
+        self.catalogued.new += page.new;
+        self.catalogued.changed += page.changed;
+        self.catalogued.skipped += page.skipped;
+        self.more_due |= page.new > page.skipped || page.changed > 0;
     }
 
     fn claimed(&mut self, claimed: Vec<Claimed>) {

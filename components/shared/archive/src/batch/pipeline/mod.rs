@@ -19,7 +19,6 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use ledger::Postgres;
 use ledger::attachments::{self, Catalogued, Claimed, Outcome, Recorded, Settled};
-use ledger::sweep::Swept;
 use odoo::Odoo;
 use outbound::{Clock, Http};
 use storage::Storage;
@@ -30,7 +29,7 @@ use super::failures::Streak;
 use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::Fetch;
-use crate::sweep::Sweep;
+use crate::sweep::{Stepped, Sweep};
 use crate::transfer::{Fetched, PiecesEnd, Progress};
 use crate::{Report, Request, Settings};
 
@@ -59,7 +58,7 @@ const LEDGER_WAIT: Duration = Duration::from_secs(1);
 /// What ended.
 enum Done {
     Discovered(Discovery, Result<Option<Catalogued>, Fault>),
-    Swept(Sweep, Result<Option<Swept>, Fault>),
+    Swept(Sweep, Result<Stepped, Fault>),
     Claimed(Result<Vec<Claimed>, Fault>),
     /// A group: those that could not be had.
     Group(Vec<(Claimed, Fault, bool)>),
@@ -261,8 +260,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 }
                 Event::Done(Done::Swept(back, result)) => {
                     self.discovering = false;
-                    sweep = Some(back);
-                    self.swept(result);
+                    sweep = self.swept(result).then_some(back);
                 }
                 Event::Done(done) => self.done(done),
                 Event::Look => look.push(self.clock.sleep(LOOK)),
