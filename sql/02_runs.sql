@@ -25,7 +25,7 @@ comment on column public.migration_logs.id is 'Row id.';
 comment on column public.migration_logs.created_at is 'When the batch ended.';
 comment on column public.migration_logs.migrated is 'What was moved and verified in this batch.';
 comment on column public.migration_logs.failed is 'What failed in this batch and will be tried again, or is out of attempts.';
-comment on column public.migration_logs.remaining is 'What is still to be moved.';
+comment on column public.migration_logs.remaining is 'Files that are still to be moved; null for what the syncs did.';
 comment on column public.migration_logs.elapsed_s is 'How long the batch took, in seconds.';
 comment on column public.migration_logs.errors is 'What went wrong, a line each, without secrets.';
 comment on column public.migration_logs.status is 'success; error: the batch was stopped by something that would fail every item; auth_error: a call without an accepted key.';

@@ -302,6 +302,17 @@ end
 $$;
 comment on function odoo_sync.net_worker_is_down() is 'Whether pg_net says that its worker is down.';
 
+-- When a component last did its work to the end of a run, with or without news: what failed before is
+-- bygone. A run that only looked, or did a part, says nothing of the rest.
+create or replace function odoo_sync.last_worked(component text) returns timestamptz
+  language sql stable set search_path = '' as $$
+    select r.finished_at from odoo_sync.runs r
+    where r.job = last_worked.component and r.outcome = 'success'
+      and coalesce(r.mode, '') not in ('dry_run', 'discover', 'verify', 'validate') and r.counts ->> 'only' is null
+    order by r.finished_at desc limit 1
+  $$;
+comment on function odoo_sync.last_worked(text) is 'When a component last ended a run of its whole work with success.';
+
 -- Ticks arrive: does anything move?
 create or replace function odoo_sync.look_at_progress(j odoo_sync.jobs) returns jsonb[]
   language plpgsql stable set search_path = '' as $$
@@ -328,7 +339,12 @@ begin
       'Check base_url (select odoo_sync.setting(''base_url'')) and the components'' variables db_host and db_name.')];
   end if;
 
-  select count(*) as number, bool_and(l.migrated = 0 and (l.remaining > 0 or l.status = 'error')) as idle, max(l.remaining) as remaining,
+  -- A run without news leaves no row, so a fault may be bygone though its rows are the newest. How much
+  -- remains is the archive's own.
+  select count(*) as number,
+         bool_and(l.migrated = 0 and case l.status when 'error' then coalesce(l.created_at > odoo_sync.last_worked(j.component), true)
+                                                   else j.component = 'archive-batch' and l.remaining > 0 end) as idle,
+         max(l.remaining) filter (where j.component = 'archive-batch') as remaining,
          (array_agg(l.errors[1] order by l.created_at desc) filter (where l.errors[1] is not null))[1] as said
   into batches
   from (select * from public.migration_logs m

@@ -136,7 +136,7 @@ $$;
 comment on function odoo_sync.last_run(text) is 'The newest run of a component that is over.';
 
 -- Failures by kind. The totals are in odoo_sync.progress; here are the newest 500 files each that are
--- dead and that wait for another attempt, and the runs that failed since their job last succeeded.
+-- dead and that wait for another attempt, and the runs that failed since their job last did its work.
 create or replace function odoo_sync.failures() returns jsonb
   language plpgsql stable set search_path = '' as $$
 begin
@@ -161,8 +161,7 @@ begin
     'runs', (
       with newest as (
         select r.* from (select * from odoo_sync.runs q where q.outcome in ('error', 'crashed') order by q.finished_at desc limit 100) r
-         where r.finished_at > coalesce((select s.finished_at from odoo_sync.runs s where s.job = r.job and s.outcome = 'success'
-                                          order by s.finished_at desc limit 1), '-infinity')
+         where r.finished_at > coalesce(odoo_sync.last_worked(r.job), '-infinity')
       )
       select coalesce(jsonb_agg(to_jsonb(g) order by g.newest_at desc), '[]')
         from (select n.job, coalesce(n.fault ->> 'kind', 'unknown') as kind, count(*) as runs, max(n.finished_at) as newest_at,

@@ -58,7 +58,8 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
         ), told as (
           insert into public.migration_logs (job, run_id, migrated, failed, skipped, bytes, remaining, elapsed_s, errors, status)
           select e.job, e.id, coalesce((e.counts->>'moved')::int, 0), coalesce((e.counts->>'failed')::int, 0),
-                 coalesce((e.counts->>'skipped')::int, 0), coalesce((e.counts->>'bytes')::bigint, 0), odoo_sync.remaining(),
+                 coalesce((e.counts->>'skipped')::int, 0), coalesce((e.counts->>'bytes')::bigint, 0),
+                 case e.job when 'archive-batch' then odoo_sync.remaining() end,
                  round(extract(epoch from e.seen_at - e.started_at)::numeric, 1),
                  array['The run was cut off (the process ended, or its host ended the request); what it held is taken up again. If this repeats, give it less time: '
                        || split_part(e.job, '-', 1) || '_batch_seconds'], 'error'
@@ -161,7 +162,7 @@ pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
           insert into public.migration_logs (job, run_id, migrated, failed, skipped, bytes, remaining, elapsed_s, errors, status, detail)
           select e.job, e.id, greatest(l.migrated, (e.counts->>'moved')::int), greatest(l.failed, (e.counts->>'failed')::int),
                  greatest(l.skipped, (e.counts->>'skipped')::int), greatest(l.bytes, (e.counts->>'bytes')::bigint),
-                 odoo_sync.remaining(), round(l.elapsed_s::numeric, 1),
+                 case e.job when 'archive-batch' then odoo_sync.remaining() end, round(l.elapsed_s::numeric, 1),
                  array(select jsonb_array_elements_text(l.errors)), l.status, l.detail
             from ended e, jsonb_to_record(nullif($1::jsonb->'log', 'null'))
                  as l (migrated int, failed int, skipped int, bytes bigint, elapsed_s float8, errors jsonb, status text, detail jsonb)

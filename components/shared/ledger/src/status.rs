@@ -161,7 +161,7 @@ pub struct LogRow {
     pub skipped: Option<i64>,
     /// Bytes moved.
     pub bytes: Option<i64>,
-    /// What was still to be moved.
+    /// Files that were still to be moved; `None` for what the syncs did.
     pub remaining: Option<i64>,
     /// Seconds.
     pub elapsed_s: Option<f64>,
@@ -176,7 +176,7 @@ pub struct LogRow {
 pub struct Failures {
     /// Of the newest 500 dead files and the newest 500 that wait for another attempt.
     pub files: Vec<FileFailures>,
-    /// Of the runs that failed since their job last succeeded.
+    /// Of the runs that failed since their job last did its work.
     pub runs: Vec<RunFailures>,
 }
 

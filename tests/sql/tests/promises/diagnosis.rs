@@ -294,6 +294,127 @@ async fn runs_that_end_without_a_word_are_told() {
     says(&health, "ended without a word", "memory");
 }
 
+/// Rows of failures, and a run for each, so many minutes ago.
+fn failed(component: &str, minutes_ago: &[u32]) -> String {
+    minutes_ago
+        .iter()
+        .map(|minutes| {
+            format!(
+                "with run as (
+                   insert into odoo_sync.runs (id, job, mode, started_at, seen_at, leased_until, finished_at, outcome, fault)
+                   select gen_random_uuid(), '{component}', 'incremental', t, t, t, t, 'error', '{{\"message\": \"Odoo cannot be reached\"}}'
+                     from (select now() - interval '{minutes} minutes' as t) s returning id, job, finished_at)
+                 insert into public.migration_logs (created_at, job, run_id, remaining, status, errors)
+                 select finished_at, job, id, 17572, 'error', array['Odoo cannot be reached'] from run;"
+            )
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+/// Runs that found nothing to do, which leave no row in the log.
+fn quiet(component: &str, mode: &str, minutes_ago: &[u32]) -> String {
+    minutes_ago
+        .iter()
+        .map(|minutes| {
+            format!(
+                "insert into odoo_sync.runs (id, job, mode, started_at, seen_at, leased_until, finished_at, outcome)
+                 select gen_random_uuid(), '{component}', '{mode}', t, t, t, t, 'success'
+                   from (select now() - interval '{minutes} minutes' as t) s;"
+            )
+        })
+        .collect::<Vec<_>>()
+        .concat()
+}
+
+/// A project whose jobs were scheduled days ago, and whose every tick is answered.
+async fn days_old() -> Project {
+    let project = working_project("select").await;
+    project
+        .sql("update odoo_sync.jobs set scheduled_at = now() - interval '9 days'")
+        .await;
+    for job in [
+        ARCHIVE,
+        "odoo-crm-sync-incremental",
+        "odoo-crm-sync-nightly",
+    ] {
+        project.supabase.tick(job).await.unwrap();
+    }
+    project.is_answered().await;
+    project
+}
+
+#[tokio::test]
+async fn an_outage_is_bygone_with_the_first_run_that_works_though_it_has_no_news() {
+    let project = days_old().await;
+    let sync = ["odoo-crm-sync-incremental", "odoo-crm-sync-nightly"];
+    project.sql(&failed("crm-sync", &[1800, 1785, 1770])).await;
+    project.sql(&failed("archive-batch", &[8, 7, 6])).await;
+    assert_eq!(project.health_of(sync[1]).await.state, "not_moving");
+    assert_eq!(project.health().await.state, "not_moving");
+
+    // Whoever only looked has not done what failed.
+    project.sql(&quiet("crm-sync", "validate", &[1760])).await;
+    project.sql(&quiet("archive-batch", "verify", &[5])).await;
+    assert_eq!(project.health_of(sync[1]).await.state, "not_moving");
+    assert_eq!(project.health().await.state, "not_moving");
+
+    project
+        .sql(&quiet("crm-sync", "incremental", &[1755, 30, 14]))
+        .await;
+    project
+        .sql(&quiet("archive-batch", "migrate", &[4, 3]))
+        .await;
+    for job in [ARCHIVE, sync[0], sync[1]] {
+        let health = project.health_of(job).await;
+        assert_eq!(health.state, "ok", "{health:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_wait_after_failing_are_told_though_runs_in_between_find_none_due() {
+    let project = days_old().await;
+    for minutes in [30, 20, 10] {
+        project
+            .sql(&format!(
+                "insert into public.migration_logs (created_at, failed, remaining, status, errors)
+                 values (now() - interval '{minutes} minutes', 5, 5, 'success', array['File 12: gone'])"
+            ))
+            .await;
+        project
+            .sql(&quiet("archive-batch", "migrate", &[minutes, minutes - 1]))
+            .await;
+    }
+    let health = project.health().await;
+    assert_eq!(health.state, "not_moving");
+    says(&health, "of 5 that remain", "odoo_sync.retry()");
+}
+
+#[tokio::test]
+async fn what_remains_of_the_archive_is_nothing_to_a_sync() {
+    let project = days_old().await;
+    // What the Odoo user may not read is told by a row, and nothing was written.
+    let told = "insert into public.migration_logs (created_at, job, migrated, remaining, status)
+                select now() - make_interval(mins => n), 'crm-sync', 0, 17572, 'success' from generate_series(1, 3) n";
+    project.sql(told).await;
+    project.sql(&quiet("crm-sync", "incremental", &[1])).await;
+    let health = project.health_of("odoo-crm-sync-incremental").await;
+    assert_eq!(health.state, "ok", "{health:?}");
+
+    project
+        .sql(&format!(
+            "delete from public.migration_logs; delete from odoo_sync.runs; {}",
+            failed("crm-sync", &[9, 6, 3])
+        ))
+        .await;
+    let health = project.health_of("odoo-crm-sync-incremental").await;
+    assert_eq!(health.state, "not_moving");
+    assert!(
+        health.problem.contains("Odoo cannot be reached") && !health.problem.contains("17572"),
+        "{health:?}"
+    );
+}
+
 #[tokio::test]
 async fn all_well_is_told() {
     let project = working_project(
