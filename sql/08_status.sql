@@ -189,6 +189,23 @@ end
 $$;
 comment on function odoo_sync.last_validations() is 'The newest row of public.sync_validation_log for each entity.';
 
+-- Each run tells, entity by entity, as of which run's beginning all is here, where it knows that: not if it
+-- only looked, was asked for something else, or had no time. The whole is as old as its oldest part.
+create or replace function odoo_sync.fresh_as_of(job text) returns timestamptz
+  language sql stable set search_path = '' as $$
+    select case when bool_and(known.at is not null) then min(known.at) end
+      from (select r.counts -> 'as_of' as entities from odoo_sync.runs r
+             where r.job = fresh_as_of.job and r.outcome = 'success' and r.counts ? 'as_of'
+             order by r.finished_at desc limit 1) newest
+     cross join lateral jsonb_object_keys(newest.entities) e (name)
+      left join lateral (
+        select (select b.started_at from odoo_sync.runs b where b.id = (r.counts -> 'as_of' ->> e.name)::uuid) as at
+          from odoo_sync.runs r
+         where r.job = fresh_as_of.job and r.outcome = 'success' and r.counts -> 'as_of' ->> e.name is not null
+         order by r.finished_at desc limit 1) known on true
+  $$;
+comment on function odoo_sync.fresh_as_of(text) is 'As of when Postgres has all that Odoo had; null until the first load is complete.';
+
 create or replace function odoo_sync.sync_status(job text) returns jsonb
   language plpgsql stable set search_path = '' as $$
 begin
@@ -196,9 +213,7 @@ begin
     'running', exists (select from odoo_sync.runs r where r.job = sync_status.job and r.outcome = 'running' and r.leased_until > now()),
     'paused', odoo_sync.is_paused(sync_status.job),
     'last_run', odoo_sync.last_run(sync_status.job),
-    -- What Postgres has is as old as the beginning of the run that read it.
-    'fresh_as_of', (select r.started_at from odoo_sync.runs r where r.job = sync_status.job and r.outcome = 'success'
-                     order by r.finished_at desc limit 1),
+    'fresh_as_of', odoo_sync.fresh_as_of(sync_status.job),
     'validations', (
       select coalesce(jsonb_agg(jsonb_build_object(
                'entity', v.entity, 'verdict', v.verdict, 'checked_at', v.created_at, 'source_count', v.source_count,

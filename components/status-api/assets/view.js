@@ -184,7 +184,7 @@ export class View {
     else if (sync.paused) say(place, "Paused");
     else if (failed) say(place, `Failed ${words.ago(since(sync.last_run.at, now))}`);
     else if (!sync.last_run) say(place, "Never ran");
-    else say(place, `${lag || "no data yet"} · ${last}`);
+    else say(place, `${lag || "not complete yet"} · ${last}`);
     place.title = [
       sync.last_run && words.moment(sync.last_run.at),
       sync.last_run?.fault?.message,

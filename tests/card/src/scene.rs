@@ -82,7 +82,7 @@ impl Scene {
         .await
     }
 
-    /// A run of a component ended so, some seconds ago.
+    /// A run of a component ended so, some seconds ago. One with success read all that there was.
     pub async fn ran(
         &self,
         component: &str,
@@ -92,9 +92,10 @@ impl Scene {
     ) -> Result<()> {
         let fault = fault.map_or_else(|| "null".to_owned(), |fault| format!("'{fault}'"));
         self.sql(&format!(
-            "insert into odoo_sync.runs (id, job, mode, started_at, seen_at, finished_at, leased_until, outcome, fault)
-             select gen_random_uuid(), '{component}', 'incremental', t - interval '20 seconds', t, t, t, '{outcome}', {fault}::jsonb
-               from (select now() - make_interval(secs => {seconds_ago}) as t) s"
+            "insert into odoo_sync.runs (id, job, mode, started_at, seen_at, finished_at, leased_until, outcome, fault, counts)
+             select id, '{component}', 'incremental', t - interval '20 seconds', t, t, t, '{outcome}', {fault}::jsonb,
+                    jsonb_build_object('as_of', jsonb_build_object('leads', id))
+               from (select gen_random_uuid() as id, now() - make_interval(secs => {seconds_ago}) as t) s"
         ))
         .await
     }

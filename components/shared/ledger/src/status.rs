@@ -238,7 +238,7 @@ pub struct Sync {
     pub paused: bool,
     /// The newest run that is over; absent: it never ran.
     pub last_run: Option<Run>,
-    /// As of when Postgres has what Odoo has.
+    /// As of when Postgres has all that Odoo had; absent until the first load is complete.
     pub fresh_as_of: Option<Moment>,
     /// The newest validation of each entity, those that differ first.
     pub validations: Vec<Validation>,

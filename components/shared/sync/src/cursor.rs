@@ -11,6 +11,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use odoo::Window;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::comparison::Comparison;
 
@@ -44,6 +45,9 @@ pub struct Position {
 pub struct Reading {
     /// Its bound.
     pub until: DateTime<Utc>,
+    /// The run that set the bound: once all is read, all that Odoo had when it began is here.
+    #[serde(default)]
+    pub since_run: Option<Uuid>,
     /// Whether it began so late that it settles all up to its bound.
     pub settles: bool,
     /// Every id up to this one has been read.
@@ -134,6 +138,30 @@ impl Position {
         }
     }
 
+    /// The reading that brings the copy up to date: that of changes, or the very first one of everything.
+    fn catching_up(&self) -> Option<&Reading> {
+        let first = self.full.as_ref().filter(|_| !self.complete);
+        self.changes.as_ref().or(first)
+    }
+
+    /// The run as of whose beginning all is here, once what is read now has come to its end.
+    pub(crate) fn catches_up_with(&self) -> Option<Uuid> {
+        self.catching_up().and_then(|reading| reading.since_run)
+    }
+
+    /// Whether all is here up to a bound, and no reading is to lead beyond it.
+    pub(crate) fn caught_up(&self) -> bool {
+        self.complete && self.catching_up().is_none()
+    }
+
+    /// Notes who set the bound that was set just now.
+    pub(crate) fn bounded_by(&mut self, run: Uuid) {
+        let first = self.full.as_mut().filter(|_| !self.complete);
+        if let Some(reading) = self.changes.as_mut().or(first) {
+            reading.since_run = Some(run);
+        }
+    }
+
     /// Whether a page that leads here from `saved` has brought nothing new: then it need not be written.
     pub(crate) fn brings_nothing_to(&self, saved: &Self) -> bool {
         *self
@@ -215,6 +243,7 @@ impl Reading {
     fn new(until: DateTime<Utc>, settles: bool) -> Self {
         Self {
             until,
+            since_run: None,
             settles,
             after_id: 0,
             tail: Tail::default(),

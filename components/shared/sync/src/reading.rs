@@ -24,6 +24,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             subject
                 .position
                 .begin(subject.newest, now, settings.overlap);
+            subject.position.bounded_by(self.pen.writer.run_id);
+            if subject.position.caught_up() {
+                subject.as_of = Some(self.pen.writer.run_id);
+            }
         }
         while let Some(window) = subject.position.changes_window(settings.overlap) {
             if self.out_of_time() {
@@ -89,6 +93,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         // What is read refers to more: a contact to its company.
         loop {
             if self.out_of_time() {
+                subject.as_of = None;
                 return Ok(());
             }
             let ids = waiting(self.pen.postgres, subject.entity.table, 0, PAGE).await?;

@@ -60,6 +60,10 @@ pub struct Report {
     pub entities: BTreeMap<&'static str, Copied>,
     /// Entities that the next run goes on with.
     pub unfinished: Vec<&'static str>,
+    /// For each entity of the job the run, this one or an earlier one, as of whose beginning all of it is
+    /// here; `None`: this run does not know of any.
+    #[serde(skip)]
+    pub as_of: BTreeMap<&'static str, Option<Uuid>>,
     /// What went wrong, a line each.
     pub errors: Vec<String>,
     /// What stopped it, by kind and blame; the first, if several did.

@@ -147,6 +147,7 @@ impl<H: Http, C: Clock, P: Postgres> Run<H, C, P> {
             "read": report.read, "inserted": written.inserted, "updated": written.updated,
             "unchanged": written.unchanged, "deleted": written.deleted, "lag_s": report.lag_s,
             "odoo_calls": report.odoo_calls, "entities": report.entities, "unfinished": report.unfinished,
+            "as_of": report.as_of, "only": self.request.entities,
         });
         let outcome = if report.status == Status::Error {
             "error"
@@ -236,6 +237,14 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             Ok(()) => self.save(&subjects).await,
             stopped => stopped,
         };
+        // What was not asked for, or only counted, is no newer than it was.
+        let names = job.entities.iter().map(|entity| (entity.name, None));
+        report.as_of = names.collect();
+        for subject in subjects.iter().filter(|_| !self.pen.dry) {
+            report
+                .as_of
+                .insert(subject.entity.name, subject.as_of(self.pen.writer.run_id));
+        }
         for subject in subjects {
             if subject.unfinished() && !self.pen.dry {
                 report.unfinished.push(subject.entity.name);

@@ -8,6 +8,7 @@ use ledger::Postgres;
 use ledger::sync::{self, Page, Row, Writer, Written};
 use odoo::records::{Model, Record};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::cursor::{Position, Seen};
 use crate::entity::{Known, Refine};
@@ -28,6 +29,9 @@ pub(crate) struct Subject {
     /// Odoo's newest `write_date`, where it was asked.
     pub newest: Option<DateTime<Utc>>,
     pub copied: Copied,
+    /// The run, this one or an earlier one, as of whose beginning all is here; `None`: this run does not
+    /// know of any.
+    pub as_of: Option<Uuid>,
     /// It met a fault: it is left alone for the rest of the run.
     pub failed: bool,
     /// The user may not read it.
@@ -107,6 +111,7 @@ impl Subject {
             cursor,
             newest: None,
             copied: Copied::default(),
+            as_of: None,
             failed: false,
             forbidden: false,
             new_shape: false,
@@ -141,6 +146,7 @@ impl Subject {
     pub(crate) fn forbid(&mut self) {
         self.failed = true;
         self.forbidden = true;
+        self.as_of = None;
         self.position = self.saved.clone();
         self.copied.lacking.clear();
         self.copied.forbidden = self.position.shape != FORBIDDEN;
@@ -185,7 +191,7 @@ impl Subject {
     ) -> Result<(), Stop> {
         if next.brings_nothing_to(&self.saved) && gone.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
-            self.position = next;
+            self.step(next);
             return Ok(());
         }
         let position = document(&next)?;
@@ -201,7 +207,7 @@ impl Subject {
         if !pen.dry {
             self.saved = next.clone();
         }
-        self.position = next;
+        self.step(next);
         Ok(())
     }
 
@@ -269,6 +275,24 @@ impl Subject {
                 || self.position.full.is_some()
                 || self.position.comparison.is_some()
                 || self.position.written.is_none())
+    }
+
+    /// The run as of whose beginning all is here that the user may read.
+    pub(crate) fn as_of(&self, this: Uuid) -> Option<Uuid> {
+        if self.forbidden {
+            Some(this)
+        } else {
+            self.as_of
+        }
+    }
+
+    /// Steps on to the next position. Where that ends the reading that brings the copy up to date, it
+    /// is known as of when it is.
+    fn step(&mut self, next: Position) {
+        if next.caught_up() && !self.position.caught_up() {
+            self.as_of = self.position.catches_up_with();
+        }
+        self.position = next;
     }
 }
 

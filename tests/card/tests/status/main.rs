@@ -129,6 +129,39 @@ async fn the_document_is_what_its_schema_says_on_the_first_day_and_on_a_bad_one(
 }
 
 #[tokio::test]
+async fn a_run_that_only_looked_or_read_a_part_makes_nothing_bygone() {
+    let scene = busy().await;
+    let ran = |mode: &'static str, counts: &'static str| {
+        let run = format!(
+            "insert into odoo_sync.runs (id, job, mode, leased_until, finished_at, outcome, counts)
+             select id, 'crm-sync', '{mode}', now(), now(), 'success', replace('{counts}', 'itself', id::text)::jsonb
+               from (select gen_random_uuid() as id) s"
+        );
+        async { scene.sql(&{ run }).await.unwrap() }
+    };
+    let nothing_new = r#"{"as_of": {"leads": null}, "only": null}"#;
+    ran("dry_run", nothing_new).await;
+    ran("validate", nothing_new).await;
+    ran(
+        "incremental",
+        r#"{"as_of": {"leads": null}, "only": ["stages"]}"#,
+    )
+    .await;
+    let document = get(&scene, "/status", &[]).await.json();
+    assert_eq!(document["errors"]["count"], 704, "{document:#}");
+    assert!(document["syncs"]["crm"]["lag_s"].as_f64().unwrap() >= 3_600.0);
+
+    // A run that had no time for all of it works, and leaves the rest to the next.
+    ran("incremental", nothing_new).await;
+    let document = get(&scene, "/status", &[]).await.json();
+    assert_eq!(document["errors"]["count"], 703);
+    assert!(document["syncs"]["crm"]["lag_s"].as_f64().unwrap() >= 3_600.0);
+    ran("incremental", r#"{"as_of": {"leads": "itself"}}"#).await;
+    let document = get(&scene, "/status", &[]).await.json();
+    assert!(document["syncs"]["crm"]["lag_s"].as_f64().unwrap() < 3_600.0);
+}
+
+#[tokio::test]
 async fn the_schema_refuses_what_is_not_in_it() {
     let schema: Value = serde_json::from_str(include_str!(
         "../../../../components/status-api/status.schema.json"

@@ -128,3 +128,26 @@ async fn only_a_key_or_an_admin_gets_in_and_a_wrong_mode_is_named() -> Result<()
     assert_eq!(answer.status, 422);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_hourly_run_makes_the_copy_fresh_and_a_look_does_not() -> Result<()> {
+    let stage = chatter(18, 20).await?;
+    let fresh = "select odoo_sync.status() #> '{syncs,chatter-sync,fresh_as_of}'";
+    let began =
+        "select to_jsonb(r.started_at) from odoo_sync.runs r order by r.started_at desc limit 1";
+    for body in [
+        r#"{"mode": "dry_run"}"#,
+        r#"{"mode": "missing", "entities": ["messages"]}"#,
+    ] {
+        run(&stage, body).await?;
+        assert_eq!(stage.value(fresh).await?, json!(null), "{body}");
+    }
+    hourly(&stage).await?;
+    let at = stage.value(began).await?;
+    assert_eq!(stage.value(fresh).await?, at);
+    run(&stage, r#"{"mode": "validate"}"#).await?;
+    assert_eq!(stage.value(fresh).await?, at);
+    sync(&stage).await?;
+    assert_eq!(stage.value(fresh).await?, stage.value(began).await?);
+    Ok(())
+}

@@ -103,3 +103,31 @@ async fn a_run_out_of_time_says_what_is_left_and_the_next_goes_on() -> Result<()
     ensure!(runs > 1, "there was no lack of time");
     assert_same(&stage).await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_load_of_several_runs_is_as_fresh_as_the_first_of_them() -> Result<()> {
+    let stage = set(18, 0, |builder| builder.variable("crm_batch_seconds", "1")).await?;
+    leads(&stage).insert_many(
+        (1..=4000).map(|id| json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1})),
+    );
+    stage.odoo.set_latency_ms(350);
+    let mut runs = 0;
+    while fresh_as_of(&stage).await?.is_null() {
+        sync(&stage).await?;
+        runs += 1;
+        ensure!(runs < 40, "it never comes to its end");
+    }
+    ensure!(runs > 2, "there was no lack of time");
+    assert_same(&stage).await?;
+    // What was read last was there when the first run began, and what changed since is still to come.
+    let first = "select to_jsonb(min(r.started_at)) from odoo_sync.runs r where r.job = 'crm-sync'";
+    assert_eq!(fresh_as_of(&stage).await?, stage.value(first).await?);
+    stage.odoo.set_latency_ms(0);
+    while fresh_as_of(&stage).await? != began(&stage).await? {
+        leads(&stage).update(1, &json!({"name": format!("After {runs} runs")}));
+        sync(&stage).await?;
+        runs += 1;
+        ensure!(runs < 50, "it never catches up");
+    }
+    assert_same(&stage).await
+}

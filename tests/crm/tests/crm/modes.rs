@@ -174,3 +174,33 @@ async fn a_run_is_on_record_with_what_it_did() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_run_that_read_all_that_changed_makes_the_copy_fresh() -> Result<()> {
+    let stage = pipeline(18, 30).await?;
+    let looks = [
+        r#"{"mode": "dry_run"}"#,
+        r#"{"entities": ["stages"]}"#,
+        r#"{"mode": "full", "entities": ["stages", "tags"]}"#,
+    ];
+    for body in looks {
+        run(&stage, body).await?;
+        assert_eq!(fresh_as_of(&stage).await?, json!(null), "{body}");
+    }
+    sync(&stage).await?;
+    let fresh = began(&stage).await?;
+    assert_eq!(fresh_as_of(&stage).await?, fresh);
+
+    leads(&stage).update(3, &json!({"name": "Changed"}));
+    let more = [r#"{"mode": "validate"}"#, r#"{"mode": "missing"}"#];
+    for body in looks.into_iter().chain(more) {
+        run(&stage, body).await?;
+        assert_eq!(fresh_as_of(&stage).await?, fresh, "{body}");
+    }
+    for body in ["{}", r#"{"mode": "full", "validate": true}"#] {
+        run(&stage, body).await?;
+        assert_eq!(fresh_as_of(&stage).await?, began(&stage).await?, "{body}");
+        assert_eq!(lead(&stage, 3).await?["name"], "Changed");
+    }
+    Ok(())
+}

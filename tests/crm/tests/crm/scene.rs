@@ -106,6 +106,19 @@ pub async fn validation(stage: &Stage, entity: &str) -> Result<Value> {
         .await
 }
 
+/// As of when the status says that Postgres has what Odoo has; null if it says that of no moment.
+pub async fn fresh_as_of(stage: &Stage) -> Result<Value> {
+    stage
+        .value("select odoo_sync.status() #> '{syncs,crm-sync,fresh_as_of}'")
+        .await
+}
+
+/// When the newest run began.
+pub async fn began(stage: &Stage) -> Result<Value> {
+    let newest = "select to_jsonb(r.started_at) from odoo_sync.runs r where r.job = 'crm-sync' order by r.started_at desc limit 1";
+    stage.value(newest).await
+}
+
 /// What must hold whenever all is read: the same ids on both sides, and the very names and stages.
 pub async fn assert_same(stage: &Stage) -> Result<()> {
     let here = stage
