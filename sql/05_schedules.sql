@@ -24,6 +24,7 @@ create table if not exists odoo_sync.jobs (
   scheduled_at timestamptz
 );
 alter table odoo_sync.jobs add column if not exists waits boolean not null default false;
+alter table odoo_sync.jobs add column if not exists ran_at timestamptz;
 comment on table odoo_sync.jobs is 'The jobs that odoo_sync.schedule() gives to pg_cron. Change a row, then run odoo_sync.schedule() again.';
 comment on column odoo_sync.jobs.name is 'The job''s name, in cron.job too.';
 comment on column odoo_sync.jobs.component is 'What it runs: archive-batch, crm-sync, chatter-sync, or maintenance in the database itself.';
@@ -36,6 +37,7 @@ comment on column odoo_sync.jobs.waits is 'Whether the call waits for the work, 
 comment on column odoo_sync.jobs.paused_at is 'Since when a person has it paused; null: not paused.';
 comment on column odoo_sync.jobs.paused_by is 'Who paused it.';
 comment on column odoo_sync.jobs.scheduled_at is 'When odoo_sync.schedule() last gave it to pg_cron; null: not scheduled. What came before says nothing about the present state.';
+comment on column odoo_sync.jobs.ran_at is 'When a job in the database itself last ran to its end; null for those that call: they have odoo_sync.calls.';
 call odoo_sync.protect('odoo_sync.jobs', 'select');
 
 insert into odoo_sync.jobs (name, component, path, body, schedule, period) values

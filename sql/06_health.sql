@@ -165,7 +165,7 @@ declare
 begin
   select * into run from odoo_sync.last_cron_run(jobid, command, since);
   select max(c.called_at) into last_sign from odoo_sync.calls c where c.job = j.name and (since is null or c.called_at >= since);
-  last_sign := greatest(last_sign, run.start_time);
+  last_sign := greatest(last_sign, run.start_time, case when since is null or j.ran_at >= since then j.ran_at end);
 
   if run.status = 'failed' and coalesce(last_sign <= run.start_time, true) then
     message := btrim(split_part(run.return_message, E'\nCONTEXT:', 1), E' \n');
@@ -415,13 +415,13 @@ begin
     end if;
 
     job := j.name;
-    last_run := (select max(c.called_at) from odoo_sync.calls c where c.job = j.name);
-    last_success := null;
+    last_run := greatest(j.ran_at, (select max(c.called_at) from odoo_sync.calls c where c.job = j.name));
+    last_success := j.ran_at;
     if to_regclass('cron.job') is not null then
       for entry in select * from cron.job c where c.jobname = j.name loop
         last_run := greatest(last_run, (select start_time from odoo_sync.last_cron_run(entry.jobid, entry.command, null)));
         if j.path is null then
-          last_success := (select end_time from odoo_sync.last_cron_run(entry.jobid, entry.command, null, 'succeeded'));
+          last_success := greatest(last_success, (select end_time from odoo_sync.last_cron_run(entry.jobid, entry.command, null, 'succeeded')));
         end if;
       end loop;
     end if;

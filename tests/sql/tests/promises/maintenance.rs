@@ -62,6 +62,39 @@ async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
 }
 
 #[tokio::test]
+async fn a_purge_is_known_to_have_run_however_many_runs_others_have_meanwhile() {
+    let project = Project::calling("https://sync.example.com").await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    let purge = "odoo-sync-purge";
+    project
+        .sql("update odoo_sync.jobs set scheduled_at = now() - interval '9 days'")
+        .await;
+    assert_eq!(project.health_of(purge).await.state, "never_ran");
+    let run = project.supabase.tick(purge).await.unwrap();
+    assert_eq!(run.status, "succeeded", "{}", run.return_message);
+    superuser
+        .batch_execute(
+            "insert into cron.job_run_details (jobid, runid, username, command, status, start_time, end_time)
+             select 99, 1000 + n, 'postgres', 'select 1', 'succeeded', now(), now() from generate_series(1, 25000) n",
+        )
+        .await
+        .unwrap();
+    let health = project.health_of(purge).await;
+    assert_eq!(
+        (health.state.as_str(), health.last_run, health.last_success),
+        ("ok", true, true),
+        "{health:?}"
+    );
+
+    // And one that ran too long ago is still told.
+    project
+        .sql("update odoo_sync.jobs set ran_at = ran_at - interval '3 days'")
+        .await;
+    let health = project.health_of(purge).await;
+    assert_eq!(health.state, "late", "{health:?}");
+}
+
+#[tokio::test]
 async fn a_person_sets_how_long_things_are_kept() {
     let project = Project::new().await;
     project.sql("insert into public.migration_logs (created_at) values (now() - interval '10 days'); select odoo_sync.purge()").await;
