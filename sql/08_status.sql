@@ -217,7 +217,10 @@ begin
     'validations', (
       select coalesce(jsonb_agg(jsonb_build_object(
                'entity', v.entity, 'verdict', v.verdict, 'checked_at', v.created_at, 'source_count', v.source_count,
-               'destination_count', v.destination_count, 'missing', v.missing, 'extra', v.extra, 'stale', v.stale)
+               'destination_count', v.destination_count, 'missing', v.missing, 'extra', v.extra, 'stale', v.stale,
+               'problem', left(v.detail ->> 'problem', 300),
+               'before', (select p.verdict from public.sync_validation_log p where p.entity = v.entity and p.created_at < v.created_at
+                           order by p.created_at desc limit 1))
                order by v.verdict = 'same', v.entity), '[]')
         from odoo_sync.last_validations() v left join odoo_sync.runs r on r.id = v.run_id
        -- The run may have been purged by now; then the entity's name tells.

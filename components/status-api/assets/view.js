@@ -184,7 +184,7 @@ export class View {
     else if (sync.paused) say(place, "Paused");
     else if (failed) say(place, `Failed ${words.ago(since(sync.last_run.at, now))}`);
     else if (!sync.last_run) say(place, "Never ran");
-    else say(place, `${lag || "not complete yet"} · ${last}`);
+    else say(place, `${lag || "Not complete yet"} · ${last}`);
     place.title = [
       sync.last_run && words.moment(sync.last_run.at),
       sync.last_run?.fault?.message,
@@ -248,7 +248,7 @@ function isAlive(status, now) {
   return Boolean(tick) && since(tick, now) < status.liveness.stale_after_s;
 }
 
-/** What is wrong now, with what to do about it: what stopped the archive, then the jobs. */
+/** What is wrong now, with what to do about it: what stopped the archive, the jobs, both sides at odds. */
 function findingsOf(status) {
   const { fault } = status.archive;
   const jobs = status.jobs.filter((job) => job.needs_somebody).map((job) => ({
@@ -256,7 +256,10 @@ function findingsOf(status) {
   }));
   const stopped = fault
     ? [{ title: "Files are not moving", problem: fault.message ?? "The last run was cut off.", remedy: fault.remedy }] : [];
-  return [...stopped, ...jobs];
+  const atOdds = [["crm-sync", status.syncs.crm], ["chatter-sync", status.syncs.chatter]]
+    .filter(([, { validation }]) => validation?.problem)
+    .map(([component, { validation }]) => ({ title: words.JOBS[component], problem: validation.problem, remedy: validation.remedy }));
+  return [...stopped, ...jobs, ...atOdds];
 }
 
 /** `Upload 4521: bucket quota exceeded`. */

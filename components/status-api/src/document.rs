@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::pace::{Eta, Rate, STEP_S, eta, pace};
 use crate::remedy::remedy;
-use crate::verdict::{Phase, State, due, needs_somebody, phase, remaining, state};
+use crate::verdict::{AtOdds, Phase, State, at_odds, due, needs_somebody, phase, remaining, state};
 
 /// The archive lives while its last tick is younger than this, or than two of its periods.
 const ALIVE_S: f64 = 120.0;
@@ -19,6 +19,8 @@ const MAX_JOBS: usize = 6;
 const MAX_ENTITIES: usize = 3;
 const MAX_TEXT_BYTES: usize = 200;
 const MAX_NAME_BYTES: usize = 80;
+/// Names of entities are this program's own.
+const MAX_ENTITY_BYTES: usize = 40;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Document {
@@ -166,6 +168,8 @@ pub struct Comparison {
     pub missing: i64,
     pub extra: i64,
     pub stale: i64,
+    pub problem: Option<String>,
+    pub remedy: Option<String>,
     pub entities: Vec<Validation>,
 }
 
@@ -188,7 +192,7 @@ impl Document {
             .max();
         let errors = errors(&reading, admin);
         let mut syncs = reading.syncs;
-        let mut sync = |name| sync(syncs.remove(name).unwrap_or_default(), now);
+        let mut sync = |name| sync(name, syncs.remove(name).unwrap_or_default(), now);
         Self {
             server_time: Some(now),
             state,
@@ -413,7 +417,8 @@ fn jobs(jobs: Vec<Job>) -> Vec<JobStatus> {
     jobs
 }
 
-fn sync(sync: status::Sync, now: Moment) -> Sync {
+fn sync(name: &str, sync: status::Sync, now: Moment) -> Sync {
+    let at_odds = at_odds(name, &sync);
     Sync {
         running: sync.running,
         paused: sync.paused,
@@ -428,15 +433,16 @@ fn sync(sync: status::Sync, now: Moment) -> Sync {
         lag_s: sync
             .fresh_as_of
             .map(|at| (now - at).as_seconds_f64().max(0.0).round()),
-        validation: validation(sync.validations),
+        validation: validation(sync.validations, at_odds),
     }
 }
 
 /// The worst verdict stands for all: a pipeline with one table that differs is one that differs.
-fn validation(entities: Vec<Validation>) -> Option<Comparison> {
+fn validation(entities: Vec<Validation>, at_odds: Option<AtOdds>) -> Option<Comparison> {
     let worst = ["error", "differs", "same"]
         .into_iter()
         .find(|verdict| entities.iter().any(|entity| entity.verdict == *verdict))?;
+    let (problem, remedy) = at_odds.map(|found| (found.problem, found.remedy)).unzip();
     let sum = |of: fn(&Validation) -> i64| entities.iter().map(of).fold(0, i64::saturating_add);
     Some(Comparison {
         verdict: worst.to_owned(),
@@ -445,11 +451,13 @@ fn validation(entities: Vec<Validation>) -> Option<Comparison> {
         missing: sum(|entity| entity.missing),
         extra: sum(|entity| entity.extra),
         stale: sum(|entity| entity.stale),
+        problem: problem.map(|problem| clip(&problem, MAX_TEXT_BYTES + 40)),
+        remedy: remedy.map(|remedy| clip(&remedy, MAX_TEXT_BYTES)),
         entities: entities
             .into_iter()
             .take(MAX_ENTITIES)
             .map(|entity| Validation {
-                entity: clip(&entity.entity, MAX_NAME_BYTES),
+                entity: clip(&entity.entity, MAX_ENTITY_BYTES),
                 ..entity
             })
             .collect(),
@@ -512,7 +520,7 @@ mod tests {
             "elapsed_s": 1.0e9, "error": text, "errors": 20 });
         let validation = json!({ "entity": text, "verdict": "differs", "checked_at": now(),
             "source_count": i64::MAX, "destination_count": i64::MAX, "missing": i64::MAX,
-            "extra": i64::MAX, "stale": i64::MAX });
+            "extra": i64::MAX, "stale": i64::MAX, "before": "differs", "problem": text });
         let sync = json!({ "running": true, "paused": true, "last_run": run, "fresh_as_of": now(),
             "validations": vec![&validation; 12] });
         let amount = json!({ "files": i64::MAX, "bytes": i64::MAX });

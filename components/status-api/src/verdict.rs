@@ -1,7 +1,7 @@
 //! What is going on, in a word: the phase of the archive, and the state of the whole.
 
 use chrono::TimeDelta;
-use ledger::status::{Amount, Archive, Job, Moment, Reading};
+use ledger::status::{Amount, Archive, Job, Moment, Reading, Sync, Validation};
 use serde::Serialize;
 
 /// What the archive does.
@@ -28,7 +28,7 @@ pub enum Phase {
 pub enum State {
     /// It works.
     Running,
-    /// It is done, and keeps watch.
+    /// All files are moved, the syncs have read all there is, and they keep watch.
     Done,
     /// It is called, but something fails.
     Errors,
@@ -133,14 +133,77 @@ pub fn state(reading: &Reading, phase: Phase) -> State {
         .progress
         .get("dead")
         .is_some_and(|dead| dead.files > 0);
-    if !failing.is_empty() || dead || phase == Phase::Stopped || !reading.failures.runs.is_empty() {
+    let differing = reading
+        .syncs
+        .iter()
+        .any(|(name, sync)| at_odds(name, sync).is_some());
+    if !failing.is_empty()
+        || dead
+        || differing
+        || phase == Phase::Stopped
+        || !reading.failures.runs.is_empty()
+    {
         return State::Errors;
     }
-    if phase == Phase::Done {
+    if phase == Phase::Done && !loading(reading) {
         State::Done
     } else {
         State::Running
     }
+}
+
+/// Whether a sync that is set up has yet to read everything, once at least.
+fn loading(reading: &Reading) -> bool {
+    let set_up = |name: &str| {
+        let mut jobs = reading.jobs.iter().filter(|job| job.component == name);
+        jobs.any(|job| !["not_scheduled", "no_pg_cron"].contains(&job.state.as_str()))
+    };
+    let mut syncs = reading.syncs.iter();
+    syncs.any(|(name, sync)| sync.fresh_as_of.is_none() && set_up(name))
+}
+
+/// What a sync's comparisons found that somebody has to look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtOdds {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Whether both sides of a sync are at odds. A difference that the next comparison mends is ordinary:
+/// Odoo tells nobody of what it deletes. One that stays is not, and neither is a list of Odoo's that
+/// cannot be believed.
+pub fn at_odds(component: &str, sync: &Sync) -> Option<AtOdds> {
+    let verdicts = || sync.validations.iter();
+    if let Some(failed) = verdicts().find(|found| found.verdict == "error") {
+        let why = failed
+            .problem
+            .as_deref()
+            .unwrap_or("it could not be compared");
+        return Some(AtOdds {
+            problem: format!("{}: {why}", failed.entity),
+            remedy: "Look first whether the Odoo user lost rights, or odoo_url leads elsewhere; then compare again."
+                .to_owned(),
+        });
+    }
+    let stays = |found: &&Validation| {
+        found.verdict == "differs" && found.before.as_deref() == Some("differs")
+    };
+    let found = verdicts().find(stays)?;
+    let rows = found
+        .missing
+        .saturating_add(found.extra)
+        .saturating_add(found.stale);
+    Some(AtOdds {
+        problem: format!(
+            "{}: {rows} rows differ from Odoo's, and at the comparison before some did too",
+            found.entity
+        ),
+        remedy: format!(
+            "Call {component} with {{\"mode\": \"missing\"}}, which mends what it can; public.sync_validation_log has examples in detail."
+        ),
+    })
 }
 
 /// Whether somebody has to do something about a job. A sync that was never set up is nobody's
@@ -323,6 +386,77 @@ mod tests {
             State::Running,
             "never set up"
         );
+    }
+
+    fn validation(entity: &str, verdict: &str, before: Option<&str>) -> Validation {
+        Validation {
+            entity: entity.to_owned(),
+            verdict: verdict.to_owned(),
+            checked_at: now(),
+            source_count: Some(10),
+            destination_count: Some(7),
+            missing: 3,
+            extra: 0,
+            stale: 0,
+            problem: (verdict == "error").then(|| "Odoo's list lacks 9 of 10 rows".to_owned()),
+            before: before.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_difference_that_stays_is_an_error_and_one_that_comes_and_goes_is_none() {
+        let of = |verdict, before| {
+            let mut reading = reading(archive(&[("moved", 1)]), Vec::new());
+            let sync = Sync {
+                validations: vec![
+                    validation("leads", verdict, before),
+                    validation("stages", "same", Some("differs")),
+                ],
+                ..Sync::default()
+            };
+            reading.syncs.insert("crm-sync".to_owned(), sync);
+            state(&reading, Phase::Done)
+        };
+        assert_eq!(of("same", Some("differs")), State::Done);
+        assert_eq!(of("differs", None), State::Done);
+        assert_eq!(of("differs", Some("same")), State::Done);
+        assert_eq!(of("differs", Some("differs")), State::Errors);
+        assert_eq!(of("error", Some("same")), State::Errors);
+    }
+
+    #[test]
+    fn both_sides_at_odds_come_with_what_to_do() {
+        let told = |verdict| {
+            let sync = Sync {
+                validations: vec![validation("leads", verdict, Some("differs"))],
+                ..Sync::default()
+            };
+            at_odds("crm-sync", &sync).unwrap()
+        };
+        let stays = told("differs");
+        assert!(stays.problem.contains("leads: 3 rows"), "{stays:?}");
+        assert!(stays.remedy.contains("Call crm-sync with"), "{stays:?}");
+        let failed = told("error");
+        assert!(failed.problem.contains("lacks 9 of 10"), "{failed:?}");
+        assert!(failed.remedy.contains("lost rights"), "{failed:?}");
+    }
+
+    #[test]
+    fn a_first_load_that_is_under_way_is_not_done() {
+        let of = |job_state: &str, fresh_as_of| {
+            let jobs = vec![job("archive-batch", "ok"), job("crm-sync", job_state)];
+            let mut reading = reading(archive(&[("moved", 1)]), jobs);
+            let sync = Sync {
+                fresh_as_of,
+                ..Sync::default()
+            };
+            reading.syncs.insert("crm-sync".to_owned(), sync);
+            state(&reading, Phase::Done)
+        };
+        assert_eq!(of("ok", None), State::Running);
+        assert_eq!(of("waiting", None), State::Running);
+        assert_eq!(of("ok", Some(now())), State::Done);
+        assert_eq!(of("not_scheduled", None), State::Done, "never set up");
     }
 
     #[test]

@@ -263,6 +263,12 @@ pub struct Validation {
     pub extra: i64,
     /// In both, but with other content.
     pub stale: i64,
+    /// Why it could not be compared, in words.
+    #[serde(default, skip_serializing)]
+    pub problem: Option<String>,
+    /// What the comparison before this one came to.
+    #[serde(default, skip_serializing)]
+    pub before: Option<String>,
 }
 
 /// Reads everything, in one statement that costs the same whatever the number of files.

@@ -299,6 +299,9 @@ async fn done_is_said_only_when_all_is_moved() {
         .ran("chatter-sync", "success", 3_000, None)
         .await
         .unwrap();
+    let begun = "insert into odoo_sync.runs (id, job, mode, leased_until, finished_at, outcome, counts)
+                 values (gen_random_uuid(), 'crm-sync', 'incremental', now(), now(), 'success', '{\"as_of\": {\"leads\": null}}')";
+    scene.sql(begun).await.unwrap();
     let Some(visit) = Visit::to("done_is_said", scene).await else {
         return;
     };
@@ -309,12 +312,57 @@ async fn done_is_said_only_when_all_is_moved() {
         .sql("update public.odoo_attachments set state = 'moved' where state = 'pending'")
         .await
         .unwrap();
-    visit.badge("Done").await;
+    visit.badge("Running").await;
     assert_eq!(visit.says("percent").await, "100%");
+    let pipeline = visit.says("crm").await;
+    assert!(pipeline.starts_with("Not complete yet"), "{pipeline}");
+    visit.portrait("first-load").await;
+    visit
+        .scene
+        .ran("crm-sync", "success", 1, None)
+        .await
+        .unwrap();
+    visit.badge("Done").await;
     assert_eq!(visit.browser.text(TURNS).await.unwrap(), "false");
     assert_eq!(visit.says("chatter-verdict").await, "11 differences");
     assert_eq!(visit.says("spoken").await, "Done, 100% migrated");
     visit.portrait("done").await;
+}
+
+#[tokio::test]
+async fn differences_that_stay_are_told_with_what_to_do() {
+    let scene = Scene::scheduled(stage()).await.unwrap();
+    scene.files(18_323, 0).await.unwrap();
+    scene.batches(10, 92).await.unwrap();
+    for sync in ["crm-sync", "chatter-sync"] {
+        scene.ran(sync, "success", 240, None).await.unwrap();
+    }
+    let differs = "insert into public.sync_validation_log (created_at, entity, verdict, source_count, destination_count, missing)
+                   values (clock_timestamp(), 'leads', 'differs', 412, 404, 8)";
+    scene.sql(differs).await.unwrap();
+    let Some(visit) = Visit::to("differences_that_stay", scene).await else {
+        return;
+    };
+    visit.badge("Done").await;
+    visit.scene.sql(differs).await.unwrap();
+    visit.badge("Errors detected").await;
+    let diagnosis = visit.says("diagnosis").await;
+    for part in ["Pipeline", "leads: 8 rows differ", "Call crm-sync with"] {
+        assert!(diagnosis.contains(part), "{part}: {diagnosis}");
+    }
+    visit.portrait("differences").await;
+    let same = differs.replace("'differs'", "'same'");
+    visit.scene.sql(&same).await.unwrap();
+    visit.badge("Done").await;
+
+    let failed = "insert into public.sync_validation_log (created_at, entity, verdict, detail)
+                  values (clock_timestamp(), 'leads', 'error', '{\"problem\": \"Odoo''s list lacks 400 of 412 rows\"}')";
+    visit.scene.sql(failed).await.unwrap();
+    visit.badge("Errors detected").await;
+    let diagnosis = visit.says("diagnosis").await;
+    for part in ["lacks 400 of 412 rows", "lost rights"] {
+        assert!(diagnosis.contains(part), "{part}: {diagnosis}");
+    }
 }
 
 #[tokio::test]
@@ -358,6 +406,9 @@ async fn a_real_batch_is_followed_to_its_end() {
         ..odoo::Options::default()
     };
     let scene = Scene::scheduled(stage().odoo(odoo)).await.unwrap();
+    for sync in ["crm-sync", "chatter-sync"] {
+        scene.ran(sync, "success", 240, None).await.unwrap();
+    }
     let Some(visit) = Visit::to("a_real_batch", scene).await else {
         return;
     };
