@@ -116,7 +116,7 @@ create or replace function odoo_sync.caller() returns text
   $$;
 comment on function odoo_sync.caller() is 'The role that calls, also from within a security definer function.';
 
-create or replace function odoo_sync.require_admin() returns void
+create or replace function odoo_sync.is_admin() returns boolean
   language plpgsql stable set search_path = '' as $$
 declare
   caller text := odoo_sync.caller();
@@ -125,9 +125,17 @@ begin
   -- The owner in the SQL editor or a cron job, a backend with the service key, a component that
   -- checked its own caller, or a signed-in admin.
   if pg_catalog.pg_has_role(caller, owner, 'member') or caller in ('service_role', 'odoo_sync') then
-    return;
+    return true;
   end if;
-  if caller = 'authenticated' and public.has_role((select auth.uid()), 'admin') then
+  return caller = 'authenticated' and coalesce(public.has_role((select auth.uid()), 'admin'), false);
+end
+$$;
+comment on function odoo_sync.is_admin() is 'Whether the caller may steer the sync and read what it copied.';
+
+create or replace function odoo_sync.require_admin() returns void
+  language plpgsql stable set search_path = '' as $$
+begin
+  if odoo_sync.is_admin() then
     return;
   end if;
   raise exception 'only an admin may do this'

@@ -14,5 +14,6 @@ mod net_stand_in;
 mod real_cron;
 mod rights;
 mod schedules;
+mod search;
 mod server;
 mod upgrade;

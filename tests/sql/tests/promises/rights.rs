@@ -29,6 +29,7 @@ async fn anon_gets_nothing() {
         "odoo_sync.schedule('http://a')",
         "odoo_sync.run_now('archive-batch')",
         "odoo_sync.call('archive-odoo-files-batch')",
+        "public.search_odoo_chatter('offer')",
     ] {
         let refusal = query(&anon, &format!("select {call}"))
             .await
