@@ -260,7 +260,12 @@ begin
       'Run odoo_sync.schedule(''https://…'') with the address that needs no redirect.', jsonb_build_object('status_code', 405))];
   elsif c.status_code >= 500 then
     return array[odoo_sync.finding('server_error', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(nullif(left(c.content, 200), ''), 'without a word')),
-      'Look into the components'' log; a 502 or 503 comes from the proxy before them: are they running?', jsonb_build_object('status_code', c.status_code))];
+      case when c.status_code = 503 and c.content ~ 'cannot be checked'
+             then 'The components cannot ask Postgres who calls: check db_host, db_port, db_user and db_password; their log says which.'
+           when c.content ~ '^\s*\{'
+             then 'Those are the components'' own words: mend what they name. Their log says more.'
+           else 'Look into the components'' log; a 502, 503 or 504 that is not in their words comes from the proxy before them: are they running?' end,
+      jsonb_build_object('status_code', c.status_code))];
   elsif c.status_code is not null then
     return array[odoo_sync.finding('rejected', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(nullif(left(c.content, 200), ''), 'without a word')),
       format('Check the column body of job %s in odoo_sync.jobs, and that base_url is the components'' address.', j.name), jsonb_build_object('status_code', c.status_code))];

@@ -197,6 +197,30 @@ async fn an_error_of_the_function_is_told_with_its_words() {
 }
 
 #[tokio::test]
+async fn an_error_of_the_function_is_told_from_one_of_the_proxy_before_it() {
+    for (status, words, remedy) in [
+        (
+            503,
+            r#"{"error":"Who calls cannot be checked just now: the database, or its settings, is out of order."}"#,
+            "check db_host",
+        ),
+        (
+            502,
+            r#"{"status":"error","errors":["Odoo refuses the login"]}"#,
+            "mend what they name",
+        ),
+        (502, "<html>502 Bad Gateway</html>", "the proxy before them"),
+        (503, "", "the proxy before them"),
+    ] {
+        let endpoint = Endpoint::with(status, words).await;
+        let project = Project::calling(&endpoint.url()).await;
+        project.tick().await;
+        let health = project.becomes("server_error").await;
+        says(&health, &status.to_string(), remedy);
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_address_and_a_redirect_are_told() {
     let missing = Endpoint::with(404, "not here").await;
     let project = Project::calling(&missing.url()).await;
