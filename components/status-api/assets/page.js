@@ -6,6 +6,8 @@ const KEPT = "odoo-migration-status token";
 const card = document.querySelector("odoo-migration-status");
 const form = document.querySelector("#sign-in");
 const field = document.querySelector("#token");
+const wayIn = document.querySelector("#way-in");
+const refused = document.querySelector("#refused");
 
 // A browser may forbid storage to a frame of another site; then the token lasts as long as the page.
 let inMemory = null;
@@ -22,13 +24,30 @@ if (given) {
 
 card.addEventListener("access", (event) => {
   form.hidden = event.detail.granted;
+  wayIn.hidden = true;
 });
 
-form.addEventListener("submit", (event) => {
+// A status that is open to anyone is read without a token, or with one that is not good: only its
+// words tell who reads it.
+card.addEventListener("status", (event) => {
+  const { admin } = event.detail.viewer;
+  form.hidden ||= admin;
+  wayIn.hidden = admin || !form.hidden;
+});
+
+wayIn.addEventListener("click", () => {
+  form.hidden = false;
+  wayIn.hidden = true;
+  field.focus();
+});
+
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
   keep(field.value.trim());
   field.value = "";
-  card.refresh();
+  refused.textContent = "";
+  await card.refresh();
+  if (!form.hidden) refused.textContent = "This token does not let in: is it an admin's, and still good?";
 });
 
 // Before there is a card, so that its first question has the token.

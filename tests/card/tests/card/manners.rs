@@ -79,6 +79,71 @@ async fn where_the_status_is_open_anyone_sees_figures_but_no_names_and_no_button
 }
 
 #[tokio::test]
+async fn where_the_status_is_open_an_admin_may_still_sign_in() {
+    let scene = Scene::scheduled(stage().variable("status_public", true))
+        .await
+        .unwrap();
+    scene.files(751, 17_572).await.unwrap();
+    scene.batches(5, 92).await.unwrap();
+    let url = scene.stage.url();
+    let Some(visit) = Visit::at("an_admin_may_still_sign_in", scene, &url).await else {
+        return;
+    };
+    let hidden = |id: &'static str| format!("document.querySelector('#{id}').hidden");
+    visit.badge("Running").await;
+    visit
+        .browser
+        .until(&format!("!{}", hidden("way-in")))
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.browser.text(&hidden("sign-in")).await.unwrap(),
+        "true"
+    );
+    visit.portrait("open").await;
+    visit
+        .browser
+        .run("document.querySelector('#way-in').click()")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit
+            .browser
+            .text("document.activeElement.id")
+            .await
+            .unwrap(),
+        "token"
+    );
+
+    let enter = |token: &str| {
+        format!(
+            "document.querySelector('#token').value = '{token}'; document.querySelector('#sign-in button').click()"
+        )
+    };
+    visit.browser.run(&enter("nonsense")).await.unwrap();
+    visit
+        .browser
+        .until("document.querySelector('#refused').textContent.includes('does not let in')")
+        .await
+        .unwrap();
+    assert_eq!(
+        visit.browser.text(&hidden("sign-in")).await.unwrap(),
+        "false"
+    );
+    visit.portrait("open-refused").await;
+
+    visit.browser.run(&enter(SERVICE_KEY)).await.unwrap();
+    visit.browser.until("!$('actions').hidden").await.unwrap();
+    for id in ["sign-in", "way-in"] {
+        assert_eq!(
+            visit.browser.text(&hidden(id)).await.unwrap(),
+            "true",
+            "{id}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
