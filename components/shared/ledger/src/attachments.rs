@@ -260,9 +260,22 @@ pub enum Outcome {
 pub struct Settled {
     /// Odoo's id.
     pub id: i64,
+    /// The content that was dealt with: its SHA-1 in hex.
+    pub checksum: Option<String>,
     /// What became of it.
     #[serde(flatten)]
     pub outcome: Outcome,
+}
+
+impl Settled {
+    /// What became of a file as it was claimed.
+    pub fn of(file: &Claimed, outcome: Outcome) -> Self {
+        Self {
+            id: file.id,
+            checksum: file.checksum.clone(),
+            outcome,
+        }
+    }
 }
 
 /// What counted, over the whole run so far: an answer that is lost on its way is made up for by the
@@ -283,8 +296,9 @@ pub struct Recorded {
 }
 
 /// Records what became of files, all in one statement, and that the run is alive. A run that was given
-/// up changes nothing, nor is a file touched whose lease has gone to somebody else: a late finisher
-/// counts nothing. Recording twice is harmless, since the lease is gone with the first time.
+/// up changes nothing, nor is a file touched whose lease has gone to somebody else, or whose content is
+/// another by now, which the same run may have claimed meanwhile: a late finisher counts nothing.
+/// Recording twice is harmless, since the lease is gone with the first time.
 pub async fn record(
     postgres: &impl Postgres,
     run_id: Uuid,
@@ -306,7 +320,7 @@ pub async fn record(
              for update
         ), settled as (
           select * from jsonb_to_recordset($1::jsonb->'settled') as s (
-            id bigint, outcome text, object_path text, reason text, blame text, message text, wait_s float8, upload jsonb)
+            id bigint, checksum text, outcome text, object_path text, reason text, blame text, message text, wait_s float8, upload jsonb)
         ), done as (
           update public.odoo_attachments a
              set state = case s.outcome when 'moved' then 'moved' when 'skipped' then 'skipped' when 'dead' then 'dead' else 'pending' end,
@@ -321,7 +335,7 @@ pub async fn record(
                  failed_at = case when s.outcome in ('failed', 'dead') then now() else a.failed_at end,
                  upload = nullif(s.upload, 'null'), lease_id = null, leased_until = null
             from settled s, run
-           where a.id = s.id and a.lease_id = run.id
+           where a.id = s.id and a.lease_id = run.id and a.checksum is not distinct from s.checksum
           returning s.outcome, a.file_size
         ), counted as (
           select count(*) filter (where d.outcome = 'moved') as moved,

@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use serde_json::json;
+use world::faults::Fault;
 use world::odoo::{Attachments, NewAttachment, OddName, Trap};
 
 use crate::scene::{
-    all_is_well, all_is_well_but_for_the_log, in_state, log_rows, odoo_with, reading_rest_passes,
-    row, set, small, tick, tick_with,
+    all_is_well, all_is_well_but_for_the_log, begin_tick, finish, in_state, log_rows, odoo_with,
+    path_of, reading_rest_passes, row, set, small, tick, tick_with, until,
 };
 
 #[tokio::test]
@@ -211,4 +212,56 @@ async fn of_18323_attachments_each_is_accounted_for() -> Result<()> {
     assert_eq!(stage.storage.verify_all().objects, census.movable_contents);
     stage.check_peak_memory("archive-batch", 64 * 1024 * 1024)?;
     all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn content_that_changes_while_it_is_on_its_way_is_moved_as_it_is_now() -> Result<()> {
+    let stage = set(odoo_with(small(4)))
+        .variable("archive_batch_seconds", 10)
+        .start()
+        .await?;
+    tick_with(&stage, r#"{"mode": "discover"}"#).await?;
+    tick_with(&stage, r#"{"ids": [4]}"#).await?;
+    reading_rest_passes(&stage).await?;
+    let attachments = stage.odoo.attachments();
+    let hold = |id| {
+        let checksum = attachments.get(id).and_then(|found| found.checksum);
+        let upload = Fault::on(&path_of(&checksum.unwrap_or_default())).method("POST");
+        stage.storage.faults().add(upload.hold())
+    };
+    let listing = Fault::on_call("ir.attachment", "search_read");
+    let listing = stage.odoo.faults().add(listing.hold());
+    let before = hold(2);
+    let ticking = begin_tick(&stage);
+    until("its content is on its way", async || {
+        Ok(stage.storage.faults().struck(before) == 1)
+    })
+    .await?;
+    attachments.change_content(2);
+    attachments.change_content(4);
+    hold(2);
+    stage.odoo.faults().remove(listing);
+    // Both are found and claimed together.
+    let changed = attachments.get(4).and_then(|found| found.checksum);
+    until("what else has changed is moved", async || {
+        let row = row(&stage, 4).await?;
+        Ok(row["state"] == "moved" && row["checksum"] == json!(changed))
+    })
+    .await?;
+    stage.storage.faults().remove(before);
+    ticking.await??;
+    all_is_well_but_for_the_log(&stage).await?;
+    stage.storage.faults().clear();
+    finish(&stage, 2).await?;
+    let changed = attachments.get(2).and_then(|found| found.checksum);
+    let row = row(&stage, 2).await?;
+    assert_eq!(
+        (&row["state"], &row["object_path"], &row["attempts"]),
+        (
+            &json!("moved"),
+            &json!(changed.as_deref().map(path_of)),
+            &json!(0)
+        )
+    );
+    all_is_well_but_for_the_log(&stage).await
 }

@@ -65,6 +65,7 @@ impl Streak {
     pub(super) fn stopped(&mut self) -> Vec<Settled> {
         let back = |settled: Settled| Settled {
             id: settled.id,
+            checksum: settled.checksum,
             outcome: Outcome::Back {
                 upload: match settled.outcome {
                     Outcome::Failed { upload, .. } | Outcome::Back { upload } => upload,
@@ -149,8 +150,9 @@ mod tests {
 
     fn failure(id: i64, kind: Kind) -> (Kind, Settled) {
         let fault = Fault::new(kind, "it failed");
-        let outcome = outcome(&file(0), &fault, None, 0.5);
-        (kind, Settled { id, outcome })
+        let file = Claimed { id, ..file(0) };
+        let outcome = outcome(&file, &fault, None, 0.5);
+        (kind, Settled::of(&file, outcome))
     }
 
     #[test]

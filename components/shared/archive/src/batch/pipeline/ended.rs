@@ -187,16 +187,16 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.settled.extend(self.streak.broken_on_both_sides());
                 self.moved(file);
             }
-            PiecesEnd::Cut(upload) => self.settle(file.id, Outcome::Back { upload }),
+            PiecesEnd::Cut(upload) => self.settle(file, Outcome::Back { upload }),
             PiecesEnd::Skipped(reason) => {
-                self.settle(file.id, Outcome::Skipped { reason });
+                self.settle(file, Outcome::Skipped { reason });
                 while let Some(next) = self.duplicates.failed(file) {
-                    self.settle(next.id, Outcome::Skipped { reason });
+                    self.settle(&next, Outcome::Skipped { reason });
                 }
             }
             PiecesEnd::Failed(fault, upload) => match fault.kind() {
                 Kind::SourceBusy | Kind::StorageBusy => {
-                    self.settle(file.id, Outcome::Back { upload });
+                    self.settle(file, Outcome::Back { upload });
                     self.stop_by(fault);
                 }
                 _ => self.failed("Upload", file, fault, upload),
@@ -208,9 +208,9 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     fn moved(&mut self, file: &Claimed) {
         let object_path = transfer::path(file);
         let waited = self.duplicates.stored(file);
-        for id in std::iter::once(file.id).chain(waited.iter().map(|file| file.id)) {
+        for file in std::iter::once(file).chain(&waited) {
             self.settle(
-                id,
+                file,
                 Outcome::Moved {
                     object_path: object_path.clone(),
                 },
@@ -227,17 +227,14 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     ) {
         if fault.reach() == Reach::Batch {
             if upload.is_some() {
-                self.settle(file.id, Outcome::Back { upload });
+                self.settle(file, Outcome::Back { upload });
             }
             self.stop_by(fault.at(format_args!("{what} {}", file.id)));
             return;
         }
         self.errors.error(format!("{what} {}: {fault}", file.id));
         self.in_hand.remove(&file.id);
-        let settled = Settled {
-            id: file.id,
-            outcome: outcome(file, &fault, upload, self.clock.chance()),
-        };
+        let settled = Settled::of(file, outcome(file, &fault, upload, self.clock.chance()));
         match self.streak.failed(fault.kind(), settled) {
             Next::Record(settled) => self.settled.push(settled),
             Next::Wait => {}
@@ -251,9 +248,9 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    fn settle(&mut self, id: i64, outcome: Outcome) {
-        self.in_hand.remove(&id);
-        self.settled.push(Settled { id, outcome });
+    fn settle(&mut self, file: &Claimed, outcome: Outcome) {
+        self.in_hand.remove(&file.id);
+        self.settled.push(Settled::of(file, outcome));
     }
 
     pub(super) fn was_recorded(&mut self, settled: Vec<Settled>, result: Result<Recorded, Fault>) {
@@ -328,14 +325,20 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         self.more_due |= claimed.len() >= CLAIM_FILES;
         let mut to_move = Vec::new();
         for file in claimed {
+            // Its content changed while the one before is still on its way: that has to end first.
+            if let Some(held) = self.in_hand.get(&file.id) {
+                if held.checksum != file.checksum {
+                    let back = Outcome::Back { upload: None };
+                    self.settled.push(Settled::of(&file, back));
+                }
+                continue;
+            }
             if file.interruptions >= MOST_INTERRUPTIONS {
                 self.errors
                     .error(format!("File {}: {}", file.id, CUT_OFF.message()));
                 let upload = file.upload.clone();
-                self.settle(
-                    file.id,
-                    outcome(&file, &CUT_OFF, upload, self.clock.chance()),
-                );
+                let outcome = outcome(&file, &CUT_OFF, upload, self.clock.chance());
+                self.settle(&file, outcome);
                 continue;
             }
             self.in_hand.insert(file.id, file.clone());

@@ -345,11 +345,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
         }
         self.settled
-            .extend(unfinished.into_values().map(|file| Settled {
-                id: file.id,
-                outcome: Outcome::Back {
-                    upload: file.upload,
-                },
+            .extend(unfinished.into_values().map(|mut file| {
+                let upload = file.upload.take();
+                Settled::of(&file, Outcome::Back { upload })
             }));
         while !self.settled.is_empty() && !self.given_up {
             let settled = std::mem::take(&mut self.settled);
