@@ -298,7 +298,8 @@ pub struct Recorded {
 /// Records what became of files, all in one statement, and that the run is alive. A run that was given
 /// up changes nothing, nor is a file touched whose lease has gone to somebody else, or whose content is
 /// another by now, which the same run may have claimed meanwhile: a late finisher counts nothing.
-/// Recording twice is harmless, since the lease is gone with the first time.
+/// Recording twice is harmless, since the lease is gone with the first time. What is moved has an etag
+/// that nobody has seen yet.
 pub async fn record(
     postgres: &impl Postgres,
     run_id: Uuid,
@@ -326,6 +327,7 @@ pub async fn record(
              set state = case s.outcome when 'moved' then 'moved' when 'skipped' then 'skipped' when 'dead' then 'dead' else 'pending' end,
                  object_path = case when s.outcome = 'moved' then s.object_path else a.object_path end,
                  moved_at = case when s.outcome = 'moved' then now() else a.moved_at end,
+                 etag = case when s.outcome = 'moved' then null else a.etag end,
                  attempts = case when s.outcome in ('failed', 'dead') then a.attempts + 1 else a.attempts end,
                  interruptions = 0,
                  next_attempt_at = now() + make_interval(secs => coalesce(s.wait_s, 0)),

@@ -7,7 +7,7 @@ use world::faults::Fault;
 use world::odoo::{self, Attachments, NewAttachment, Trap};
 use world::storage::{self, KeepBytes};
 
-use crate::scene::{odoo_with, set, small, user};
+use crate::scene::{odoo_with, reading_rest_passes, set, small, user};
 
 fn odoo(attachments: Attachments) -> odoo::Options {
     odoo::Options {
@@ -180,6 +180,20 @@ async fn a_folder_that_reads_longer_than_a_batch_is_read_over_several() -> Resul
         assert!(ticks < 60, "{verified}");
     }
     assert!(ticks >= 3, "no batch reads on when its time is up");
+    Ok(())
+}
+
+#[tokio::test]
+async fn content_that_was_replaced_in_odoo_is_verified_as_what_it_is_now() -> Result<()> {
+    let stage = set(odoo_with(small(5))).start().await?;
+    ask(&stage, json!({})).await?;
+    let first = ask(&stage, json!({"mode": "verify"})).await?;
+    assert_eq!(first["verified"]["signs"], json!({"=": 5}));
+    stage.odoo.attachments().change_content(2);
+    reading_rest_passes(&stage).await?;
+    assert_eq!(ask(&stage, json!({})).await?["migrated"], 1);
+    let second = ask(&stage, json!({"mode": "verify"})).await?;
+    assert_eq!(second["verified"]["signs"], json!({"=": 5}), "{second}");
     Ok(())
 }
 
