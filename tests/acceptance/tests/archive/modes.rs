@@ -221,6 +221,26 @@ async fn named_files_are_moved_whether_known_or_not() -> Result<()> {
 }
 
 #[tokio::test]
+async fn however_many_files_are_named_each_is_tried_once() -> Result<()> {
+    let lost = (1..=450).fold(small(500), |all, id| all.with(id, Trap::LostFile));
+    let stage = set(odoo_with(lost))
+        .variable("archive_batch_seconds", 20)
+        .start()
+        .await?;
+    let ids: Vec<i64> = (1..=500).collect();
+    let report = ask(&stage, json!({ "ids": ids })).await?;
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(50), &json!(450)),
+        "{report}"
+    );
+    let once =
+        "select count(*) from public.odoo_attachments where state = 'pending' and attempts = 1";
+    assert_eq!(stage.count(once).await?, 450);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_failed_can_be_retried_at_once() -> Result<()> {
     let stage = Stage::builder()
         .odoo(odoo(Attachments::of(20)))

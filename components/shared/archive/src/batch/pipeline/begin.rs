@@ -12,7 +12,6 @@ use super::{
     BUDGET_BESIDE_PIECES, BUDGET_BYTES, CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, Pipeline,
     RECORD_AFTER, RECORD_FILES, Ready, Tasks,
 };
-use crate::Request;
 use crate::discovery::Discovery;
 use crate::plan::{Fetch, large_at_once};
 use crate::sweep::Sweep;
@@ -55,20 +54,24 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
-    pub(super) fn claim(&mut self, tasks: &mut Tasks<'a>, request: &Request) {
+    pub(super) fn claim(&mut self, tasks: &mut Tasks<'a>) {
         let planned = self.small.len() + self.large.len();
-        if self.claiming || !self.more_due || planned >= FEW_PLANNED {
+        if self.claiming || !self.more_to_claim() || planned >= FEW_PLANNED {
             return;
         }
         self.claiming = true;
         self.more_due = false;
         let (postgres, run_id, lease_s) = (self.postgres, self.run_id, self.settings.lease_s);
-        let ids = request.ids.clone();
-        let limit = ids.as_ref().map_or(CLAIM_FILES, Vec::len);
+        // A named file is claimed before its time, so only once: it would else be tried again and again.
+        let ids: Option<Vec<i64>> = self.named.as_mut().map(|named| {
+            let next = std::iter::from_fn(|| named.pop_first());
+            next.take(CLAIM_FILES).collect()
+        });
         tasks.push(
             async move {
                 Done::Claimed(
-                    attachments::claim(postgres, run_id, lease_s, limit, ids.as_deref()).await,
+                    attachments::claim(postgres, run_id, lease_s, CLAIM_FILES, ids.as_deref())
+                        .await,
                 )
             }
             .boxed_local(),

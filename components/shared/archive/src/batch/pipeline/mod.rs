@@ -7,7 +7,7 @@
 mod begin;
 mod ended;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -116,6 +116,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
     /// Whether files are moved at all, or only read of.
     moves: bool,
     more_due: bool,
+    /// The files that are asked for by name and not claimed yet, if any are.
+    named: Option<BTreeSet<i64>>,
     last_record: Duration,
     last_hold: Duration,
     ledger_tries: u32,
@@ -169,6 +171,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             discovering: false,
             moves: false,
             more_due: true,
+            named: None,
             last_record: Duration::ZERO,
             last_hold: Duration::ZERO,
             ledger_tries: 0,
@@ -213,6 +216,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.last_record = self.clock.now();
         self.last_hold = self.last_record;
         self.moves = request.mode.moves();
+        self.named = request
+            .ids
+            .as_ref()
+            .map(|ids| ids.iter().copied().collect());
         let mut tasks = Tasks::new();
         let (sender, mut here) = unbounded();
         // Files asked for by name need no reading on.
@@ -230,7 +237,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             if open {
                 self.discover(&mut tasks, &mut discovery, &mut sweep, now);
                 if self.moves {
-                    self.claim(&mut tasks, request);
+                    self.claim(&mut tasks);
                     self.fetch(&mut tasks, &sender, now, soft);
                 }
             }
@@ -291,9 +298,14 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && self.large.is_empty()
             && self.ready.is_empty()
             && self.settled.is_empty()
-            && !(self.moves && self.more_due)
+            && !(self.moves && self.more_to_claim())
             && self.uploads_pace.open(now)
             && self.source_pace.open(now)
+    }
+
+    fn more_to_claim(&self) -> bool {
+        let named = self.named.as_ref();
+        named.map_or(self.more_due, |named| !named.is_empty())
     }
 
     /// Whether what is under way can be given up without loss: nothing is being claimed, stored or
