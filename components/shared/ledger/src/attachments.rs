@@ -57,7 +57,8 @@ pub struct Catalogued {
 /// Writes a page of findings and the cursor behind it, in one statement: a page is in, or it will be
 /// read again. A known row is written only if something changed; its work begins anew only if its
 /// content did (its SHA-1, length or kind; Odoo's `write_date` is no version of the content), and
-/// then whoever still moves the old content has lost the lease. `run_id` must still be running.
+/// then whoever still moves the old content has lost the lease. What waits for a password would be
+/// moved as far as Odoo's row goes: that is no change. `run_id` must still be running.
 pub async fn catalogue(
     postgres: &impl Postgres,
     run_id: Uuid,
@@ -98,14 +99,14 @@ pub async fn catalogue(
                     excluded.state, excluded.reason, null::text, null::text, 0::smallint, 0::smallint, now(), null::uuid,
                     null::timestamptz, null::jsonb) as x
                    where (a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
-                      or (a.state = 'skipped') <> (excluded.state = 'skipped')
+                      or (a.state = 'skipped' and a.reason is distinct from 'needs_password') <> (excluded.state = 'skipped')
                   union all
                   select a.state, a.reason, a.message, a.blame, a.attempts, a.interruptions, a.next_attempt_at, a.lease_id,
                     a.leased_until, a.upload
                    where not ((a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
-                      or (a.state = 'skipped') <> (excluded.state = 'skipped')))
+                      or (a.state = 'skipped' and a.reason is distinct from 'needs_password') <> (excluded.state = 'skipped')))
            where (a.name, a.mimetype, a.file_size, a.checksum, a.kind, a.url, a.res_model, a.res_field, a.res_id, a.company_id,
-                  a.write_date, a.state = 'skipped', a.deleted_at)
+                  a.write_date, a.state = 'skipped' and a.reason is distinct from 'needs_password', a.deleted_at)
                  is distinct from
                  (excluded.name, excluded.mimetype, excluded.file_size, excluded.checksum, excluded.kind, excluded.url,
                   excluded.res_model, excluded.res_field, excluded.res_id, excluded.company_id, excluded.write_date,

@@ -496,6 +496,34 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
 }
 
 #[tokio::test]
+async fn what_waits_for_a_password_is_told_once() -> Result<()> {
+    let options = odoo::Options {
+        users: vec![User {
+            password: None,
+            ..user()
+        }],
+        ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
+    };
+    let stage = set(options)
+        .variable("archive_max_rpc_bytes", 7_000_000)
+        .start()
+        .await?;
+    assert_eq!(tick(&stage).await?["skipped"], 1);
+    // It is among the newest rows, which every reading of changes reads again.
+    for _ in 0..2 {
+        reading_rest_passes(&stage).await?;
+        assert_eq!(tick(&stage).await?["skipped"], 0);
+    }
+    assert_eq!(log_rows(&stage).await?.len(), 1);
+    // Another content is another file.
+    stage.odoo.attachments().change_content(10);
+    reading_rest_passes(&stage).await?;
+    assert_eq!(tick(&stage).await?["skipped"], 1);
+    assert_eq!(row(&stage, 10).await?["reason"], "needs_password");
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
 async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Result<()> {
     let options = odoo::Options {
         users: vec![User {
