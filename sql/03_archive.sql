@@ -43,7 +43,7 @@ comment on column public.odoo_attachments.file_size is 'Length in bytes as Odoo 
 comment on column public.odoo_attachments.checksum is 'SHA-1 of the content in hex as Odoo says; null for an empty file and for kinds without content.';
 comment on column public.odoo_attachments.kind is 'Odoo''s type: binary, url, or (from 18) cloud_storage.';
 comment on column public.odoo_attachments.url is 'For kind url: where it points.';
-comment on column public.odoo_attachments.res_model is 'Model of the record it hangs on, such as crm.lead.';
+comment on column public.odoo_attachments.res_model is 'Model of the record it hangs on, such as crm.lead; 200 characters of it at most.';
 comment on column public.odoo_attachments.res_field is 'Field of that record that it is the value of; null for a real attachment.';
 comment on column public.odoo_attachments.res_id is 'Id of the record it hangs on.';
 comment on column public.odoo_attachments.company_id is 'Company, in Odoo''s ids.';

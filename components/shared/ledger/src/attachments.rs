@@ -58,7 +58,8 @@ pub struct Catalogued {
 /// read again. A known row is written only if something changed; its work begins anew only if its
 /// content did (its SHA-1, length or kind; Odoo's `write_date` is no version of the content), and
 /// then whoever still moves the old content has lost the lease. What waits for a password would be
-/// moved as far as Odoo's row goes: that is no change. `run_id` must still be running.
+/// moved as far as Odoo's row goes: that is no change. A name of a model that no table could have is cut,
+/// since one too long for its index would keep the whole page out. `run_id` must still be running.
 pub async fn catalogue(
     postgres: &impl Postgres,
     run_id: Uuid,
@@ -86,7 +87,7 @@ pub async fn catalogue(
           insert into public.odoo_attachments as a
                  (id, name, mimetype, file_size, checksum, kind, url, res_model, res_field, res_id, company_id,
                   create_date, write_date, state, reason)
-          select p.id, p.name, p.mimetype, p.file_size, p.checksum, p.kind, p.url, p.res_model, p.res_field, p.res_id,
+          select p.id, p.name, p.mimetype, p.file_size, p.checksum, p.kind, p.url, left(p.res_model, 200), p.res_field, p.res_id,
                  p.company_id, p.create_date, p.write_date, p.state, p.reason
             from page p order by p.id
           on conflict (id) do update

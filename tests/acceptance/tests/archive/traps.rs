@@ -524,6 +524,34 @@ async fn what_waits_for_a_password_is_told_once() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_model_too_long_for_an_index_keeps_no_page_from_being_read() -> Result<()> {
+    let stage = set(odoo_with(small(3))).start().await?;
+    // Nothing that could be compressed.
+    let mut random = 7_u32;
+    let model: String = std::iter::repeat_with(|| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from_u32(0x4e00 + (random >> 16) % 0x5000).unwrap_or('x')
+    })
+    .take(6_000)
+    .collect();
+    let id = stage.odoo.attachments().insert(NewAttachment {
+        res_model: Some(model.clone()),
+        ..NewAttachment::default()
+    });
+    let report = tick(&stage).await?;
+    assert_eq!(report["migrated"], 4, "{report}");
+    let kept = row(&stage, id).await?["res_model"].clone();
+    let kept = kept.as_str().unwrap_or_default();
+    assert!(!kept.is_empty() && model.starts_with(kept), "{kept}");
+    // What was cut is no change.
+    let before = row(&stage, id).await?;
+    reading_rest_passes(&stage).await?;
+    tick(&stage).await?;
+    assert_eq!(row(&stage, id).await?, before);
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
 async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Result<()> {
     let options = odoo::Options {
         users: vec![User {
