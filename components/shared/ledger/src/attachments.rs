@@ -393,6 +393,27 @@ pub async fn hold(
     call_one(postgres, STATEMENT, &argument).await
 }
 
+/// Any file that is moved and was still in Odoo when it was last looked for, of at most `max_bytes`: as it
+/// was claimed, so that it can be asked for again.
+pub async fn any_moved(postgres: &impl Postgres, max_bytes: u64) -> Result<Option<Claimed>, Fault> {
+    // From a random place in the index on, and if there is none from its beginning.
+    const STATEMENT: &str = "
+        select jsonb_build_object('id', m.id, 'file_size', m.file_size, 'checksum', m.checksum, 'attempts', m.attempts,
+                 'interruptions', m.interruptions, 'stored', true)
+          from ((select * from public.odoo_attachments a
+                  where a.state = 'moved' and a.deleted_at is null and a.missing_since is null
+                    and a.file_size <= ($1::jsonb->>'max_bytes')::bigint and a.checksum >= (select md5(random()::text))
+                  order by a.checksum limit 1)
+                union all
+                (select * from public.odoo_attachments a
+                  where a.state = 'moved' and a.deleted_at is null and a.missing_since is null
+                    and a.file_size <= ($1::jsonb->>'max_bytes')::bigint
+                  order by a.checksum limit 1)) m
+         limit 1";
+    let argument = json!({ "max_bytes": max_bytes });
+    Ok(call(postgres, STATEMENT, &argument).await?.pop())
+}
+
 /// Makes every file that failed or is dead due at once, and those that were skipped for want of a
 /// password; how many.
 pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault> {

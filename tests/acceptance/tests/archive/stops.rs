@@ -4,12 +4,13 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::{SERVICE_KEY, Stage};
-use world::odoo::{Attachments, Trap};
+use world::faults::Fault;
+use world::odoo::{Attachments, NewAttachment, Trap};
 use world::storage::{self, Bucket, QuotaSignal};
 
 use crate::scene::{
     PATH, all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, set, small,
-    stopped_tick, tick_with,
+    stopped_tick, tick, tick_with, waits_pass,
 };
 
 /// A tick was stopped as it should: this kind, this blame, these words, one row, no attempt.
@@ -221,7 +222,6 @@ async fn an_odoo_or_a_storage_that_is_away_is_told_and_waited_for() -> Result<()
 #[tokio::test]
 async fn a_storage_that_fails_at_every_file_stops_the_batch_and_no_file_has_used_an_attempt()
 -> Result<()> {
-    use world::faults::Fault;
     let internal = r#"{"statusCode":"500","error":"Internal","message":"Internal Server Error","code":"InternalError"}"#;
     for effect in [
         Fault::on("/object/odoo-archive").method("POST").answer(
@@ -312,5 +312,49 @@ async fn a_buckets_name_may_hold_what_an_address_may_not() -> Result<()> {
     );
     let verified = tick_with(&stage, r#"{"mode":"verify"}"#).await?;
     assert_eq!(verified["verified"]["signs"], json!({"=": 20}));
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn bad_files_that_nothing_else_is_left_beside_stop_no_batch_and_die_one_by_one() -> Result<()>
+{
+    let stage = set(odoo_with(small(40))).start().await?;
+    for id in 1..=12 {
+        stage.odoo.faults().add(Fault::on_id(id).html_500());
+    }
+    let bad = "select count(*) from public.odoo_attachments where id <= 12 and state";
+    let mut batches = 0;
+    while stage.count(&format!("{bad} = 'dead'")).await? < 12 {
+        waits_pass(&stage).await?;
+        stage.post(PATH, "{}").await?;
+        batches += 1;
+        assert!(batches <= 12, "they are tried for ever");
+    }
+    assert_eq!(in_state(&stage, "moved").await?, 28);
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn an_odoo_that_gives_no_content_costs_no_attempt_however_much_was_moved_before() -> Result<()>
+{
+    let stage = set(odoo_with(small(20))).start().await?;
+    tick(&stage).await?;
+    for _ in 0..15 {
+        stage.odoo.attachments().insert(NewAttachment::default());
+    }
+    stage
+        .odoo
+        .faults()
+        .add(Fault::on_call("ir.attachment", "read").html_500());
+    for _ in 0..4 {
+        waits_pass(&stage).await?;
+        let report = stopped_tick(&stage).await?;
+        let line = errors(&report).first().cloned().unwrap_or_default();
+        assert!(line.starts_with("many files in a row: "), "{report}");
+    }
+    assert_eq!(attempted(&stage).await?, 0);
+    stage.odoo.faults().clear();
+    finish(&stage, 2).await?;
+    assert_eq!(in_state(&stage, "moved").await?, 35);
     all_is_well(&stage).await
 }

@@ -25,7 +25,7 @@ pub(super) enum Next {
     Record(Settled),
     /// See first what comes of the others.
     Wait,
-    /// So many have failed alike that the batch must stop.
+    /// So many have failed alike that the batch must stop, unless their side proves to be well.
     Stop,
 }
 

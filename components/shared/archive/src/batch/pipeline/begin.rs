@@ -13,7 +13,7 @@ use super::{
     RECORD_AFTER, RECORD_FILES, Ready, Tasks,
 };
 use crate::discovery::Discovery;
-use crate::plan::{Fetch, large_at_once};
+use crate::plan::{Fetch, SMALL_BYTES, large_at_once};
 use crate::sweep::Sweep;
 use crate::transfer::{self, Fetched, Progress};
 
@@ -78,6 +78,25 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         );
     }
 
+    /// Asks Odoo for a file that it gave before, where so many have failed that it may give none.
+    pub(super) fn probe(&mut self, tasks: &mut Tasks<'a>) {
+        if self.probing || self.doubt.is_none() {
+            return;
+        }
+        self.probing = true;
+        let (odoo, postgres) = (self.odoo, self.postgres);
+        tasks.push(
+            async move {
+                let known = attachments::any_moved(postgres, SMALL_BYTES).await;
+                Done::Probed(match known {
+                    Ok(Some(file)) => transfer::whole(odoo, &file).await.is_ok(),
+                    Ok(None) | Err(_) => false,
+                })
+            }
+            .boxed_local(),
+        );
+    }
+
     pub(super) fn fetch(
         &mut self,
         tasks: &mut Tasks<'a>,
@@ -85,7 +104,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         now: Duration,
         soft: Duration,
     ) {
-        if !self.source_pace.open(now) {
+        if !self.source_pace.open(now) || self.doubt.is_some() {
             return;
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);

@@ -80,6 +80,14 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 // If it could not be renewed, the next try or the next record may.
                 self.given_up |= matches!(result, Ok(false));
             }
+            Done::Probed(well) => {
+                self.probing = false;
+                if well {
+                    self.source_went_well();
+                } else {
+                    self.doubt_stays();
+                }
+            }
         }
     }
 
@@ -114,10 +122,18 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     }
 
     fn source_went_well(&mut self) {
+        self.doubt = None;
         self.settled.extend(self.streak.broken(Blame::Source));
         self.source_busy = 0;
         self.source_pace.success();
         self.busy.take_if(|fault| fault.blame() == Blame::Source);
+    }
+
+    /// Nothing has shown that Odoo still gives any file.
+    pub(super) fn doubt_stays(&mut self) {
+        if let Some(fault) = self.doubt.take() {
+            self.stop_by(fault.at("many files in a row"));
+        }
     }
 
     fn source_is_busy(&mut self, fault: Fault) {
@@ -184,6 +200,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     fn pieces_ended(&mut self, file: &Claimed, end: PiecesEnd) {
         match end {
             PiecesEnd::Moved => {
+                self.doubt = None;
                 self.settled.extend(self.streak.broken_on_both_sides());
                 self.moved(file);
             }
@@ -238,6 +255,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         match self.streak.failed(fault.kind(), settled) {
             Next::Record(settled) => self.settled.push(settled),
             Next::Wait => {}
+            // A few bad files that nothing else is left beside look like an Odoo that gives none.
+            Next::Stop if fault.blame() == Blame::Source => {
+                self.doubt.get_or_insert(fault);
+            }
             Next::Stop => self.stop_by(fault.at("many files in a row")),
         }
         // Another name for the same content may have better luck, by itself.

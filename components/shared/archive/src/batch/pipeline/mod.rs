@@ -73,6 +73,8 @@ enum Done {
     },
     Recorded(Vec<Settled>, Result<Recorded, Fault>),
     Held(Result<bool, Fault>),
+    /// Whether Odoo gave a file that it gave before.
+    Probed(bool),
 }
 
 enum Event {
@@ -125,6 +127,10 @@ pub(super) struct Pipeline<'a, H, C, P> {
     uploads_pace: Pace,
     source_pace: Pace,
     streak: Streak,
+    /// So many of Odoo's files failed in a row, the last by this, that the batch stops unless one that
+    /// is known to be good can still be had.
+    doubt: Option<Fault>,
+    probing: bool,
     stop: Option<Fault>,
     /// Who asked for a pause, and has not answered otherwise since.
     busy: Option<Fault>,
@@ -179,6 +185,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             uploads_pace: Pace::new(settings.parallel_uploads),
             source_pace: Pace::new(odoo.parallel_calls()),
             streak: Streak::default(),
+            doubt: None,
+            probing: false,
             stop: None,
             busy: None,
             reading_fault: None,
@@ -243,6 +251,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
             if (open || now < hard) && self.stop.is_none() && !self.given_up {
                 self.store(&mut tasks, now);
+                self.probe(&mut tasks);
             }
             if now < hard {
                 self.record(&mut tasks, now);
@@ -274,6 +283,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
         }
         drop(tasks);
+        self.doubt_stays();
         if self.stop.is_none() && !self.given_up {
             self.tell_who_was_waited_for();
         }
