@@ -104,7 +104,6 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     progress: &Progress,
     time_is_up: impl Fn() -> bool,
 ) -> PiecesEnd {
-    progress.keep(file.upload.clone());
     // A kept connection may have been closed by the other side just before it was used again.
     let mut once_more = true;
     let may_use_rpc = file.file_size <= max_rpc_bytes;
@@ -138,10 +137,15 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
 }
 
 /// How far a large file came, for whoever has to let go of it in mid-way.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Progress(Rc<RefCell<Option<Value>>>);
 
 impl Progress {
+    /// As far as the batches before came, until this one comes further.
+    pub(crate) fn of(file: &Claimed) -> Self {
+        Self(Rc::new(RefCell::new(file.upload.clone())))
+    }
+
     fn keep(&self, value: Option<Value>) {
         *self.0.borrow_mut() = value;
     }
@@ -330,6 +334,22 @@ mod tests {
         assert_eq!((kept.offset, kept.upload), (8, upload));
         resumed.update(b" sample");
         assert_eq!(resumed.finalize(), Sha1::digest(b"%PDF-1.4 sample"));
+    }
+
+    #[test]
+    fn a_file_that_was_let_go_of_before_it_was_begun_keeps_its_beginning() {
+        let kept = json!({"id": "x", "offset": 8});
+        let file = Claimed {
+            id: 1,
+            mimetype: None,
+            file_size: 9,
+            checksum: None,
+            attempts: 0,
+            interruptions: 0,
+            upload: Some(kept.clone()),
+            stored: false,
+        };
+        assert_eq!(Progress::of(&file).value(), Some(kept));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && self.held_bytes <= BUDGET_BESIDE_PIECES
             && let Some(file) = self.large.pop_front()
         {
-            let progress = Progress::default();
+            let progress = Progress::of(&file);
             self.pieces.insert(file.id, progress.clone());
             let max_rpc_bytes = self.settings.max_rpc_bytes;
             tasks.push(
