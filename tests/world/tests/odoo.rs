@@ -129,6 +129,7 @@ async fn two_factors_leave_only_the_key() {
     };
     let odoo = Odoo::start(Options {
         users: vec![user],
+        attachments: Attachments::of(1),
         ..Options::default()
     })
     .await
@@ -144,7 +145,54 @@ async fn two_factors_leave_only_the_key() {
     };
     assert_eq!(authenticate("admin").await.json()["result"], false);
     assert_eq!(authenticate("admin-api-key").await.json()["result"], 2);
-    assert_eq!(log_in(&odoo.url(), "admin", "admin").await, None);
+    // The right password is not refused, but what it opens is nobody's.
+    assert_eq!(log_in(&odoo.url(), "admin", "wrong").await, None);
+    let cookie = log_in(&odoo.url(), "admin", "admin").await.unwrap();
+    let with_it = async |method, path: &str| {
+        let headers = [
+            ("cookie", cookie.as_str()),
+            ("content-type", "application/json"),
+        ];
+        send(method, &format!("{}{path}", odoo.url()), &headers, "{}")
+            .await
+            .unwrap()
+    };
+    let content = with_it("GET", "/web/content/1").await;
+    assert_eq!(content.status, StatusCode::NOT_FOUND);
+    let info = with_it("POST", "/web/session/get_session_info")
+        .await
+        .json();
+    assert_eq!(
+        info["error"]["data"]["name"],
+        "odoo.http.SessionExpiredException"
+    );
+}
+
+#[tokio::test]
+async fn before_16_there_are_no_ranges_and_a_proxys_etags_are_its_own() {
+    for (version, x_sendfile, status, is_sha1) in [
+        (15, false, StatusCode::OK, true),
+        (16, false, StatusCode::PARTIAL_CONTENT, true),
+        (16, true, StatusCode::PARTIAL_CONTENT, false),
+    ] {
+        let odoo = Odoo::start(Options {
+            version,
+            x_sendfile,
+            attachments: Attachments::of(1),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        let cookie = log_in(&odoo.url(), "admin", "admin").await.unwrap();
+        let headers = [("cookie", cookie.as_str()), ("range", "bytes=2-")];
+        let url = format!("{}/web/content/1", odoo.url());
+        let answer = send("GET", &url, &headers, "").await.unwrap();
+        assert_eq!(answer.status, status, "{version}");
+        let checksum = odoo.attachments().get(1).unwrap().checksum.unwrap();
+        let etag = answer.header("etag");
+        assert_eq!(etag.trim_matches('"') == checksum, is_sha1, "{etag}");
+        assert_eq!(etag.starts_with('"'), version >= 16, "{etag}");
+    }
 }
 
 #[tokio::test]

@@ -621,6 +621,7 @@ async fn a_web_session_that_ends_is_opened_again() -> Result<()> {
         );
     }
     // A redirect to the login page says the same.
+    stage.odoo.end_sessions();
     let faults = stage.odoo.faults();
     faults.add(Fault::on("/web/content").nth(1).redirect_to_login());
     let traps = vec![Trap::Size(920_000)];
