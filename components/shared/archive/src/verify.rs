@@ -240,7 +240,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
                     && file.etag.is_none()
                     && let Some(etag) = object.and_then(|object| object.etag.clone())
                 {
-                    etags.push((file.id, etag));
+                    etags.push((file.id, file.object_path.as_str(), etag));
                 }
                 position.verified.note(sign, file.id, &file.object_path);
                 position.after = (file.checksum.clone(), file.id);

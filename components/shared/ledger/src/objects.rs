@@ -43,13 +43,17 @@ pub async fn moved(
     call(postgres, STATEMENT, &argument).await
 }
 
-/// Notes the etags that objects have now; pairs of attachment id and etag.
-pub async fn note_etags(postgres: &impl Postgres, etags: &[(i64, String)]) -> Result<(), Fault> {
+/// Notes the etags that objects have now: of each attachment the id, where its object lies, and the etag.
+/// One whose content has been replaced meanwhile, and lies elsewhere, keeps what it has.
+pub async fn note_etags(
+    postgres: &impl Postgres,
+    etags: &[(i64, &str, String)],
+) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with noted as (
-          update public.odoo_attachments a set etag = e.value->>1
+          update public.odoo_attachments a set etag = e.value->>2
             from jsonb_array_elements($1::jsonb) e
-           where a.id = (e.value->>0)::bigint
+           where a.id = (e.value->>0)::bigint and a.object_path = e.value->>1
           returning 1
         )
         select to_jsonb(count(*)) from noted";
