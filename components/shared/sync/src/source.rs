@@ -121,13 +121,15 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         mut window: Window,
         fields: &[String],
     ) -> Result<(Vec<Record>, bool), Fault> {
-        let mut fields = Cow::Borrowed(fields);
+        let mut asked = Cow::Borrowed(fields);
         loop {
             let limit = self.page.get();
             let page = self
-                .patiently(|| self.odoo.records(model, window, &fields, limit))
+                .patiently(|| self.odoo.records(model, window, &asked, limit))
                 .await;
-            if let Some(records) = self.fits(page, model.name, &mut fields)? {
+            if let Some(records) = self.fits(page, model.name, &mut asked)? {
+                // What one record was read without is asked of the next.
+                asked = Cow::Borrowed(fields);
                 let found = records.len();
                 let at_end = self.is_last(model, &mut window, found, limit).await?;
                 if at_end || !records.is_empty() {

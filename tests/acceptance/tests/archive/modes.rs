@@ -7,7 +7,7 @@ use world::faults::Fault;
 use world::odoo::{self, Attachments, NewAttachment, Trap};
 use world::storage::{self, KeepBytes};
 
-use crate::scene::{odoo_with, reading_rest_passes, set, small, user};
+use crate::scene::{odoo_with, odoo_without_password, reading_rest_passes, set, small};
 
 fn odoo(attachments: Attachments) -> odoo::Options {
     odoo::Options {
@@ -270,14 +270,7 @@ async fn what_failed_can_be_retried_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn what_waited_for_a_password_is_moved_once_there_is_one() -> Result<()> {
-    let without = world::odoo::User {
-        password: None,
-        ..user()
-    };
-    let options = odoo::Options {
-        users: vec![without],
-        ..odoo_with(small(3).with(2, Trap::Size(7_000_000)))
-    };
+    let options = odoo_without_password(small(3).with(2, Trap::Size(7_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 1_000_000)
         .start()

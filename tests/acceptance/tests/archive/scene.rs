@@ -42,6 +42,17 @@ pub fn odoo_with(attachments: Attachments) -> odoo::Options {
     }
 }
 
+/// The same, whose user has an API key and no password.
+pub fn odoo_without_password(attachments: Attachments) -> odoo::Options {
+    odoo::Options {
+        users: vec![User {
+            password: None,
+            ..user()
+        }],
+        ..odoo_with(attachments)
+    }
+}
+
 /// So many small files that share no content.
 pub fn small(count: u64) -> Attachments {
     Attachments {

@@ -6,8 +6,8 @@ use world::faults::Fault;
 use world::odoo::{self, Attachments, NewAttachment, Trap, User};
 
 use crate::scene::{
-    all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, reading_rest_passes,
-    row, set, small, stopped_tick, tick, user,
+    all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, odoo_without_password,
+    reading_rest_passes, row, set, small, stopped_tick, tick, user,
 };
 
 #[tokio::test]
@@ -467,13 +467,7 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
             .with(10, Trap::Size(9_500_000))
             .with(11, Trap::Size(9_500_000))
             .with(11, Trap::ReadOnly);
-        let options = odoo::Options {
-            users: vec![User {
-                password: None,
-                ..user()
-            }],
-            ..odoo_with(files)
-        };
+        let options = odoo_without_password(files);
         let stage = set(options)
             .variable("odoo_password", password.unwrap_or_default())
             .variable("odoo_access_tokens", true)
@@ -497,13 +491,7 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
 
 #[tokio::test]
 async fn what_waits_for_a_password_is_told_once() -> Result<()> {
-    let options = odoo::Options {
-        users: vec![User {
-            password: None,
-            ..user()
-        }],
-        ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
-    };
+    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .start()
@@ -553,13 +541,7 @@ async fn a_model_too_long_for_an_index_keeps_no_page_from_being_read() -> Result
 
 #[tokio::test]
 async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Result<()> {
-    let options = odoo::Options {
-        users: vec![User {
-            password: None,
-            ..user()
-        }],
-        ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
-    };
+    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .start()
@@ -585,13 +567,7 @@ async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Re
     );
     all_is_well(&stage).await?;
     // An access token writes to Odoo: only where a variable allows it.
-    let options = odoo::Options {
-        users: vec![User {
-            password: None,
-            ..user()
-        }],
-        ..odoo_with(small(10).with(10, Trap::Size(8_000_000)))
-    };
+    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .variable("odoo_access_tokens", true)
