@@ -1,17 +1,37 @@
 //! The SHA-1 of several contents.
+//!
+//! Natively there is nothing to be gained by taking them together. In WebAssembly four cost less than half of
+//! what they cost one by one, and three little more than half (1,450 MB/s with four, 625 one by one).
 
 use sha1::block_api::compress;
 use sha1::{Digest, Sha1};
 
-use super::lanes;
+use super::lanes::{self, LANES};
 
 /// A SHA-1.
 pub(super) type Hash = [u8; 20];
 
-/// The SHA-1 of each, in their order. Natively there is nothing to be gained by taking them together; in
-/// WebAssembly four that are about as long cost less than half of what they cost one by one.
+/// Where a SHA-1 stands after whole blocks.
+pub(super) type State = [u32; 5];
+
+/// What SHA-1 takes at a time.
+pub(super) type Block = [u8; 64];
+
+/// What every content begins with, as FIPS 180-4 has it.
+pub(super) const START: State = [
+    0x6745_2301,
+    0xefcd_ab89,
+    0x98ba_dcfe,
+    0x1032_5476,
+    0xc3d2_e1f0,
+];
+
+/// Whether contents are hashed together.
+pub(super) const IN_LANES: bool = cfg!(target_arch = "wasm32");
+
+/// The SHA-1 of each, in their order. It helps if those that follow each other are about as long.
 pub(super) fn digests(contents: &[&[u8]]) -> Vec<Hash> {
-    let (fours, rest) = if cfg!(target_arch = "wasm32") {
+    let (fours, rest) = if IN_LANES {
         contents.as_chunks()
     } else {
         (&[][..], contents)
@@ -22,22 +42,25 @@ pub(super) fn digests(contents: &[&[u8]]) -> Vec<Hash> {
 }
 
 /// All four together as far as the shortest goes, and each by itself from there.
-fn of_four(contents: [&[u8]; 4]) -> [Hash; 4] {
+fn of_four(contents: [&[u8]; LANES]) -> [Hash; LANES] {
     let blocks = contents.map(|content| content.as_chunks().0);
     let together = blocks.into_iter().map(<[_]>::len).min().unwrap_or_default();
-    let mut states = lanes::compress(blocks).into_iter();
-    contents.map(|content| end(states.next().unwrap_or_default(), content, together))
+    let mut states = lanes::compress([START; LANES], blocks).into_iter();
+    contents.map(|content| {
+        let mut state = states.next().unwrap_or_default();
+        let (blocks, rest) = content.as_chunks();
+        compress(&mut state, blocks.get(together..).unwrap_or_default());
+        end(state, rest, content.len())
+    })
 }
 
-/// The hash of a content, the first blocks of which have led to this state.
-fn end(mut state: [u32; 5], content: &[u8], blocks_done: usize) -> Hash {
-    let (blocks, rest) = content.as_chunks();
-    compress(&mut state, blocks.get(blocks_done..).unwrap_or_default());
+/// The hash of a content of this length, whose whole blocks led to this state, and which ends with `rest`.
+pub(super) fn end(mut state: State, rest: &[u8], length: usize) -> Hash {
     // A one, as many zeros as fill up a block, and how many bits there were.
     let mut last = [rest, &[0x80]].concat();
     let room = last.len() + size_of::<u64>();
     last.resize(last.len() + room.next_multiple_of(64) - room, 0);
-    let bits = u64::try_from(content.len()).unwrap_or_default() * 8;
+    let bits = u64::try_from(length).unwrap_or_default() * 8;
     last.extend_from_slice(&bits.to_be_bytes());
     compress(&mut state, last.as_chunks().0);
     let mut hash = [0; 20];

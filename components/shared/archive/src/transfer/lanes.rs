@@ -12,29 +12,27 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use portable as simd;
-use simd::{Lanes, add, and, load, or, rotate, splat, words, xor};
+use simd::{Lanes, add, and, lanes, load, or, rotate, splat, words, xor};
 
-type Block = [u8; 64];
+use super::digests::{Block, State};
 
-/// The state that each content begins with, as FIPS 180-4 has it.
-const START: [u32; 5] = [
-    0x6745_2301,
-    0xefcd_ab89,
-    0x98ba_dcfe,
-    0x1032_5476,
-    0xc3d2_e1f0,
-];
+/// How many contents a register takes.
+pub(super) const LANES: usize = 4;
 
-/// The state of each content after as many blocks as all four have.
+/// The state of each content after as many more blocks as all four have.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-pub(super) fn compress(contents: [&[Block]; 4]) -> [[u32; 5]; 4] {
-    let mut state = START.map(|word| splat(word));
+pub(super) fn compress(states: [State; LANES], contents: [&[Block]; LANES]) -> [State; LANES] {
+    let mut state = [splat(0); 5];
+    let [a, b, c, d] = states;
+    for ((((word, a), b), c), d) in state.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *word = lanes([a, b, c, d]);
+    }
     let [a, b, c, d] = contents;
     for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
         compress_blocks(&mut state, [a, b, c, d]);
     }
     let [a, b, c, d, e] = state.map(|lanes| words(lanes));
-    let mut states = [[0; 5]; 4];
+    let mut states = [State::default(); LANES];
     for (((((state, a), b), c), d), e) in states.iter_mut().zip(a).zip(b).zip(c).zip(d).zip(e) {
         *state = [a, b, c, d, e];
     }
@@ -43,7 +41,7 @@ pub(super) fn compress(contents: [&[Block]; 4]) -> [[u32; 5]; 4] {
 
 /// SHA-1's compression function on a block of each content.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; 4]) {
+fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; LANES]) {
     let mut schedule = load(blocks);
     let [mut a, mut b, mut c, mut d, mut e] = *state;
     macro_rules! round {
@@ -96,8 +94,8 @@ fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; 4]) {
 #[cfg(target_arch = "wasm32")]
 mod simd {
     use std::arch::wasm32::{
-        i8x16_shuffle, i32x4_shuffle, i64x2_shuffle, u32x4_extract_lane, u32x4_shl, u32x4_shr,
-        u64x2,
+        i8x16_shuffle, i32x4_shuffle, i64x2_shuffle, u32x4, u32x4_extract_lane, u32x4_shl,
+        u32x4_shr, u64x2,
     };
     pub(super) use std::arch::wasm32::{
         u32x4_add as add, u32x4_splat as splat, v128 as Lanes, v128_and as and, v128_or as or,
@@ -108,6 +106,12 @@ mod simd {
     #[target_feature(enable = "simd128")]
     pub(super) fn rotate<const BY: u32>(lanes: Lanes) -> Lanes {
         or(u32x4_shl(lanes, BY), u32x4_shr(lanes, 32 - BY))
+    }
+
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    pub(super) fn lanes([a, b, c, d]: [u32; 4]) -> Lanes {
+        u32x4(a, b, c, d)
     }
 
     #[inline]
@@ -189,6 +193,10 @@ mod portable {
 
     pub(super) fn splat(word: u32) -> Lanes {
         [word; 4]
+    }
+
+    pub(super) fn lanes(words: [u32; 4]) -> Lanes {
+        words
     }
 
     pub(super) fn words(lanes: Lanes) -> [u32; 4] {

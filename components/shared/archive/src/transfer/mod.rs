@@ -4,10 +4,12 @@ mod digests;
 mod fetch;
 mod lanes;
 mod pieces;
+mod together;
 mod upload;
 
 pub(crate) use fetch::{Fetched, group, whole};
 pub(crate) use pieces::{PiecesEnd, Progress, pieces};
+pub(crate) use together::Together;
 pub(crate) use upload::upload;
 
 use fault::{Fault, Kind};

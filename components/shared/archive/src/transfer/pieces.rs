@@ -1,6 +1,7 @@
 //! A large file, piece by piece: at most two pieces are held, and a later batch goes on where this
-//! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that
-//! wrong bytes never become an object.
+//! one stops. A piece is hashed once it is sent, together with those that wait of other files. The last
+//! piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes never become
+//! an object.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,10 +17,10 @@ use odoo::Odoo;
 use outbound::{Body, Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha1::digest::common::hazmat::{SerializableState, SerializedState};
-use sha1::{Digest, Sha1};
 use storage::{CHUNK_BYTES, Resumable, Storage};
 
+use super::digests::{START, State};
+use super::together::Together;
 use super::{content_type, of_one_file, path, verify};
 
 /// How it ended.
@@ -44,26 +45,29 @@ struct Kept {
     upload: Resumable,
     /// Bytes that the Storage has confirmed.
     offset: u64,
-    /// The state of the SHA-1 over them.
+    /// Where the SHA-1 stands after them: the standard's five words, in base64.
     sha1_state: String,
     /// The content they belong to.
     checksum: String,
 }
 
 impl Kept {
-    fn resume(value: &Value, checksum: &str) -> Option<(Self, Sha1)> {
+    fn resume(value: &Value, checksum: &str) -> Option<(Self, State)> {
         let kept: Self = serde_json::from_value(value.clone()).ok()?;
-        let state = STANDARD.decode(&kept.sha1_state).ok()?;
-        let state = SerializedState::<Sha1>::try_from(state.as_slice()).ok()?;
-        let sha1 = Sha1::deserialize(&state).ok()?;
-        (kept.checksum == checksum).then_some((kept, sha1))
+        let bytes = STANDARD.decode(&kept.sha1_state).ok()?;
+        let (words, []) = bytes.as_chunks() else {
+            return None;
+        };
+        let words: Vec<u32> = words.iter().map(|word| u32::from_be_bytes(*word)).collect();
+        let state = State::try_from(words).ok()?;
+        (kept.checksum == checksum).then_some((kept, state))
     }
 
-    fn value(upload: &Resumable, offset: u64, sha1: &Sha1, checksum: &str) -> Option<Value> {
+    fn value(upload: &Resumable, offset: u64, state: State, checksum: &str) -> Option<Value> {
         serde_json::to_value(Self {
             upload: upload.clone(),
             offset,
-            sha1_state: STANDARD.encode(sha1.serialize()),
+            sha1_state: STANDARD.encode(state.map(u32::to_be_bytes).as_flattened()),
             checksum: checksum.to_owned(),
         })
         .ok()
@@ -102,6 +106,7 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     file: &Claimed,
     max_rpc_bytes: u64,
     progress: &Progress,
+    together: &Together,
     time_is_up: impl Fn() -> bool,
 ) -> PiecesEnd {
     // A kept connection may have been closed by the other side just before it was used again.
@@ -113,7 +118,16 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
             return NEEDS_PASSWORD;
         }
         let began_at = progress.offset();
-        let fault = match move_on(odoo, storage, file, may_use_rpc, progress, &time_is_up).await {
+        let moving = move_on(
+            odoo,
+            storage,
+            file,
+            may_use_rpc,
+            progress,
+            together,
+            &time_is_up,
+        );
+        let fault = match moving.await {
             Ok(end) => return end,
             Err(fault) => fault,
         };
@@ -169,6 +183,7 @@ async fn move_on<H: Http, C: Clock>(
     file: &Claimed,
     may_use_rpc: bool,
     progress: &Progress,
+    together: &Together,
     time_is_up: impl Fn() -> bool,
 ) -> Result<PiecesEnd, Fault> {
     let checksum = file.checksum.as_deref().unwrap_or_default();
@@ -181,9 +196,10 @@ async fn move_on<H: Http, C: Clock>(
     {
         return Ok(PiecesEnd::Moved);
     }
-    let (upload, mut offset, mut sha1, mut confirmed) =
+    let (upload, mut offset, state, mut confirmed) =
         begin(storage, file, &path, checksum, progress.value().as_ref()).await?;
-    progress.keep(Kept::value(&upload, offset, &sha1, checksum));
+    progress.keep(Kept::value(&upload, offset, state, checksum));
+    let mut sha1 = together.begin(state, offset);
     let Some(mut source) = open(odoo, file, may_use_rpc, checksum, offset).await? else {
         // The Storage clears away by itself what is not given up here.
         let _ = storage.abandon(&upload).await;
@@ -191,15 +207,16 @@ async fn move_on<H: Http, C: Clock>(
     };
     let mut piece = next_piece(&mut source, offset, file.file_size).await?;
     loop {
-        sha1.update(&piece);
-        let end = offset + u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let mut unsent = Bytes::from(piece);
+        sha1.update(unsent.clone());
+        let end = offset + u64::try_from(unsent.len()).unwrap_or(u64::MAX);
         // A piece that ends before its place is the last one too: the content is shorter than it should
         // be, and pieces of any other size are refused.
-        let last = end >= file.file_size || piece.is_empty() || !end.is_multiple_of(CHUNK_BYTES);
+        let last = end >= file.file_size || unsent.is_empty() || !end.is_multiple_of(CHUNK_BYTES);
         if last {
             let more = source.read(1).await?.len();
             let length = end.saturating_add(u64::try_from(more).unwrap_or(1));
-            if let Err(fault) = verify(file, length, &sha1.clone().finalize()) {
+            if let Err(fault) = verify(file, length, &sha1.hash()) {
                 // What it leaves behind is no object, and the Storage clears it away by itself.
                 let _ = storage.abandon(&upload).await;
                 return Err(fault);
@@ -207,7 +224,6 @@ async fn move_on<H: Http, C: Clock>(
         }
         // What the Storage has already of this piece was only read for its SHA-1.
         let known = usize::try_from(confirmed.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let mut unsent = Bytes::from(piece);
         unsent.advance(known.min(unsent.len()));
         let sent = async {
             if unsent.is_empty() {
@@ -223,7 +239,10 @@ async fn move_on<H: Http, C: Clock>(
             if stop {
                 Ok(Vec::new())
             } else {
-                next_piece(&mut source, end, file.file_size).await
+                let next = next_piece(&mut source, end, file.file_size).await;
+                // The Storage has its hands full meanwhile.
+                sha1.hash_if_all_wait();
+                next
             }
         };
         let (sent, ahead) = futures::future::join(sent, ahead).await;
@@ -235,10 +254,12 @@ async fn move_on<H: Http, C: Clock>(
         }
         offset = end;
         confirmed = confirmed.max(end);
-        progress.keep(Kept::value(&upload, offset, &sha1, checksum));
         if last {
             storage.finish(&path, file.file_size).await?;
             return Ok(PiecesEnd::Moved);
+        }
+        if let Some(state) = sha1.state() {
+            progress.keep(Kept::value(&upload, offset, state, checksum));
         }
         if stop {
             return Ok(PiecesEnd::Cut(progress.value()));
@@ -254,17 +275,17 @@ async fn begin<H: Http>(
     path: &str,
     checksum: &str,
     kept: Option<&Value>,
-) -> Result<(Resumable, u64, Sha1, u64), Fault> {
-    if let Some((kept, sha1)) = kept.and_then(|value| Kept::resume(value, checksum))
+) -> Result<(Resumable, u64, State, u64), Fault> {
+    if let Some((kept, state)) = kept.and_then(|value| Kept::resume(value, checksum))
         && let Some(confirmed) = storage.offset(&kept.upload).await?
         && (kept.offset..file.file_size).contains(&confirmed)
     {
-        return Ok((kept.upload, kept.offset, sha1, confirmed));
+        return Ok((kept.upload, kept.offset, state, confirmed));
     }
     let upload = storage
         .begin(path, content_type(file), file.file_size)
         .await?;
-    Ok((upload, 0, Sha1::new(), 0))
+    Ok((upload, 0, START, 0))
 }
 
 /// The file's content from `offset` on; `None` where only RPC leads to it, and may not be used.
@@ -323,17 +344,22 @@ async fn next_piece(source: &mut Source, offset: u64, size: u64) -> Result<Vec<u
 mod tests {
     use super::*;
     use serde_json::json;
+    use sha1::{Digest, Sha1};
 
     #[test]
     fn a_hash_goes_on_where_it_was_kept() {
-        let mut sha1 = Sha1::new();
-        sha1.update(b"%PDF-1.4");
         let upload = Resumable { id: "x".into() };
-        let value = Kept::value(&upload, 8, &sha1, "abc").unwrap();
-        let (kept, mut resumed) = Kept::resume(&value, "abc").unwrap();
-        assert_eq!((kept.offset, kept.upload), (8, upload));
-        resumed.update(b" sample");
-        assert_eq!(resumed.finalize(), Sha1::digest(b"%PDF-1.4 sample"));
+        let mut sha1 = Together::default().begin(START, 0);
+        sha1.update(Bytes::from_static(&[b'a'; 128]));
+        let value = Kept::value(&upload, 128, sha1.state().unwrap(), "abc").unwrap();
+        let (kept, state) = Kept::resume(&value, "abc").unwrap();
+        assert_eq!((kept.offset, kept.upload), (128, upload));
+        let mut resumed = Together::default().begin(state, 128);
+        resumed.update(Bytes::from_static(b"aaa"));
+        assert_eq!(
+            resumed.hash().as_slice(),
+            Sha1::digest([b'a'; 131]).as_slice()
+        );
     }
 
     #[test]
@@ -354,12 +380,13 @@ mod tests {
 
     #[test]
     fn what_was_kept_of_another_content_or_is_broken_is_not_gone_on_with() {
-        let value = Kept::value(&Resumable { id: "x".into() }, 8, &Sha1::new(), "abc").unwrap();
+        let value = Kept::value(&Resumable { id: "x".into() }, 8, START, "abc").unwrap();
         assert!(Kept::resume(&value, "other").is_none());
         for broken in [
             json!(null),
             json!({}),
             json!({"id": "x", "offset": 8, "sha1_state": "AAAA", "checksum": "abc"}),
+            json!({"id": "x", "offset": 8, "sha1_state": STANDARD.encode([0; 21]), "checksum": "abc"}),
         ] {
             assert!(Kept::resume(&broken, "abc").is_none());
         }

@@ -120,6 +120,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         {
             let progress = Progress::of(&file);
             self.pieces.insert(file.id, progress.clone());
+            let together = self.together.clone();
             let max_rpc_bytes = self.settings.max_rpc_bytes;
             tasks.push(
                 async move {
@@ -130,6 +131,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                         &file,
                         max_rpc_bytes,
                         &progress,
+                        &together,
                         time_is_up,
                     )
                     .await;

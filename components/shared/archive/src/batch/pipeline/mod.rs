@@ -30,7 +30,7 @@ use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::Fetch;
 use crate::sweep::{Stepped, Sweep};
-use crate::transfer::{Fetched, PiecesEnd, Progress};
+use crate::transfer::{Fetched, PiecesEnd, Progress, Together};
 use crate::{Report, Request, Settings};
 
 /// The bytes of files that are held whole at once.
@@ -110,6 +110,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
     uploads: usize,
     /// The large files that are under way, and how far each is.
     pieces: BTreeMap<i64, Progress>,
+    /// What hashes their pieces.
+    together: Together,
     held_bytes: u64,
     claiming: bool,
     recording: bool,
@@ -170,6 +172,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             fetches: 0,
             uploads: 0,
             pieces: BTreeMap::new(),
+            together: Together::default(),
             held_bytes: 0,
             claiming: false,
             recording: false,
