@@ -45,8 +45,8 @@ pub struct Measuring {
     /// Only these ways
     #[arg(long, value_name = "WAY", value_enum, value_delimiter = ',')]
     pub only: Vec<Way>,
-    /// Only cases whose name contains one of these, such as `mixed` or `20 ms`
-    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
+    /// Only the case of this name, or those whose names contain it, such as `20 ms`; may be repeated
+    #[arg(long = "case", value_name = "TEXT")]
     pub cases: Vec<String>,
     /// At most so many files a run, whatever the case says
     #[arg(long, value_name = "N")]

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use stage::SpinFound;
 use world::postgres::Postgres;
 
@@ -25,17 +25,12 @@ const TRIED_FILES: u64 = 40;
 /// Measures, prints the table, and writes it as JSON where that is wanted.
 pub async fn run(wanted: &Measuring) -> Result<()> {
     ensure!(wanted.rounds > 0, "--rounds must be 1 at least");
-    let cases: Vec<Case> = if wanted.quick {
+    let mut cases = if wanted.quick {
         Case::quick()
     } else {
         Case::all()
-    }
-    .into_iter()
-    .filter(|case| {
-        wanted.cases.is_empty() || wanted.cases.iter().any(|text| case.name.contains(text))
-    })
-    .collect();
-    ensure!(!cases.is_empty(), "no case has such a name");
+    };
+    narrow(&mut cases, &wanted.cases)?;
     let ways = ways(&wanted.only)?;
     tokio::task::spawn_blocking(stage::build_components).await??;
     let bench = Bench {
@@ -60,6 +55,27 @@ pub async fn run(wanted: &Measuring) -> Result<()> {
         let text = serde_json::to_string_pretty(&measured.document())?;
         std::fs::write(path, text).with_context(|| format!("{} not written", path.display()))?;
     }
+    Ok(())
+}
+
+/// Leaves the cases that are meant: a text is the whole name of one, or part of the names of some.
+fn narrow(cases: &mut Vec<Case>, texts: &[String]) -> Result<()> {
+    let mut meant = Vec::new();
+    for text in texts {
+        let whole = cases.iter().any(|case| case.name == *text);
+        let known = meant.len();
+        meant.extend(
+            cases
+                .iter()
+                .map(|case| case.name.clone())
+                .filter(|name| name == text || !whole && name.contains(text)),
+        );
+        if meant.len() == known {
+            let names: Vec<&str> = cases.iter().map(|case| case.name.as_str()).collect();
+            bail!("no case is called {text}; there are: {}", names.join("; "));
+        }
+    }
+    cases.retain(|case| texts.is_empty() || meant.contains(&case.name));
     Ok(())
 }
 
@@ -169,6 +185,34 @@ fn progress(run: &Run) {
             run.mb_per_s(),
             run.moved.elapsed_s,
             run.moved.cpu_s
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_meant_by_its_name_or_by_a_part_of_it() {
+        let names = |texts: &[&str]| -> Result<Vec<String>> {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            let mut cases = Case::all();
+            narrow(&mut cases, &texts)?;
+            Ok(cases.into_iter().map(|case| case.name).collect())
+        };
+        assert_eq!(names(&["mixed, 0 ms"]).unwrap(), ["mixed, 0 ms"]);
+        let slow = "mixed, 0 ms, slow servers";
+        assert_eq!(
+            names(&["slow", "1 KB, 20 ms"]).unwrap(),
+            [slow, "1 KB, 20 ms"]
+        );
+        assert_eq!(names(&[" 20 ms"]).unwrap().len(), 3);
+        assert_eq!(names(&[]).unwrap().len(), Case::all().len());
+        let unknown = names(&["mixed", "2 GB"]).unwrap_err().to_string();
+        assert!(
+            unknown.starts_with("no case is called 2 GB; there are: mixed"),
+            "{unknown}"
         );
     }
 }
