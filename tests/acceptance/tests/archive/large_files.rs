@@ -195,6 +195,20 @@ async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_t
     all_is_well(&stage).await
 }
 
+/// Lengths and places in it do not fit into the 32 bits that a component counts its memory in.
+#[tokio::test]
+#[ignore = "takes a minute: cargo test --test archive -- --ignored"]
+async fn a_file_of_more_than_four_gibibytes_arrives() -> Result<()> {
+    const BYTES: u64 = (4 << 30) + 1_000_003;
+    let stage = set(odoo_with(small(20).with(10, Trap::Size(BYTES))))
+        .start()
+        .await?;
+    finish(&stage, 20).await?;
+    assert_eq!(in_state(&stage, "moved").await?, 20);
+    assert_eq!(stage.storage.counters().of(APPEND).bytes_in, BYTES);
+    all_is_well(&stage).await
+}
+
 #[tokio::test]
 async fn three_large_files_go_side_by_side_where_odoo_knows_ranges() -> Result<()> {
     for (password, at_once) in [(user().password, 3), (None, 1)] {

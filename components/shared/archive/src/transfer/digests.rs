@@ -50,18 +50,21 @@ fn of_four(contents: [&[u8]; LANES]) -> [Hash; LANES] {
         let mut state = states.next().unwrap_or_default();
         let (blocks, rest) = content.as_chunks();
         compress(&mut state, blocks.get(together..).unwrap_or_default());
-        end(state, rest, content.len())
+        end(
+            state,
+            rest,
+            u64::try_from(content.len()).unwrap_or_default(),
+        )
     })
 }
 
 /// The hash of a content of this length, whose whole blocks led to this state, and which ends with `rest`.
-pub(super) fn end(mut state: State, rest: &[u8], length: usize) -> Hash {
+pub(super) fn end(mut state: State, rest: &[u8], length: u64) -> Hash {
     // A one, as many zeros as fill up a block, and how many bits there were.
     let mut last = [rest, &[0x80]].concat();
     let room = last.len() + size_of::<u64>();
     last.resize(last.len() + room.next_multiple_of(64) - room, 0);
-    let bits = u64::try_from(length).unwrap_or_default() * 8;
-    last.extend_from_slice(&bits.to_be_bytes());
+    last.extend_from_slice(&length.wrapping_mul(8).to_be_bytes());
     compress(&mut state, last.as_chunks().0);
     let mut hash = [0; 20];
     for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {

@@ -92,11 +92,7 @@ impl Running {
         let (state, rest) = contents.get(&self.key).map_or((START, &[][..]), |content| {
             (content.state, content.waiting.as_ref())
         });
-        end(
-            state,
-            rest,
-            usize::try_from(self.length).unwrap_or_default(),
-        )
+        end(state, rest, self.length)
     }
 
     /// Hashes now what waits, if something does of every content: there is nobody to wait for then.
