@@ -24,6 +24,16 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
+/// The one batch that is under way moves all 60 files.
+async fn works_to_its_end(stage: &Stage) -> Result<()> {
+    until("the work is done", async || {
+        Ok(log_rows(stage).await?.len() == 1)
+    })
+    .await?;
+    assert_eq!(in_state(stage, "moved").await?, 60);
+    all_is_well(stage).await
+}
+
 #[tokio::test]
 async fn who_would_rather_not_wait_is_answered_at_once_and_the_work_goes_on() -> Result<()> {
     let stage = set(odoo_with(small(60))).start().await?;
@@ -48,12 +58,7 @@ async fn who_would_rather_not_wait_is_answered_at_once_and_the_work_goes_on() ->
         (200, &json!("running"))
     );
     stage.storage.faults().remove(held);
-    until("the work is done", async || {
-        Ok(log_rows(&stage).await?.len() == 1)
-    })
-    .await?;
-    assert_eq!(in_state(&stage, "moved").await?, 60);
-    all_is_well(&stage).await
+    works_to_its_end(&stage).await
 }
 
 #[tokio::test]
@@ -70,12 +75,7 @@ async fn a_caller_that_goes_away_does_not_stop_the_work() -> Result<()> {
     // As pg_net does when its time is up.
     drop(caller);
     stage.storage.faults().remove(held);
-    until("the work is done", async || {
-        Ok(log_rows(&stage).await?.len() == 1)
-    })
-    .await?;
-    assert_eq!(in_state(&stage, "moved").await?, 60);
-    all_is_well(&stage).await
+    works_to_its_end(&stage).await
 }
 
 #[tokio::test]

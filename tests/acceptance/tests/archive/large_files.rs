@@ -27,6 +27,18 @@ async fn until_begun(stage: &Stage, id: i64) -> Result<()> {
     .await
 }
 
+/// Three files, the second of which is so large, slow and cut off in mid-way.
+async fn begun(bytes: u64) -> Result<Stage> {
+    let stage = set(odoo_with(small(3).with(2, Trap::Size(bytes))))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
+    let uploads = Fault::on("/upload/resumable").method("PATCH");
+    stage.storage.faults().add(uploads.delay_ms(600));
+    until_begun(&stage, 2).await?;
+    Ok(stage)
+}
+
 #[tokio::test]
 async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Result<()> {
     for (password, size) in [(true, 60_000_000), (false, 60_000_000)] {
@@ -138,15 +150,7 @@ async fn a_broken_download_is_gone_on_with_by_a_range() -> Result<()> {
 
 #[tokio::test]
 async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(40_000_000))))
-        .variable("archive_batch_seconds", 1)
-        .start()
-        .await?;
-    stage
-        .storage
-        .faults()
-        .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
-    until_begun(&stage, 2).await?;
+    let stage = begun(40_000_000).await?;
     stage.storage.expire_uploads();
     stage.storage.faults().clear();
     finish(&stage, 3).await?;
@@ -157,15 +161,7 @@ async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
 #[tokio::test]
 async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_content() -> Result<()>
 {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(30_000_000))))
-        .variable("archive_batch_seconds", 1)
-        .start()
-        .await?;
-    stage
-        .storage
-        .faults()
-        .add(Fault::on("/upload/resumable").method("PATCH").delay_ms(600));
-    until_begun(&stage, 2).await?;
+    let stage = begun(30_000_000).await?;
     stage.odoo.attachments().change_content(2);
     stage.storage.faults().clear();
     crate::scene::reading_rest_passes(&stage).await?;

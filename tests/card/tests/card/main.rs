@@ -33,6 +33,16 @@ impl Visit {
         Self::at(test, scene, &url).await
     }
 
+    /// Opens the page of an app that moves files, with 751 of 18,323 behind it.
+    pub async fn while_files_move(test: &str) -> Option<Self> {
+        let scene = Box::pin(Scene::scheduled(stage())).await.unwrap();
+        scene.files(751, 17_572).await.unwrap();
+        scene.batches(5, 92).await.unwrap();
+        let visit = Box::pin(Self::to(test, scene)).await?;
+        visit.badge("Running").await;
+        Some(visit)
+    }
+
     /// Opens a page. `None` where there is no browser; that is said.
     pub async fn at(test: &str, scene: Scene, url: &str) -> Option<Self> {
         let Some(chromium) = Chromium::start().await.unwrap() else {

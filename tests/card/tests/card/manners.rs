@@ -145,13 +145,9 @@ async fn where_the_status_is_open_an_admin_may_still_sign_in() {
 
 #[tokio::test]
 async fn a_reader_who_wants_no_motion_gets_none_and_a_hidden_page_asks_nothing() {
-    let scene = Scene::scheduled(stage()).await.unwrap();
-    scene.files(751, 17_572).await.unwrap();
-    scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("a_reader_who_wants_no_motion", scene).await else {
+    let Some(visit) = Visit::while_files_move("a_reader_who_wants_no_motion").await else {
         return;
     };
-    visit.badge("Running").await;
     visit.browser.reduce_motion().await.unwrap();
     assert_eq!(
         visit
@@ -293,13 +289,9 @@ async fn a_change_moves_nothing_about_and_every_ten_percent_is_spoken() {
 
 #[tokio::test]
 async fn a_wrong_clock_of_the_reader_makes_no_wrong_time() {
-    let scene = Scene::scheduled(stage()).await.unwrap();
-    scene.files(751, 17_572).await.unwrap();
-    scene.batches(5, 92).await.unwrap();
-    let Some(visit) = Visit::to("a_wrong_clock", scene).await else {
+    let Some(visit) = Visit::while_files_move("a_wrong_clock").await else {
         return;
     };
-    visit.badge("Running").await;
     visit
         .browser
         .run("const real = Date.now; Date.now = () => real() - 86400000 * 3")

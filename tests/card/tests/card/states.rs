@@ -367,13 +367,9 @@ async fn differences_that_stay_are_told_with_what_to_do() {
 
 #[tokio::test]
 async fn without_a_server_old_data_is_said_to_be_old() {
-    let scene = Scene::scheduled(stage()).await.unwrap();
-    scene.files(751, 17_572).await.unwrap();
-    scene.batches(5, 92).await.unwrap();
-    let Some(mut visit) = Visit::to("without_a_server", scene).await else {
+    let Some(mut visit) = Visit::while_files_move("without_a_server").await else {
         return;
     };
-    visit.badge("Running").await;
     visit.scene.stage.stop_app().await;
     visit.badge("Offline").await;
     assert!(

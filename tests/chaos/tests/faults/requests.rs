@@ -67,8 +67,13 @@ async fn long_pause(bench: &Bench, faults: &Faults, (place, requests, work): Pla
         .await
 }
 
-async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
-    let faults = bench.stage.odoo.faults();
+/// Each of these effects at each of these places of the side that has these faults.
+async fn each(
+    bench: &Bench,
+    faults: &Faults,
+    places: &[Place],
+    effects: &[Effect],
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for &(place, requests, work) in places {
         for effect in effects {
@@ -80,17 +85,12 @@ async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<
     Ok(rows)
 }
 
+async fn of_odoo(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
+    each(bench, bench.stage.odoo.faults(), places, effects).await
+}
+
 async fn of_storage(bench: &Bench, places: &[Place], effects: &[Effect]) -> Result<Vec<Row>> {
-    let faults = bench.stage.storage.faults();
-    let mut rows = Vec::new();
-    for &(place, requests, work) in places {
-        for effect in effects {
-            bench.work(work)?;
-            let set = faults.add(requests.trigger().does(what(*effect)));
-            rows.push(bench.under((place, effect.name()), faults, set).await?);
-        }
-    }
-    Ok(rows)
+    each(bench, bench.stage.storage.faults(), places, effects).await
 }
 
 /// Nothing listens.

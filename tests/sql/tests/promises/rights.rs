@@ -1,10 +1,22 @@
 //! Who may do what: the owner, admins, other users, `anon`, and the components' role.
 
+use tokio_postgres::Client;
+
 use crate::project::{Project, query};
 
 /// Every table of the project.
 const TABLES: &str = "select oid::regclass::text from pg_class
     where relkind in ('r', 'p') and relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace) and relname <> 'user_roles' order by 1";
+
+/// Whoever is connected may not even call these.
+async fn are_denied(client: &Client, calls: &[&str]) {
+    for call in calls {
+        let refusal = query(client, &format!("select {call}"))
+            .await
+            .expect_err(call);
+        assert!(refusal.contains("permission denied"), "{call}: {refusal}");
+    }
+}
 
 #[tokio::test]
 async fn anon_gets_nothing() {
@@ -23,19 +35,15 @@ async fn anon_gets_nothing() {
             );
         }
     }
-    for call in [
+    let calls = [
         "odoo_sync.health()",
         "odoo_sync.rotate_key()",
         "odoo_sync.schedule('http://a')",
         "odoo_sync.run_now('archive-batch')",
         "odoo_sync.call('archive-odoo-files-batch')",
         "public.search_odoo_chatter('offer')",
-    ] {
-        let refusal = query(&anon, &format!("select {call}"))
-            .await
-            .expect_err(call);
-        assert!(refusal.contains("permission denied"), "{call}: {refusal}");
-    }
+    ];
+    are_denied(&anon, &calls).await;
 }
 
 #[tokio::test]
@@ -80,17 +88,13 @@ async fn a_user_who_is_no_admin_sees_no_row_and_steers_nothing() {
             "{call}: {refusal}"
         );
     }
-    for call in [
+    let calls = [
         "odoo_sync.call('archive-odoo-files-batch')",
         "odoo_sync.vault_key()",
         "odoo_sync.accept_key('a-key-that-is-long-enough', '')",
         "odoo_sync.purge()",
-    ] {
-        let refusal = query(&user, &format!("select {call}"))
-            .await
-            .expect_err(call);
-        assert!(refusal.contains("permission denied"), "{call}: {refusal}");
-    }
+    ];
+    are_denied(&user, &calls).await;
 }
 
 #[tokio::test]
