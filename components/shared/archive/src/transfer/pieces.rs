@@ -1,6 +1,6 @@
 //! A large file, piece by piece: at most two pieces are held, and a later batch goes on where this
-//! one stops. A piece is hashed once it is sent, together with those that wait of other files. The last
-//! piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes never become
+//! one stops. A piece is hashed while it is on its way, together with those that wait of other files. The
+//! last piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes never become
 //! an object.
 
 use std::cell::RefCell;
