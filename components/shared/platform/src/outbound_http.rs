@@ -1,9 +1,9 @@
 //! Outbound HTTP.
 //!
 //! The interface of the host is used directly, for two things that matter here. A request's body is
-//! begun before its head is sent: both then leave in one write, where a body that follows its head
-//! waits for the other side's acknowledgement, 40 ms on a kept connection (seen on Spin 4.1). And an
-//! answer is read in large parts, since each part is a call of the host.
+//! handed over at once when the host has its head: both then leave in one write, where a body that
+//! follows its head waits for the other side's acknowledgement, 40 ms on a kept connection (seen on
+//! Spin 4.1). And an answer is read in large parts, since each part is a call of the host.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -37,10 +37,13 @@ impl Http for SpinHttp {
         let (head, mut writing) = begin(request)?;
         let mut written = false;
         let mut sending = pin!(client::send(head));
-        // The body comes first: its first part is at hand when the host looks for it.
+        // The host takes the body's first part there and then, since it waits for it by now. Were the part
+        // offered before, the host would fetch it only once this component rests, and by that time another
+        // thread of it has often sent the head alone (one upload in four).
         let response = poll_fn(|context| {
+            let answered = sending.as_mut().poll(context);
             written = written || writing.as_mut().poll(context).is_ready();
-            sending.as_mut().poll(context)
+            answered
         })
         .await;
         if !written {
