@@ -9,12 +9,10 @@ use ledger::attachments::Claimed;
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
 
-use super::digests::digests;
-use super::{of_one_file, verify, verify_whole};
+use super::lanes::LANES;
+use super::together::{Running, START, Together};
+use super::{of_one_file, verify};
 use crate::plan::SMALL_BYTES;
-
-/// So many files of a group wait for each other to be hashed.
-const HASHED_TOGETHER: usize = 4;
 
 /// A file whose bytes are here and verified.
 pub(crate) struct Fetched {
@@ -22,17 +20,54 @@ pub(crate) struct Fetched {
     pub(crate) content: Bytes,
 }
 
+/// A file whose bytes are here, and may be any. What is hashed before it takes it along.
+pub(crate) struct Unverified {
+    file: Claimed,
+    content: Bytes,
+    sha1: Running,
+}
+
+impl Unverified {
+    pub(crate) fn new(file: Claimed, content: Bytes, together: &Together) -> Self {
+        let mut sha1 = together.begin(START, 0);
+        sha1.update(content.clone());
+        Self {
+            file,
+            content,
+            sha1,
+        }
+    }
+
+    /// How many of its bytes are still to be hashed.
+    pub(crate) fn unhashed(&self) -> usize {
+        self.sha1.waiting()
+    }
+
+    /// The file, if these are its bytes.
+    pub(crate) fn verify(self) -> Result<Fetched, (Claimed, Fault)> {
+        let length = u64::try_from(self.content.len()).unwrap_or(u64::MAX);
+        match verify(&self.file, length, &self.sha1.hash()) {
+            Ok(()) => Ok(Fetched {
+                file: self.file,
+                content: self.content,
+            }),
+            Err(fault) => Err((self.file, fault)),
+        }
+    }
+}
+
 /// Gets a group of small files by one call, handing each on as soon as it is here. Returns those that
 /// could not be had: by their own fault, or (`true`) because the call as a whole failed.
 pub(crate) async fn group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     files: Vec<Claimed>,
+    together: &Together,
     here: &UnboundedSender<Fetched>,
 ) -> Vec<(Claimed, Fault, bool)> {
     let mut waiting: HashMap<i64, Claimed> =
         files.into_iter().map(|file| (file.id, file)).collect();
     let mut failed = Vec::new();
-    let outcome = read_group(odoo, &mut waiting, here, &mut failed).await;
+    let outcome = read_group(odoo, &mut waiting, together, here, &mut failed).await;
     let (fault, whole_call) = match outcome {
         Ok(()) => (
             Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
@@ -51,6 +86,7 @@ pub(crate) async fn group<H: Http, C: Clock>(
 async fn read_group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     waiting: &mut HashMap<i64, Claimed>,
+    together: &Together,
     here: &UnboundedSender<Fetched>,
     failed: &mut Vec<(Claimed, Fault, bool)>,
 ) -> Result<(), Fault> {
@@ -62,17 +98,18 @@ async fn read_group<H: Http, C: Clock>(
     // A file that is longer than Odoo says may be so by a little without spoiling its group.
     let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
     let mut datas = odoo.datas(&ids, max_bytes).await?;
-    let mut unverified = Vec::with_capacity(HASHED_TOGETHER);
+    let mut unverified = Vec::with_capacity(LANES);
     let outcome = loop {
         match datas.next().await {
-            Ok(Some(got)) => unverified.extend(waiting.remove(&got.id).map(|file| Fetched {
-                file,
-                content: got.content,
-            })),
+            Ok(Some(got)) => unverified.extend(
+                waiting
+                    .remove(&got.id)
+                    .map(|file| Unverified::new(file, got.content, together)),
+            ),
             Ok(None) => break Ok(()),
             Err(fault) => break Err(fault),
         }
-        if unverified.len() == HASHED_TOGETHER {
+        if unverified.len() == LANES {
             hand_on(&mut unverified, here, failed);
         }
     };
@@ -82,23 +119,21 @@ async fn read_group<H: Http, C: Clock>(
 
 /// Hands on those that are what Odoo says they are.
 fn hand_on(
-    unverified: &mut Vec<Fetched>,
+    unverified: &mut Vec<Unverified>,
     here: &UnboundedSender<Fetched>,
     failed: &mut Vec<(Claimed, Fault, bool)>,
 ) {
-    let contents: Vec<&[u8]> = unverified.iter().map(|got| got.content.as_ref()).collect();
-    let hashes = digests(&contents);
-    for (got, sha1) in unverified.drain(..).zip(hashes) {
-        let length = u64::try_from(got.content.len()).unwrap_or(u64::MAX);
-        match verify(&got.file, length, &sha1) {
+    for file in unverified.drain(..) {
+        match file.verify() {
             // The receiver lives as long as the batch; without it nobody waits for this file.
-            Ok(()) => drop(here.unbounded_send(got)),
-            Err(fault) => failed.push((got.file, fault, false)),
+            Ok(fetched) => drop(here.unbounded_send(fetched)),
+            Err((file, fault)) => failed.push((file, fault, false)),
         }
     }
 }
 
-/// Gets one file, streamed from `/web/content` if it is not small and that is possible.
+/// Gets the bytes of one file, streamed from `/web/content` if it is not small and that is possible. They
+/// are still to be verified.
 pub(crate) async fn whole<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
@@ -116,14 +151,8 @@ pub(crate) async fn whole<H: Http, C: Clock>(
         .datas(&[file.id], max_bytes)
         .await
         .map_err(of_one_file)?;
-    let content = datas
-        .next()
-        .await
-        .map_err(of_one_file)?
-        .map(|got| got.content)
-        .unwrap_or_default();
-    verify_whole(file, &content)?;
-    Ok(content)
+    let got = datas.next().await.map_err(of_one_file)?;
+    Ok(got.map(|got| got.content).unwrap_or_default())
 }
 
 async fn streamed<H: Http, C: Clock>(
@@ -144,16 +173,12 @@ async fn streamed<H: Http, C: Clock>(
             "the content in Odoo has changed",
         ));
     }
-    let content = match collect(content.chunks, max_bytes).await {
-        Ok(content) => content,
-        Err(outbound::TransportError::TooLong { .. }) => {
-            return Err(Fault::new(
-                Kind::WrongBytes,
-                "Odoo sends more bytes than it says the file has",
-            ));
-        }
-        Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
-    };
-    verify_whole(file, &content)?;
-    Ok(Some(content))
+    match collect(content.chunks, max_bytes).await {
+        Ok(content) => Ok(Some(content)),
+        Err(outbound::TransportError::TooLong { .. }) => Err(Fault::new(
+            Kind::WrongBytes,
+            "Odoo sends more bytes than it says the file has",
+        )),
+        Err(error) => Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
+    }
 }

@@ -14,7 +14,7 @@
 use portable as simd;
 use simd::{Lanes, add, and, lanes, load, or, rotate, splat, words, xor};
 
-use super::digests::{Block, State};
+use super::together::{Block, State};
 
 /// How many contents a register takes.
 pub(super) const LANES: usize = 4;

@@ -1,20 +1,18 @@
 //! Moving bytes: from Odoo, verified, into the Storage.
 
-mod digests;
 mod fetch;
 mod lanes;
 mod pieces;
 mod together;
 mod upload;
 
-pub(crate) use fetch::{Fetched, group, whole};
+pub(crate) use fetch::{Fetched, Unverified, group, whole};
 pub(crate) use pieces::{PiecesEnd, Progress, pieces};
-pub(crate) use together::Together;
+pub(crate) use together::{IN_LANES, Together};
 pub(crate) use upload::upload;
 
 use fault::{Fault, Kind};
 use ledger::attachments::Claimed;
-use sha1::{Digest, Sha1};
 
 /// The MIME type that an object gets: Odoo's, if it can stand in a header.
 fn content_type(file: &Claimed) -> &str {
@@ -58,14 +56,6 @@ fn verify(file: &Claimed, length: u64, sha1: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn verify_whole(file: &Claimed, content: &[u8]) -> Result<(), Fault> {
-    verify(
-        file,
-        u64::try_from(content.len()).unwrap_or(u64::MAX),
-        &Sha1::digest(content),
-    )
-}
-
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes
@@ -87,6 +77,8 @@ fn of_one_file(fault: Fault) -> Fault {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn file(size: u64, checksum: &str, mimetype: Option<&str>) -> Claimed {
@@ -105,8 +97,15 @@ mod tests {
     #[test]
     fn only_the_very_bytes_pass() {
         let pdf = file(15, "0d10d65a3cbca6a252daf0510f07e278dbe86fd2", None);
-        let kind = |content: &[u8]| verify_whole(&pdf, content).map_err(|fault| fault.kind());
-        assert_eq!(kind(b"%PDF-1.4 sample"), Ok(()));
+        let kind = |content: &'static [u8]| {
+            let content = Bytes::from_static(content);
+            let verified = Unverified::new(pdf.clone(), content, &Together::default()).verify();
+            verified
+                .map(|fetched| fetched.content)
+                .map_err(|(_, fault)| fault.kind())
+        };
+        let sample = Bytes::from_static(b"%PDF-1.4 sample");
+        assert_eq!(kind(b"%PDF-1.4 sample"), Ok(sample));
         assert_eq!(kind(b""), Err(Kind::SourceEmpty));
         assert_eq!(kind(b"%PDF-1.4"), Err(Kind::Truncated));
         assert_eq!(kind(b"%PDF-1.4 sampl!"), Err(Kind::WrongBytes));

@@ -19,8 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::{CHUNK_BYTES, Resumable, Storage};
 
-use super::digests::{START, State};
-use super::together::Together;
+use super::together::{START, State, Together};
 use super::{content_type, of_one_file, path, verify};
 
 /// How it ended.

@@ -1,4 +1,7 @@
-//! The SHA-1 of contents that come piece by piece, several at the same time.
+//! The SHA-1 of several contents at the same time.
+//!
+//! Natively there is nothing to be gained by taking them together. In WebAssembly four cost less than half of
+//! what they cost one by one, and three little more than half (1,450 MB/s with four, 625 one by one).
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -7,11 +10,31 @@ use std::rc::Rc;
 use bytes::{Buf, Bytes};
 use sha1::block_api::compress;
 
-use super::digests::{Block, Hash, IN_LANES, START, State, end};
 use super::lanes::{self, LANES};
 
-/// Contents that come piece by piece at the same time. A piece waits until the hash is asked for, of its
-/// own content or of another, and all that wait are hashed together then.
+/// A SHA-1.
+pub(super) type Hash = [u8; 20];
+
+/// Where a SHA-1 stands after whole blocks.
+pub(super) type State = [u32; 5];
+
+/// What SHA-1 takes at a time.
+pub(super) type Block = [u8; 64];
+
+/// What every content begins with, as FIPS 180-4 has it.
+pub(super) const START: State = [
+    0x6745_2301,
+    0xefcd_ab89,
+    0x98ba_dcfe,
+    0x1032_5476,
+    0xc3d2_e1f0,
+];
+
+/// Whether contents are hashed together.
+pub(crate) const IN_LANES: bool = cfg!(target_arch = "wasm32");
+
+/// Contents that come at the same time, some piece by piece. What is here of one waits until a hash is asked
+/// for, its own or another's, and all that wait are hashed together then.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Together(Rc<RefCell<BTreeMap<u64, Content>>>);
 
@@ -39,7 +62,7 @@ impl Content {
     }
 }
 
-/// The SHA-1 of a content that comes piece by piece.
+/// The SHA-1 of a content that may come piece by piece.
 #[derive(Debug)]
 pub(super) struct Running {
     key: u64,
@@ -75,6 +98,14 @@ impl Running {
                 [waiting.as_ref(), piece.as_ref()].concat().into()
             };
         }
+    }
+
+    /// How many bytes wait to be hashed.
+    pub(super) fn waiting(&self) -> usize {
+        let contents = self.together.0.borrow();
+        contents
+            .get(&self.key)
+            .map_or(0, |content| content.waiting.len())
     }
 
     /// Where it stands, if that is after whole blocks.
@@ -155,6 +186,21 @@ impl Drop for Running {
     }
 }
 
+/// The hash of a content of this length, whose whole blocks led to this state, and which ends with `rest`.
+pub(super) fn end(mut state: State, rest: &[u8], length: u64) -> Hash {
+    // A one, as many zeros as fill up a block, and how many bits there were.
+    let mut last = [rest, &[0x80]].concat();
+    let room = last.len() + size_of::<u64>();
+    last.resize(last.len() + room.next_multiple_of(64) - room, 0);
+    last.extend_from_slice(&length.wrapping_mul(8).to_be_bytes());
+    compress(&mut state, last.as_chunks().0);
+    let mut hash = [0; 20];
+    for (bytes, word) in hash.as_chunks_mut().0.iter_mut().zip(state) {
+        *bytes = word.to_be_bytes();
+    }
+    hash
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +242,21 @@ mod tests {
                     prop_assert_eq!(hash.hash(), Hash::from(Sha1::digest(whole)));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_length_around_two_blocks_is_padded_right() {
+        for length in 0..200 {
+            let content = Bytes::from(vec![b'a'; length]);
+            let together = Together::default();
+            let mut running = together.begin(START, 0);
+            running.update(content.clone());
+            assert_eq!(
+                running.hash(),
+                Hash::from(Sha1::digest(&content)),
+                "{length}"
+            );
         }
     }
 

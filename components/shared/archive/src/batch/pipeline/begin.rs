@@ -15,7 +15,10 @@ use super::{
 use crate::discovery::Discovery;
 use crate::plan::{Fetch, SMALL_BYTES, large_at_once};
 use crate::sweep::Sweep;
-use crate::transfer::{self, Fetched, Progress};
+use crate::transfer::{self, Fetched, IN_LANES, Progress, Unverified};
+
+/// So many files wait at most to be hashed along with others; with more there is nothing to be gained.
+const MOST_UNVERIFIED: usize = if IN_LANES { 8 } else { 0 };
 
 impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
@@ -85,11 +88,17 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
         self.probing = true;
         let (odoo, postgres) = (self.odoo, self.postgres);
+        let together = self.together.clone();
         tasks.push(
             async move {
                 let known = attachments::any_moved(postgres, SMALL_BYTES).await;
                 Done::Probed(match known {
-                    Ok(Some(file)) => transfer::whole(odoo, &file).await.is_ok(),
+                    Ok(Some(file)) => {
+                        let content = transfer::whole(odoo, &file).await;
+                        content.is_ok_and(|content| {
+                            Unverified::new(file, content, &together).verify().is_ok()
+                        })
+                    }
                     Ok(None) | Err(_) => false,
                 })
             }
@@ -156,10 +165,12 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             self.held_bytes += fetch.bytes();
             match fetch {
                 Fetch::Group(files) => {
-                    let here = here.clone();
+                    let (together, here) = (self.together.clone(), here.clone());
                     tasks.push(
-                        async move { Done::Group(transfer::group(odoo, files, &here).await) }
-                            .boxed_local(),
+                        async move {
+                            Done::Group(transfer::group(odoo, files, &together, &here).await)
+                        }
+                        .boxed_local(),
                     );
                 }
                 Fetch::Whole(file) | Fetch::Pieces(file) => tasks.push(
@@ -170,6 +181,19 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                     .boxed_local(),
                 ),
             }
+        }
+    }
+
+    /// Verifies files that came whole, each when an upload is free for it. Until then it goes along with
+    /// what is hashed before it, and the shortest goes first, so that the others gain the most.
+    pub(super) fn verify(&mut self) {
+        while (self.unverified.len() > MOST_UNVERIFIED
+            || self.ready.len() + self.uploads < self.uploads_pace.limit())
+            && let Some(shortest) = (0..self.unverified.len())
+                .min_by_key(|at| self.unverified.get(*at).map(Unverified::unhashed))
+        {
+            let file = self.unverified.swap_remove(shortest);
+            self.verified(file.verify());
         }
     }
 

@@ -11,7 +11,7 @@ use super::super::failures::{Next, outcome, short_wait};
 use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::sweep::{Stepped, Swept};
-use crate::transfer::{self, PiecesEnd};
+use crate::transfer::{self, Fetched, PiecesEnd, Unverified};
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
 /// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
@@ -45,17 +45,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.fetches -= 1;
                 match result {
                     Ok(content) => {
-                        self.source_went_well();
-                        self.ready.push_back(Ready {
-                            file,
-                            content,
-                            tries: 0,
-                        });
+                        let file = Unverified::new(file, content, &self.together);
+                        self.unverified.push(file);
                     }
-                    Err(fault) => {
-                        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
-                        self.fetch_failed(file, fault);
-                    }
+                    Err(fault) => self.verified(Err((file, fault))),
                 }
             }
             Done::Pieces(file, end) => {
@@ -87,6 +80,20 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 } else {
                     self.doubt_stays();
                 }
+            }
+        }
+    }
+
+    /// A file that comes whole is here, and is what it should be, or is not.
+    pub(super) fn verified(&mut self, result: Result<Fetched, (Claimed, Fault)>) {
+        match result {
+            Ok(fetched) => {
+                self.source_went_well();
+                self.is_here(fetched);
+            }
+            Err((file, fault)) => {
+                self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+                self.fetch_failed(file, fault);
             }
         }
     }

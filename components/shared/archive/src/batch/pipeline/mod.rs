@@ -30,7 +30,7 @@ use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::Fetch;
 use crate::sweep::{Stepped, Sweep};
-use crate::transfer::{Fetched, PiecesEnd, Progress, Together};
+use crate::transfer::{Fetched, PiecesEnd, Progress, Together, Unverified};
 use crate::{Report, Request, Settings};
 
 /// The bytes of files that are held whole at once.
@@ -62,7 +62,7 @@ enum Done {
     Claimed(Result<Vec<Claimed>, Fault>),
     /// A group: those that could not be had.
     Group(Vec<(Claimed, Fault, bool)>),
-    /// A file that is held whole.
+    /// A file that is held whole, not verified yet.
     Whole(Claimed, Result<Bytes, Fault>),
     Pieces(Claimed, PiecesEnd),
     Uploaded {
@@ -100,6 +100,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     small: VecDeque<Fetch>,
     large: VecDeque<Claimed>,
+    /// Files that came whole.
+    unverified: Vec<Unverified>,
     ready: VecDeque<Ready>,
     /// What is claimed and not settled: given back at the end, whatever happened to it.
     in_hand: HashMap<i64, Claimed>,
@@ -110,7 +112,7 @@ pub(super) struct Pipeline<'a, H, C, P> {
     uploads: usize,
     /// The large files that are under way, and how far each is.
     pieces: BTreeMap<i64, Progress>,
-    /// What hashes their pieces.
+    /// What hashes their pieces, and all other files.
     together: Together,
     held_bytes: u64,
     claiming: bool,
@@ -165,6 +167,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             run_id,
             small: VecDeque::new(),
             large: VecDeque::new(),
+            unverified: Vec::new(),
             ready: VecDeque::new(),
             in_hand: HashMap::new(),
             settled: Vec::new(),
@@ -253,6 +256,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 }
             }
             if (open || now < hard) && self.stop.is_none() && !self.given_up {
+                self.verify();
                 self.store(&mut tasks, now);
                 self.probe(&mut tasks);
             }
@@ -309,6 +313,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     fn idle(&self, now: Duration) -> bool {
         self.small.is_empty()
             && self.large.is_empty()
+            && self.unverified.is_empty()
             && self.ready.is_empty()
             && self.settled.is_empty()
             && !(self.moves && self.more_to_claim())
