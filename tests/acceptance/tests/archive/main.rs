@@ -14,3 +14,4 @@ mod pace;
 mod stops;
 mod sweep;
 mod traps;
+mod writes;
