@@ -13,7 +13,7 @@ use sha1::block_api::compress;
 use super::lanes::{self, LANES};
 
 /// A SHA-1.
-pub(super) type Hash = [u8; 20];
+type Hash = [u8; 20];
 
 /// Where a SHA-1 stands after whole blocks.
 pub(super) type State = [u32; 5];
@@ -187,7 +187,7 @@ impl Drop for Running {
 }
 
 /// The hash of a content of this length, whose whole blocks led to this state, and which ends with `rest`.
-pub(super) fn end(mut state: State, rest: &[u8], length: u64) -> Hash {
+fn end(mut state: State, rest: &[u8], length: u64) -> Hash {
     // A one, as many zeros as fill up a block, and how many bits there were.
     let mut last = [rest, &[0x80]].concat();
     let room = last.len() + size_of::<u64>();
