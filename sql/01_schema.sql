@@ -37,13 +37,15 @@ exception when duplicate_object or unique_violation then
   null; -- someone else just created it
 end
 $$;
--- A component that hangs must not hold a lock for long. Not set again when it is so already: roles
+-- A component that hangs must not hold a lock for long. And until autovacuum has first seen a new
+-- catalogue, a page at random that is thought to cost four in a row makes each claim sort all that is due (20 ms
+-- instead of 3 with 50,000 files; seen on Postgres 15). Not set again when it is so already: roles
 -- belong to the whole server, and two installations at once would stand in each other's way.
 do $$
 declare
   setting text;
 begin
-  foreach setting in array array['statement_timeout=30s', 'idle_in_transaction_session_timeout=10s'] loop
+  foreach setting in array array['statement_timeout=30s', 'idle_in_transaction_session_timeout=10s', 'random_page_cost=1.1'] loop
     if not exists (
       select from pg_catalog.pg_db_role_setting s join pg_catalog.pg_roles r on r.oid = s.setrole
       where r.rolname = 'odoo_sync' and s.setdatabase = 0 and setting = any (s.setconfig)

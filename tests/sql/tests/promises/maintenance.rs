@@ -1,7 +1,7 @@
 //! What grows is bounded, and only what is ours is deleted.
 
 use crate::endpoint::Endpoint;
-use crate::project::{ARCHIVE, Project};
+use crate::project::{ARCHIVE, Project, query};
 
 #[tokio::test]
 async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
@@ -138,4 +138,30 @@ async fn counters_follow_the_table_and_a_recount_mends_them() {
         project.sql(counts).await,
         ["failed 5 50", "moved 20 200", "pending 25 250"]
     );
+}
+
+#[tokio::test]
+async fn files_are_claimed_in_the_order_of_the_queue_before_anything_was_analysed() {
+    let project = Project::new().await;
+    project
+        .sql(
+            "alter table public.odoo_attachments set (autovacuum_enabled = off);
+             insert into public.odoo_attachments (id, name, mimetype, file_size, checksum)
+             select n, 'file ' || n, 'application/pdf', 10, encode(sha256(n::text::bytea), 'hex') from generate_series(1, 20000) n",
+        )
+        .await;
+    let component = project.database.connect_as_component().await.unwrap();
+    let sorts = async |before: &str| {
+        let plan = format!(
+            "begin; {before};
+             explain select id from public.odoo_attachments where state = 'pending' and next_attempt_at <= now()
+               order by next_attempt_at, id limit 200 for update skip locked;
+             rollback"
+        );
+        let plan = query(&component, &plan).await.unwrap();
+        plan.iter().any(|line| line.contains("Sort"))
+    };
+    assert!(!sorts("").await);
+    // What the role is for: with the server's own setting, all that is due is sorted.
+    assert!(sorts("set local random_page_cost = 4").await);
 }

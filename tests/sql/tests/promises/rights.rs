@@ -223,6 +223,10 @@ async fn the_components_role_has_the_rights_it_needs_and_no_more() {
             .unwrap(),
         ["10s"]
     );
+    assert_eq!(
+        query(&component, "show random_page_cost").await.unwrap(),
+        ["1.1"]
+    );
 }
 
 #[tokio::test]
