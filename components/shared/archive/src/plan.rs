@@ -19,6 +19,15 @@ pub(crate) const WHOLE_BYTES: u64 = storage::CHUNK_BYTES;
 /// alone, a network of 100 ms passes a third of what one request for the whole would.
 const LARGE_FILES: usize = 3;
 
+/// The bytes of files that a batch holds whole at once, at most.
+const MOST_HELD_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The same beside as many large files as there may be.
+const LEAST_HELD_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What a large file takes: one piece on its way up, and the next.
+const PIECES_BYTES: u64 = 2 * WHOLE_BYTES;
+
 /// How to get at files.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fetch {
@@ -37,7 +46,7 @@ impl Fetch {
         match self {
             Self::Group(files) => files.iter().map(|f| f.file_size).sum(),
             Self::Whole(file) => file.file_size,
-            Self::Pieces(_) => 2 * WHOLE_BYTES,
+            Self::Pieces(_) => PIECES_BYTES,
         }
     }
 }
@@ -53,6 +62,15 @@ pub(crate) fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usi
     let runs = usize::try_from(runs).unwrap_or(usize::MAX).max(1);
     let calls = calls.saturating_sub(1);
     (LARGE_FILES / runs).min(calls).min(uploads).max(1)
+}
+
+/// How many bytes of files may be held whole beside so many `large` ones, where `runs` that work at once share an
+/// instance's memory.
+pub(crate) fn held_at_once(large: usize, runs: u32) -> u64 {
+    let most = LARGE_FILES as u64 * PIECES_BYTES + LEAST_HELD_BYTES;
+    let large = PIECES_BYTES.saturating_mul(large as u64);
+    let left = (most / u64::from(runs.max(1))).saturating_sub(large);
+    left.clamp(LEAST_HELD_BYTES, MOST_HELD_BYTES)
 }
 
 /// Plans the fetching of claimed files, in their order as far as groups allow. Every file is in the
@@ -135,6 +153,15 @@ mod tests {
         assert_eq!(large_at_once(true, 2, 4, 32), 1, "runs share the memory");
         assert_eq!(large_at_once(true, 64, 4, 32), 1);
         assert_eq!(large_at_once(false, 1, 4, 32), 1, "no ranges");
+    }
+
+    #[test]
+    fn all_that_is_held_at_once_fits_into_the_memory_of_an_instance() {
+        const MIB: u64 = 1024 * 1024;
+        let beside = |runs, large| held_at_once(large, runs) / MIB;
+        assert_eq!([0, 1, 2, 3].map(|large| beside(1, large)), [16, 16, 16, 4]);
+        assert_eq!([0, 1].map(|large| beside(2, large)), [16, 8]);
+        assert_eq!([0, 1].map(|large| beside(64, large)), [4, 4]);
     }
 
     #[test]

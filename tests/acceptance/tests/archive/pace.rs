@@ -7,7 +7,8 @@ use world::odoo::{self, Limit, Sizes, Trap};
 use world::serve::Entry;
 
 use crate::scene::{
-    all_is_well, attempted, finish, in_state, odoo_with, set, small, tick, tick_with,
+    all_is_well, attempted, begin_tick, finish, in_state, odoo_with, report, set, small, tick,
+    tick_with, until_stored,
 };
 
 const UPLOAD: &str = "POST /object";
@@ -229,5 +230,27 @@ async fn discovery_and_moving_starve_neither_of_each_other() -> Result<()> {
         assert!(report["discovered"].as_i64().unwrap() > 0, "{report}");
         assert!(report["migrated"].as_i64().unwrap() > 0, "{report}");
     }
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn files_that_wait_to_be_hashed_together_do_not_wait_for_a_call_that_hangs() -> Result<()> {
+    let three = small(3)
+        .with(1, Trap::Size(900_001))
+        .with(2, Trap::Size(900_002))
+        .with(3, Trap::Size(900_003));
+    let stage = set(odoo_with(three))
+        .variable("archive_batch_seconds", 2)
+        .start()
+        .await?;
+    tick_with(&stage, r#"{"mode": "discover"}"#).await?;
+    stage.odoo.faults().add(Fault::on("/web/content/2").hold());
+    let ticking = begin_tick(&stage);
+    until_stored(&stage, 2).await?;
+    stage.odoo.faults().clear();
+    let report = report(&stage, &ticking.await??)?;
+    assert_eq!(report["failed"], 0, "{report}");
+    finish(&stage, 3).await?;
+    assert_eq!(in_state(&stage, "moved").await?, 3);
     all_is_well(&stage).await
 }

@@ -9,8 +9,7 @@ use ledger::attachments::Claimed;
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
 
-use super::lanes::LANES;
-use super::together::{Running, START, Together};
+use super::together::{COMPANY, Running, START, Together};
 use super::{of_one_file, verify};
 use crate::plan::SMALL_BYTES;
 
@@ -38,6 +37,11 @@ impl Unverified {
         }
     }
 
+    /// How many bytes Odoo says that it has.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.file.file_size
+    }
+
     /// How many of its bytes are still to be hashed.
     pub(crate) fn unhashed(&self) -> usize {
         self.sha1.waiting()
@@ -56,39 +60,34 @@ impl Unverified {
     }
 }
 
-/// Gets a group of small files by one call, handing each on as soon as it is here. Returns those that
-/// could not be had: by their own fault, or (`true`) because the call as a whole failed.
+/// Gets a group of small files by one call, handing each on as soon as it is here, still to be verified.
+/// Returns those that could not be had: by their own fault, or (`true`) because the call as a whole failed.
 pub(crate) async fn group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     files: Vec<Claimed>,
     together: &Together,
-    here: &UnboundedSender<Fetched>,
+    here: &UnboundedSender<Unverified>,
 ) -> Vec<(Claimed, Fault, bool)> {
     let mut waiting: HashMap<i64, Claimed> =
         files.into_iter().map(|file| (file.id, file)).collect();
-    let mut failed = Vec::new();
-    let outcome = read_group(odoo, &mut waiting, together, here, &mut failed).await;
-    let (fault, whole_call) = match outcome {
+    let (fault, whole_call) = match read_group(odoo, &mut waiting, together, here).await {
         Ok(()) => (
             Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
             false,
         ),
         Err(fault) => (of_one_file(fault), true),
     };
-    failed.extend(
-        waiting
-            .into_values()
-            .map(|file| (file, fault.clone(), whole_call)),
-    );
-    failed
+    waiting
+        .into_values()
+        .map(|file| (file, fault.clone(), whole_call))
+        .collect()
 }
 
 async fn read_group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     waiting: &mut HashMap<i64, Claimed>,
     together: &Together,
-    here: &UnboundedSender<Fetched>,
-    failed: &mut Vec<(Claimed, Fault, bool)>,
+    here: &UnboundedSender<Unverified>,
 ) -> Result<(), Fault> {
     // Files of one size are neighbours, so that those that are hashed together end together.
     let mut ids: Vec<(u64, i64)> = waiting.values().map(|f| (f.file_size, f.id)).collect();
@@ -98,10 +97,10 @@ async fn read_group<H: Http, C: Clock>(
     // A file that is longer than Odoo says may be so by a little without spoiling its group.
     let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
     let mut datas = odoo.datas(&ids, max_bytes).await?;
-    let mut unverified = Vec::with_capacity(LANES);
+    let mut some = Vec::with_capacity(COMPANY);
     let outcome = loop {
         match datas.next().await {
-            Ok(Some(got)) => unverified.extend(
+            Ok(Some(got)) => some.extend(
                 waiting
                     .remove(&got.id)
                     .map(|file| Unverified::new(file, got.content, together)),
@@ -109,26 +108,19 @@ async fn read_group<H: Http, C: Clock>(
             Ok(None) => break Ok(()),
             Err(fault) => break Err(fault),
         }
-        if unverified.len() == LANES {
-            hand_on(&mut unverified, here, failed);
+        if some.len() == COMPANY {
+            hand_on(&mut some, here);
         }
     };
-    hand_on(&mut unverified, here, failed);
+    hand_on(&mut some, here);
     outcome
 }
 
-/// Hands on those that are what Odoo says they are.
-fn hand_on(
-    unverified: &mut Vec<Unverified>,
-    here: &UnboundedSender<Fetched>,
-    failed: &mut Vec<(Claimed, Fault, bool)>,
-) {
-    for file in unverified.drain(..) {
-        match file.verify() {
-            // The receiver lives as long as the batch; without it nobody waits for this file.
-            Ok(fetched) => drop(here.unbounded_send(fetched)),
-            Err((file, fault)) => failed.push((file, fault, false)),
-        }
+/// Hands on some files at a time, so that none of them is hashed alone.
+fn hand_on(some: &mut Vec<Unverified>, here: &UnboundedSender<Unverified>) {
+    for file in some.drain(..) {
+        // The receiver lives as long as the batch; without it nobody waits for this file.
+        let _ = here.unbounded_send(file);
     }
 }
 

@@ -8,7 +8,7 @@ mod upload;
 
 pub(crate) use fetch::{Fetched, Unverified, group, whole};
 pub(crate) use pieces::{PiecesEnd, Progress, pieces};
-pub(crate) use together::{IN_LANES, Together};
+pub(crate) use together::{COMPANY, Together};
 pub(crate) use upload::upload;
 
 use fault::{Fault, Kind};

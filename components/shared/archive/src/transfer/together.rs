@@ -31,7 +31,10 @@ pub(super) const START: State = [
 ];
 
 /// Whether contents are hashed together.
-pub(crate) const IN_LANES: bool = cfg!(target_arch = "wasm32");
+const IN_LANES: bool = cfg!(target_arch = "wasm32");
+
+/// How many have to be hashed at a time to make it as fast as can be.
+pub(crate) const COMPANY: usize = if IN_LANES { LANES } else { 1 };
 
 /// Contents that come at the same time, some piece by piece. What is here of one waits until a hash is asked
 /// for, its own or another's, and all that wait are hashed together then.

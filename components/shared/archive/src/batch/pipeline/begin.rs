@@ -9,16 +9,12 @@ use ledger::attachments;
 use outbound::{Clock, Http};
 
 use super::{
-    BUDGET_BESIDE_PIECES, BUDGET_BYTES, CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, Pipeline,
-    RECORD_AFTER, RECORD_FILES, Ready, Tasks,
+    CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, Pipeline, RECORD_AFTER, RECORD_FILES, Ready, Tasks,
 };
 use crate::discovery::Discovery;
-use crate::plan::{Fetch, SMALL_BYTES, large_at_once};
+use crate::plan::{Fetch, SMALL_BYTES, held_at_once, large_at_once};
 use crate::sweep::Sweep;
-use crate::transfer::{self, Fetched, IN_LANES, Progress, Unverified};
-
-/// So many files wait at most to be hashed along with others; with more there is nothing to be gained.
-const MOST_UNVERIFIED: usize = if IN_LANES { 8 } else { 0 };
+use crate::transfer::{self, COMPANY, Progress, Unverified};
 
 impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
@@ -109,7 +105,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     pub(super) fn fetch(
         &mut self,
         tasks: &mut Tasks<'a>,
-        here: &UnboundedSender<Fetched>,
+        here: &UnboundedSender<Unverified>,
         now: Duration,
         soft: Duration,
     ) {
@@ -117,14 +113,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             return;
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
-        let large_at_once = large_at_once(
-            odoo.knows_ranges(),
-            self.settings.parallel_runs,
-            self.source_pace.limit(),
-            self.uploads_pace.limit(),
-        );
-        while self.pieces.len() < large_at_once
-            && self.held_bytes <= BUDGET_BESIDE_PIECES
+        while self.large_may_begin()
+            && self.held_bytes <= self.room_beside_large()
             && let Some(file) = self.large.pop_front()
         {
             let progress = Progress::of(&file);
@@ -149,16 +139,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 .boxed_local(),
             );
         }
-        let budget = if !self.pieces.is_empty() || !self.large.is_empty() {
-            BUDGET_BESIDE_PIECES
-        } else {
-            BUDGET_BYTES
-        };
         let calls = self.source_pace.limit().saturating_sub(self.pieces.len());
         while self.fetches < calls.max(1)
-            && self.small.front().is_some_and(|fetch| {
-                self.held_bytes == 0 || self.held_bytes + fetch.bytes() <= budget
-            })
+            && self.next_fits(self.held_bytes)
             && let Some(fetch) = self.small.pop_front()
         {
             self.fetches += 1;
@@ -184,11 +167,40 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
-    /// Verifies files that came whole, each when an upload is free for it. Until then it goes along with
-    /// what is hashed before it, and the shortest goes first, so that the others gain the most.
-    pub(super) fn verify(&mut self) {
-        while (self.unverified.len() > MOST_UNVERIFIED
-            || self.ready.len() + self.uploads < self.uploads_pace.limit())
+    /// Whether the next large file would not be one too many.
+    fn large_may_begin(&self) -> bool {
+        let at_once = large_at_once(
+            self.odoo.knows_ranges(),
+            self.settings.parallel_runs,
+            self.source_pace.limit(),
+            self.uploads_pace.limit(),
+        );
+        !self.large.is_empty() && self.pieces.len() < at_once
+    }
+
+    /// The bytes that may be held whole beside the large files, the one that may begin included.
+    fn room_beside_large(&self) -> u64 {
+        let large = self.pieces.len() + usize::from(self.large_may_begin());
+        held_at_once(large, self.settings.parallel_runs)
+    }
+
+    /// Whether there is room for what is to be fetched next, beside so many bytes.
+    fn next_fits(&self, held_bytes: u64) -> bool {
+        let room = self.room_beside_large();
+        let next = self.small.front();
+        held_bytes == 0 || next.is_none_or(|next| held_bytes + next.bytes() <= room)
+    }
+
+    /// Verifies files that are here, the shortest first, so that the most of the others is hashed along. The
+    /// last few wait for company that is on its way, unless the time is up (not `open`) or they keep the
+    /// next call from being made.
+    pub(super) fn verify(&mut self, open: bool) {
+        let waiting: u64 = self.unverified.iter().map(Unverified::bytes).sum();
+        let in_the_way = !self.next_fits(self.held_bytes)
+            && self.next_fits(self.held_bytes.saturating_sub(waiting));
+        let wait = open && self.fetches > 0 && !in_the_way;
+        while (self.unverified.len() >= COMPANY
+            || !wait && self.ready.len() + self.uploads < self.uploads_pace.limit())
             && let Some(shortest) = (0..self.unverified.len())
                 .min_by_key(|at| self.unverified.get(*at).map(Unverified::unhashed))
         {

@@ -45,6 +45,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.fetches -= 1;
                 match result {
                     Ok(content) => {
+                        self.source_pace.success();
                         let file = Unverified::new(file, content, &self.together);
                         self.unverified.push(file);
                     }
@@ -76,7 +77,8 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             Done::Probed(well) => {
                 self.probing = false;
                 if well {
-                    self.source_went_well();
+                    self.source_pace.success();
+                    self.source_gave();
                 } else {
                     self.doubt_stays();
                 }
@@ -84,12 +86,16 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    /// A file that comes whole is here, and is what it should be, or is not.
+    /// A file is what it should be, or is not.
     pub(super) fn verified(&mut self, result: Result<Fetched, (Claimed, Fault)>) {
         match result {
-            Ok(fetched) => {
-                self.source_went_well();
-                self.is_here(fetched);
+            Ok(Fetched { file, content }) => {
+                self.source_gave();
+                self.ready.push_back(Ready {
+                    file,
+                    content,
+                    tries: 0,
+                });
             }
             Err((file, fault)) => {
                 self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
@@ -119,7 +125,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             self.small.push_back(Fetch::Group(together));
         }
         match whole_call {
-            None => self.source_went_well(),
+            None => {
+                self.source_pace.success();
+                self.source_gave();
+            }
             Some(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
             Some(fault) if fault.reach() == Reach::Batch => self.stop_by(fault),
             Some(fault) => self
@@ -128,11 +137,11 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    fn source_went_well(&mut self) {
+    /// Odoo gives what it is asked for.
+    fn source_gave(&mut self) {
         self.doubt = None;
         self.settled.extend(self.streak.broken(Blame::Source));
         self.source_busy = 0;
-        self.source_pace.success();
         self.busy.take_if(|fault| fault.blame() == Blame::Source);
     }
 

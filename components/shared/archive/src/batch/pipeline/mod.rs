@@ -30,13 +30,9 @@ use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::Fetch;
 use crate::sweep::{Stepped, Sweep};
-use crate::transfer::{Fetched, PiecesEnd, Progress, Together, Unverified};
+use crate::transfer::{PiecesEnd, Progress, Together, Unverified};
 use crate::{Report, Request, Settings};
 
-/// The bytes of files that are held whole at once.
-const BUDGET_BYTES: u64 = 16 * 1024 * 1024;
-/// The same while others go in pieces: two pieces are held of each.
-const BUDGET_BESIDE_PIECES: u64 = 4 * 1024 * 1024;
 /// How many files are claimed at once.
 const CLAIM_FILES: usize = 200;
 /// Below so many planned fetches more files are claimed.
@@ -78,7 +74,7 @@ enum Done {
 }
 
 enum Event {
-    Here(Fetched),
+    Here(Unverified),
     Done(Done),
     Look,
 }
@@ -100,7 +96,7 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     small: VecDeque<Fetch>,
     large: VecDeque<Claimed>,
-    /// Files that came whole.
+    /// Files that are here.
     unverified: Vec<Unverified>,
     ready: VecDeque<Ready>,
     /// What is claimed and not settled: given back at the end, whatever happened to it.
@@ -243,8 +239,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let mut look = FuturesUnordered::from_iter([self.clock.sleep(LOOK)]);
         loop {
             // The last files of a group come with its end: without a look here they would be left behind.
-            while let Some(Some(fetched)) = here.next().now_or_never() {
-                self.is_here(fetched);
+            while let Some(Some(file)) = here.next().now_or_never() {
+                self.unverified.push(file);
             }
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
@@ -256,7 +252,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 }
             }
             if (open || now < hard) && self.stop.is_none() && !self.given_up {
-                self.verify();
+                self.verify(open);
                 self.store(&mut tasks, now);
                 self.probe(&mut tasks);
             }
@@ -275,7 +271,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 break;
             }
             match next_event(&mut here, &mut tasks, &mut look).await {
-                Event::Here(fetched) => self.is_here(fetched),
+                Event::Here(file) => self.unverified.push(file),
                 Event::Done(Done::Discovered(back, result)) => {
                     self.discovering = false;
                     discovery = Some(back);
@@ -299,14 +295,6 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             Some(fault) => Err(fault),
             None => Ok(()),
         }
-    }
-
-    fn is_here(&mut self, fetched: Fetched) {
-        self.ready.push_back(Ready {
-            file: fetched.file,
-            content: fetched.content,
-            tries: 0,
-        });
     }
 
     /// Whether nothing can begin any more.
@@ -403,13 +391,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
 /// Whatever happens next. Files that are here come first: storing them is what hides all waiting.
 async fn next_event<S: Future<Output = ()>>(
-    here: &mut UnboundedReceiver<Fetched>,
+    here: &mut UnboundedReceiver<Unverified>,
     tasks: &mut Tasks<'_>,
     look: &mut FuturesUnordered<S>,
 ) -> Event {
     std::future::poll_fn(|context| {
-        if let Poll::Ready(Some(fetched)) = here.poll_next_unpin(context) {
-            return Poll::Ready(Event::Here(fetched));
+        if let Poll::Ready(Some(file)) = here.poll_next_unpin(context) {
+            return Poll::Ready(Event::Here(file));
         }
         if let Poll::Ready(Some(done)) = tasks.poll_next_unpin(context) {
             return Poll::Ready(Event::Done(done));
