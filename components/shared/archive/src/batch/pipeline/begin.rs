@@ -14,7 +14,7 @@ use super::{
 use crate::discovery::Discovery;
 use crate::plan::{Fetch, SMALL_BYTES, held_at_once, large_at_once};
 use crate::sweep::Sweep;
-use crate::transfer::{self, COMPANY, Progress, Unverified};
+use crate::transfer::{self, Progress, Unverified};
 
 impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
@@ -191,21 +191,17 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         held_bytes == 0 || next.is_none_or(|next| held_bytes + next.bytes() <= room)
     }
 
-    /// Verifies files that are here, the shortest first, so that the most of the others is hashed along. The
-    /// last few wait for company that is on its way, unless the time is up (not `open`) or they keep the
-    /// next call from being made.
+    /// Verifies what waits for company, unless some is on its way. It is not waited for when the time is up
+    /// (not `open`), nor by files that keep the next call from being made.
     pub(super) fn verify(&mut self, open: bool) {
         let waiting: u64 = self.unverified.iter().map(Unverified::bytes).sum();
         let in_the_way = !self.next_fits(self.held_bytes)
             && self.next_fits(self.held_bytes.saturating_sub(waiting));
-        let wait = open && self.fetches > 0 && !in_the_way;
-        while (self.unverified.len() >= COMPANY
-            || !wait && self.ready.len() + self.uploads < self.uploads_pace.limit())
-            && let Some(shortest) = (0..self.unverified.len())
-                .min_by_key(|at| self.unverified.get(*at).map(Unverified::unhashed))
+        if open && self.fetches > 0 && !in_the_way {
+            return;
+        }
+        while self.ready.len() + self.uploads < self.uploads_pace.limit() && self.verify_shortest()
         {
-            let file = self.unverified.swap_remove(shortest);
-            self.verified(file.verify());
         }
     }
 

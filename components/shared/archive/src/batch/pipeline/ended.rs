@@ -11,7 +11,7 @@ use super::super::failures::{Next, outcome, short_wait};
 use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::sweep::{Stepped, Swept};
-use crate::transfer::{self, Fetched, PiecesEnd, Unverified};
+use crate::transfer::{self, COMPANY, Fetched, PiecesEnd, Unverified};
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
 /// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
@@ -46,8 +46,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 match result {
                     Ok(content) => {
                         self.source_pace.success();
-                        let file = Unverified::new(file, content, &self.together);
-                        self.unverified.push(file);
+                        self.arrived(Unverified::new(file, content, &self.together));
                     }
                     Err(fault) => self.verified(Err((file, fault))),
                 }
@@ -86,8 +85,27 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
+    /// A file is here. It waits until there are enough to be hashed together.
+    pub(super) fn arrived(&mut self, file: Unverified) {
+        self.unverified.push(file);
+        while self.unverified.len() >= COMPANY && self.verify_shortest() {}
+    }
+
+    /// Verifies the file that has the least to be hashed, along with as much of the others. Says whether
+    /// there was one.
+    pub(super) fn verify_shortest(&mut self) -> bool {
+        let shortest = (0..self.unverified.len())
+            .min_by_key(|at| self.unverified.get(*at).map(Unverified::unhashed));
+        let Some(shortest) = shortest else {
+            return false;
+        };
+        let file = self.unverified.swap_remove(shortest);
+        self.verified(file.verify());
+        true
+    }
+
     /// A file is what it should be, or is not.
-    pub(super) fn verified(&mut self, result: Result<Fetched, (Claimed, Fault)>) {
+    fn verified(&mut self, result: Result<Fetched, (Claimed, Fault)>) {
         match result {
             Ok(Fetched { file, content }) => {
                 self.source_gave();

@@ -96,7 +96,7 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     small: VecDeque<Fetch>,
     large: VecDeque<Claimed>,
-    /// Files that are here.
+    /// Files that are here and wait for company.
     unverified: Vec<Unverified>,
     ready: VecDeque<Ready>,
     /// What is claimed and not settled: given back at the end, whatever happened to it.
@@ -240,7 +240,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         loop {
             // The last files of a group come with its end: without a look here they would be left behind.
             while let Some(Some(file)) = here.next().now_or_never() {
-                self.unverified.push(file);
+                self.arrived(file);
             }
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
@@ -271,7 +271,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 break;
             }
             match next_event(&mut here, &mut tasks, &mut look).await {
-                Event::Here(file) => self.unverified.push(file),
+                Event::Here(file) => self.arrived(file),
                 Event::Done(Done::Discovered(back, result)) => {
                     self.discovering = false;
                     discovery = Some(back);
