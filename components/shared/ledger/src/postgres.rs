@@ -4,7 +4,8 @@ use fault::{Fault, Kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// One statement with one `jsonb` parameter, whose rows have one `jsonb` column.
+/// One statement with one `jsonb` parameter, whose rows have one column, of `jsonb` or of its text. Spin reads a
+/// `jsonb` and writes it anew on its way (seen on 4.1), but not a text.
 pub trait Postgres {
     /// Runs `statement` with `$1` set to the JSON document `argument`; the rows, as JSON documents.
     /// A result that was cut off is an error, never a short list.

@@ -64,6 +64,7 @@ impl SpinPostgres {
         while let Some(row) = stream.next().await {
             match row.into_iter().next() {
                 Some(DbValue::Jsonb(document)) => rows.push(document),
+                Some(DbValue::Str(document)) => rows.push(document.into_bytes()),
                 _ => return Err(Error::Decode("a row without a JSON document".to_owned())),
             }
         }

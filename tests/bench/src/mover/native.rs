@@ -224,7 +224,7 @@ impl Postgres for NativePostgres {
     }
 }
 
-/// A `jsonb` value as the bytes of its document, neither parsed nor checked on this side.
+/// A document as its bytes, neither parsed nor checked on this side.
 #[derive(Debug)]
 struct Document(Vec<u8>);
 
@@ -250,7 +250,13 @@ impl ToSql for Document {
 }
 
 impl<'a> FromSql<'a> for Document {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+    fn from_sql(
+        of: &Type,
+        raw: &'a [u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        if *of == Type::TEXT {
+            return Ok(Self(raw.to_owned()));
+        }
         match raw.split_first() {
             Some((&VERSION, document)) => Ok(Self(document.to_owned())),
             _ => Err("another version of jsonb".into()),
@@ -258,6 +264,6 @@ impl<'a> FromSql<'a> for Document {
     }
 
     fn accepts(of: &Type) -> bool {
-        *of == Type::JSONB
+        matches!(*of, Type::JSONB | Type::TEXT)
     }
 }

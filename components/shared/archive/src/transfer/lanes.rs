@@ -10,6 +10,8 @@
     reason = "a function that needs SIMD is no Fn, but a closure within one is"
 )]
 
+use std::hint::black_box;
+
 #[cfg(not(target_arch = "wasm32"))]
 use portable as simd;
 use simd::{Lanes, add, and, lanes, load, or, rotate, splat, words, xor};
@@ -19,9 +21,14 @@ use super::together::{Block, State};
 /// How many contents a register takes.
 pub(super) const LANES: usize = 4;
 
+/// The standard's constants, each for twenty rounds.
+const CONSTANTS: [u32; 4] = [0x5a82_7999, 0x6ed9_eba1, 0x8f1b_bcdc, 0xca62_c1d6];
+
 /// The state of each content after as many more blocks as all four have.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
 pub(super) fn compress(states: [State; LANES], contents: [&[Block]; LANES]) -> [State; LANES] {
+    // A constant that the compiler knows it adds last of all, where each round has to wait for it.
+    let constants = black_box(CONSTANTS.map(|constant| splat(constant)));
     let mut state = [splat(0); 5];
     let [a, b, c, d] = states;
     for ((((word, a), b), c), d) in state.iter_mut().zip(a).zip(b).zip(c).zip(d) {
@@ -29,7 +36,7 @@ pub(super) fn compress(states: [State; LANES], contents: [&[Block]; LANES]) -> [
     }
     let [a, b, c, d] = contents;
     for (((a, b), c), d) in a.iter().zip(b).zip(c).zip(d) {
-        compress_blocks(&mut state, [a, b, c, d]);
+        compress_blocks(&mut state, [a, b, c, d], constants);
     }
     let [a, b, c, d, e] = state.map(|lanes| words(lanes));
     let mut states = [State::default(); LANES];
@@ -41,25 +48,28 @@ pub(super) fn compress(states: [State; LANES], contents: [&[Block]; LANES]) -> [
 
 /// SHA-1's compression function on a block of each content.
 #[cfg_attr(target_arch = "wasm32", target_feature(enable = "simd128"))]
-fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; LANES]) {
+fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; LANES], constants: [Lanes; 4]) {
     let mut schedule = load(blocks);
     let [mut a, mut b, mut c, mut d, mut e] = *state;
     macro_rules! round {
-        ($mix:ident $k:literal $i:expr, $a:ident $b:ident $c:ident $d:ident $e:ident) => {
+        ($mix:ident $k:ident $i:expr, $a:ident $b:ident $c:ident $d:ident $e:ident) => {
             if $i >= 16 {
                 let mixed = xor(
-                    xor(schedule[($i + 13) % 16], schedule[($i + 8) % 16]),
-                    xor(schedule[($i + 2) % 16], schedule[$i % 16]),
+                    xor(schedule[($i + 8) % 16], schedule[($i + 2) % 16]),
+                    xor(schedule[$i % 16], schedule[($i + 13) % 16]),
                 );
                 schedule[$i % 16] = rotate::<1>(mixed);
             }
-            let word = add(schedule[$i % 16], splat($k));
-            $e = add(add(rotate::<5>($a), $mix!($b $c $d)), add($e, word));
+            let word = add(schedule[$i % 16], $k);
+            $e = add(rotate::<5>($a), add($mix!($b $c $d), add($e, word)));
             $b = rotate::<30>($b);
+            // What each round has come to is written down, so that it is worked out before the next.
+            // Compilers put the whole schedule first else, and have no registers left for it.
+            black_box($e);
         };
     }
     macro_rules! rounds {
-        ($mix:ident $k:literal: $($i:literal)*) => {$(
+        ($mix:ident $k:ident: $($i:literal)*) => {$(
             round!($mix $k $i, a b c d e);
             round!($mix $k $i + 1, e a b c d);
             round!($mix $k $i + 2, d e a b c);
@@ -82,10 +92,11 @@ fn compress_blocks(state: &mut [Lanes; 5], blocks: [&Block; LANES]) {
             or(and($b, $c), and($d, or($b, $c)))
         };
     }
-    rounds!(choice 0x5a82_7999: 0 5 10 15);
-    rounds!(parity 0x6ed9_eba1: 20 25 30 35);
-    rounds!(majority 0x8f1b_bcdc: 40 45 50 55);
-    rounds!(parity 0xca62_c1d6: 60 65 70 75);
+    let [first, second, third, fourth] = constants;
+    rounds!(choice first: 0 5 10 15);
+    rounds!(parity second: 20 25 30 35);
+    rounds!(majority third: 40 45 50 55);
+    rounds!(parity fourth: 60 65 70 75);
     for (state, word) in state.iter_mut().zip([a, b, c, d, e]) {
         *state = add(*state, word);
     }
@@ -129,27 +140,46 @@ mod simd {
     #[inline]
     #[target_feature(enable = "simd128")]
     pub(super) fn load(blocks: [&super::Block; 4]) -> [Lanes; 16] {
-        let mut words = [splat(0); 16];
-        let [a, b, c, d] = blocks.map(|block| block.as_chunks().0);
-        let quarters = words.as_chunks_mut().0.iter_mut();
-        for ((((words, a), b), c), d) in quarters.zip(a).zip(b).zip(c).zip(d) {
-            let [a, b, c, d] = [a, b, c, d].map(|bytes| four_words(bytes));
-            let (ab, cd) = (
-                i32x4_shuffle::<0, 4, 1, 5>(a, b),
-                i32x4_shuffle::<0, 4, 1, 5>(c, d),
-            );
-            let (more_ab, more_cd) = (
-                i32x4_shuffle::<2, 6, 3, 7>(a, b),
-                i32x4_shuffle::<2, 6, 3, 7>(c, d),
-            );
-            *words = [
-                i64x2_shuffle::<0, 2>(ab, cd),
-                i64x2_shuffle::<1, 3>(ab, cd),
-                i64x2_shuffle::<0, 2>(more_ab, more_cd),
-                i64x2_shuffle::<1, 3>(more_ab, more_cd),
-            ];
-        }
-        words
+        let [a, b, c, d] = blocks.map(|block| quarters(block));
+        // Written out, since a loop would write the words to memory and read them again.
+        let [a, b, c, d] = [
+            transposed(a[0], b[0], c[0], d[0]),
+            transposed(a[1], b[1], c[1], d[1]),
+            transposed(a[2], b[2], c[2], d[2]),
+            transposed(a[3], b[3], c[3], d[3]),
+        ];
+        [
+            a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1],
+            d[2], d[3],
+        ]
+    }
+
+    /// A block's words, by fours.
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    fn quarters(block: &super::Block) -> [Lanes; 4] {
+        let (quarters, _) = block.as_chunks();
+        std::array::from_fn(|at| quarters.get(at).map_or(splat(0), |bytes| four_words(bytes)))
+    }
+
+    /// The first words of these, the second ones, the third and the fourth.
+    #[inline]
+    #[target_feature(enable = "simd128")]
+    fn transposed(a: Lanes, b: Lanes, c: Lanes, d: Lanes) -> [Lanes; 4] {
+        let (ab, cd) = (
+            i32x4_shuffle::<0, 4, 1, 5>(a, b),
+            i32x4_shuffle::<0, 4, 1, 5>(c, d),
+        );
+        let (more_ab, more_cd) = (
+            i32x4_shuffle::<2, 6, 3, 7>(a, b),
+            i32x4_shuffle::<2, 6, 3, 7>(c, d),
+        );
+        [
+            i64x2_shuffle::<0, 2>(ab, cd),
+            i64x2_shuffle::<1, 3>(ab, cd),
+            i64x2_shuffle::<0, 2>(more_ab, more_cd),
+            i64x2_shuffle::<1, 3>(more_ab, more_cd),
+        ]
     }
 
     #[inline]

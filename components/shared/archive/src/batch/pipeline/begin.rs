@@ -29,7 +29,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         if self.discovering || paused || self.reading_fault.is_some() {
             return;
         }
-        let now_s = self.clock.unix_seconds();
+        let now_s = self.unix_seconds(now);
         let (odoo, postgres, run_id, settings) =
             (self.odoo, self.postgres, self.run_id, self.settings);
         if let Some(mut reading) = discovery.take_if(|reading| reading.due(now_s)) {

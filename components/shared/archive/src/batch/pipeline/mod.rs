@@ -120,6 +120,8 @@ pub(super) struct Pipeline<'a, H, C, P> {
     more_due: bool,
     /// The files that are asked for by name and not claimed yet, if any are.
     named: Option<BTreeSet<i64>>,
+    /// The clock that runs evenly, and the calendar's seconds, when the work began.
+    began: (Duration, i64),
     last_record: Duration,
     last_hold: Duration,
     ledger_tries: u32,
@@ -180,6 +182,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             moves: false,
             more_due: true,
             named: None,
+            began: (clock.now(), clock.unix_seconds()),
             last_record: Duration::ZERO,
             last_hold: Duration::ZERO,
             ledger_tries: 0,
@@ -307,6 +310,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && !(self.moves && self.more_to_claim())
             && self.uploads_pace.open(now)
             && self.source_pace.open(now)
+    }
+
+    /// The calendar's time, which is not asked for at each turn: that is a call of the host.
+    fn unix_seconds(&self, now: Duration) -> i64 {
+        let (then, then_s) = self.began;
+        let since_s = now.saturating_sub(then).as_secs();
+        then_s.saturating_add_unsigned(since_s)
     }
 
     fn more_to_claim(&self) -> bool {
