@@ -25,7 +25,7 @@ pub fn content(data: &[u8]) {
     for offset in [0, 7] {
         let odoo = odoo(ProtocolChoice::JsonRpc, data);
         block_on(async {
-            if let Some(Some(content)) = check(odoo.content(5, offset).await) {
+            if let Some(Some(content)) = check(odoo.content(5, offset, 64).await) {
                 let mut chunks = content.chunks;
                 while let Some(Ok(_)) = chunks.next().await {}
             }
@@ -35,7 +35,7 @@ pub fn content(data: &[u8]) {
             settings.password = Secret::default();
             settings.may_write_access_tokens = true;
         });
-        check(block_on(odoo.content(5, offset)));
+        check(block_on(odoo.content(5, offset, 64)));
     }
 }
 

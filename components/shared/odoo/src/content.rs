@@ -31,6 +31,13 @@ pub struct Content {
     pub sha1: Option<String>,
 }
 
+/// What is wanted of a content.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    offset: u64,
+    part_bytes: usize,
+}
+
 /// What leads to `/web/content`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -71,39 +78,45 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// The content of an attachment from `offset` on; `None` where it can only be had by RPC: no web session
-    /// opens, and no access token may be made for it.
-    pub async fn content(&self, id: i64, offset: u64) -> Result<Option<Content>, Fault> {
+    /// The content of an attachment from `offset` on, in parts of `part_bytes` where the client can do that;
+    /// `None` where it can only be had by RPC: no web session opens, and no access token may be made for it.
+    pub async fn content(
+        &self,
+        id: i64,
+        offset: u64,
+        part_bytes: usize,
+    ) -> Result<Option<Content>, Fault> {
+        let wanted = Wanted { offset, part_bytes };
         if self.way() == Some(Way::Session) {
-            match self.by_session(id, offset).await {
+            match self.by_session(id, wanted).await {
                 // It was refused just now: another way may be left.
                 Err(_) if self.way() != Some(Way::Session) => {}
                 other => return other.map(Some),
             }
         }
         match self.way() {
-            Some(_) => self.by_token(id, offset).await,
+            Some(_) => self.by_token(id, wanted).await,
             None => Ok(None),
         }
     }
 
-    async fn by_session(&self, id: i64, offset: u64) -> Result<Content, Fault> {
+    async fn by_session(&self, id: i64, wanted: Wanted) -> Result<Content, Fault> {
         let url = self.content_url(id);
         let cookie = self.session().await?;
-        match self.stream(url.clone(), Some(&cookie), offset).await {
+        match self.stream(url.clone(), Some(&cookie), wanted).await {
             // Missing, forbidden and a session that is over all look alike: log in once more and see.
             Err(fault)
                 if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? =>
             {
                 self.forget(&cookie);
                 let cookie = self.session().await?;
-                self.stream(url, Some(&cookie), offset).await
+                self.stream(url, Some(&cookie), wanted).await
             }
             other => other,
         }
     }
 
-    async fn by_token(&self, id: i64, offset: u64) -> Result<Option<Content>, Fault> {
+    async fn by_token(&self, id: i64, wanted: Wanted) -> Result<Option<Content>, Fault> {
         let token = match self.access_token(id).await {
             Ok(token) => token,
             // It may be read, but not written to.
@@ -111,7 +124,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Err(fault) => return Err(fault),
         };
         let url = format!("{}?access_token={token}", self.content_url(id));
-        self.stream(url, None, offset).await.map(Some)
+        self.stream(url, None, wanted).await.map(Some)
     }
 
     fn content_url(&self, id: i64) -> String {
@@ -122,10 +135,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         &self,
         url: String,
         cookie: Option<&Secret>,
-        offset: u64,
+        Wanted { offset, part_bytes }: Wanted,
     ) -> Result<Content, Fault> {
         let _turn = self.turn().await;
-        let mut request = Request::new(Method::GET, url).timeouts(CONTENT_TIMEOUTS);
+        let mut request = Request::new(Method::GET, url)
+            .timeouts(CONTENT_TIMEOUTS)
+            .in_parts_of(part_bytes);
         if let Some(cookie) = cookie {
             request = request.header(header::COOKIE, format!("session_id={}", cookie.reveal()));
         }

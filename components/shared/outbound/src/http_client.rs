@@ -40,6 +40,8 @@ pub struct Request {
     pub body: Body,
     /// How long to wait.
     pub timeouts: Timeouts,
+    /// Parts of how many bytes the answer's body is wanted in, if not as it comes.
+    pub part_bytes: Option<usize>,
 }
 
 impl Request {
@@ -51,6 +53,7 @@ impl Request {
             headers: HeaderMap::new(),
             body: Body::Empty,
             timeouts: Timeouts::default(),
+            part_bytes: None,
         }
     }
 
@@ -75,6 +78,14 @@ impl Request {
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
+        self
+    }
+
+    /// With an answer whose body comes in parts of so many bytes, the last one excepted, where the client can
+    /// do that: what would be put together to such parts anyway is not copied for it then.
+    #[must_use]
+    pub fn in_parts_of(mut self, bytes: usize) -> Self {
+        self.part_bytes = Some(bytes);
         self
     }
 }

@@ -34,6 +34,7 @@ pub struct SpinHttp;
 
 impl Http for SpinHttp {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let part_bytes = request.part_bytes;
         let (head, mut writing) = begin(request)?;
         let mut written = false;
         let mut sending = pin!(client::send(head));
@@ -50,7 +51,7 @@ impl Http for SpinHttp {
             // An early answer; the other side may still want the rest before it takes another request.
             crate::spawn(writing);
         }
-        received(response.map_err(|code| transport(&code))?)
+        received(response.map_err(|code| transport(&code))?, part_bytes)
     }
 }
 
@@ -64,6 +65,7 @@ fn begin(request: Request) -> Result<(types::Request, Writing), TransportError> 
         mut headers,
         body,
         timeouts,
+        part_bytes: _,
     } = request;
     let length = match &body {
         Body::Empty => None,
@@ -190,7 +192,10 @@ async fn write_stream(mut writer: StreamWriter<u8>, end: End, mut chunks: ByteSt
     finish(end).await;
 }
 
-fn received(response: types::Response) -> Result<Response, TransportError> {
+fn received(
+    response: types::Response,
+    part_bytes: Option<usize>,
+) -> Result<Response, TransportError> {
     let status = StatusCode::from_u16(response.get_status_code())
         .map_err(|_| TransportError::Other("an answer without a valid status".to_owned()))?;
     let headers: HeaderMap = response
@@ -211,6 +216,8 @@ fn received(response: types::Response) -> Result<Response, TransportError> {
         contents,
         trailers,
         left,
+        // Where the end is not known, room for a whole part may be far too much.
+        part_bytes: part_bytes.filter(|_| left.is_some()),
         _done: done,
     };
     Ok(Response {
@@ -226,6 +233,8 @@ struct Reading {
     trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
     /// How much is still to come, where that is known.
     left: Option<usize>,
+    /// How many bytes a part has to have, if it is not to be handed on as it comes.
+    part_bytes: Option<usize>,
     _done: FutureWriter<Result<(), ErrorCode>>,
 }
 
@@ -235,17 +244,28 @@ impl Reading {
         if self.left == Some(0) {
             return Ok(None);
         }
-        let room = self.left.unwrap_or(READ_BYTES).min(READ_BYTES);
-        let (result, part) = self.contents.read(Vec::with_capacity(room)).await;
-        match result {
-            StreamResult::Complete(_) => {
-                self.left = self.left.map(|left| left.saturating_sub(part.len()));
-                Ok(Some((part.into(), self)))
+        let most = self.part_bytes.unwrap_or(READ_BYTES);
+        let room = self.left.unwrap_or(READ_BYTES).min(most);
+        let mut part = Vec::with_capacity(room);
+        loop {
+            let (result, more) = self.contents.read(part).await;
+            part = more;
+            match result {
+                StreamResult::Complete(count) => {
+                    self.left = self.left.map(|left| left.saturating_sub(count));
+                    if self.part_bytes.is_none() || part.len() >= room {
+                        return Ok(Some((part.into(), self)));
+                    }
+                }
+                StreamResult::Dropped | StreamResult::Cancelled => {
+                    return match self.trailers.await {
+                        Ok(_) if part.is_empty() => Ok(None),
+                        // Fewer bytes than were announced.
+                        Ok(_) => Err(TransportError::Reset),
+                        Err(code) => Err(transport(&code)),
+                    };
+                }
             }
-            StreamResult::Dropped | StreamResult::Cancelled => match self.trailers.await {
-                Ok(_) => Ok(None),
-                Err(code) => Err(transport(&code)),
-            },
         }
     }
 }

@@ -9,6 +9,7 @@ use ledger::attachments::Claimed;
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
 
+use super::PART_BYTES;
 use super::together::{COMPANY, Running, START, Together};
 use super::{of_one_file, verify};
 use crate::plan::SMALL_BYTES;
@@ -152,7 +153,7 @@ async fn streamed<H: Http, C: Clock>(
     file: &Claimed,
     max_bytes: usize,
 ) -> Result<Option<Bytes>, Fault> {
-    let Some(content) = odoo.content(file.id, 0).await? else {
+    let Some(content) = odoo.content(file.id, 0, PART_BYTES).await? else {
         return Ok(None);
     };
     if content

@@ -14,6 +14,10 @@ pub(crate) use upload::upload;
 use fault::{Fault, Kind};
 use ledger::attachments::Claimed;
 
+/// A large file comes in the parts that the Storage takes, and all others by the same way as one.
+#[expect(clippy::cast_possible_truncation, reason = "six MiB")]
+const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
+
 /// The MIME type that an object gets: Odoo's, if it can stand in a header.
 fn content_type(file: &Claimed) -> &str {
     file.mimetype

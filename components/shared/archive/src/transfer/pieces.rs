@@ -20,7 +20,7 @@ use serde_json::Value;
 use storage::{CHUNK_BYTES, Resumable, Storage};
 
 use super::together::{START, State, Together};
-use super::{content_type, of_one_file, path, verify};
+use super::{PART_BYTES, content_type, of_one_file, path, verify};
 
 /// How it ended.
 pub(crate) enum PiecesEnd {
@@ -81,8 +81,17 @@ struct Source {
 
 impl Source {
     /// The next `length` bytes, or fewer at the end.
-    async fn read(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
+    async fn read(&mut self, length: u64) -> Result<Bytes, Fault> {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if self.rest.is_empty()
+            && let Some(chunk) = self.chunks.next().await
+        {
+            self.rest = chunk?;
+        }
+        // A part that is a piece already is not copied.
+        if self.rest.len() >= length {
+            return Ok(self.rest.split_to(length));
+        }
         let mut piece = Vec::with_capacity(length);
         while piece.len() < length {
             if self.rest.is_empty() {
@@ -94,7 +103,7 @@ impl Source {
             let take = self.rest.len().min(length - piece.len());
             piece.extend_from_slice(&self.rest.split_to(take));
         }
-        Ok(piece)
+        Ok(piece.into())
     }
 }
 
@@ -206,7 +215,7 @@ async fn move_on<H: Http, C: Clock>(
     };
     let mut piece = next_piece(&mut source, offset, file.file_size).await?;
     loop {
-        let mut unsent = Bytes::from(piece);
+        let mut unsent = piece;
         sha1.update(unsent.clone());
         let end = offset + u64::try_from(unsent.len()).unwrap_or(u64::MAX);
         // A piece that ends before its place is the last one too: the content is shorter than it should
@@ -236,7 +245,7 @@ async fn move_on<H: Http, C: Clock>(
         let stop = last || time_is_up();
         let ahead = async {
             if stop {
-                Ok(Vec::new())
+                Ok(Bytes::new())
             } else {
                 let next = next_piece(&mut source, end, file.file_size).await;
                 // The Storage has its hands full meanwhile.
@@ -295,7 +304,7 @@ async fn open<H: Http, C: Clock>(
     checksum: &str,
     offset: u64,
 ) -> Result<Option<Source>, Fault> {
-    if let Some(content) = odoo.content(file.id, offset).await? {
+    if let Some(content) = odoo.content(file.id, offset, PART_BYTES).await? {
         if content.sha1.as_deref().is_some_and(|sha1| sha1 != checksum) {
             return Err(Fault::new(
                 Kind::WrongBytes,
@@ -332,7 +341,7 @@ async fn open<H: Http, C: Clock>(
 }
 
 /// The next piece: up to the next multiple of [`CHUNK_BYTES`].
-async fn next_piece(source: &mut Source, offset: u64, size: u64) -> Result<Vec<u8>, Fault> {
+async fn next_piece(source: &mut Source, offset: u64, size: u64) -> Result<Bytes, Fault> {
     let end = (offset / CHUNK_BYTES + 1)
         .saturating_mul(CHUNK_BYTES)
         .min(size);
@@ -342,8 +351,30 @@ async fn next_piece(source: &mut Source, offset: u64, size: u64) -> Result<Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use serde_json::json;
     use sha1::{Digest, Sha1};
+
+    #[test]
+    fn a_part_that_is_a_piece_already_is_not_copied_and_others_are_put_together() {
+        let parts = [b"abcd", b"efgh", b"ijkl"].map(|part| Bytes::from(part.to_vec()));
+        let places = parts.each_ref().map(|part| part.as_ptr());
+        let mut source = Source {
+            chunks: futures::stream::iter(parts.map(Ok)).boxed_local(),
+            rest: Bytes::new(),
+        };
+        let mut read = |length| source.read(length).now_or_never().unwrap().unwrap();
+        let whole = read(4);
+        assert_eq!((whole.as_ref(), whole.as_ptr()), (&b"abcd"[..], places[0]));
+        let beginning = read(3);
+        assert_eq!(
+            (beginning.as_ref(), beginning.as_ptr()),
+            (&b"efg"[..], places[1])
+        );
+        assert_eq!(read(4).as_ref(), b"hijk");
+        assert_eq!(read(4).as_ref(), b"l");
+        assert!(read(1).is_empty());
+    }
 
     #[test]
     fn a_hash_goes_on_where_it_was_kept() {
