@@ -52,7 +52,8 @@ pub async fn log_refusal(postgres: &impl Postgres, job: &str, words: &str) -> Re
           returning 1
         ), logged as (
           insert into public.migration_logs (job, remaining, errors, status)
-          select $1::jsonb->>'job', odoo_sync.remaining(), array[$1::jsonb->>'words'], 'auth_error'
+          select $1::jsonb->>'job', case $1::jsonb->>'job' when 'archive-batch' then odoo_sync.remaining() end,
+                 array[$1::jsonb->>'words'], 'auth_error'
             from turn
           returning 1
         )

@@ -148,6 +148,7 @@ async fn a_call_without_an_accepted_key_is_refused_and_is_one_line_in_the_log() 
     let rows = log_rows(&stage).await?;
     assert_eq!(rows.len(), 1, "{rows:#?}");
     assert_eq!(rows[0]["status"], "auth_error");
+    assert_eq!(rows[0]["remaining"], 0);
     holds_no_secret(&rows[0].to_string())?;
     assert_eq!(stage.odoo.counters().total().calls, 0);
     assert_eq!(in_state(&stage, "pending").await?, 0);

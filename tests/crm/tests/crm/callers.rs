@@ -107,6 +107,13 @@ async fn other_users_get_a_403_that_their_page_can_read_and_start_nothing() -> R
         (answer.status.as_u16(), answer.json()),
         (401, json!({"error": "Unauthorized"}))
     );
+    // How many files remain is not this job's to say.
+    let logged =
+        "select jsonb_agg(jsonb_build_array(job, status, remaining)) from public.migration_logs";
+    assert_eq!(
+        stage.value(logged).await?,
+        json!([["crm-sync", "auth_error", null]])
+    );
     assert_eq!(stage.odoo.counters().total().calls, 0);
     Ok(())
 }
