@@ -1,7 +1,10 @@
 -- odoo-to-supabase, 1 of 10: schema, extensions, roles, who is an admin, settings.
 --
 -- Run the files of this folder in their order, as the role `postgres`, in the SQL editor or by any
--- client; running them again changes nothing that is already so.
+-- client; running them again changes nothing that is already so. Each is one transaction: nobody
+-- sees a table before it is protected, and what is cut off has changed nothing.
+
+begin;
 
 create schema if not exists odoo_sync;
 comment on schema odoo_sync is 'odoo-to-supabase: functions and views for people, and what its components keep for themselves.';
@@ -57,7 +60,7 @@ end
 $$;
 
 grant usage on schema odoo_sync to odoo_sync, authenticated, service_role;
-grant usage on schema public to odoo_sync;
+grant usage on schema public to odoo_sync, service_role;
 
 -- Who is an admin: the application's own public.has_role(user, role) decides. Only where there is
 -- none, the usual one is created.
@@ -89,7 +92,7 @@ begin
     create policy own_roles on public.user_roles for select to authenticated using (user_id = (select auth.uid()));
   end if;
   create function public.has_role(_user_id uuid, _role public.app_role) returns boolean
-    language sql stable security definer set search_path = '' as $f$
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $f$
       select exists (select from public.user_roles where user_id = _user_id and role = _role)
     $f$;
   comment on function public.has_role(uuid, public.app_role) is 'Whether a user has a role. Security definer, so that policies may ask it.';
@@ -97,11 +100,17 @@ begin
   grant execute on function public.has_role(uuid, public.app_role) to authenticated, service_role;
 end
 $$;
--- The status page asks it about the user behind a token.
+-- The status page asks it about the user behind a token. One that an older version of this file made
+-- looks up types in the caller's own temporary schema first.
 do $$
 declare
   existing regprocedure;
 begin
+  for existing in
+    select oid from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and proconfig = array['search_path=""']
+  loop
+    execute format('alter function %s set search_path = pg_catalog, pg_temp', existing);
+  end loop;
   for existing in
     select oid from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and pronargs = 2
   loop
@@ -113,13 +122,13 @@ $$;
 -- Whoever calls: in a security definer function current_user is its owner, but the setting `role`
 -- still says what PostgREST switched to.
 create or replace function odoo_sync.caller() returns text
-  language sql stable set search_path = '' as $$
+  language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(nullif(pg_catalog.current_setting('role', true), 'none'), session_user::text)
   $$;
 comment on function odoo_sync.caller() is 'The role that calls, also from within a security definer function.';
 
 create or replace function odoo_sync.is_admin() returns boolean
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   caller text := odoo_sync.caller();
   owner oid := (select nspowner from pg_catalog.pg_namespace where nspname = 'odoo_sync');
@@ -135,7 +144,7 @@ $$;
 comment on function odoo_sync.is_admin() is 'Whether the caller may steer the sync and read what it copied.';
 
 create or replace function odoo_sync.require_admin() returns void
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if odoo_sync.is_admin() then
     return;
@@ -146,28 +155,82 @@ end
 $$;
 comment on function odoo_sync.require_admin() is 'Raises unless the caller may steer the sync.';
 
+-- Rights on a table by which the API's roles could do more than these files let them: policies of an
+-- older application, and grants. A restrictive policy opens nothing, and stays; so does what
+-- service_role may, which is nobody's but the project's own servers'.
+create or replace function odoo_sync.foreign_rights(target regclass) returns table (given text, taken text)
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    with strangers as (
+      select 0::oid as oid, 'public' as name
+      union
+      select r.oid, quote_ident(r.rolname) from pg_roles r
+       where r.rolname <> 'service_role' and exists (
+         select from pg_roles a where a.rolname in ('anon', 'authenticated', 'authenticator', 'odoo_sync') and pg_has_role(a.oid, r.oid, 'member'))
+    ), granted as (
+      select c.relacl as acl, '' as of_column from pg_class c where c.oid = target
+      union all
+      select a.attacl, format(' (%I)', a.attname) from pg_attribute a where a.attrelid = target and not a.attisdropped
+    )
+    select format('create policy %I on %s for %s to %s', p.polname, target,
+             case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+             array_to_string(array(select coalesce(s.name, r::regrole::text) from unnest(p.polroles) r left join strangers s on s.oid = r), ', '))
+             || coalesce(' using (' || pg_get_expr(p.polqual, p.polrelid) || ')', '')
+             || coalesce(' with check (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')', ''),
+           format('drop policy %I on %s', p.polname, target)
+      from pg_policy p
+     where p.polrelid = target and p.polpermissive and p.polname not in ('component', 'admins_read')
+       and p.polroles && array(select s.oid from strangers s)
+    union all
+    select format('grant %s on %s to %s', string_agg(lower(a.privilege_type) || g.of_column, ', ' order by a.privilege_type, g.of_column), target, s.name),
+           format('revoke all on %s from %s', target, s.name)
+      from granted g cross join aclexplode(g.acl) a join strangers s on s.oid = a.grantee
+     where s.name <> 'odoo_sync' and not (s.name = 'authenticated' and a.privilege_type = 'SELECT' and g.of_column = '')
+     group by s.name
+  $$;
+comment on function odoo_sync.foreign_rights(regclass) is 'What lets the API''s roles do more with a table than these files do: the statement that gives it, and the one that takes it.';
+
+create table if not exists odoo_sync.notices (
+  id bigint generated always as identity primary key,
+  noted_at timestamptz not null default now(),
+  words text not null
+);
+comment on table odoo_sync.notices is 'What these files did by themselves and a person should know. odoo_sync.health() tells it until the rows are deleted.';
+comment on column odoo_sync.notices.id is 'Row id.';
+comment on column odoo_sync.notices.noted_at is 'When.';
+comment on column odoo_sync.notices.words is 'What was done, and what it means.';
+
 -- One way to protect a table, for every file of this folder.
 create or replace procedure odoo_sync.protect(target regclass, component_rights text)
-  language plpgsql set search_path = '' as $$
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
+  -- Made by the very file that runs: what others may do with it is by the project's default privileges.
+  is_new boolean := (select t.xmin = pg_current_xact_id()::xid from pg_class c join pg_type t on t.oid = c.reltype where c.oid = target);
+  foreign_right record;
   policy_name text;
 begin
   execute format('alter table %s enable row level security', target);
+  for foreign_right in select * from odoo_sync.foreign_rights(target) loop
+    if not is_new then
+      insert into odoo_sync.notices (words) values (format('%s was open to others than admins, which was taken back: %s.', target, foreign_right.given));
+    end if;
+    execute foreign_right.taken;
+  end loop;
   foreach policy_name in array array['component', 'admins_read'] loop
     execute format('drop policy if exists %I on %s', policy_name, target);
   end loop;
-  -- Supabase grants every new table of schema public to its API's roles.
   execute format('revoke all on %s from public, anon, authenticated, odoo_sync', target);
   if component_rights <> '' then
     execute format('grant %s on %s to odoo_sync', component_rights, target);
     execute format('create policy component on %s to odoo_sync using (true) with check (true)', target);
   end if;
-  execute format('grant select on %s to authenticated', target);
+  -- By name, since new projects grant nothing by default. Row-level security does not hold for service_role.
+  execute format('grant select on %s to authenticated, service_role', target);
   -- Asked once a statement, not once a row.
   execute format('create policy admins_read on %s for select to authenticated using ((select public.has_role((select auth.uid()), ''admin'')))', target);
 end
 $$;
-comment on procedure odoo_sync.protect(regclass, text) is 'Row-level security for a table: role odoo_sync gets these rights, admins may read, nobody else anything.';
+comment on procedure odoo_sync.protect(regclass, text) is 'Row-level security for a table: role odoo_sync gets these rights, admins and service_role may read, strangers nothing; what opened it to them is taken, and told in odoo_sync.notices.';
+call odoo_sync.protect('odoo_sync.notices', '');
 
 create table if not exists odoo_sync.schema_versions (
   version integer primary key,
@@ -200,13 +263,13 @@ insert into odoo_sync.settings (name, value) values
 on conflict (name) do nothing;
 
 create or replace function odoo_sync.setting(name text) returns jsonb
-  language sql stable security definer set search_path = '' as $$
+  language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select s.value from odoo_sync.settings s where s.name = setting.name
   $$;
 comment on function odoo_sync.setting(text) is 'The value of a setting.';
 
 create or replace function odoo_sync.set(name text, value jsonb) returns void
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   if not exists (select from odoo_sync.settings s where s.name = $1) then
@@ -228,3 +291,5 @@ comment on function odoo_sync.set(text, jsonb) is 'Sets a setting, such as odoo_
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.set(text, jsonb), odoo_sync.setting(text) to authenticated, service_role;
 grant execute on function odoo_sync.setting(text) to odoo_sync;
+
+commit;

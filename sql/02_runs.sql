@@ -1,5 +1,7 @@
 -- odoo-to-supabase, 2 of 10: what the components did, who works on what, and how far they came.
 
+begin;
+
 create table if not exists public.migration_logs (
   id uuid primary key default gen_random_uuid(),
   created_at timestamptz not null default now(),
@@ -107,3 +109,5 @@ comment on column odoo_sync.cursors.name is 'What is read.';
 comment on column odoo_sync.cursors.position is 'Where to go on.';
 comment on column odoo_sync.cursors.updated_at is 'When it last moved.';
 call odoo_sync.protect('odoo_sync.cursors', 'select, insert, update, delete');
+
+commit;

@@ -1,5 +1,7 @@
 -- odoo-to-supabase, 3 of 10: queue and catalogue of Odoo's attachments in one table, and its progress counters.
 
+begin;
+
 create table if not exists public.odoo_attachments (
   id              bigint primary key,
   name            text not null default '',
@@ -96,12 +98,12 @@ comment on column odoo_sync.progress.files is 'Attachments.';
 comment on column odoo_sync.progress.bytes is 'Their bytes, as Odoo says.';
 
 create or replace function odoo_sync.bucket(state text, attempts smallint) returns text
-  language sql immutable parallel safe set search_path = ''
+  language sql immutable parallel safe set search_path = pg_catalog, pg_temp
   as $$ select case when state = 'pending' and attempts > 0 then 'failed' else state end $$;
 comment on function odoo_sync.bucket(text, smallint) is 'Under which heading of odoo_sync.progress an attachment counts.';
 
 create or replace function odoo_sync.count_attachments() returns trigger
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   -- The branches differ in the transition tables that exist; the order keeps parallel runs from deadlock.
   if tg_op = 'INSERT' then
@@ -139,14 +141,14 @@ create trigger count_deleted after delete on public.odoo_attachments
 
 -- What is still to be done, and the figures that a log row carries.
 create or replace function odoo_sync.remaining() returns bigint
-  language sql stable security definer set search_path = ''
+  language sql stable security definer set search_path = pg_catalog, pg_temp
   as $$ select coalesce(sum(files), 0)::bigint from odoo_sync.progress where bucket in ('pending', 'failed') $$;
 comment on function odoo_sync.remaining() is 'How many attachments are still to be moved.';
 
 -- Counts the table itself and mends the counters; a row where they differed.
 create or replace function odoo_sync.recount()
   returns table (bucket text, files_before bigint, files bigint, bytes_before bigint, bytes bigint)
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   -- No row may change between the count and the correction.
@@ -174,7 +176,7 @@ comment on function odoo_sync.recount() is 'Recounts the attachments, mends odoo
 
 -- Gives dead files (all of them, or those named) a new life, and those that waited for a password.
 create or replace function odoo_sync.retry(ids bigint[] default null) returns bigint
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare revived bigint;
 begin
   perform odoo_sync.require_admin();
@@ -192,6 +194,7 @@ call odoo_sync.protect('odoo_sync.progress', 'select');
 
 revoke all on function odoo_sync.count_attachments(), odoo_sync.recount(), odoo_sync.retry(bigint[]) from public;
 revoke all on function odoo_sync.remaining() from public;
-grant execute on function odoo_sync.remaining() to odoo_sync, authenticated;
-grant execute on function odoo_sync.recount(), odoo_sync.retry(bigint[]) to authenticated, odoo_sync;
-grant execute on function odoo_sync.bucket(text, smallint) to odoo_sync, authenticated;
+grant execute on function odoo_sync.remaining(), odoo_sync.recount(), odoo_sync.retry(bigint[]), odoo_sync.bucket(text, smallint)
+  to odoo_sync, authenticated, service_role;
+
+commit;

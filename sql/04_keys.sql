@@ -5,6 +5,8 @@
 -- and a rotation needs no redeployment:
 --   select odoo_sync.rotate_key();
 
+begin;
+
 create table if not exists odoo_sync.accepted_keys (
   hash bytea primary key check (octet_length(hash) = 32),
   label text not null default '',
@@ -17,13 +19,13 @@ comment on column odoo_sync.accepted_keys.label is 'Where it came from.';
 comment on column odoo_sync.accepted_keys.created_at is 'When it was first accepted.';
 comment on column odoo_sync.accepted_keys.expires_at is 'Until when it is accepted; null: until it is replaced.';
 call odoo_sync.protect('odoo_sync.accepted_keys', 'select');
--- Admins have no use for hashes.
+-- Nobody else has a use for hashes.
 drop policy if exists admins_read on odoo_sync.accepted_keys;
-revoke select on odoo_sync.accepted_keys from authenticated;
+revoke select on odoo_sync.accepted_keys from authenticated, service_role;
 
 -- The key in the vault, or null. For this schema's own functions only.
 create or replace function odoo_sync.vault_key() returns text
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if to_regclass('vault.decrypted_secrets') is null then
     return null;
@@ -34,7 +36,7 @@ $$;
 comment on function odoo_sync.vault_key() is 'The service key as the vault holds it; null where there is none.';
 
 create or replace function odoo_sync.accept_key(key text, label text) returns text
-  language plpgsql set search_path = '' as $$
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   key_hash bytea := sha256(convert_to(key, 'UTF8'));
   secret_id uuid;
@@ -74,7 +76,7 @@ $$;
 comment on function odoo_sync.accept_key(text, text) is 'Puts a key into the vault and its hash among the accepted ones. For rotate_key and set_key.';
 
 create or replace function odoo_sync.rotate_key() returns text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   -- Two random UUIDs have 244 random bits; hashing evens them out. No extension is needed for it.
@@ -85,7 +87,7 @@ $$;
 comment on function odoo_sync.rotate_key() is 'Makes a new random service key. Nobody needs to see it; nothing has to be redeployed.';
 
 create or replace function odoo_sync.set_key(key text) returns text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   trimmed text := btrim(key, E' \t\r\n');
 begin
@@ -104,7 +106,7 @@ comment on function odoo_sync.set_key(text) is 'Uses a given service key, such a
 -- caller of net.http_post needs (insert, and its own id back) stays. On hosted Supabase the tables
 -- belong to the platform, and only the answer of this function is left: use rotate_key().
 create or replace function odoo_sync.close_net_queue() returns text
-  language plpgsql set search_path = '' as $$
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   net_table text;
   table_owner text;
@@ -130,3 +132,5 @@ select odoo_sync.close_net_queue();
 
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.rotate_key(), odoo_sync.set_key(text) to authenticated, service_role;
+
+commit;

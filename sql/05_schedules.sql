@@ -11,6 +11,8 @@
 --   delete from odoo_sync.replaced_jobs;   -- they may hold keys
 -- and change the key that had been pasted.
 
+begin;
+
 create table if not exists odoo_sync.jobs (
   name text primary key,
   component text not null,
@@ -96,17 +98,17 @@ comment on column odoo_sync.replaced_jobs.username is 'As whom it ran.';
 comment on column odoo_sync.replaced_jobs.active is 'Whether it was active.';
 comment on column odoo_sync.replaced_jobs.what is 'What was wrong with it.';
 alter table odoo_sync.replaced_jobs enable row level security;
-revoke all on odoo_sync.replaced_jobs from public, anon, authenticated, odoo_sync;
+revoke all on odoo_sync.replaced_jobs from public, anon, authenticated, service_role, odoo_sync;
 
 -- What pg_cron is given: nothing in it can go stale.
 create or replace function odoo_sync.command_of(job odoo_sync.jobs) returns text
-  language sql immutable set search_path = '' as $$
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case when (job).path is null then 'select odoo_sync.purge()' else format('select odoo_sync.call(%L)', (job).name) end
   $$;
 comment on function odoo_sync.command_of(odoo_sync.jobs) is 'The cron command of a job.';
 
 create or replace function odoo_sync.holds_clear_key(command text) returns boolean
-  language sql immutable set search_path = '' as $$
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
     select command ~ 'eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}'          -- a JWT, such as the service_role key
         or command ~ 'sb_(secret|publishable)_[A-Za-z0-9_-]{8,}'        -- a newer Supabase key
         or command ~ 'ots_[0-9a-f]{32}'                                 -- one of rotate_key()
@@ -115,7 +117,7 @@ create or replace function odoo_sync.holds_clear_key(command text) returns boole
 comment on function odoo_sync.holds_clear_key(text) is 'Whether a command holds what looks like a key in clear text.';
 
 create or replace function odoo_sync.faults_of(command text) returns text
-  language sql immutable set search_path = '' as $$
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
     select coalesce(nullif(concat_ws('; ',
       case when command ~* 'current_setting\s*\(\s*''supabase\.service_role_key''' then
         'reads its key by current_setting(''supabase.service_role_key''), which does not exist, so it fails at every run before it calls' end,
@@ -130,7 +132,7 @@ comment on function odoo_sync.faults_of(text) is 'What is wrong with a job''s co
 -- Copies answers from pg_net to the calls they belong to. The time is compared as well: numbers begin
 -- anew after a crash.
 create or replace function odoo_sync.collect_answers() returns void
-  language plpgsql set search_path = '' as $$
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if to_regclass('net._http_response') is null then
     return;
@@ -145,7 +147,7 @@ $$;
 comment on function odoo_sync.collect_answers() is 'Copies answers from pg_net into odoo_sync.calls.';
 
 create or replace function odoo_sync.call(job text) returns bigint
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   j odoo_sync.jobs;
   base_url text := odoo_sync.setting('base_url') #>> '{}';
@@ -197,7 +199,7 @@ comment on function odoo_sync.call(text) is 'What cron runs: calls the job''s co
 
 -- The jobs meant by a name: one job, or all of a component.
 create or replace function odoo_sync.jobs_named(job text) returns setof odoo_sync.jobs
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return query select * from odoo_sync.jobs j where j.name = jobs_named.job or j.component = jobs_named.job order by j.name;
   if not found then
@@ -210,7 +212,7 @@ comment on function odoo_sync.jobs_named(text) is 'The job of that name, or all 
 
 create or replace function odoo_sync.schedule(base_url text default null, only_jobs text[] default null)
   returns table (job text, action text, detail text)
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   address text := coalesce(schedule.base_url, odoo_sync.setting('base_url') #>> '{}');
@@ -300,7 +302,7 @@ $$;
 comment on function odoo_sync.schedule(text, text[]) is 'Creates or replaces the jobs, by name, and says what it replaced; the old commands are kept in odoo_sync.replaced_jobs. Without base_url: the one given before.';
 
 create or replace function odoo_sync.unschedule(job text default null) returns setof text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   j odoo_sync.jobs;
   entry bigint;
@@ -321,7 +323,7 @@ $$;
 comment on function odoo_sync.unschedule(text) is 'Takes a job, all jobs of a component, or all jobs from pg_cron; returns which.';
 
 create or replace function odoo_sync.pause(job text) returns setof text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   return query
@@ -332,7 +334,7 @@ $$;
 comment on function odoo_sync.pause(text) is 'Pauses a job, or all jobs of a component: cron goes on, but calls nothing; a component whose jobs are all paused does not work either, whoever calls it.';
 
 create or replace function odoo_sync.resume(job text) returns setof text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   return query
@@ -343,13 +345,13 @@ $$;
 comment on function odoo_sync.resume(text) is 'Ends a pause.';
 
 create or replace function odoo_sync.is_paused(job text) returns boolean
-  language sql stable security definer set search_path = '' as $$
+  language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select coalesce(bool_and(j.paused_at is not null), false) from odoo_sync.jobs j where is_paused.job in (j.name, j.component)
   $$;
 comment on function odoo_sync.is_paused(text) is 'Whether a job is paused, or all jobs of a component.';
 
 create or replace function odoo_sync.run_now(job text) returns text
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   j odoo_sync.jobs;
   started text[] := '{}';
@@ -376,3 +378,5 @@ grant execute on function
   odoo_sync.is_paused(text), odoo_sync.run_now(text)
   to authenticated, service_role;
 grant execute on function odoo_sync.is_paused(text) to odoo_sync;
+
+commit;

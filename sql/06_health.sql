@@ -6,14 +6,16 @@
 -- was it answered, did anything move. The first thing that is wrong is its state; further ones are
 -- in detail. Each look is a function that returns findings, none where all is well.
 
+begin;
+
 create or replace function odoo_sync.finding(state text, problem text, remedy text, detail jsonb default '{}') returns jsonb
-  language sql immutable set search_path = '' as $$
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
     select jsonb_build_object('state', state, 'problem', problem, 'remedy', remedy, 'detail', coalesce(detail, '{}'))
   $$;
 comment on function odoo_sync.finding(text, text, text, jsonb) is 'Something to say about a job.';
 
 create or replace function odoo_sync.moment(at timestamptz) returns text
-  language sql immutable set search_path = '' as $$
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
     select to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
   $$;
 comment on function odoo_sync.moment(timestamptz) is 'A moment as people read it: UTC, to the second.';
@@ -22,7 +24,7 @@ comment on function odoo_sync.moment(timestamptz) is 'A moment as people read it
 -- people's jobs may fill that table with millions of rows.
 create or replace function odoo_sync.last_cron_run(job_number bigint, job_command text, since timestamptz, wanted_status text default null)
   returns table (status text, return_message text, start_time timestamptz, end_time timestamptz)
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return query
     select d.status, d.return_message, d.start_time, d.end_time
@@ -37,7 +39,7 @@ comment on function odoo_sync.last_cron_run(bigint, text, timestamptz, text) is 
 -- A job's calls with their answers, copied already or still with pg_net, newest first.
 create or replace function odoo_sync.recent_calls(job text, since timestamptz, at_most integer)
   returns setof odoo_sync.calls
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if to_regclass('net._http_response') is null then
     return query select * from odoo_sync.calls c
@@ -60,7 +62,7 @@ comment on function odoo_sync.recent_calls(text, timestamptz, integer) is 'The n
 
 -- Is it scheduled, by this schema, and able to call?
 create or replace function odoo_sync.look_at_schedule(j odoo_sync.jobs) returns jsonb[]
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   findings jsonb[] := '{}';
   entry record;
@@ -132,7 +134,7 @@ comment on function odoo_sync.look_at_schedule(odoo_sync.jobs) is 'Findings abou
 -- A pasted key, and what answers of the last hours say about it. Such a job's own answers cannot be
 -- told from others: pg_net keeps no address with an answer.
 create or replace function odoo_sync.clear_key_finding(jobid bigint) returns jsonb
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   refused bigint := 0;
   cut_off bigint := 0;
@@ -155,7 +157,7 @@ comment on function odoo_sync.clear_key_finding(bigint) is 'The finding for a co
 
 -- Does pg_cron run it, and does its command succeed?
 create or replace function odoo_sync.look_at_runs(j odoo_sync.jobs, jobid bigint, command text) returns jsonb[]
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   -- A command that somebody else wrote was not scheduled by us at that time.
   since timestamptz := case when command = odoo_sync.command_of(j) then j.scheduled_at end;
@@ -199,7 +201,7 @@ comment on function odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text) is 'Fin
 
 -- Was it answered, and how?
 create or replace function odoo_sync.look_at_calls(j odoo_sync.jobs) returns jsonb[]
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   c odoo_sync.calls;
   address text := (odoo_sync.setting('base_url') #>> '{}') || j.path;
@@ -293,7 +295,7 @@ $$;
 comment on function odoo_sync.look_at_calls(odoo_sync.jobs) is 'Findings about the answers to a job''s calls.';
 
 create or replace function odoo_sync.net_worker_is_down() returns boolean
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   -- The check reads pg_stat_activity, which hides other roles' processes from those without this right.
   if to_regprocedure('net.check_worker_is_up()') is null or not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
@@ -310,7 +312,7 @@ comment on function odoo_sync.net_worker_is_down() is 'Whether pg_net says that 
 -- When a component last did its work to the end of a run, with or without news: what failed before is
 -- bygone. A run that only looked, or did a part, says nothing of the rest.
 create or replace function odoo_sync.last_worked(component text) returns timestamptz
-  language sql stable set search_path = '' as $$
+  language sql stable set search_path = pg_catalog, pg_temp as $$
     select r.finished_at from odoo_sync.runs r
     where r.job = last_worked.component and r.outcome = 'success'
       and coalesce(r.mode, '') not in ('dry_run', 'discover', 'verify', 'validate') and r.counts ->> 'only' is null
@@ -320,7 +322,7 @@ comment on function odoo_sync.last_worked(text) is 'When a component last ended 
 
 -- Ticks arrive: does anything move?
 create or replace function odoo_sync.look_at_progress(j odoo_sync.jobs) returns jsonb[]
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   since timestamptz := greatest(j.scheduled_at, now() - greatest(4 * j.period, interval '1 hour'));
   ticks record;
@@ -383,7 +385,7 @@ comment on function odoo_sync.look_at_progress(odoo_sync.jobs) is 'Findings abou
 
 -- Does another job do the same work?
 create or replace function odoo_sync.look_for_doubles(j odoo_sync.jobs) returns jsonb[]
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   own bigint;
   other record;
@@ -403,9 +405,24 @@ end
 $$;
 comment on function odoo_sync.look_for_doubles(odoo_sync.jobs) is 'Findings about other jobs that do a job''s work.';
 
+-- What the files of sql/ did by themselves: told until a person has read it.
+create or replace function odoo_sync.look_for_notices() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  words text[] := array(select n.words from odoo_sync.notices n order by n.id);
+begin
+  if words = '{}' then
+    return '{}';
+  end if;
+  return array[odoo_sync.finding('notice', left(array_to_string(words, ' '), 2000), 'When you have read it: delete from odoo_sync.notices',
+    jsonb_build_object('notices', words))];
+end
+$$;
+comment on function odoo_sync.look_for_notices() is 'Findings that are no faults: what these files did by themselves.';
+
 create or replace function odoo_sync.health()
   returns table (job text, state text, ok boolean, problem text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
-  language plpgsql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   j odoo_sync.jobs;
@@ -417,6 +434,9 @@ begin
     findings := odoo_sync.look_at_schedule(j);
     if not exists (select from unnest(findings) f where f ->> 'state' in ('not_scheduled', 'no_pg_cron')) then
       findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j) || odoo_sync.look_for_doubles(j);
+    end if;
+    if j.component = 'maintenance' then
+      findings := findings || odoo_sync.look_for_notices();
     end if;
 
     job := j.name;
@@ -445,7 +465,7 @@ begin
       findings := array[odoo_sync.finding('ok', null, null)];
     end if;
     state := findings[1] ->> 'state';
-    ok := state in ('ok', 'waiting', 'paused');
+    ok := state in ('ok', 'waiting', 'paused', 'notice');
     problem := findings[1] ->> 'problem';
     remedy := findings[1] ->> 'remedy';
     detail := findings[1] -> 'detail';
@@ -473,3 +493,5 @@ revoke execute on all routines in schema odoo_sync from public;
 revoke all on odoo_sync.health_view from public, anon, authenticated;
 grant execute on function odoo_sync.health() to odoo_sync, authenticated, service_role;
 grant select on odoo_sync.health_view to odoo_sync, authenticated, service_role;
+
+commit;

@@ -1,9 +1,13 @@
 -- odoo-to-supabase, 7 of 10: what keeps tables from growing without bound.
 
+begin;
+
 -- Deletes what is older than the settings keep_days.* say. Of pg_cron's and pg_net's tables only what
--- belongs to these jobs.
+-- belongs to these jobs; of the logs only what the components wrote, since an older application may have
+-- filled these tables before, or fill them still. What they write names its run; a call that they
+-- refused has none, and is known by the words in which it is told.
 create or replace function odoo_sync.purge() returns jsonb
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   purged jsonb := '{}';
   gone bigint;
@@ -14,14 +18,14 @@ begin
 
   for what in
     select * from (values
-      ('migration_logs', 'public.migration_logs', 'created_at', 'true'),
-      ('sync_validation_log', 'public.sync_validation_log', 'created_at', 'true'),
+      ('migration_logs', 'public.migration_logs', 'created_at', 'run_id is not null or (status = ''auth_error'' and errors[1] like ''a call came with%'')'),
+      ('sync_validation_log', 'public.sync_validation_log', 'created_at', 'run_id is not null'),
       ('runs', 'odoo_sync.runs', 'started_at', 'outcome <> ''running'''),
       ('calls', 'odoo_sync.calls', 'called_at', 'true')
     ) w (setting, in_table, by_column, condition)
   loop
     since := now() - (odoo_sync.setting('keep_days.' || what.setting) #>> '{}')::numeric * interval '1 day';
-    execute format('delete from %s where %I < $1 and %s', what.in_table, what.by_column, what.condition) using since;
+    execute format('delete from %s where %I < $1 and (%s)', what.in_table, what.by_column, what.condition) using since;
     get diagnostics gone = row_count;
     purged := purged || jsonb_build_object(what.setting, gone);
   end loop;
@@ -54,3 +58,5 @@ $$;
 comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say; returns how many rows of each table.';
 
 revoke execute on all routines in schema odoo_sync from public;
+
+commit;

@@ -5,6 +5,8 @@
 -- Nothing here counts a table: the figures are those of odoo_sync.progress, and every list has an
 -- end and an index that gives its rows in order.
 
+begin;
+
 -- The newest success and failure of a job are one step away, however long the history is.
 create index if not exists runs_succeeded on odoo_sync.runs (job, finished_at desc) where outcome = 'success';
 create index if not exists runs_failed on odoo_sync.runs (finished_at desc) where outcome in ('error', 'crashed');
@@ -35,7 +37,7 @@ insert into odoo_sync.settings (name, value) values ('keep_days.actions', '365')
 
 -- A user in words. Reads auth.users as a document: which columns it has is Supabase's to say.
 create or replace function odoo_sync.name_of_user(user_id uuid) returns text
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   email text;
 begin
@@ -52,7 +54,7 @@ comment on function odoo_sync.name_of_user(uuid) is 'The email of a user, else t
 
 -- For the components only, which have checked who calls: others could claim to be anybody.
 create or replace function odoo_sync.act(action text, job text, user_id uuid, ids bigint[] default null) returns jsonb
-  language plpgsql security definer set search_path = '' as $$
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   who text := odoo_sync.name_of_user(user_id);
   succeeded boolean := true;
@@ -93,7 +95,7 @@ comment on function odoo_sync.act(text, text, uuid, bigint[]) is 'Does what a pe
 
 -- The archive: figures, what it works on now, and the batches that its speed is measured by.
 create or replace function odoo_sync.archive_status() returns jsonb
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return jsonb_build_object(
     'progress', (select coalesce(jsonb_object_agg(p.bucket, jsonb_build_object('files', p.files, 'bytes', p.bytes)), '{}')
@@ -121,7 +123,7 @@ comment on function odoo_sync.archive_status() is 'The archive''s part of odoo_s
 
 -- The newest run that is over: what is under way now says nothing yet of how things are.
 create or replace function odoo_sync.last_run(job text) returns jsonb
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return (
     select jsonb_build_object(
@@ -138,7 +140,7 @@ comment on function odoo_sync.last_run(text) is 'The newest run of a component t
 -- Failures by kind. The totals are in odoo_sync.progress; here are the newest 500 files each that are
 -- dead and that wait for another attempt, and the runs that failed since their job last did its work.
 create or replace function odoo_sync.failures() returns jsonb
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return jsonb_build_object(
     'files', (
@@ -174,7 +176,7 @@ comment on function odoo_sync.failures() is 'The failures'' part of odoo_sync.st
 
 -- The newest validation of each entity: a step for each entity, however long the log is.
 create or replace function odoo_sync.last_validations() returns setof public.sync_validation_log
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return query
     with recursive entities as (
@@ -192,7 +194,7 @@ comment on function odoo_sync.last_validations() is 'The newest row of public.sy
 -- Each run tells, entity by entity, as of which run's beginning all is here, where it knows that: not if it
 -- only looked, was asked for something else, or had no time. The whole is as old as its oldest part.
 create or replace function odoo_sync.fresh_as_of(job text) returns timestamptz
-  language sql stable set search_path = '' as $$
+  language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when bool_and(known.at is not null) then min(known.at) end
       from (select r.counts -> 'as_of' as entities from odoo_sync.runs r
              where r.job = fresh_as_of.job and r.outcome = 'success' and r.counts ? 'as_of'
@@ -207,7 +209,7 @@ create or replace function odoo_sync.fresh_as_of(job text) returns timestamptz
 comment on function odoo_sync.fresh_as_of(text) is 'As of when Postgres has all that Odoo had; null until the first load is complete.';
 
 create or replace function odoo_sync.sync_status(job text) returns jsonb
-  language plpgsql stable set search_path = '' as $$
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return jsonb_build_object(
     'running', exists (select from odoo_sync.runs r where r.job = sync_status.job and r.outcome = 'running' and r.leased_until > now()),
@@ -232,7 +234,7 @@ $$;
 comment on function odoo_sync.sync_status(text) is 'A sync''s part of odoo_sync.status().';
 
 create or replace function odoo_sync.status() returns jsonb
-  language plpgsql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform odoo_sync.require_admin();
   return jsonb_build_object(
@@ -264,3 +266,5 @@ comment on function odoo_sync.status() is 'Everything that GET /status is made o
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.status() to odoo_sync, authenticated, service_role;
 grant execute on function odoo_sync.act(text, text, uuid, bigint[]) to odoo_sync;
+
+commit;

@@ -4,6 +4,8 @@
 -- A many2one is the id it points to, without a foreign key: rows arrive in no certain order, and
 -- what Odoo deleted stays here with a deleted_at.
 
+begin;
+
 create table if not exists public.odoo_stages (
   id           bigint primary key,
   name         text,
@@ -410,7 +412,9 @@ begin
     -- Supabase grants every new view of schema public to its API's roles. Whoever may select still
     -- sees only what the tables' own policies let through.
     execute format('revoke all on public.%I from public, anon, authenticated, odoo_sync', pipeline);
-    execute format('grant select on public.%I to authenticated', pipeline);
+    execute format('grant select on public.%I to authenticated, service_role', pipeline);
   end loop;
 end
 $$;
+
+commit;

@@ -1,6 +1,8 @@
 -- odoo-to-supabase, 10 of 10: the chatter. What was said and done at the records of the pipeline: messages, notes,
 -- e-mails and field changes, with the archive's files linked, and a view that a timeline reads as it is.
 
+begin;
+
 create table if not exists public.odoo_messages (
   id                    bigint primary key,
   model                 text,
@@ -143,7 +145,7 @@ begin
   -- Supabase grants every new view of schema public to its API's roles. Whoever may select still
   -- sees only what the tables' own policies let through.
   revoke all on public.odoo_chatter from public, anon, authenticated, odoo_sync;
-  grant select on public.odoo_chatter to authenticated;
+  grant select on public.odoo_chatter to authenticated, service_role;
 end
 $$;
 
@@ -151,7 +153,7 @@ $$;
 -- through, all of them one by one. Here the policy's question is asked once, and the index does the rest.
 create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
   returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real)
-  language plpgsql stable security definer set search_path = '' as $$
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   wanted tsquery := websearch_to_tsquery('simple', words);
@@ -179,3 +181,5 @@ grant execute on function public.search_odoo_chatter(text, integer) to authentic
 
 -- The last file says that all of them are in place.
 insert into odoo_sync.schema_versions (version) values (1) on conflict (version) do nothing;
+
+commit;

@@ -60,6 +60,7 @@ impl std::error::Error for Refusal {}
 
 /// The words for the `auth_error` row of a refused call: what kind of thing was presented, for the
 /// person who has to mend it. They hold nothing of the call and say nothing that it did not know.
+/// Their beginning, `a call came with`, tells our rows from an older application's: `odoo_sync.purge()` goes by it.
 pub fn refusal_words(authorization: Option<&str>, apikey: Option<&str>) -> &'static str {
     match Presented::new(authorization, apikey) {
         // A missing vault secret makes the header NULL and pg_net drops it (seen on 0.20.4).
@@ -119,4 +120,21 @@ fn bearer_token(authorization: &str) -> Option<&str> {
 
 fn is_three_parts(token: &str) -> bool {
     token.split('.').count() == 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_purge_knows_a_refusal_by_its_words() {
+        for (authorization, apikey) in [
+            (None, None),
+            (Some("Bearer a.b.c"), None),
+            (Some("Bearer ots_1"), None),
+            (None, Some("a.b.c")),
+        ] {
+            assert!(refusal_words(authorization, apikey).starts_with("a call came with"));
+        }
+    }
 }

@@ -1,6 +1,9 @@
 //! The files run as they are, again without harm, and explain themselves.
 
-use crate::project::{Project, server};
+use world::postgres::Database;
+
+use crate::project::{Project, query, server};
+use crate::released;
 
 #[tokio::test]
 async fn the_files_run_as_the_owner_and_again_without_harm() {
@@ -75,11 +78,127 @@ async fn an_application_that_has_its_own_logs_and_roles_keeps_them() {
     );
     let admin = project.user(true).await;
     assert_eq!(
-        crate::project::query(&admin, "select count(*) from public.migration_logs")
+        query(&admin, "select count(*) from public.migration_logs")
             .await
             .unwrap(),
         ["1"]
     );
+}
+
+/// An application's own log, with rights as they are found in the field.
+const OPEN_LOG: &str = r#"
+    create table public.migration_logs (
+      id uuid primary key default gen_random_uuid(), created_at timestamptz not null default now(),
+      migrated int not null default 0, failed int not null default 0, remaining int, elapsed_s numeric,
+      errors text[] default '{}', status text);
+    insert into public.migration_logs (migrated, status) values (751, 'success');
+    alter table public.migration_logs enable row level security;
+    create policy "Signed-in users read" on public.migration_logs for select to authenticated using (true);
+    create policy everybody on public.migration_logs using (true) with check (true);
+    create policy second_factor on public.migration_logs as restrictive to authenticated using (true);
+    create policy reports on public.migration_logs for select to reporting using (true);
+    grant select (migrated, status), insert on public.migration_logs to anon;
+    grant select on public.migration_logs to reporting;"#;
+
+/// What those policies were, as they could be made again.
+const POLICIES: [&str; 2] = [
+    r#"create policy "Signed-in users read" on public.migration_logs for select to authenticated using (true)"#,
+    "create policy everybody on public.migration_logs for all to public using (true) with check (true)",
+];
+
+async fn strangers_read_nothing_and_are_told(project: &Project, replaced: &[&str]) {
+    let user = project.user(false).await;
+    let count = "select count(*) from public.migration_logs";
+    assert_eq!(query(&user, count).await.unwrap(), ["0"]);
+    let insert = "insert into public.migration_logs (migrated) values (1)";
+    assert!(query(&user, insert).await.is_err());
+    let anon = project.database.connect_as("anon", None).await.unwrap();
+    for attempt in ["select migrated from public.migration_logs", insert] {
+        let refusal = query(&anon, attempt).await.unwrap_err();
+        assert!(refusal.contains("permission denied"), "{refusal}");
+    }
+    let admin = project.user(true).await;
+    assert_eq!(query(&admin, count).await.unwrap(), ["1"]);
+
+    // What a person gave to a role of its own is no stranger's, and what narrows opens nothing.
+    let reporting = project
+        .database
+        .connect_as("reporting", None)
+        .await
+        .unwrap();
+    assert_eq!(query(&reporting, count).await.unwrap(), ["1"]);
+    let policies = "select polname from pg_policy where polrelid = 'public.migration_logs'::regclass order by 1";
+    assert_eq!(
+        project.sql(policies).await,
+        ["admins_read", "component", "reports", "second_factor"]
+    );
+    // The old functions write by the service key, until their jobs are replaced.
+    let old_function = project
+        .database
+        .connect_as("service_role", None)
+        .await
+        .unwrap();
+    query(&old_function, &format!("begin; {insert}; rollback"))
+        .await
+        .unwrap();
+
+    project.schedule("https://sync.example.com").await;
+    let health = project.health_of("odoo-sync-purge").await;
+    assert_eq!(
+        (health.state.as_str(), health.ok),
+        ("notice", true),
+        "{health:?}"
+    );
+    let notices: Vec<String> = serde_json::from_value(health.detail["notices"].clone()).unwrap();
+    for right in replaced {
+        assert!(
+            notices.iter().any(|words| words.contains(right)) && health.problem.contains(right),
+            "{right}: {health:?}"
+        );
+    }
+    // Tables that the files made themselves held nothing that anybody could have read.
+    assert!(
+        notices.iter().all(|words| words.contains("migration_logs")),
+        "{notices:?}"
+    );
+    project.sql("delete from odoo_sync.notices").await;
+    project.database.apply_sql().await.unwrap();
+    assert_eq!(project.health_of("odoo-sync-purge").await.state, "waiting");
+}
+
+async fn with_an_open_log() -> Database {
+    let database = server().await.bare_database().await.unwrap();
+    let superuser = database.connect_as_superuser().await.unwrap();
+    let reporting = "do $$ begin
+        create role reporting nologin;
+      exception when duplicate_object or unique_violation then null;
+      end $$;
+      grant reporting to postgres;
+      grant usage on schema public to reporting";
+    superuser.batch_execute(reporting).await.unwrap();
+    let owner = database.connect().await.unwrap();
+    owner.batch_execute(OPEN_LOG).await.unwrap();
+    database
+}
+
+#[tokio::test]
+async fn a_table_that_is_taken_over_keeps_no_rights_of_strangers() {
+    let database = with_an_open_log().await;
+    database.apply_sql().await.unwrap();
+    let mut replaced = POLICIES.to_vec();
+    replaced.push("grant delete, insert, references, select, select (migrated), select (status), trigger, truncate, update on public.migration_logs to anon");
+    strangers_read_nothing_and_are_told(&Project::of(database).await, &replaced).await;
+}
+
+#[tokio::test]
+async fn nor_does_one_that_an_older_version_took_over() {
+    for version in released::VERSIONS {
+        let database = with_an_open_log().await;
+        released::install(&database, version).await;
+        database.apply_sql().await.unwrap();
+        // That version took the grants, and left the policies.
+        strangers_read_nothing_and_are_told(&Project::of(database).await, &POLICIES).await;
+    }
 }
 
 #[tokio::test]
@@ -94,11 +213,11 @@ async fn without_the_extensions_the_rest_is_set_up_all_the_same() {
         .unwrap();
     database.apply_sql().await.unwrap();
     let owner = database.connect().await.unwrap();
-    let states = crate::project::query(&owner, "select distinct state from odoo_sync.health()")
+    let states = query(&owner, "select distinct state from odoo_sync.health()")
         .await
         .unwrap();
     assert_eq!(states, ["no_pg_cron"]);
-    let refusal = crate::project::query(&owner, "select odoo_sync.rotate_key()")
+    let refusal = query(&owner, "select odoo_sync.rotate_key()")
         .await
         .unwrap_err();
     assert!(

@@ -5,8 +5,10 @@
 
 mod endpoint;
 mod project;
+mod released;
 
 mod diagnosis;
+mod hostile;
 mod install;
 mod keys;
 mod maintenance;

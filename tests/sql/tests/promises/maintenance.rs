@@ -1,7 +1,7 @@
 //! What grows is bounded, and only what is ours is deleted.
 
 use crate::endpoint::Endpoint;
-use crate::project::{ARCHIVE, Project, query};
+use crate::project::{ARCHIVE, Project, query, server};
 
 #[tokio::test]
 async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
@@ -22,8 +22,8 @@ async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
              update net._http_response set created = now() - interval '2 days';
              update odoo_sync.calls set answered_at = now() - interval '2 days';
              insert into net._http_response (id, created) values (77777, now() - interval '2 days');
-             insert into public.migration_logs (created_at) values (now() - interval '91 days'), (now() - interval '89 days');
-             insert into public.sync_validation_log (created_at, entity, verdict) values (now() - interval '91 days', 'leads', 'same');
+             insert into public.migration_logs (created_at, run_id) values (now() - interval '91 days', gen_random_uuid()), (now() - interval '89 days', gen_random_uuid());
+             insert into public.sync_validation_log (created_at, run_id, entity, verdict) values (now() - interval '91 days', gen_random_uuid(), 'leads', 'same');
              insert into odoo_sync.runs (id, job, started_at, leased_until, outcome) values
                (gen_random_uuid(), 'crm-sync', now() - interval '31 days', now(), 'success'),
                (gen_random_uuid(), 'crm-sync', now() - interval '31 days', now(), 'running');
@@ -58,6 +58,45 @@ async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
         (health.state.as_str(), health.last_success),
         ("ok", true),
         "{health:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_purge_leaves_the_rows_of_an_older_application_alone() {
+    let database = server().await.bare_database().await.unwrap();
+    let owner = database.connect().await.unwrap();
+    // What such an application writes itself: in its own words also of calls that it refused.
+    let theirs = "insert into public.migration_logs (created_at, migrated, status, errors)
+        select now() - interval '1 year', 1, s.status, array['missing Authorization header']
+        from generate_series(1, 60), unnest(array['success', 'error', 'auth_error']) s (status)";
+    owner
+        .batch_execute(&format!(
+            "create table public.migration_logs (
+               id uuid primary key default gen_random_uuid(), created_at timestamptz not null default now(),
+               migrated int not null default 0, failed int not null default 0, remaining int, elapsed_s numeric,
+               errors text[] default '{{}}', status text);
+             {theirs}"
+        ))
+        .await
+        .unwrap();
+    database.apply_sql().await.unwrap();
+    let project = Project::of(database).await;
+    let component = project.database.connect_as_component().await.unwrap();
+    // The old functions may run on for a while.
+    project.sql(theirs).await;
+    for ours in [
+        "insert into public.migration_logs (created_at, job, run_id, migrated, status) values (now() - interval '1 year', 'archive-batch', gen_random_uuid(), 7, 'success')",
+        "insert into public.migration_logs (created_at, job, errors, status) values (now() - interval '1 year', 'crm-sync', array['a call came with a key that is not accepted: is it the one in the vault?'], 'auth_error')",
+    ] {
+        query(&component, ours).await.unwrap();
+    }
+    let purged = project.sql("select odoo_sync.purge()").await;
+    assert!(purged[0].contains(r#""migration_logs": 2"#), "{purged:?}");
+    assert_eq!(
+        project
+            .sql("select count(*) from public.migration_logs")
+            .await,
+        ["360"]
     );
 }
 
@@ -97,7 +136,7 @@ async fn a_purge_is_known_to_have_run_however_many_runs_others_have_meanwhile() 
 #[tokio::test]
 async fn a_person_sets_how_long_things_are_kept() {
     let project = Project::new().await;
-    project.sql("insert into public.migration_logs (created_at) values (now() - interval '10 days'); select odoo_sync.purge()").await;
+    project.sql("insert into public.migration_logs (created_at, run_id) values (now() - interval '10 days', gen_random_uuid()); select odoo_sync.purge()").await;
     assert_eq!(
         project
             .sql("select count(*) from public.migration_logs")

@@ -46,6 +46,25 @@ impl Project {
         Self::of(server().await.database().await.unwrap()).await
     }
 
+    /// In a project that is newer than May 2026: its default privileges grant the API's roles nothing.
+    pub async fn granting_nothing() -> Self {
+        let database = server().await.bare_database().await.unwrap();
+        let superuser = database.connect_as_superuser().await.unwrap();
+        for what in ["tables", "functions", "sequences"] {
+            let revoke = format!(
+                "alter default privileges for role postgres in schema public revoke all on {what} from anon, authenticated, service_role"
+            );
+            superuser.batch_execute(&revoke).await.unwrap();
+        }
+        database.apply_sql().await.unwrap();
+        Self::of(database).await
+    }
+
+    /// A project whose default privileges hand every new table to the API's roles, and one whose grant nothing.
+    pub async fn of_both_kinds() -> [Self; 2] {
+        [Self::new().await, Self::granting_nothing().await]
+    }
+
     pub async fn of(database: Database) -> Self {
         let supabase = Supabase::attend_without_clock(&database).await.unwrap();
         let owner = database.connect().await.unwrap();

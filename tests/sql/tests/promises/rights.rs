@@ -20,7 +20,12 @@ async fn are_denied(client: &Client, calls: &[&str]) {
 
 #[tokio::test]
 async fn anon_gets_nothing() {
-    let project = Project::new().await;
+    for project in Project::of_both_kinds().await {
+        anon_gets_nothing_in(&project).await;
+    }
+}
+
+async fn anon_gets_nothing_in(project: &Project) {
     let anon = project.database.connect_as("anon", None).await.unwrap();
     for table in project.sql(TABLES).await {
         for attempt in [
@@ -48,7 +53,13 @@ async fn anon_gets_nothing() {
 
 #[tokio::test]
 async fn a_user_who_is_no_admin_sees_no_row_and_steers_nothing() {
-    let project = Project::calling("https://sync.example.com").await;
+    for project in Project::of_both_kinds().await {
+        project.schedule("https://sync.example.com").await;
+        a_user_steers_nothing_in(&project).await;
+    }
+}
+
+async fn a_user_steers_nothing_in(project: &Project) {
     project.sql("insert into public.migration_logs (migrated) values (1); insert into odoo_sync.cursors (name) values ('leads')").await;
     let user = project.user(false).await;
     for table in project.sql(TABLES).await {
@@ -97,19 +108,27 @@ async fn a_user_who_is_no_admin_sees_no_row_and_steers_nothing() {
     are_denied(&user, &calls).await;
 }
 
+/// What holds keys, or their hashes, is for nobody but the owner.
+const CLOSED: [&str; 2] = ["odoo_sync.accepted_keys", "odoo_sync.replaced_jobs"];
+
 #[tokio::test]
 async fn an_admin_reads_everything_but_keys_and_steers() {
-    let project = Project::calling("https://sync.example.com").await;
+    for project in Project::of_both_kinds().await {
+        project.schedule("https://sync.example.com").await;
+        an_admin_reads_and_steers_in(&project).await;
+    }
+}
+
+async fn an_admin_reads_and_steers_in(project: &Project) {
     project
         .sql("insert into public.migration_logs (migrated) values (1)")
         .await;
     let admin = project.user(true).await;
-    let closed = ["odoo_sync.accepted_keys", "odoo_sync.replaced_jobs"];
     for table in project.sql(TABLES).await {
         let seen = query(&admin, &format!("select 1 from {table}")).await;
         assert_eq!(
             seen.is_ok(),
-            !closed.contains(&table.as_str()),
+            !CLOSED.contains(&table.as_str()),
             "{table}: {seen:?}"
         );
     }
@@ -151,8 +170,59 @@ async fn an_admin_reads_everything_but_keys_and_steers() {
 }
 
 #[tokio::test]
+async fn service_role_reads_every_table_and_view_and_calls_what_is_for_people() {
+    for project in Project::of_both_kinds().await {
+        project.schedule("https://sync.example.com").await;
+        project.sql("insert into public.odoo_leads (id) values (1); insert into public.odoo_messages (id, body_text) values (1, 'an offer')").await;
+        let server = project
+            .database
+            .connect_as("service_role", None)
+            .await
+            .unwrap();
+        let mut readable = project.sql(TABLES).await;
+        let views = "select oid::regclass::text from pg_class where relkind = 'v' and relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace)";
+        readable.extend(project.sql(views).await);
+        assert!(readable.len() > 20, "{readable:?}");
+        for table in readable {
+            let seen = query(&server, &format!("select 1 from {table}")).await;
+            assert_eq!(
+                seen.is_ok(),
+                !CLOSED.contains(&table.as_str()),
+                "{table}: {seen:?}"
+            );
+        }
+        // The rows, not only the tables.
+        let found = "select (select count(*) from public.odoo_pipeline) + (select count(*) from public.odoo_chatter)";
+        assert_eq!(query(&server, found).await.unwrap(), ["2"]);
+        for call in [
+            "odoo_sync.health()",
+            "odoo_sync.status()",
+            "odoo_sync.setting('base_url')",
+            "odoo_sync.remaining()",
+            "odoo_sync.recount()",
+            "odoo_sync.retry()",
+            "odoo_sync.pause('archive-batch')",
+            "odoo_sync.is_paused('archive-batch')",
+            "odoo_sync.resume('archive-batch')",
+            "odoo_sync.run_now('archive-batch')",
+            "public.search_odoo_chatter('offer')",
+        ] {
+            query(&server, &format!("select {call}"))
+                .await
+                .unwrap_or_else(|refusal| panic!("{call}: {refusal}"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_components_role_has_the_rights_it_needs_and_no_more() {
-    let project = Project::calling("https://sync.example.com").await;
+    for project in Project::of_both_kinds().await {
+        project.schedule("https://sync.example.com").await;
+        the_components_rights_in(&project).await;
+    }
+}
+
+async fn the_components_rights_in(project: &Project) {
     let component = project.database.connect_as_component().await.unwrap();
     for needed in [
         "insert into public.migration_logs (migrated, job) values (1, 'crm-sync'); update public.migration_logs set migrated = 2; delete from public.migration_logs",
@@ -230,15 +300,11 @@ async fn the_components_role_has_the_rights_it_needs_and_no_more() {
 }
 
 #[tokio::test]
-async fn every_table_has_row_level_security_and_every_definer_a_fixed_search_path() {
+async fn every_table_has_row_level_security_and_no_function_is_everybodys() {
     let project = Project::new().await;
     let open_tables = "select oid::regclass::text from pg_class where relkind in ('r', 'p') and not relrowsecurity
         and relnamespace in ('odoo_sync'::regnamespace, 'public'::regnamespace)";
     assert_eq!(project.sql(open_tables).await, Vec::<String>::new());
-    let loose =
-        "select oid::regprocedure::text from pg_proc where pronamespace = 'odoo_sync'::regnamespace
-        and not coalesce(proconfig::text like '%search_path=%', false)";
-    assert_eq!(project.sql(loose).await, Vec::<String>::new());
     let public = "select oid::regprocedure::text from pg_proc, aclexplode(coalesce(proacl, acldefault('f', proowner))) a
         where pronamespace = 'odoo_sync'::regnamespace and a.grantee = 0";
     assert_eq!(

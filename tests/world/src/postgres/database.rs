@@ -163,8 +163,13 @@ impl Database {
 
     /// Applies the project's `sql/`, as its owner would in the SQL editor: file by file, in order.
     pub async fn apply_sql(&self) -> Result<()> {
+        self.apply(sql_files()?).await
+    }
+
+    /// Applies other files in that way, such as those of an older version.
+    pub async fn apply(&self, files: Vec<PathBuf>) -> Result<()> {
         let client = self.connect().await?;
-        for file in sql_files()? {
+        for file in files {
             let text = std::fs::read_to_string(&file)?;
             client.batch_execute(&text).await.map_err(|problem| {
                 anyhow::anyhow!("{}: {}", file.display(), describe(&problem, &text))
@@ -184,8 +189,12 @@ impl Database {
 
 /// The numbered files of `sql/`, in their order.
 pub fn sql_files() -> Result<Vec<PathBuf>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+    sql_files_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql"))
+}
+
+/// The numbered files of a folder, in their order.
+pub fn sql_files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .with_context(|| format!("{} cannot be read", folder.display()))?
         .collect::<std::io::Result<Vec<_>>>()?
         .into_iter()

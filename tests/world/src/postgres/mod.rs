@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::Config;
 
 pub use binaries::ensure_installed;
-pub use database::{Database, sql_files};
+pub use database::{Database, sql_files, sql_files_in};
 
 use cluster::Cluster;
 use database::Temporary;
