@@ -12,12 +12,22 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// The documents for people, from the project's folder.
-pub const DOCUMENTS: [&str; 5] = [
+pub const DOCUMENTS: [&str; 15] = [
     "README.md",
     "CHANGELOG.md",
-    "components/README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "components/deploy/README.md",
-    "components/status-api/README.md",
+    "docs/architecture.md",
+    "docs/card.md",
+    "docs/http.md",
+    "docs/limits.md",
+    "docs/moving-over.md",
+    "docs/operations.md",
+    "docs/queries.md",
+    "docs/settings.md",
+    "docs/setup.md",
+    "docs/troubleshooting.md",
 ];
 
 /// A file of the project.

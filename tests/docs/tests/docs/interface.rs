@@ -1,4 +1,4 @@
-//! The compiled components answer as `components/openapi.json` says, and the README's examples are
+//! The compiled components answer as `components/openapi.json` says, and the examples of `docs/http.md` are
 //! what happens: every documented answer is provoked, and any other one fails.
 
 use anyhow::{Context, Result, ensure};
@@ -444,10 +444,10 @@ async fn the_examples_are_what_happens() -> Result<()> {
         ("SYNC_URL", app.stage.url()),
         ("SYNC_KEY", SERVICE_KEY.to_owned()),
     ]);
-    let readme = Document::open("README.md")?;
+    let document = Document::open("docs/http.md")?;
     let mut printed = String::new();
     let mut compared = 0;
-    for block in readme
+    for block in document
         .chapter("HTTP interface")
         .iter()
         .flat_map(|section| &section.blocks)

@@ -5,10 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use docs_tests::{Contract, Document, Section, documents, read};
 
-fn readme() -> Result<Document> {
-    Document::open("README.md")
-}
-
 fn section<'a>(document: &'a Document, title: &str) -> Result<&'a Section> {
     let found = document
         .sections
@@ -34,7 +30,7 @@ fn first_cells(section: &Section) -> BTreeSet<String> {
         .collect()
 }
 
-/// Each variable as the README's table should have it: default, whether secret, and who uses it.
+/// Each variable as the table of the settings should have it: default, whether secret, and who uses it.
 fn declared() -> Result<BTreeMap<String, (String, bool, String)>> {
     let manifest: toml::Table = read("spin.toml")?.parse()?;
     let table = |name: &str| {
@@ -72,9 +68,9 @@ fn declared() -> Result<BTreeMap<String, (String, bool, String)>> {
 
 #[test]
 fn the_variables_are_those_of_the_manifest() -> Result<()> {
-    let readme = readme()?;
+    let settings = Document::open("docs/settings.md")?;
     let mut told = BTreeMap::new();
-    for row in section(&readme, "Variables")?.rows() {
+    for row in section(&settings, "Settings")?.rows() {
         let [name, default, meaning, users] = row.as_slice() else {
             panic!("a row of another width: {row:?}");
         };
@@ -141,8 +137,8 @@ fn every_state_that_a_job_can_be_in_is_listed() -> Result<()> {
         .map(str::to_owned)
         .collect();
     assert!(states.len() > 20, "{states:?}");
-    let readme = readme()?;
-    let listed = first_cells(section(&readme, "By what a job's state says")?);
+    let troubleshooting = Document::open("docs/troubleshooting.md")?;
+    let listed = first_cells(section(&troubleshooting, "By what a job's state says")?);
     assert_eq!(listed, states);
     Ok(())
 }
@@ -150,16 +146,16 @@ fn every_state_that_a_job_can_be_in_is_listed() -> Result<()> {
 #[test]
 fn every_kind_of_failure_is_listed() -> Result<()> {
     let kinds = fault::Kind::ALL.iter().map(|kind| kind.code().to_owned());
-    let readme = readme()?;
-    let listed = first_cells(section(&readme, "By the kind of a failure")?);
+    let troubleshooting = Document::open("docs/troubleshooting.md")?;
+    let listed = first_cells(section(&troubleshooting, "By the kind of a failure")?);
     assert_eq!(listed, kinds.collect());
     Ok(())
 }
 
 #[test]
 fn every_table_and_view_for_people_is_listed() -> Result<()> {
-    let readme = readme()?;
-    let listed: BTreeSet<_> = first_cells(section(&readme, "Queries")?)
+    let queries = Document::open("docs/queries.md")?;
+    let listed: BTreeSet<_> = first_cells(section(&queries, "Queries")?)
         .into_iter()
         .map(|name| name.trim_start_matches("public.").to_owned())
         .collect();
@@ -193,7 +189,7 @@ fn every_route_of_the_manifest_is_described_and_no_other() -> Result<()> {
         routes.insert(route, text("component").context("no component")?);
     }
     let contract = Contract::open()?;
-    let readme = read("README.md")?;
+    let told = read("docs/http.md")?;
     for path in contract.paths() {
         let component = routes.get(path.as_str()).or(routes.get("/..."));
         for operation in contract.operations(&path).values() {
@@ -206,8 +202,8 @@ fn every_route_of_the_manifest_is_described_and_no_other() -> Result<()> {
             .replace("/card/{file}", "/card/…")
             .replace("/actions/{action}", "/actions/retry");
         assert!(
-            path == "/status.schema.json" || readme.contains(&shown),
-            "{path} is not in the README"
+            path == "/status.schema.json" || told.contains(&shown),
+            "{path} is not in docs/http.md"
         );
     }
     for route in routes.keys().filter(|route| **route != "/...") {
@@ -222,7 +218,7 @@ fn every_library_is_described() -> Result<()> {
     for entry in std::fs::read_dir(stage::root().join("components/shared"))? {
         folders.insert(entry?.file_name().to_string_lossy().into_owned());
     }
-    let document = Document::open("components/README.md")?;
+    let document = Document::open("docs/architecture.md")?;
     assert_eq!(first_cells(section(&document, "Architecture")?), folders);
     Ok(())
 }
