@@ -80,7 +80,7 @@ pub fn tokens(data: &[u8]) {
             "{authorization:?} got in"
         );
     }
-    let words = access::refusal_words(Some(authorization), apikey);
+    let words = access::refusal_words(&Refusal::Unauthorized, Some(authorization), apikey);
     assert!(words.is_ascii() && words.len() < 200);
 }
 

@@ -13,8 +13,8 @@ use world::storage::{self, Storage};
 
 use crate::secrecy::{Secrecy, Watch};
 use crate::{
-    Answer, Caller, Host, Limits, SERVICE_KEY, Server, Variables, build_components, of_database,
-    of_odoo, of_storage,
+    Answer, Caller, Host, ISSUER, Limits, SERVICE_KEY, Server, Variables, build_components,
+    of_database, of_odoo, of_storage,
 };
 
 /// The server that all stages of a process share, each with a database of its own.
@@ -106,6 +106,7 @@ impl Builder {
         variables.extend(of_odoo(&odoo, &odoo_database, &user));
         variables.extend(of_storage(&storage, &storage_key));
         variables.insert("service_keys".to_owned(), SERVICE_KEY.to_owned());
+        variables.insert("jwt_issuer".to_owned(), ISSUER.to_owned());
         variables.extend(self.variables);
         let log = Captured::default();
         let limits = self.limits;

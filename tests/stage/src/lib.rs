@@ -30,7 +30,7 @@ pub use components::{build_components, root};
 pub use secrecy::Watch;
 pub use server::{Host, Limits, Server};
 pub use spin::{Spin, SpinFound, find_spin};
-pub use tokens::{JWT_SECRET, signed_token, token_of};
+pub use tokens::{ISSUER, JWT_SECRET, signed_token, token_of};
 pub use variables::{Variables, of_database, of_odoo, of_storage};
 pub use waiting::until;
 

@@ -12,11 +12,14 @@ use sha2::Sha256;
 /// What [`token_of`] signs with: the app accepts its tokens where this is `jwt_secret`.
 pub const JWT_SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 
+/// Who issues them: the app's `jwt_issuer`.
+pub const ISSUER: &str = "https://stage.example/auth/v1";
+
 /// The token of a user, good for an hour.
 pub fn token_of(user: &str) -> Result<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let claims = json!({
-        "sub": user, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 3600,
+        "iss": ISSUER, "sub": user, "aud": "authenticated", "role": "authenticated", "iat": now, "exp": now + 3600,
     });
     let header = json!({"alg": "HS256", "typ": "JWT"});
     signed_token(&header, &claims, JWT_SECRET.as_bytes())

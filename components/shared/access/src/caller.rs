@@ -37,8 +37,49 @@ impl Caller {
 pub enum Refusal {
     /// It shows nothing that is accepted (401). Nothing says why: the reason would help to guess.
     Unauthorized,
+    /// It shows a token of the project that is in time, but no user's who may call (401). The answer is
+    /// the same; the log of refused calls says why.
+    Unfit(Unfit),
     /// It may be right, but what would say so could not be asked (503).
     Unavailable(Fault),
+}
+
+/// Why a token of the project is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// Another issuer.
+    Issuer,
+    /// Another role than `authenticated`.
+    Role,
+    /// Issued to an OAuth app.
+    Client,
+    /// Without a second factor.
+    SecondFactor,
+    /// Its subject is no user of Supabase Auth.
+    Subject,
+}
+
+impl Unfit {
+    /// What is wrong, and what to do about it: for the log of refused calls.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Issuer => {
+                "a call came with a user token of another issuer (iss) than /auth/v1 on storage_url: set jwt_issuer to the issuer of your tokens"
+            }
+            Self::Role => {
+                "a call came with a user token whose role is not authenticated: sign in as a user"
+            }
+            Self::Client => {
+                "a call came with a user token that was issued to an OAuth app (client_id): sign in to the project itself, or list the app in jwt_clients"
+            }
+            Self::SecondFactor => {
+                "a call came with a user token without a second factor: sign in with one (aal2)"
+            }
+            Self::Subject => {
+                "a call came with a user token whose subject (sub) is no user id of Supabase Auth, as with third-party auth: sign in as a user of the project, or use a service key"
+            }
+        }
+    }
 }
 
 impl From<Fault> for Refusal {
@@ -51,6 +92,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized => f.write_str("Unauthorized"),
+            Self::Unfit(reason) => f.write_str(reason.words()),
             Self::Unavailable(fault) => write!(f, "who calls could not be checked: {fault}"),
         }
     }
@@ -61,7 +103,14 @@ impl std::error::Error for Refusal {}
 /// The words for the `auth_error` row of a refused call: what kind of thing was presented, for the
 /// person who has to mend it. They hold nothing of the call and say nothing that it did not know.
 /// Their beginning, `a call came with`, tells our rows from an older application's: `odoo_sync.purge()` goes by it.
-pub fn refusal_words(authorization: Option<&str>, apikey: Option<&str>) -> &'static str {
+pub fn refusal_words(
+    refusal: &Refusal,
+    authorization: Option<&str>,
+    apikey: Option<&str>,
+) -> &'static str {
+    if let Refusal::Unfit(reason) = refusal {
+        return reason.words();
+    }
     match Presented::new(authorization, apikey) {
         // A missing vault secret makes the header NULL and pg_net drops it (seen on 0.20.4).
         None => {
@@ -134,7 +183,17 @@ mod tests {
             (Some("Bearer ots_1"), None),
             (None, Some("a.b.c")),
         ] {
-            assert!(refusal_words(authorization, apikey).starts_with("a call came with"));
+            let words = refusal_words(&Refusal::Unauthorized, authorization, apikey);
+            assert!(words.starts_with("a call came with"));
+        }
+        for unfit in [
+            Unfit::Issuer,
+            Unfit::Role,
+            Unfit::Client,
+            Unfit::SecondFactor,
+            Unfit::Subject,
+        ] {
+            assert!(unfit.words().starts_with("a call came with a user token"));
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::caller::{Refusal, Unfit};
+
 /// How far two clocks may be apart, in seconds.
 const LEEWAY_S: f64 = 30.0;
 
@@ -17,6 +19,15 @@ pub struct Claims {
     nbf: Option<f64>,
     #[serde(default)]
     iss: Option<String>,
+    /// What Postgres would let it be.
+    #[serde(default)]
+    role: Option<String>,
+    /// The OAuth app that it was issued to; none where a person signed in to the project itself.
+    #[serde(default)]
+    client_id: Option<String>,
+    /// `aal2` after a second factor.
+    #[serde(default)]
+    aal: Option<String>,
 }
 
 /// One, or any of several.
@@ -34,14 +45,19 @@ pub struct Expected<'a> {
     pub audience: &'a str,
     /// Who must have issued it, or `None` for anybody who has the key.
     pub issuer: Option<&'a str>,
+    /// OAuth apps whose tokens pass.
+    pub clients: &'a [String],
+    /// Whether it must show a second factor.
+    pub second_factor: bool,
     /// Now, in seconds since 1970.
     pub unix_seconds: i64,
 }
 
 impl Claims {
-    /// The user, if the token is in time (30 s of leeway either way), meant for us, from the right
-    /// issuer, and about a user at all: the legacy `anon` and `service_role` keys are not.
-    pub fn user(&self, expected: &Expected<'_>) -> Option<Uuid> {
+    /// The user, if the token is in time (30 s of leeway either way), meant for us, and about a user
+    /// at all: the legacy `anon` and `service_role` keys are not. Of a token that is all this, but
+    /// not fit for another reason, the reason is kept for the log.
+    pub fn user(&self, expected: &Expected<'_>) -> Result<Uuid, Refusal> {
         #[expect(clippy::cast_precision_loss, reason = "exact for 285 million years")]
         let now = expected.unix_seconds as f64;
         let in_time = now < self.exp + LEEWAY_S && self.nbf.is_none_or(|nbf| nbf <= now + LEEWAY_S);
@@ -49,11 +65,31 @@ impl Claims {
             Audience::One(audience) => audience == expected.audience,
             Audience::Any(audiences) => audiences.iter().any(|a| a == expected.audience),
         };
+        if !in_time || !for_us {
+            return Err(Refusal::Unauthorized);
+        }
         let from_there = expected
             .issuer
             .is_none_or(|issuer| self.iss.as_deref() == Some(issuer));
+        let by_known_app = self
+            .client_id
+            .as_ref()
+            .is_none_or(|client| expected.clients.contains(client));
+        let strong_enough = !expected.second_factor || self.aal.as_deref() == Some("aal2");
+        for (fit, reason) in [
+            (from_there, Unfit::Issuer),
+            (self.role.as_deref() == Some("authenticated"), Unfit::Role),
+            (by_known_app, Unfit::Client),
+            (strong_enough, Unfit::SecondFactor),
+        ] {
+            if !fit {
+                return Err(Refusal::Unfit(reason));
+            }
+        }
         // Only the form that Supabase writes: 36 characters with hyphens.
-        let user = (self.sub.len() == 36).then(|| Uuid::try_parse(&self.sub).ok())??;
-        (in_time && for_us && from_there).then_some(user)
+        (self.sub.len() == 36)
+            .then(|| Uuid::try_parse(&self.sub).ok())
+            .flatten()
+            .ok_or(Refusal::Unfit(Unfit::Subject))
     }
 }

@@ -146,9 +146,11 @@ async fn user(
     let expected = Expected {
         audience,
         issuer: policy.expected_issuer(),
+        clients: policy.accepted_clients(),
+        second_factor: policy.wants_second_factor(),
         unix_seconds: clock.unix_seconds(),
     };
-    claims.user(&expected).ok_or(Refusal::Unauthorized)
+    claims.user(&expected)
 }
 
 /// What the token claims, once its signature is found to be one of ours.

@@ -32,7 +32,7 @@ mod service_key;
 mod signature;
 mod snapshot;
 
-pub use caller::{Caller, MAX_TOKEN_BYTES, Refusal, refusal_words};
+pub use caller::{Caller, MAX_TOKEN_BYTES, Refusal, Unfit, refusal_words};
 pub use claims::{Claims, Expected};
 pub use identify::{Cache, identify};
 pub use jwt::{UntrustedJwt, parse_jwt_untrusted};

@@ -18,6 +18,8 @@ pub struct Policy {
     jwks_url: Option<String>,
     audience: Option<String>,
     issuer: Option<String>,
+    clients: Vec<String>,
+    second_factor: bool,
 }
 
 impl Policy {
@@ -52,11 +54,11 @@ impl Policy {
     /// for an address that is not set.
     #[must_use]
     pub fn jwks(mut self, origin: &str, path: &str) -> Self {
-        let origin = origin.trim().trim_end_matches('/');
         let path = path.trim();
         // A path that starts otherwise could change the host.
-        let usable = path.starts_with('/') && !origin.is_empty() && !origin.ends_with(".invalid");
-        self.jwks_url = usable.then(|| format!("{origin}{path}"));
+        self.jwks_url = known_origin(origin)
+            .filter(|_| path.starts_with('/'))
+            .map(|origin| format!("{origin}{path}"));
         self
     }
 
@@ -67,10 +69,30 @@ impl Policy {
         self
     }
 
-    /// Accepts only user tokens of this issuer (`iss`); empty: of any.
+    /// Accepts only user tokens of this issuer (`iss`). Empty: of Supabase Auth on `origin`, where
+    /// there is one; `any`: of any.
     #[must_use]
-    pub fn issuer(mut self, issuer: &str) -> Self {
-        self.issuer = some_text(issuer);
+    pub fn issuer(mut self, issuer: &str, origin: &str) -> Self {
+        self.issuer = match issuer.trim() {
+            "any" => None,
+            "" => known_origin(origin).map(|origin| format!("{origin}/auth/v1")),
+            issuer => Some(issuer.to_owned()),
+        };
+        self
+    }
+
+    /// Accepts tokens that were issued to these OAuth apps too. Without it only those of people who
+    /// signed in to the project itself.
+    #[must_use]
+    pub fn clients(mut self, clients: Vec<String>) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// Whether user tokens must show a second factor (`aal2`).
+    #[must_use]
+    pub fn second_factor(mut self, wanted: bool) -> Self {
+        self.second_factor = wanted;
         self
     }
 
@@ -112,6 +134,20 @@ impl Policy {
     pub(crate) fn expected_issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
+
+    pub(crate) fn accepted_clients(&self) -> &[String] {
+        &self.clients
+    }
+
+    pub(crate) fn wants_second_factor(&self) -> bool {
+        self.second_factor
+    }
+}
+
+/// The origin, unless it is not set.
+fn known_origin(origin: &str) -> Option<&str> {
+    let origin = origin.trim().trim_end_matches('/');
+    (!origin.is_empty() && !origin.ends_with(".invalid")).then_some(origin)
 }
 
 fn some_text(text: &str) -> Option<String> {

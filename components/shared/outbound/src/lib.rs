@@ -7,9 +7,11 @@
 mod body;
 mod error;
 mod http_client;
+mod origin;
 mod secret;
 
 pub use body::{Body, ByteStream, collect};
 pub use error::TransportError;
 pub use http_client::{Clock, Http, Request, Response, Timeouts};
+pub use origin::{OriginError, parse_origin};
 pub use secret::Secret;

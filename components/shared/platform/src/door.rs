@@ -43,7 +43,7 @@ const ALLOWED_HEADERS: &str =
 const EXPOSED_HEADERS: &str = "etag, x-server-time";
 
 /// The variables that the door itself needs.
-const VARIABLES: [&str; 14] = [
+const VARIABLES: [&str; 17] = [
     "db_host",
     "db_port",
     "db_name",
@@ -56,8 +56,11 @@ const VARIABLES: [&str; 14] = [
     "jwks_path",
     "jwt_audience",
     "jwt_issuer",
+    "jwt_clients",
+    "jwt_require_aal2",
     "allowed_origins",
     "storage_url",
+    "allow_http",
 ];
 
 /// Postgres, or the setting that keeps it from being asked: keys given by variable work without it.
@@ -260,13 +263,13 @@ impl Door {
     /// of what Postgres said: that is in the component's log.
     async fn refuse(&self, refusal: &Refusal, postgres: &Result<SpinPostgres, Fault>) -> Answer {
         match refusal {
-            Refusal::Unauthorized => {
+            Refusal::Unauthorized | Refusal::Unfit(_) => {
                 let cache = CACHE.with(Rc::clone);
                 let (authorization, apikey) = self.tokens();
                 if let Ok(postgres) = postgres
                     && cache.should_record_refusal(&SpinClock)
                 {
-                    let words = refusal_words(authorization, apikey);
+                    let words = refusal_words(refusal, authorization, apikey);
                     if let Err(fault) = ledger::keys::log_refusal(postgres, self.job, words).await {
                         println!("a refused call could not be logged: {fault}");
                     }

@@ -8,7 +8,7 @@ use access::Policy;
 use chrono::TimeDelta;
 use fault::{Fault, Kind};
 use odoo::attachment::Selection;
-use outbound::Secret;
+use outbound::{OriginError, Secret, parse_origin};
 use spin_sdk::variables;
 
 /// The variables of this component, read once a request.
@@ -138,12 +138,17 @@ impl DatabaseSettings {
 
 /// Who may call, from the variables.
 pub fn access_policy(variables: &Variables) -> Policy {
+    // The key set is not read over plain http, since who can change it on the way signs as anybody.
+    let project = origin(variables, "storage_url").unwrap_or_default();
     Policy::new()
         .service_keys(&variables.secret("service_keys"))
         .jwt_secret(variables.secret("jwt_secret"))
-        .jwks(variables.text("storage_url"), variables.text("jwks_path"))
+        .jwks(&project, variables.text("jwks_path"))
         .audience(variables.text("jwt_audience"))
-        .issuer(variables.text("jwt_issuer"))
+        .issuer(variables.text("jwt_issuer"), &project)
+        .clients(variables.list("jwt_clients"))
+        // Anything but a plain no asks for it: a typing error opens nothing.
+        .second_factor(!matches!(variables.text("jwt_require_aal2"), "" | "false"))
 }
 
 /// How to reach Odoo, from the variables `odoo_*`.
@@ -256,20 +261,16 @@ pub fn chatter_settings(variables: &Variables) -> Result<sync::Settings, Fault> 
 
 /// `scheme://host[:port]`, as `allowed_outbound_hosts` needs it: it takes no path.
 fn origin(variables: &Variables, name: &str) -> Result<String, Fault> {
-    let text = variables.text(name).trim_end_matches('/');
-    let valid = text.split_once("://").is_some_and(|(scheme, rest)| {
-        matches!(scheme, "http" | "https")
-            && !rest.is_empty()
-            && !rest.contains(['/', '?', '#', '@'])
-    });
-    if valid {
-        Ok(text.to_owned())
-    } else {
-        Err(Fault::told(
-            Kind::Setting,
-            format!(
-                "{name} must be scheme://host[:port], such as https://my.example.com, without a path"
-            ),
-        ))
-    }
+    // Anything but a plain yes keeps it closed.
+    let allow_http = variables.text("allow_http") == "true";
+    let words = match parse_origin(variables.text(name), allow_http) {
+        Ok(origin) => return Ok(origin.to_owned()),
+        Err(OriginError::Malformed) => {
+            "must be scheme://host[:port], such as https://my.example.com, without a path"
+        }
+        Err(OriginError::PlainHttp) => {
+            "is plain http, so keys and files could be read on the way: give an https address, or set allow_http to true where that network is yours alone"
+        }
+    };
+    Err(Fault::told(Kind::Setting, format!("{name} {words}")))
 }

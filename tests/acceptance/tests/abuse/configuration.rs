@@ -88,6 +88,8 @@ async fn a_setting_that_is_unusable_stops_the_work_and_is_named() -> Result<()> 
     let stage = set().start().await?;
     for (name, value) in [
         ("odoo_url", "https://odoo.invalid"),
+        ("odoo_url", "http://odoo.example:8069"),
+        ("odoo_url", "http://127.0.0.1.example"),
         ("odoo_parallel_calls", "many"),
         ("odoo_protocol", "xml-rpc"),
     ] {

@@ -128,6 +128,19 @@ fn wrong() -> Result<Vec<(&'static str, String)>> {
             by_secret(&claims("iss", json!("https://elsewhere.example"))?)?,
         ),
         ("no issuer", by_secret(&claims("iss", Value::Null)?)?),
+        (
+            "role service_role",
+            by_secret(&claims("role", json!("service_role"))?)?,
+        ),
+        ("no role", by_secret(&claims("role", Value::Null)?)?),
+        (
+            "of an OAuth app",
+            by_secret(&claims("client_id", json!("app-1"))?)?,
+        ),
+        (
+            "of third-party auth",
+            by_secret(&claims("sub", json!("user_2abcDEF"))?)?,
+        ),
         ("no sub", by_secret(&claims("sub", Value::Null)?)?),
         (
             "sub that is no id",
@@ -218,4 +231,19 @@ async fn a_user_who_is_no_admin_starts_nothing() -> Result<()> {
         ensure!(answer.0 == 403, "{path}: {answer:?}");
     }
     nothing_was_done(&stage).await
+}
+
+#[tokio::test]
+async fn the_log_of_refused_calls_says_why_a_token_of_the_project_is_not_accepted() -> Result<()> {
+    let stage = with_admin().await?;
+    let token = signed_token(
+        &json!({"alg": "HS256"}),
+        &claims("client_id", json!("app-1"))?,
+        JWT_SECRET.as_bytes(),
+    )?;
+    let answer = call(stage.caller(), JOBS[0], &token).await?;
+    ensure!(answer.0 == 401, "{answer:?}");
+    let told = "select count(*) from public.migration_logs where status = 'auth_error' and errors[1] like '%jwt_clients'";
+    ensure!(stage.count(told).await? == 1);
+    Ok(())
 }

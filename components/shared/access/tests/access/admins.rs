@@ -25,7 +25,7 @@ fn a_right_that_is_given_or_taken_is_seen_within_thirty_seconds() {
 fn what_a_token_says_of_its_role_makes_nobody_an_admin() {
     let app = Instance::new();
     let boastful = Draft::new()
-        .claim("role", "service_role")
+        .claim("user_role", "admin")
         .claim("admin", true)
         .claim("app_metadata", serde_json::json!({ "role": "admin" }));
     assert_eq!(app.bearer(&boastful.hs256()), Ok(user(false)));

@@ -11,7 +11,7 @@ fn without_configuration_nobody_gets_in() {
         .jwt_secret(Secret::new(""))
         .jwks("https://supabase.invalid", JWKS_PATH)
         .audience("")
-        .issuer("");
+        .issuer("", "");
     for policy in [Policy::new(), empty] {
         let app = Instance::with(policy);
         let empty_secret = Draft::new().header("alg", "HS256").signed(|m| hmac(b"", m));

@@ -77,7 +77,6 @@ fn an_answer_that_is_no_key_set_opens_nothing_and_is_told_apart() {
         (200, "[".repeat(60_000), "no JSON Web Key Set"),
         (302, String::from_utf8(key_set()).unwrap(), "HTTP 302"),
         (500, "oops".into(), "HTTP 500"),
-        (404, "oops".into(), "jwks_path"),
     ] {
         let app = Instance::new();
         *app.world.key_set.borrow_mut() =
@@ -90,13 +89,18 @@ fn an_answer_that_is_no_key_set_opens_nothing_and_is_told_apart() {
 }
 
 #[test]
-fn an_empty_key_set_refuses() {
-    let app = Instance::new();
-    app.world.key_set.borrow_mut().1 = br#"{"keys":[]}"#.to_vec();
-    assert_eq!(
-        app.bearer(&Draft::new().es256()),
-        Err(Refusal::Unauthorized)
-    );
+fn an_empty_key_set_refuses_and_so_does_none() {
+    for (status, body) in [(200, r#"{"keys":[]}"#), (404, "no such page")] {
+        let app = Instance::new();
+        *app.world.key_set.borrow_mut() = (
+            StatusCode::from_u16(status).unwrap(),
+            body.as_bytes().to_vec(),
+        );
+        assert_eq!(
+            app.bearer(&Draft::new().es256()),
+            Err(Refusal::Unauthorized)
+        );
+    }
 }
 
 #[test]

@@ -214,7 +214,7 @@ impl Instance {
                 .jwt_secret(Secret::new(SECRET))
                 .jwks(ORIGIN, JWKS_PATH)
                 .audience("authenticated")
-                .issuer(ISSUER),
+                .issuer(ISSUER, ORIGIN),
         )
     }
 

@@ -1,0 +1,141 @@
+//! Where a server is: `scheme://host[:port]`, and whether it may be spoken to without TLS.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::uri::{Authority, Scheme};
+
+/// Why an address is not usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginError {
+    /// It is not `scheme://host[:port]`.
+    Malformed,
+    /// It is plain http to a host that may be anywhere: keys and files could be read on the way.
+    PlainHttp,
+}
+
+/// Reads `scheme://host[:port]`, with or without a last slash; returns it without. Plain http passes
+/// only to an address that is written as a loopback or private one, or where `allow_http` says so: a
+/// name may lead anywhere.
+pub fn parse_origin(text: &str, allow_http: bool) -> Result<&str, OriginError> {
+    let text = text.trim().trim_end_matches('/');
+    let (scheme, authority) = text.split_once("://").ok_or(OriginError::Malformed)?;
+    let authority: Authority = authority.parse().map_err(|_| OriginError::Malformed)?;
+    let host = authority.host();
+    let has_odd_port = authority.as_str().len() > host.len() && authority.port_u16().is_none();
+    if host.is_empty() || authority.as_str().contains('@') || has_odd_port {
+        return Err(OriginError::Malformed);
+    }
+    match scheme {
+        scheme if scheme == Scheme::HTTPS.as_str() => Ok(text),
+        scheme if scheme == Scheme::HTTP.as_str() => (allow_http || is_near(host))
+            .then_some(text)
+            .ok_or(OriginError::PlainHttp),
+        _ => Err(OriginError::Malformed),
+    }
+}
+
+/// Whether a host is this machine's or a private network's, by what is written.
+fn is_near(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse() {
+        Ok(IpAddr::V4(address)) => is_near_v4(address),
+        Ok(IpAddr::V6(address)) => is_near_v6(address),
+        // RFC 6761, 6.3: it never leaves the machine.
+        Err(_) => host.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+fn is_near_v4(address: Ipv4Addr) -> bool {
+    address.is_loopback() || address.is_private() || address.is_link_local()
+}
+
+fn is_near_v6(address: Ipv6Addr) -> bool {
+    address.to_ipv4_mapped().map_or_else(
+        || address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+        is_near_v4,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_passes_to_anywhere_and_plain_http_only_nearby() {
+        for near in [
+            "http://127.0.0.1:8069",
+            "http://127.9.9.9",
+            "http://localhost:8069",
+            "http://LOCALHOST",
+            "http://10.1.2.3",
+            "http://172.16.0.1",
+            "http://172.31.255.255",
+            "http://192.168.1.5:3000",
+            "http://169.254.1.1",
+            "http://[::1]:8069",
+            "http://[fd12:3456::1]",
+            "http://[fe80::1]",
+            "http://[::ffff:10.0.0.1]",
+            "https://my.odoo.com",
+            "https://8.8.8.8:8443",
+        ] {
+            assert_eq!(parse_origin(near, false), Ok(near));
+        }
+        for far in [
+            "http://my.odoo.com",
+            "http://odoo:8069",
+            "http://8.8.8.8",
+            "http://172.32.0.1",
+            "http://172.15.0.1",
+            "http://11.0.0.1",
+            "http://100.64.0.1",
+            "http://[2001:db8::1]",
+            "http://[::ffff:8.8.8.8]",
+            // Each begins as one that is near.
+            "http://127.0.0.1.example.com",
+            "http://10.example.com",
+            "http://192.168.1.5.example.com",
+            "http://localhost.example.com",
+            "http://2130706433",
+            "http://0x7f000001",
+        ] {
+            assert_eq!(
+                parse_origin(far, false),
+                Err(OriginError::PlainHttp),
+                "{far}"
+            );
+            assert_eq!(parse_origin(far, true), Ok(far));
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_told_apart() {
+        for wrong in [
+            "",
+            "my.odoo.com",
+            "ftp://my.odoo.com",
+            "HTTP//my.odoo.com",
+            "https://",
+            "https://my.odoo.com/web",
+            "https://my.odoo.com?db=x",
+            "https://my.odoo.com#x",
+            "https://user@my.odoo.com",
+            "http://127.0.0.1@example.com",
+            "https://my.odoo.com:",
+            "https://my.odoo.com:port",
+            "https://my.odoo.com:99999",
+            "https://my odoo.com",
+            "https://[::1",
+        ] {
+            assert_eq!(
+                parse_origin(wrong, true),
+                Err(OriginError::Malformed),
+                "{wrong}"
+            );
+        }
+        assert_eq!(
+            parse_origin(" https://my.odoo.com/ ", false),
+            Ok("https://my.odoo.com")
+        );
+    }
+}
