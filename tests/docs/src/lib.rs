@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// The documents for people, from the project's folder.
-pub const DOCUMENTS: [&str; 15] = [
+pub const DOCUMENTS: [&str; 16] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -27,6 +27,7 @@ pub const DOCUMENTS: [&str; 15] = [
     "docs/queries.md",
     "docs/settings.md",
     "docs/setup.md",
+    "docs/threat-model.md",
     "docs/troubleshooting.md",
 ];
 

@@ -35,7 +35,8 @@ fn build() -> Result<()> {
     let mut command = Command::new(cargo);
     command
         .current_dir(root())
-        .args(["build", "--quiet", "--release", "--target", TARGET])
+        .args(["build", "--quiet", "--locked", "--release"])
+        .args(["--target", TARGET])
         .args(COMPONENTS.iter().flat_map(|name| ["--package", name]))
         // What cargo sets for the test that runs this must not reach the build that it starts.
         .env_remove("RUSTFLAGS")

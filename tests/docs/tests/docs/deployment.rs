@@ -106,6 +106,47 @@ fn the_unit_is_one_that_systemd_takes() {
     assert_eq!(complaints, Vec::<&str>::new());
 }
 
+/// systemd's own score: 0 is a service that can do nothing, 10 one that may do everything.
+#[test]
+fn the_unit_exposes_little() -> Result<()> {
+    let unit = stage::root().join(FOLDER).join("odoo-to-supabase.service");
+    let output = Command::new("systemd-analyze")
+        .args(["security", "--offline=true", "--threshold=20"])
+        .arg(&unit)
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: the unit is not rated, since there is no systemd-analyze");
+        return Ok(());
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        read(format!("{FOLDER}/odoo-to-supabase.service"))?.contains("\nLimitCORE=0\n"),
+        "a core dump would hold the keys"
+    );
+    Ok(())
+}
+
+#[test]
+fn no_action_of_the_workflow_can_change_behind_our_back() -> Result<()> {
+    let workflow = read(".github/workflows/ci.yml")?;
+    let mut actions = 0;
+    for action in workflow.split("uses: ").skip(1) {
+        let version = action
+            .split_whitespace()
+            .next()
+            .and_then(|action| action.split_once('@'));
+        let (_, version) = version.context("an action without a version")?;
+        assert!(
+            version.len() == 40 && version.chars().all(|c| c.is_ascii_hexdigit()),
+            "{version} is no commit"
+        );
+        actions += 1;
+    }
+    assert!(actions > 0);
+    Ok(())
+}
+
 #[test]
 fn the_runtime_configuration_caps_postgres_and_leaves_http_alone() -> Result<()> {
     let configuration: toml::Table = read(format!("{FOLDER}/runtime-config.toml"))?.parse()?;

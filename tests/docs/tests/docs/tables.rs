@@ -1,6 +1,7 @@
 //! Tables that list what the program has: nothing is missing, nothing is made up.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use docs_tests::{Contract, Document, Section, documents, read};
@@ -221,6 +222,41 @@ fn every_library_is_described() -> Result<()> {
     let document = Document::open("docs/architecture.md")?;
     assert_eq!(first_cells(section(&document, "Architecture")?), folders);
     Ok(())
+}
+
+/// Each line of the threat model names tests, and they exist.
+#[test]
+fn every_line_of_the_threat_model_is_shown_by_tests() -> Result<()> {
+    let document = Document::open("docs/threat-model.md")?;
+    let sources = sources(&stage::root())?;
+    let rows = section(&document, "Threat model")?.rows();
+    assert!(rows.len() > 10);
+    for row in rows {
+        let tests: Vec<_> = row.last().context("an empty row")?.split('`').collect();
+        assert!(tests.len() > 1, "no test shows: {row:?}");
+        for test in tests.iter().skip(1).step_by(2) {
+            assert!(
+                sources.contains(&format!("fn {test}()"))
+                    || sources.contains(&format!("fn {test}_in(")),
+                "there is no test {test}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The text of every Rust file below a folder, without what is built.
+fn sources(folder: &Path) -> Result<String> {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with(".git") {
+            text.push_str(&sources(&path)?);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            text.push_str(&std::fs::read_to_string(&path)?);
+        }
+    }
+    Ok(text)
 }
 
 #[test]
