@@ -7,16 +7,20 @@ mod metrics;
 mod order;
 mod pace;
 mod remedy;
+mod stranger;
 mod verdict;
 
 use access::Caller;
 use document::Document;
+use fault::Fault;
 use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::{HeaderName, StatusCode};
-use ledger::status;
+use ledger::Postgres;
+use ledger::status::{self, Reading};
 use platform::{Answer, Door, Use, plain_json, unless_known};
 use serde_json::json;
 use spin_sdk::http_service;
+use stranger::for_strangers;
 
 /// The name under which refused calls are on record.
 const JOB: &str = "status-api";
@@ -75,9 +79,7 @@ async fn status(door: &Door) -> Result<Answer, Answer> {
     let postgres = door.postgres();
     let caller = door.admit_to_look(is_open(door)?, &postgres).await?;
     let postgres = postgres.map_err(|fault| door.fault(&fault))?;
-    let reading = status::read(&postgres)
-        .await
-        .map_err(|fault| door.fault(&fault))?;
+    let reading = read(door, &postgres, caller).await?;
     let server_time = reading.server_time.to_rfc3339();
     let document = Document::of(reading, caller.is_some());
     let tag = document.tag();
@@ -91,15 +93,32 @@ async fn status(door: &Door) -> Result<Answer, Answer> {
 
 async fn metrics(door: &Door) -> Result<Answer, Answer> {
     let postgres = door.postgres();
-    door.admit_to_look(is_open(door)?, &postgres).await?;
+    let caller = door.admit_to_look(is_open(door)?, &postgres).await?;
     let postgres = postgres.map_err(|fault| door.fault(&fault))?;
-    let reading = status::read(&postgres)
-        .await
-        .map_err(|fault| door.fault(&fault))?;
+    let reading = read(door, &postgres, caller).await?;
     Ok(platform::document(
         metrics::CONTENT_TYPE,
         metrics::metrics(&reading),
     ))
+}
+
+/// How things stand, as far as the caller may see it. What Postgres says of a failure is for admins,
+/// and in the log.
+async fn read(
+    door: &Door,
+    postgres: &impl Postgres,
+    caller: Option<Caller>,
+) -> Result<Reading, Answer> {
+    match (status::read(postgres).await, caller) {
+        (Ok(reading), Some(_)) => Ok(reading),
+        (Ok(reading), None) => Ok(for_strangers(reading)),
+        (Err(fault), Some(_)) => Err(door.fault(&fault)),
+        (Err(fault), None) => {
+            println!("the status could not be read: {fault}");
+            let told = "the status cannot be read just now: the component's log says why";
+            Err(door.fault(&Fault::new(fault.kind(), told)))
+        }
+    }
 }
 
 /// Where a file is. Names of files are nothing for anyone: this is never open.

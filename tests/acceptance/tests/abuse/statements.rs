@@ -77,8 +77,9 @@ fn functions_in_postgres_quote_whatever_they_put_together() {
                 continue;
             }
             let statement = dynamic.split(';').next().unwrap();
-            // A table that Postgres knows (`regclass`), or a constant of the function itself.
-            let constant = ["target", "what.in_table", "split_part(setting"]
+            // A table or function that Postgres knows (`regclass`, `regprocedure`), or a constant of the
+            // function itself.
+            let constant = ["target", "existing", "what.in_table", "split_part(setting"]
                 .iter()
                 .any(|source| statement.contains(source));
             assert!(

@@ -606,3 +606,85 @@ async fn the_card_s_files_come_with_a_strict_policy_and_a_tag() {
         StatusCode::NOT_FOUND
     );
 }
+
+/// Puts a marker into every text, list of texts and document in every table, where the table lets it.
+/// Of the runs' and jobs' names it leaves what they are joined by, so that all of it is read.
+const MARK_EVERYTHING: &str = "
+    do $$
+    declare c record;
+    begin
+      for c in
+        select a.attrelid::regclass as tab, a.attname, t.typname
+          from pg_attribute a join pg_class r on r.oid = a.attrelid join pg_type t on t.oid = a.atttypid
+         where r.relkind = 'r' and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+           and t.typname in ('text', '_text', 'jsonb')
+           and (r.relnamespace = 'odoo_sync'::regnamespace
+                or r.oid in ('public.migration_logs'::regclass, 'public.sync_validation_log'::regclass, 'public.odoo_attachments'::regclass))
+           and (r.relname, a.attname) not in (('runs', 'job'), ('jobs', 'component'), ('jobs', 'name'), ('calls', 'job'))
+      loop
+        begin
+          execute format('update %s set %I = %L', c.tab, c.attname,
+            case c.typname when '_text' then '{MARKER}' when 'jsonb' then '{\"kind\": \"MARKER\", \"blame\": \"MARKER\", \"message\": \"MARKER\", \"complete\": true}' else 'MARKER' end);
+        exception when others then null;
+        end;
+      end loop;
+    end
+    $$";
+
+#[tokio::test]
+async fn an_open_status_says_nothing_but_words_of_its_own_lists() {
+    let scene = Scene::scheduled(Stage::builder().variable("status_public", true))
+        .await
+        .unwrap();
+    scene.files(3, 1).await.unwrap();
+    scene
+        .failures(9, 2, "dead", "mime_refused", "configuration", "no", "a.pdf")
+        .await
+        .unwrap();
+    scene.batches(2, 5).await.unwrap();
+    let fault = r#"{"kind": "source_login", "blame": "configuration", "message": "no"}"#;
+    for (component, outcome, fault) in [
+        ("archive-batch", "error", Some(fault)),
+        ("crm-sync", "error", Some(fault)),
+        ("chatter-sync", "success", None),
+    ] {
+        scene.ran(component, outcome, 5, fault).await.unwrap();
+    }
+    scene
+        .sql("insert into public.sync_validation_log (entity, verdict, missing, detail) values ('leads', 'error', 1, '{}'), ('users', 'differs', 1, '{}')")
+        .await
+        .unwrap();
+    scene.sql(MARK_EVERYTHING).await.unwrap();
+
+    let caller = scene.stage.caller();
+    let admin = get(&scene, "/status", &[]).await;
+    assert!(admin.text().contains("MARKER"), "the markers are not read");
+    for path in ["/status", "/metrics"] {
+        let open = caller.get(path, None).await.unwrap();
+        assert_eq!(open.status, StatusCode::OK, "{}", open.text());
+        assert!(!open.text().contains("MARKER"), "{path}: {}", open.text());
+    }
+    let open = caller.get("/status", None).await.unwrap().json();
+    assert_valid(&open);
+    assert_eq!(open["archive"]["dead"], 2);
+}
+
+#[tokio::test]
+async fn an_open_status_that_cannot_be_read_says_nothing_of_what_postgres_says() {
+    let scene = Scene::scheduled(Stage::builder().variable("status_public", true))
+        .await
+        .unwrap();
+    scene
+        .sql(
+            "create or replace function odoo_sync.status() returns jsonb language plpgsql as
+             $$ begin raise exception 'MARKER'; end $$",
+        )
+        .await
+        .unwrap();
+    for path in ["/status", "/metrics"] {
+        let open = scene.stage.caller().get(path, None).await.unwrap();
+        assert_eq!(open.status, StatusCode::BAD_GATEWAY, "{}", open.text());
+        assert!(!open.text().contains("MARKER"), "{}", open.text());
+        assert!(get(&scene, path, &[]).await.text().contains("MARKER"));
+    }
+}
