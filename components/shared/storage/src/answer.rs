@@ -91,12 +91,17 @@ impl Refusal {
         self.meaning(&settings.bucket).hiding(settings.key.reveal())
     }
 
-    fn meaning(&self, bucket: &str) -> Fault {
-        let said = if self.message.is_empty() {
+    /// Its own words.
+    pub(crate) fn said(&self) -> &str {
+        if self.message.is_empty() {
             &self.error
         } else {
             &self.message
-        };
+        }
+    }
+
+    fn meaning(&self, bucket: &str) -> Fault {
+        let said = self.said();
         match (self.code.as_str(), self.status_code.as_str()) {
             ("NoSuchBucket", _) => Fault::told(
                 Kind::BucketMissing,

@@ -1,14 +1,16 @@
 //! Objects: storing one, asking for one.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Body, ByteStream, Http, Request, Timeouts};
 use serde::Deserialize;
-use std::time::Duration;
 
+use crate::settings::KeyHeaders;
 use crate::{Settings, answer};
 
-const APIKEY: HeaderName = HeaderName::from_static("apikey");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
 /// What an upload has to get through in a minute, in bytes: 8 KiB a second, which is 2 Mbit/s for 32 at once.
@@ -59,7 +61,8 @@ pub struct Info {
 pub struct Storage<H> {
     pub(crate) http: H,
     pub(crate) settings: Settings,
-    pub(crate) calls: std::cell::Cell<u64>,
+    pub(crate) calls: Cell<u64>,
+    key_headers: Cell<KeyHeaders>,
 }
 
 impl<H: Http> Storage<H> {
@@ -68,8 +71,9 @@ impl<H: Http> Storage<H> {
         settings.check()?;
         Ok(Self {
             http,
+            calls: Cell::new(0),
+            key_headers: Cell::new(settings.key_headers()),
             settings,
-            calls: std::cell::Cell::new(0),
         })
     }
 
@@ -80,11 +84,9 @@ impl<H: Http> Storage<H> {
 
     pub(crate) fn request(&self, method: Method, rest: &str) -> Request {
         self.calls.set(self.calls.get() + 1);
-        let key = self.settings.key.reveal();
-        Request::new(method, format!("{}{rest}", self.settings.base()))
-            .header(header::AUTHORIZATION, format!("Bearer {key}"))
-            .header(APIKEY, key)
-            .timeouts(timeouts(0))
+        let request =
+            Request::new(method, format!("{}{rest}", self.settings.base())).timeouts(timeouts(0));
+        self.key_headers.get().carry(&self.settings.key, request)
     }
 
     fn object(&self, method: Method, path: &str) -> Request {
@@ -92,13 +94,46 @@ impl<H: Http> Storage<H> {
         self.request(method, &format!("/object/{bucket}/{path}"))
     }
 
-    /// Makes sure that the bucket is there and the key is good, before any file is touched.
+    /// Makes sure that the bucket is there and the key is good, before any file is touched. A gateway
+    /// that does not take the key's headers is tried with the others once, which all later requests keep to.
     pub async fn check_bucket(&self) -> Result<(), Fault> {
+        let Err(refusal) = self.see_bucket().await? else {
+            return Ok(());
+        };
+        let refused = refusal.fault(&self.settings);
+        if refused.kind() != Kind::StorageLogin {
+            return Err(refused);
+        }
+        let first = self.key_headers.get();
+        self.key_headers.set(first.other());
+        let Err(other) = self.see_bucket().await? else {
+            return Ok(());
+        };
+        self.key_headers.set(first);
+        let other_refused = other.fault(&self.settings);
+        Err(if other_refused.kind() == Kind::StorageLogin {
+            Fault::told(
+                Kind::StorageLogin,
+                format!(
+                    "the Storage refused the key: check storage_key ({} {}; {} {})",
+                    first.words(),
+                    refusal.said(),
+                    first.other().words(),
+                    other.said()
+                ),
+            )
+            .hiding(self.settings.key.reveal())
+        } else {
+            other_refused
+        })
+    }
+
+    async fn see_bucket(&self) -> Result<Result<(), answer::Refusal>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/bucket/{bucket}"));
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if response.status.is_success() && response.is_json() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         if response.status.is_success() || response.status.is_redirection() {
             return Err(not_a_storage(response.status));
@@ -108,7 +143,7 @@ impl<H: Http> Storage<H> {
         if refusal.code.is_empty() && status == StatusCode::NOT_FOUND {
             return Err(not_a_storage(status));
         }
-        Err(refusal.fault(&self.settings))
+        Ok(Err(refusal))
     }
 
     /// Stores an object of `length` bytes in one request. If one is there already with the same

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use fault::{Fault, Kind};
-use outbound::Secret;
+use http::{HeaderName, header};
+use outbound::{Request, Secret};
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 /// Which Storage, and which bucket.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +42,21 @@ impl Settings {
         Ok(())
     }
 
+    /// The headers in which the key is sent first.
+    pub(crate) fn key_headers(&self) -> KeyHeaders {
+        if self.key.reveal().starts_with("sb_") {
+            KeyHeaders::Apikey
+        } else {
+            KeyHeaders::Both
+        }
+    }
+
+    /// Whether the key is one of the JWTs that Supabase retires at the end of 2026.
+    pub fn key_is_legacy(&self) -> bool {
+        let key = self.key.reveal();
+        key.starts_with("eyJ") && key.split('.').count() == 3
+    }
+
     /// The bucket as a segment of a path: Supabase allows spaces and more in its name.
     pub(crate) fn bucket_segment(&self) -> String {
         self.bucket
@@ -63,9 +81,71 @@ impl Settings {
     }
 }
 
+/// The headers that carry the key. A secret key (`sb_secret_…`) is no JWT, and is refused as a bearer
+/// (supabase.com/docs/guides/api/api-keys); a legacy key goes into both, since a Storage without a gateway
+/// reads nothing but the bearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyHeaders {
+    /// `apikey` alone.
+    Apikey,
+    /// `apikey`, and `Authorization` as a bearer.
+    Both,
+}
+
+impl KeyHeaders {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Apikey => Self::Both,
+            Self::Both => Self::Apikey,
+        }
+    }
+
+    /// In words.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Apikey => "in the header apikey alone:",
+            Self::Both => "in the headers apikey and Authorization:",
+        }
+    }
+
+    /// The request with the key.
+    pub(crate) fn carry(self, key: &Secret, request: Request) -> Request {
+        let key = key.reveal();
+        let request = request.header(APIKEY, key);
+        match self {
+            Self::Apikey => request,
+            Self::Both => request.header(header::AUTHORIZATION, format!("Bearer {key}")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_key_is_no_bearer_and_a_legacy_one_is_told() {
+        for (key, headers, legacy) in [
+            (
+                "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz",
+                KeyHeaders::Apikey,
+                false,
+            ),
+            (
+                "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2ln",
+                KeyHeaders::Both,
+                true,
+            ),
+            ("a-key-of-another-gateway", KeyHeaders::Both, false),
+        ] {
+            let settings = Settings {
+                key: Secret::new(key),
+                ..Settings::default()
+            };
+            assert_eq!(settings.key_headers(), headers, "{key}");
+            assert_eq!(settings.key_is_legacy(), legacy, "{key}");
+        }
+    }
 
     #[test]
     fn a_bucket_is_one_segment_of_a_path_whatever_its_name() {

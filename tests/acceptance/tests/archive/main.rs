@@ -6,6 +6,7 @@ mod scene;
 mod answers;
 mod attempts;
 mod faults;
+mod keys;
 mod large_files;
 mod main_path;
 mod modes;

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
 
+use super::KeyHeaders;
 use super::answers::Refusal;
 
 /// What a caller may do.
@@ -29,18 +30,37 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     )
 }
 
-/// Whether there is an Authorization header at all.
+/// Whether a key is given at all.
 pub(crate) fn is_given(headers: &HeaderMap) -> bool {
-    headers.contains_key(AUTHORIZATION)
+    headers.contains_key(AUTHORIZATION) || headers.contains_key("apikey")
+}
+
+/// The key, where it is taken from the headers that it came in.
+fn key(headers: &HeaderMap, taken: KeyHeaders) -> Result<&str, Refusal> {
+    let apikey = headers.get("apikey").and_then(|key| key.to_str().ok());
+    match (taken, bearer(headers)) {
+        (KeyHeaders::Hosted, Some(bearer)) if bearer.starts_with("sb_") => {
+            Err(Refusal::token("Invalid Compact JWS"))
+        }
+        (KeyHeaders::Hosted | KeyHeaders::OnlyBearer, Some(bearer)) => Ok(bearer),
+        (KeyHeaders::Hosted | KeyHeaders::OnlyApikey, None) => {
+            apikey.ok_or_else(Refusal::no_authorization)
+        }
+        (KeyHeaders::OnlyApikey | KeyHeaders::Neither, Some(_)) => {
+            Err(Refusal::token("Invalid Compact JWS"))
+        }
+        (KeyHeaders::OnlyBearer | KeyHeaders::Neither, None) => Err(Refusal::no_authorization()),
+    }
 }
 
 /// Tells the caller, or says what is wrong with the token.
 pub(crate) fn tell(
     headers: &HeaderMap,
+    taken: KeyHeaders,
     service_keys: &[String],
     anonymous_keys: &[String],
 ) -> Result<Caller, Refusal> {
-    let token = bearer(headers).ok_or_else(Refusal::no_authorization)?;
+    let token = key(headers, taken)?;
     if service_keys.iter().any(|key| key == token) {
         return Ok(Caller::Service);
     }

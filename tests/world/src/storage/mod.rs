@@ -47,6 +47,8 @@ pub struct Options {
     pub anonymous_keys: Vec<String>,
     /// Whether a gateway wants an `apikey` header beside the Authorization, as hosted.
     pub requires_apikey: bool,
+    /// In which headers a key is taken.
+    pub key_headers: KeyHeaders,
     /// The buckets there are.
     pub buckets: Vec<Bucket>,
     /// The largest object in bytes, over all buckets.
@@ -75,6 +77,7 @@ impl Default for Options {
             service_keys: vec!["service-role-key".to_owned()],
             anonymous_keys: vec!["anon-key".to_owned()],
             requires_apikey: false,
+            key_headers: KeyHeaders::Hosted,
             buckets: vec![Bucket::private("odoo-archive")],
             file_size_limit: 5 * 1024 * 1024 * 1024,
             quota_bytes: None,
@@ -103,6 +106,19 @@ pub enum KeepBytes {
     },
     /// They are files in this directory, which must exist; the caller clears it away.
     Dir(PathBuf),
+}
+
+/// In which headers the Storage, or the gateway before it, takes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyHeaders {
+    /// As hosted: a bearer in `Authorization`, which must be no secret key, or else `apikey`.
+    Hosted,
+    /// `apikey` without an `Authorization` beside it.
+    OnlyApikey,
+    /// `Authorization`, as without a gateway.
+    OnlyBearer,
+    /// None: whatever is sent is refused.
+    Neither,
 }
 
 /// How the Storage says that its quota is used up. The facts have no recording of it, so each form that

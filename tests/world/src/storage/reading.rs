@@ -36,12 +36,7 @@ impl Site {
                 return Err(Refusal::no_bucket());
             }
         } else {
-            let caller = access::tell(
-                &call.headers,
-                &self.options.service_keys,
-                &self.options.anonymous_keys,
-            )?;
-            if caller == Caller::Anonymous && !rules.public {
+            if self.caller(call)? == Caller::Anonymous && !rules.public {
                 return Err(Refusal::no_object());
             }
         }

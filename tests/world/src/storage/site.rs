@@ -198,6 +198,7 @@ impl Site {
     pub(super) fn caller(&self, call: &Call) -> Result<Caller, Refusal> {
         access::tell(
             &call.headers,
+            self.options.key_headers,
             &self.options.service_keys,
             &self.options.anonymous_keys,
         )
