@@ -46,6 +46,7 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
             "An object of another size lies at this path: remove it, then retry dead files."
         }
         "ledger_unreachable" => "Check db_host, db_port and db_sslmode, and that Postgres is up.",
+        "ledger_read_only" => "Make room on the database's disk, or end its read-only mode.",
         "ledger_missing" => "Run the files of sql/ on this database, in their order.",
         "ledger_login" => "Check db_user and db_password, and run the files of sql/ again.",
         "setting" => "Mend the variable that the message names, and start the components again.",

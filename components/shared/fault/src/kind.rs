@@ -113,6 +113,8 @@ kinds! {
 
     /// No connection to Postgres.
     LedgerUnreachable = "ledger_unreachable", Destination, Batch, Later;
+    /// Postgres takes no writes: it is read-only, or its disk is full.
+    LedgerReadOnly = "ledger_read_only", Destination, Batch, Later;
     /// The tables of `sql/` are missing or of another version.
     LedgerMissing = "ledger_missing", Configuration, Batch, Manual;
     /// Wrong user, password, or a right is missing.

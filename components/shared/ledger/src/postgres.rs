@@ -39,6 +39,9 @@ pub enum PostgresError {
         /// The message.
         message: String,
     },
+    /// A statement was not run: the session was read-only by a setting that is gone by now, and was ended. The
+    /// next statement has another session.
+    Outlived,
     /// Anything else.
     Other(String),
 }
@@ -88,6 +91,18 @@ impl From<PostgresError> for Fault {
                     Kind::LedgerLogin,
                     "Postgres refused the login: check db_user and db_password",
                 ),
+                "25006" => Fault::told(
+                    Kind::LedgerReadOnly,
+                    format!(
+                        "Postgres takes no writes, since it was set to read-only, as Supabase does when a disk is nearly full; work goes on by itself when that is over ({message})"
+                    ),
+                ),
+                "53100" => Fault::told(
+                    Kind::LedgerReadOnly,
+                    format!(
+                        "Postgres takes no writes, since its disk is full; work goes on by itself when there is room ({message})"
+                    ),
+                ),
                 "3D000" => Fault::new(Kind::LedgerLogin, "the database of db_name does not exist"),
                 _ if code.starts_with("08") || code.starts_with("57P") => Fault::told(
                     Kind::LedgerUnreachable,
@@ -98,6 +113,10 @@ impl From<PostgresError> for Fault {
                     format!("Postgres refused a statement ({code}): {message}"),
                 ),
             },
+            PostgresError::Outlived => Fault::new(
+                Kind::LedgerReadOnly,
+                "Postgres was read-only, and all sessions from then had to be ended",
+            ),
             PostgresError::Other(words) => Fault::told(Kind::LedgerFailed, words),
         }
     }
@@ -153,22 +172,29 @@ fn without_nul(document: Vec<u8>) -> Vec<u8> {
 }
 
 /// Two runs at once may ask for the same rows in another order: then Postgres lets one of them go, and
-/// the statement, which has changed nothing, is sent again.
+/// the statement, which has changed nothing, is sent again. So it is where a session was read-only by a setting
+/// of the past: a pool holds many of these.
 async fn run(
     postgres: &impl Postgres,
     statement: &'static str,
     argument: Vec<u8>,
 ) -> Result<Vec<Vec<u8>>, PostgresError> {
+    /// Spin's pools have 64.
+    const SESSIONS: usize = 65;
     const TRIES: usize = 3;
-    for _ in 1..TRIES {
+    let (mut outlived, mut refused) = (0, 0);
+    loop {
         match postgres.run(statement, argument.clone()).await {
+            Err(PostgresError::Outlived) if outlived < SESSIONS => outlived += 1,
             // serialization failure, deadlock
             Err(PostgresError::Refused { code, .. })
-                if matches!(code.as_str(), "40001" | "40P01") => {}
+                if matches!(code.as_str(), "40001" | "40P01") && refused + 1 < TRIES =>
+            {
+                refused += 1;
+            }
             other => return other,
         }
     }
-    postgres.run(statement, argument).await
 }
 
 /// Runs a statement that always returns one row.

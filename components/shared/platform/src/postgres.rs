@@ -51,14 +51,35 @@ impl SpinPostgres {
         Ok(connection)
     }
 
+    /// Whether this session is read-only by a setting that is gone by now. If so, it is ended: `reset all`, which
+    /// the pool sends before anybody else gets it, leaves what a session began with (seen on Spin 4.1).
+    async fn outlived(&self, connection: &Connection) -> bool {
+        const GONE: &str = "
+            select to_jsonb(s.source in ('database', 'user', 'database user') and not coalesce((
+                     select split_part(c.setting, '=', 2)::boolean
+                       from pg_catalog.pg_db_role_setting d cross join unnest(d.setconfig) as c (setting)
+                      where c.setting like 'default\\_transaction\\_read\\_only=%'
+                        and d.setdatabase in (0, (select oid from pg_catalog.pg_database where datname = current_database()))
+                        and d.setrole in (0, (select oid from pg_catalog.pg_roles where rolname = session_user))
+                      order by d.setrole <> 0 desc, d.setdatabase <> 0 desc limit 1), false))
+              from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only'";
+        const END: &str = "select to_jsonb(pg_terminate_backend(pg_backend_pid()))";
+        let gone = Self::rows(connection, GONE, Vec::new()).await;
+        if gone.ok().and_then(|mut rows| rows.pop()).as_deref() != Some(b"true") {
+            return false;
+        }
+        // What it answers is that it is ended.
+        drop(Self::rows(connection, END, Vec::new()).await);
+        *self.connection.lock().await = None;
+        true
+    }
+
     async fn rows(
         connection: &Connection,
         statement: &'static str,
-        argument: Vec<u8>,
+        parameters: Vec<ParameterValue>,
     ) -> Result<Vec<Vec<u8>>, Error> {
-        let mut result = connection
-            .query(statement, vec![ParameterValue::Jsonb(argument)])
-            .await?;
+        let mut result = connection.query(statement, parameters).await?;
         let mut rows = Vec::new();
         let stream = result.rows();
         while let Some(row) = stream.next().await {
@@ -81,10 +102,16 @@ impl Postgres for SpinPostgres {
         argument: Vec<u8>,
     ) -> Result<Vec<Vec<u8>>, PostgresError> {
         let connection = self.connection().await?;
-        match Self::rows(&connection, statement, argument).await {
+        let parameters = vec![ParameterValue::Jsonb(argument)];
+        match Self::rows(&connection, statement, parameters).await {
             Ok(rows) => Ok(rows),
             Err(error) => {
                 let error = refusal(&error);
+                let read_only =
+                    matches!(&error, PostgresError::Refused { code, .. } if code == "25006");
+                if read_only && self.outlived(&connection).await {
+                    return Err(PostgresError::Outlived);
+                }
                 if !matches!(error, PostgresError::Refused { .. }) {
                     // It may be broken: the next statement opens another.
                     *self.connection.lock().await = None;

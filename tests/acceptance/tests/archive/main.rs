@@ -12,6 +12,7 @@ mod main_path;
 mod modes;
 mod overlap;
 mod pace;
+mod read_only;
 mod stops;
 mod sweep;
 mod traps;
