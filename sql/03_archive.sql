@@ -72,9 +72,10 @@ comment on column public.odoo_attachments.deleted_at is 'When it was found to be
 -- The queue: small whatever the catalogue's size, since only what is still to be done is in it.
 create index if not exists odoo_attachments_queue
   on public.odoo_attachments (next_attempt_at, id) where state = 'pending';
--- Identical content is moved once.
-create index if not exists odoo_attachments_content
-  on public.odoo_attachments (checksum) where state = 'moved';
+-- Identical content is moved once; and what was moved is verified in this order, however many share a content.
+create index if not exists odoo_attachments_objects
+  on public.odoo_attachments (checksum, id) where state = 'moved';
+drop index if exists public.odoo_attachments_content;
 create index if not exists odoo_attachments_dead
   on public.odoo_attachments (failed_at desc) where state = 'dead';
 create index if not exists odoo_attachments_failing

@@ -78,6 +78,10 @@ pub struct Request {
     pub ids: Option<Vec<i64>>,
     /// For verify: read the bytes of this part of all objects too.
     pub read_data: Option<Part>,
+    /// For verify: begin anew, whatever one that is under way found.
+    pub restart: bool,
+    /// For verify: hand to the queue again what is not in the Storage as it should be.
+    pub repair: bool,
     /// For a dry run: go on after this id.
     pub after_id: i64,
 }
@@ -93,6 +97,8 @@ impl Request {
             mode: keys.one_of("mode", Mode::ALL, Mode::name)?,
             ids: keys.get("ids").map(ids).transpose()?,
             read_data: keys.get("read_data").map(part).transpose()?,
+            restart: yes_or_no(&keys, "restart")?,
+            repair: yes_or_no(&keys, "repair")?,
             after_id: keys.get("after_id").map_or(Ok(0), after_id)?,
         })
     }
@@ -119,6 +125,13 @@ fn part(value: &Value) -> Result<Part, RequestError> {
             "must be \"n/t\", the n-th of t parts (t up to 256)",
         )
     })
+}
+
+fn yes_or_no(keys: &Keys, key: &str) -> Result<bool, RequestError> {
+    let given = keys.get(key).map(Value::as_bool);
+    given
+        .unwrap_or(Some(false))
+        .ok_or_else(|| RequestError::new(key, "must be true or false"))
 }
 
 fn after_id(value: &Value) -> Result<i64, RequestError> {
@@ -155,6 +168,8 @@ mod tests {
             (r#"{"read_data":"8/7"}"#, "read_data"),
             (r#"{"read_data":"0/7"}"#, "read_data"),
             (r#"{"read_data":7}"#, "read_data"),
+            (r#"{"restart":1}"#, "restart"),
+            (r#"{"repair":"yes"}"#, "repair"),
             (r#"{"after_id":"x"}"#, "after_id"),
         ] {
             let error = Request::parse(body.as_bytes()).unwrap_err().to_string();

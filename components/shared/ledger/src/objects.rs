@@ -1,8 +1,12 @@
 //! Objects that the catalogue says are in the Storage, for whoever compares.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use fault::Fault;
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
@@ -23,11 +27,21 @@ pub struct Moved {
     pub deleted: bool,
 }
 
-/// The next files that count as moved and whose SHA-1 begins with `prefix`, after `after` (a SHA-1 and
-/// an id), in that order.
+/// The moment before which every move is on record for good: what is recorded later is dated later, since a
+/// move's date is that of its statement's beginning.
+pub async fn settled_before(postgres: &impl Postgres) -> Result<DateTime<Utc>, Fault> {
+    const STATEMENT: &str = "
+        select to_jsonb(least(now(), min(s.xact_start))) from pg_catalog.pg_stat_activity s
+         where s.datname = current_database() and s.usename = session_user and $1::jsonb is not null";
+    call_one(postgres, STATEMENT, &json!({})).await
+}
+
+/// The next files that count as moved since before a moment, and whose SHA-1 begins with `prefix`, after
+/// `after` (a SHA-1 and an id), in that order. A page costs the same however many files share a content.
 pub async fn moved(
     postgres: &impl Postgres,
     prefix: &str,
+    before: DateTime<Utc>,
     after: (&str, i64),
     limit: usize,
 ) -> Result<Vec<Moved>, Fault> {
@@ -35,19 +49,106 @@ pub async fn moved(
         select jsonb_build_object('id', a.id, 'checksum', a.checksum, 'file_size', a.file_size, 'etag', a.etag,
                  'object_path', coalesce(a.object_path, ''), 'deleted', a.deleted_at is not null)
           from public.odoo_attachments a
-         where a.state = 'moved' and a.checksum >= $1::jsonb->>'prefix' and a.checksum < ($1::jsonb->>'prefix') || 'g'
-           and (a.checksum, a.id) > ($1::jsonb->>'after', ($1::jsonb->>'after_id')::bigint)
+         where a.state = 'moved' and (a.checksum, a.id) > ($1::jsonb->>'after', ($1::jsonb->>'after_id')::bigint)
+           and a.checksum < ($1::jsonb->>'prefix') || 'g'
+           and coalesce(a.moved_at, '-infinity') < ($1::jsonb->>'before')::timestamptz
          order by a.checksum, a.id limit ($1::jsonb->>'limit')::int";
-    let argument =
-        json!({ "prefix": prefix, "after": after.0, "after_id": after.1, "limit": limit });
+    let after = if after.0.is_empty() {
+        (prefix, 0)
+    } else {
+        after
+    };
+    let argument = json!({
+        "prefix": prefix, "before": before, "after": after.0, "after_id": after.1, "limit": limit,
+    });
     call(postgres, STATEMENT, &argument).await
+}
+
+/// An attachment of Odoo's that [`moved`] does not list.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Rest {
+    /// Odoo's id.
+    pub id: i64,
+    /// Its state in the catalogue, or [`Rest::UNKNOWN`].
+    pub state: String,
+    /// Why it is skipped, or the kind of its last failure.
+    pub reason: Option<String>,
+    /// The last failure in words.
+    pub message: Option<String>,
+    /// What counts as moved since.
+    pub moved: Option<Moved>,
+}
+
+impl Rest {
+    /// The state of what is not in the catalogue.
+    pub const UNKNOWN: &str = "not_catalogued";
+
+    /// Why it is not moved, in a word.
+    pub fn why(&self) -> &str {
+        match (self.state.as_str(), &self.reason) {
+            ("skipped", Some(reason)) => reason,
+            (state, _) => state,
+        }
+    }
+}
+
+/// Those of these attachments that are not moved, or were moved at this moment or since. Where something is
+/// `repaired`, not what was moved before and was handed to the queue since: [`moved`] has listed it.
+pub async fn rest(
+    postgres: &impl Postgres,
+    listed: &[i64],
+    since: DateTime<Utc>,
+    repaired: bool,
+) -> Result<Vec<Rest>, Fault> {
+    const STATEMENT: &str = "
+        with listed as (
+          select l.value::bigint as id from jsonb_array_elements($1::jsonb->'listed') l
+        )
+        select jsonb_build_object('id', l.id, 'state', coalesce(a.state, $1::jsonb->>'unknown'),
+                 'reason', a.reason, 'message', a.message,
+                 'moved', case when a.state = 'moved' then jsonb_build_object('id', a.id, 'checksum', coalesce(a.checksum, ''),
+                   'file_size', a.file_size, 'etag', a.etag, 'object_path', coalesce(a.object_path, ''),
+                   'deleted', a.deleted_at is not null) end)
+          from listed l left join public.odoo_attachments a on a.id = l.id
+         where (a.state is distinct from 'moved' or a.checksum is null
+                or coalesce(a.moved_at, '-infinity') >= ($1::jsonb->>'since')::timestamptz)
+           and not coalesce(($1::jsonb->>'repaired')::boolean and a.state = 'pending' and a.attempts = 0
+                            and a.moved_at < ($1::jsonb->>'since')::timestamptz
+                            and a.next_attempt_at >= ($1::jsonb->>'since')::timestamptz, false)
+         order by l.id";
+    let argument = json!({
+        "listed": listed, "since": since, "repaired": repaired, "unknown": Rest::UNKNOWN,
+    });
+    call(postgres, STATEMENT, &argument).await
+}
+
+/// Hands all files with these contents (SHA-1 in hex) to the queue again, as if they had never been moved; how
+/// many. What Odoo deleted stays as it is: its content may come with another file's.
+pub async fn requeue(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    contents: &BTreeSet<String>,
+) -> Result<u64, Fault> {
+    const STATEMENT: &str = "
+        with queued as (
+          update public.odoo_attachments a
+             set state = 'pending', reason = null, message = null, blame = null, attempts = 0, interruptions = 0,
+                 next_attempt_at = now(), upload = null, etag = null
+           where exists (select from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running')
+             and a.state = 'moved' and a.deleted_at is null
+             and a.checksum in (select jsonb_array_elements_text($1::jsonb->'contents'))
+          returning 1
+        )
+        select to_jsonb(count(*)) from queued";
+    let argument = json!({ "run_id": run_id, "contents": contents });
+    call_one(postgres, STATEMENT, &argument).await
 }
 
 /// Notes the etags that objects have now: of each attachment the id, where its object lies, and the etag.
 /// One whose content has been replaced meanwhile, and lies elsewhere, keeps what it has.
 pub async fn note_etags(
     postgres: &impl Postgres,
-    etags: &[(i64, &str, String)],
+    etags: &[(i64, String, String)],
 ) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with noted as (

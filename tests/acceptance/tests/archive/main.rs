@@ -16,4 +16,5 @@ mod read_only;
 mod stops;
 mod sweep;
 mod traps;
+mod verification;
 mod writes;

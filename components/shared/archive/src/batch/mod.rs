@@ -166,7 +166,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
                     clock,
                     settings,
                     run_id: self.run_id,
-                    read_data: self.request.read_data,
+                    request: &self.request,
                     until,
                 };
                 let verified = verification.run(cursor(verify::CURSOR)).await?;

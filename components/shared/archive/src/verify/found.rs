@@ -1,0 +1,240 @@
+//! What a verification found, file by file and as a whole.
+
+use std::collections::BTreeMap;
+
+use ledger::objects::{Moved, Rest};
+use ledger::validation::Validation;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use storage::Info;
+use uuid::Uuid;
+
+/// How many examples are kept.
+const EXAMPLES: usize = 50;
+
+/// What became of one comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sign {
+    /// The same on both sides.
+    Same,
+    /// Missing at the source, as far as Odoo shows it.
+    MissingAtSource,
+    /// Missing at the destination.
+    MissingAtDestination,
+    /// On both sides, but different.
+    Differs,
+    /// It could not be compared.
+    Error,
+    /// Deleted in Odoo, and kept here.
+    Kept,
+}
+
+impl Sign {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Same => "=",
+            Self::MissingAtSource => "-",
+            Self::MissingAtDestination => "+",
+            Self::Differs => "*",
+            Self::Error => "!",
+            Self::Kept => "~",
+        }
+    }
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Verified {
+    /// How many files got which sign.
+    pub signs: BTreeMap<String, u64>,
+    /// How many attachments Odoo listed.
+    pub listed: u64,
+    /// Those of them that have no content in Odoo, by why.
+    pub without_content: BTreeMap<String, u64>,
+    /// Those of them that were not moved, by why. They have the sign `+`.
+    pub not_moved: BTreeMap<String, u64>,
+    /// Examples of all signs but `=` and `~`, as `* 8832 0d/0d10d65a…`.
+    pub examples: Vec<String>,
+    /// Objects whose bytes were read.
+    pub read: u64,
+    /// How many were handed to the queue again.
+    pub repaired: u64,
+    /// Whether everything was compared. If not, the next verification goes on.
+    pub complete: bool,
+    /// The folder to go on with, 0 to 256.
+    pub next_folder: u16,
+    /// After the folders, Odoo's list is gone through up to this id.
+    pub after_id: i64,
+}
+
+impl Verified {
+    pub(super) fn note(&mut self, sign: Sign, id: i64, words: &str) {
+        let text = sign.text();
+        *self.signs.entry(text.to_owned()).or_default() += 1;
+        if !matches!(sign, Sign::Same | Sign::Kept) && self.examples.len() < EXAMPLES {
+            self.examples.push(format!("{text} {id} {words}"));
+        }
+    }
+
+    pub(super) fn note_not_moved(&mut self, file: &Rest) {
+        let why = file.why();
+        *self.not_moved.entry(why.to_owned()).or_default() += 1;
+        let words = [
+            Some(why),
+            file.reason.as_deref().filter(|reason| *reason != why),
+            file.message.as_deref(),
+        ];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        self.note(Sign::MissingAtDestination, file.id, &words.join(": "));
+    }
+
+    pub(super) fn note_without_content(&mut self, why: &str) {
+        *self.without_content.entry(why.to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn count(&self, sign: Sign) -> u64 {
+        self.signs.get(sign.text()).copied().unwrap_or_default()
+    }
+
+    /// What was found, as a row of the log. What Odoo listed must be accounted for to the last file: one that changed
+    /// while it was verified may have got no sign.
+    pub(super) fn validation(&self, run_id: Uuid) -> Validation {
+        let [same, extra, missing, stale, errors, kept] = [
+            Sign::Same,
+            Sign::MissingAtSource,
+            Sign::MissingAtDestination,
+            Sign::Differs,
+            Sign::Error,
+            Sign::Kept,
+        ]
+        .map(|sign| self.count(sign));
+        let accounted = same + self.without_content.values().sum::<u64>();
+        let verdict = if errors > 0 {
+            "error"
+        } else if extra + missing + stale > 0 || accounted < self.listed {
+            "differs"
+        } else {
+            "same"
+        };
+        Validation {
+            run_id,
+            entity: "attachments",
+            source_count: self.listed,
+            destination_count: same + extra + stale,
+            missing,
+            extra,
+            stale,
+            verdict,
+            detail: json!({
+                "signs": self.signs, "not_moved": self.not_moved, "without_content": self.without_content,
+                "kept": kept, "examples": self.examples, "read": self.read,
+            }),
+        }
+    }
+}
+
+/// What the three say of a file, put together. `source` is Odoo's SHA-1 and size, `object` the
+/// Storage's size and etag; `None` where there is nothing.
+pub fn compare(file: &Moved, source: Option<(&str, u64)>, object: Option<&Info>) -> Sign {
+    let Some(object) = object else {
+        return Sign::MissingAtDestination;
+    };
+    if object.size != file.file_size {
+        return Sign::Differs;
+    }
+    if let (Some(then), Some(now)) = (&file.etag, &object.etag)
+        && then != now
+    {
+        return Sign::Differs;
+    }
+    match source {
+        None if file.deleted => Sign::Kept,
+        None => Sign::MissingAtSource,
+        Some((sha1, size)) if sha1 == file.checksum && size == file.file_size => Sign::Same,
+        // Changed in Odoo since: discovery will find it by its SHA-1.
+        Some(_) => Sign::Differs,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_sign_has_its_case() {
+        let file = Moved {
+            id: 1,
+            checksum: "aa".into(),
+            file_size: 5,
+            object_path: "aa/aa".into(),
+            etag: Some("e".into()),
+            deleted: false,
+        };
+        let gone = Moved {
+            deleted: true,
+            ..file.clone()
+        };
+        let object = |size, etag: &str| Info {
+            name: "aa/aa".into(),
+            size,
+            etag: Some(etag.into()),
+        };
+        let same = object(5, "e");
+        let odoo = Some(("aa", 5));
+        assert_eq!(compare(&file, odoo, Some(&same)), Sign::Same);
+        assert_eq!(compare(&file, None, Some(&same)), Sign::MissingAtSource);
+        assert_eq!(compare(&gone, None, Some(&same)), Sign::Kept);
+        for file in [&file, &gone] {
+            assert_eq!(compare(file, odoo, None), Sign::MissingAtDestination);
+            assert_eq!(compare(file, None, None), Sign::MissingAtDestination);
+        }
+        assert_eq!(compare(&file, odoo, Some(&object(4, "e"))), Sign::Differs);
+        assert_eq!(compare(&file, odoo, Some(&object(5, "f"))), Sign::Differs);
+        assert_eq!(compare(&file, Some(("bb", 5)), Some(&same)), Sign::Differs);
+    }
+
+    #[test]
+    fn the_verdict_says_the_worst() {
+        let mut verified = Verified {
+            listed: 2,
+            ..Verified::default()
+        };
+        verified.note(Sign::Same, 1, "a");
+        assert_eq!(
+            verified.validation(Uuid::nil()).verdict,
+            "differs",
+            "one of two was not looked at"
+        );
+        verified.note_without_content("url");
+        verified.note(Sign::Kept, 9, "i");
+        assert_eq!(verified.validation(Uuid::nil()).verdict, "same");
+        verified.listed += 1;
+        verified.note_not_moved(&Rest {
+            id: 2,
+            state: "dead".into(),
+            reason: Some("source_empty".into()),
+            message: Some("Attachment not found or empty".into()),
+            moved: None,
+        });
+        let row = verified.validation(Uuid::nil());
+        assert_eq!(
+            (
+                row.verdict,
+                row.missing,
+                row.source_count,
+                row.destination_count
+            ),
+            ("differs", 1, 3, 1)
+        );
+        verified.note(Sign::Error, 3, "c");
+        assert_eq!(verified.validation(Uuid::nil()).verdict, "error");
+        assert_eq!(
+            verified.examples,
+            [
+                "+ 2 dead: source_empty: Attachment not found or empty",
+                "! 3 c"
+            ]
+        );
+    }
+}

@@ -1,0 +1,356 @@
+//! What a verification says may be relied on when Odoo is switched off: it begins with what Odoo has.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use stage::Stage;
+use world::odoo::{NewAttachment, Trap};
+use world::storage::{self, Bucket};
+
+use crate::scene::{
+    all_is_well_but_for_the_log, finish, in_state, odoo_with, odoo_without_password, path_of, row,
+    set, small, tick, tick_with,
+};
+
+/// Verifies until all is compared.
+async fn verify(stage: &Stage, body: Value) -> Result<Value> {
+    let mut body = body;
+    for _ in 0..20 {
+        let report = tick_with(stage, &body.to_string()).await?;
+        let verified = report
+            .get("verified")
+            .cloned()
+            .context("nothing was verified")?;
+        if verified["complete"] == true {
+            return Ok(verified);
+        }
+        body["restart"] = Value::Null;
+    }
+    anyhow::bail!("no end of it")
+}
+
+fn plainly() -> Value {
+    json!({"mode": "verify"})
+}
+
+async fn last_verdict(stage: &Stage) -> Result<Value> {
+    stage
+        .value("select to_jsonb(v) from public.sync_validation_log v where entity = 'attachments' order by created_at desc limit 1")
+        .await
+}
+
+fn examples(verified: &Value) -> Vec<String> {
+    let lines = verified["examples"].as_array().into_iter().flatten();
+    lines.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+async fn path(stage: &Stage, id: i64) -> Result<String> {
+    let attachment = stage.odoo.attachments().get(id).context("not in Odoo")?;
+    Ok(path_of(&attachment.checksum.context("no checksum")?))
+}
+
+#[tokio::test]
+async fn what_is_not_moved_counts_and_is_named_until_it_is_mended() -> Result<()> {
+    // Of 210 files five are lost in Odoo's filestore, one is larger than the bucket takes, and three have no content.
+    let lost = [3, 50, 51, 120, 200];
+    let files = lost
+        .iter()
+        .fold(small(210), |files, id| files.with(*id, Trap::LostFile))
+        .with(77, Trap::Size(2_000_000))
+        .with(5, Trap::Url)
+        .with(6, Trap::EmptyFile)
+        .with(7, Trap::CloudStorage);
+    let bucket = Bucket {
+        file_size_limit: Some(1_000_000),
+        ..Bucket::private("odoo-archive")
+    };
+    let stage = set(odoo_with(files))
+        .storage(storage::Options {
+            buckets: vec![bucket],
+            ..storage::Options::default()
+        })
+        .start()
+        .await?;
+    tick(&stage).await?;
+    assert_eq!(
+        (
+            in_state(&stage, "pending").await?,
+            in_state(&stage, "dead").await?
+        ),
+        (5, 1)
+    );
+
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(found["signs"], json!({"=": 201, "+": 6}), "{found}");
+    assert_eq!(found["listed"], 210);
+    assert_eq!(found["not_moved"], json!({"pending": 5, "dead": 1}));
+    assert_eq!(
+        found["without_content"],
+        json!({"url": 1, "empty": 1, "cloud_storage": 1})
+    );
+    let named = examples(&found);
+    assert_eq!(named.len(), 6, "{named:?}");
+    for id in lost {
+        let line = format!("+ {id} pending: source_empty: ");
+        assert!(
+            named.iter().any(|named| named.starts_with(&line)),
+            "{line} in {named:?}"
+        );
+    }
+    assert!(
+        named
+            .iter()
+            .any(|named| named.starts_with("+ 77 dead: too_large: ")),
+        "{named:?}"
+    );
+    let verdict = last_verdict(&stage).await?;
+    assert_eq!(
+        (
+            &verdict["verdict"],
+            &verdict["source_count"],
+            &verdict["destination_count"],
+            &verdict["missing"]
+        ),
+        (&json!("differs"), &json!(210), &json!(201), &json!(6))
+    );
+
+    for id in lost {
+        stage.odoo.attachments().damage(id, None);
+    }
+    stage.storage.set_bucket(Bucket::private("odoo-archive"));
+    tick_with(&stage, r#"{"mode": "retry_failed"}"#).await?;
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(found["signs"], json!({"=": 207}), "{found}");
+    assert_eq!(last_verdict(&stage).await?["verdict"], "same");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_waits_for_a_setting_or_was_never_catalogued_is_no_same() -> Result<()> {
+    let files = small(12)
+        .with(3, Trap::Size(7_000_000))
+        .with(4, Trap::Size(20_000_000));
+    let stage = set(odoo_without_password(files))
+        .variable("archive_max_rpc_bytes", 1_000_000)
+        .variable("archive_max_file_bytes", 10_000_000)
+        .start()
+        .await?;
+    tick(&stage).await?;
+    let new = stage.odoo.attachments().insert(NewAttachment {
+        content: Some(b"came after the last tick".to_vec().into()),
+        ..NewAttachment::default()
+    });
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(
+        found["not_moved"],
+        json!({"needs_password": 1, "over_size_limit": 1, "not_catalogued": 1})
+    );
+    assert_eq!(
+        examples(&found),
+        [
+            "+ 3 needs_password".to_owned(),
+            "+ 4 over_size_limit".to_owned(),
+            format!("+ {new} not_catalogued")
+        ]
+    );
+    assert_eq!(last_verdict(&stage).await?["verdict"], "differs");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_odoo_deleted_is_kept_and_stands_in_nobodys_way() -> Result<()> {
+    let stage = set(odoo_with(small(30))).start().await?;
+    tick(&stage).await?;
+    stage.odoo.attachments().delete([11, 12]);
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(
+        found["signs"],
+        json!({"=": 28, "-": 2}),
+        "not known to be deleted yet"
+    );
+    assert_eq!(last_verdict(&stage).await?["verdict"], "differs");
+    stage
+        .owner
+        .batch_execute("update odoo_sync.cursors set position = position || '{\"ended\": 1}' where name = 'archive-batch:sweep'")
+        .await?;
+    tick(&stage).await?;
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(found["signs"], json!({"=": 28, "~": 2}));
+    assert_eq!(examples(&found), Vec::<String>::new());
+    assert_eq!(last_verdict(&stage).await?["verdict"], "same");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_missing_or_another_is_handed_to_the_queue_where_it_is_asked_for() -> Result<()> {
+    let files = small(20).with(9, Trap::SameContentAs(3));
+    let stage = set(odoo_with(files)).start().await?;
+    tick(&stage).await?;
+    assert!(
+        stage
+            .storage
+            .remove("odoo-archive", &path(&stage, 3).await?)
+    );
+    let another = path(&stage, 4).await?;
+    stage.storage.put(
+        "odoo-archive",
+        &another,
+        "application/pdf",
+        b"short".to_vec(),
+    )?;
+    stage.odoo.attachments().change_content(5);
+    let new = stage.odoo.attachments().insert(NewAttachment {
+        content: Some(b"came after the last tick".to_vec().into()),
+        ..NewAttachment::default()
+    });
+    let signs = json!({"=": 16, "+": 3, "*": 2});
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(
+        (&found["signs"], &found["repaired"]),
+        (&signs, &json!(0)),
+        "{found}"
+    );
+    assert_eq!(in_state(&stage, "pending").await?, 0, "it only looked");
+
+    let found = verify(&stage, json!({"mode": "verify", "repair": true})).await?;
+    assert_eq!(
+        (&found["signs"], &found["repaired"]),
+        (&signs, &json!(5)),
+        "{found}"
+    );
+    finish(&stage, 2).await?;
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!(found["signs"], json!({"=": 21}), "{found}");
+    assert_eq!(row(&stage, new).await?["state"], "moved");
+    all_is_well_but_for_the_log(&stage).await
+}
+
+#[tokio::test]
+async fn a_verification_goes_on_over_calls_and_is_begun_anew_when_it_is_old_or_asked_to()
+-> Result<()> {
+    let stage = set(odoo_with(small(40)))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
+    finish(&stage, 40).await?;
+    let slow = world::faults::Fault::on("/object/list");
+    let slow = stage.storage.faults().add(slow.delay_ms(100));
+    let first = tick_with(&stage, &plainly().to_string()).await?["verified"].clone();
+    let reached = first["next_folder"].as_u64().unwrap_or_default();
+    assert!(first["complete"] == false && reached > 0, "{first}");
+    let next = async |body: Value| -> Result<u64> {
+        let report = tick_with(&stage, &body.to_string()).await?;
+        Ok(report["verified"]["next_folder"]
+            .as_u64()
+            .unwrap_or_default())
+    };
+    let second = next(plainly()).await?;
+    assert!(second > reached, "it did not go on");
+    assert!(
+        next(json!({"mode": "verify", "restart": true})).await? < second,
+        "it was not begun anew"
+    );
+    while next(plainly()).await? < second {}
+    stage
+        .owner
+        .batch_execute("update odoo_sync.cursors set position = position || jsonb_build_object('began', now() - interval '25 hours') where name = 'archive-batch:verify'")
+        .await?;
+    assert!(next(plainly()).await? < second, "one of yesterday went on");
+    stage.storage.faults().remove(slow);
+    assert_eq!(verify(&stage, plainly()).await?["signs"], json!({"=": 40}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn however_short_a_call_is_it_verifies_a_page() -> Result<()> {
+    let stage = set(odoo_with(small(6)))
+        .variable("archive_batch_seconds", 1)
+        .start()
+        .await?;
+    finish(&stage, 10).await?;
+    // Getting to know the Storage takes longer than the whole call may.
+    stage
+        .storage
+        .faults()
+        .add(world::faults::Fault::on("/bucket/").delay_ms(1_100));
+    let report = tick_with(&stage, &plainly().to_string()).await?;
+    assert_eq!(report["verified"]["next_folder"], 1, "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_while_it_is_verified_gets_one_sign_and_the_right_one() -> Result<()> {
+    let stage = set(odoo_with(small(30)))
+        .variable("archive_parallel_runs", 2)
+        .start()
+        .await?;
+    let files = stage.odoo.attachments();
+    let late = 17;
+    files.damage(late, Some(world::odoo::Damage::Lost));
+    tick(&stage).await?;
+    files.damage(late, None);
+    // It is moved when its folder was compared, or is being compared.
+    let held = world::faults::Fault::on("/object/list").nth(256);
+    let held = stage.storage.faults().add(held.hold());
+    let caller = stage.caller().clone();
+    let verification = tokio::spawn(async move {
+        caller
+            .post(
+                crate::scene::PATH,
+                stage::SERVICE_KEY,
+                r#"{"mode":"verify"}"#,
+            )
+            .await
+    });
+    crate::scene::until("the last folder is looked at", async || {
+        Ok(stage.storage.faults().struck(held) > 0)
+    })
+    .await?;
+    assert_eq!(
+        tick_with(&stage, r#"{"mode":"retry_failed"}"#).await?["migrated"],
+        1
+    );
+    stage.storage.faults().remove(held);
+    let verified = verification.await??.json()["verified"].clone();
+    assert_eq!(verified["signs"], json!({"=": 30}), "{verified}");
+    assert_eq!(last_verdict(&stage).await?["verdict"], "same");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_costs_the_same_however_many_files_share_a_content() -> Result<()> {
+    const ROWS: i64 = 20_000;
+    let mut stage = set(odoo_with(small(1))).start().await?;
+    tick(&stage).await?;
+    // All of them are kept, as Odoo deleted them: whatever else is asked about them is about few.
+    stage
+        .owner
+        .batch_execute(&format!(
+            "insert into public.odoo_attachments (id, name, file_size, checksum, state, object_path, moved_at, deleted_at)
+             select 1000 + n, 'same', a.file_size, a.checksum, 'moved', a.object_path, a.moved_at, now()
+               from public.odoo_attachments a, generate_series(1, {ROWS}) n;
+             analyze public.odoo_attachments"
+        ))
+        .await?;
+    // What sessions have read is counted for good when they end.
+    let read = "select coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) + 0 from pg_stat_user_tables where relname = 'odoo_attachments'";
+    stage.restart_app().await?;
+    let sessions = "select count(*) from pg_stat_activity where usename = 'odoo_sync' and datname = current_database()";
+    crate::scene::until("all sessions have ended", async || {
+        Ok(stage.count(sessions).await? == 0)
+    })
+    .await?;
+    let before = stage.count(read).await?;
+    let verified = verify(&stage, plainly()).await?;
+    assert_eq!(verified["signs"], json!({"=": 1, "~": ROWS}), "{verified}");
+    stage.stop_app().await;
+    crate::scene::until("all sessions have ended", async || {
+        Ok(stage.count(sessions).await? == 0)
+    })
+    .await?;
+    let read = stage.count(read).await? - before;
+    assert!(
+        (ROWS..4 * ROWS).contains(&read),
+        "{read} rows were read for {ROWS}"
+    );
+    Ok(())
+}
