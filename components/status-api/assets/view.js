@@ -275,9 +275,13 @@ function etaOf(archive, alive, now) {
     const [sooner, later] = [words.duration(low), words.duration(high)];
     return [`ETA ~${words.duration(likely)}`, sooner === later ? "" : `${sooner} – ${later}`];
   }
+  const left = archive.next_attempt_at ? -since(archive.next_attempt_at, now) : 0;
+  const retries = archive.failed > 0 && archive.failed === archive.remaining;
+  if (retries && ["moving", "waiting"].includes(archive.phase)) {
+    return [left > 1 ? `Next retry in ${words.inWords(left)}` : alive ? "Retrying" : "", ""];
+  }
   if (archive.phase === "moving" || archive.phase === "discovering") return ["ETA calculating…", ""];
   if (archive.phase === "waiting" && archive.next_attempt_at) {
-    const left = -since(archive.next_attempt_at, now);
     return [left > 1 ? `Next attempt in ${words.duration(left)}` : alive ? "ETA calculating…" : "", ""];
   }
   return ["", ""];

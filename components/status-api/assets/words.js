@@ -45,13 +45,16 @@ export function ago(seconds) {
   return `${count(Math.floor(seconds / 86400))}d ago`;
 }
 
-/** Seconds that have passed as "3 min ago", for sentences. */
-export function agoInWords(seconds) {
-  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h ago`;
-  return `${count(Math.floor(seconds / 86400))} days ago`;
+/** Seconds as "3 min", for sentences. */
+export function inWords(seconds) {
+  if (seconds < 60) return `${Math.max(0, Math.floor(seconds))} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)} h`;
+  return `${count(Math.floor(seconds / 86400))} days`;
 }
+
+/** Seconds that have passed as "3 min ago", for sentences. */
+export const agoInWords = (seconds) => `${inWords(seconds)} ago`;
 
 /** A moment in full, in the reader's zone. */
 export const moment = (iso) => exact.format(new Date(iso));

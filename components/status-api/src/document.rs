@@ -251,7 +251,8 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         percent: percent(moved.files, total, archive.listed),
         listed: archive.listed,
         rate: pace.rate.filter(|_| at_work),
-        eta: eta(pace.rate, rest).filter(|_| at_work && rest.files > 0),
+        // What failed comes when its wait is over, which is no matter of speed.
+        eta: eta(pace.rate, of("pending")).filter(|_| at_work && of("pending").files > 0),
         history: History {
             step_s: STEP_S,
             files_per_minute: pace.history,

@@ -73,6 +73,44 @@ async fn while_files_move_the_gear_turns_and_the_rest_is_foreseen() {
 }
 
 #[tokio::test]
+async fn where_only_retries_wait_the_next_one_is_told_and_no_time_is_foreseen() {
+    let scene = Scene::scheduled(stage()).await.unwrap();
+    scene.files(18_000, 3).await.unwrap();
+    scene.batches(10, 92).await.unwrap();
+    let failed = "update public.odoo_attachments
+        set attempts = 3, reason = 'source_timeout', message = 'Odoo did not answer in time', blame = 'source', failed_at = now(),
+            next_attempt_at = now() + interval '9 minutes 50 seconds' where state = 'pending'";
+    scene.sql(failed).await.unwrap();
+    let Some(visit) = Visit::to("where_only_retries_wait", scene).await else {
+        return;
+    };
+    visit.badge("Running").await;
+    assert_eq!(visit.says("eta").await, "Next retry in 9 min");
+    visit.portrait("retries").await;
+    // Also while a batch is at work that moved others.
+    let at_work = "insert into odoo_sync.runs (id, job, mode, started_at, leased_until, outcome, counts)
+        values (gen_random_uuid(), 'archive-batch', 'migrate', now() - interval '30 seconds', now() + interval '2 minutes', 'running', '{\"moved\": 50}')";
+    visit.scene.sql(at_work).await.unwrap();
+    visit.badge("Running").await;
+    assert_eq!(visit.says("phase").await, "Moving files");
+    assert_eq!(visit.says("eta").await, "Next retry in 9 min");
+    let due = "update public.odoo_attachments set next_attempt_at = now() where state = 'pending'";
+    visit.scene.sql(due).await.unwrap();
+    visit.badge("Running").await;
+    assert_eq!(visit.says("eta").await, "Retrying");
+    // What was never tried is foreseen, whatever else waits.
+    let new =
+        "update public.odoo_attachments set attempts = 0 where state = 'pending' and id = 18001";
+    visit.scene.sql(new).await.unwrap();
+    visit.badge("Running").await;
+    assert!(
+        visit.says("eta").await.starts_with("ETA ~"),
+        "{}",
+        visit.says("eta").await
+    );
+}
+
+#[tokio::test]
 async fn on_the_first_day_it_says_what_to_do() {
     let scene = Scene::first_day(stage()).await.unwrap();
     let Some(visit) = Visit::to("on_the_first_day", scene).await else {

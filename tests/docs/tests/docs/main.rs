@@ -11,4 +11,5 @@ mod licences;
 mod links;
 mod queries;
 mod running;
+mod signed;
 mod tables;

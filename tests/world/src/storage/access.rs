@@ -36,9 +36,9 @@ pub(crate) fn is_given(headers: &HeaderMap) -> bool {
 }
 
 /// The key, where it is taken from the headers that it came in.
-fn key(headers: &HeaderMap, taken: KeyHeaders) -> Result<&str, Refusal> {
+fn given(headers: &HeaderMap, headers_of_key: KeyHeaders) -> Result<&str, Refusal> {
     let apikey = headers.get("apikey").and_then(|key| key.to_str().ok());
-    match (taken, bearer(headers)) {
+    match (headers_of_key, bearer(headers)) {
         (KeyHeaders::Hosted, Some(bearer)) if bearer.starts_with("sb_") => {
             Err(Refusal::token("Invalid Compact JWS"))
         }
@@ -56,11 +56,11 @@ fn key(headers: &HeaderMap, taken: KeyHeaders) -> Result<&str, Refusal> {
 /// Tells the caller, or says what is wrong with the token.
 pub(crate) fn tell(
     headers: &HeaderMap,
-    taken: KeyHeaders,
+    headers_of_key: KeyHeaders,
     service_keys: &[String],
     anonymous_keys: &[String],
 ) -> Result<Caller, Refusal> {
-    let token = key(headers, taken)?;
+    let token = given(headers, headers_of_key)?;
     if service_keys.iter().any(|key| key == token) {
         return Ok(Caller::Service);
     }

@@ -35,10 +35,8 @@ impl Site {
             if !rules.public {
                 return Err(Refusal::no_bucket());
             }
-        } else {
-            if self.caller(call)? == Caller::Anonymous && !rules.public {
-                return Err(Refusal::no_object());
-            }
+        } else if self.caller(call)? == Caller::Anonymous && !rules.public {
+            return Err(Refusal::no_object());
         }
         let object = stock
             .object(bucket, &name)
