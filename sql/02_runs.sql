@@ -110,4 +110,26 @@ comment on column odoo_sync.cursors.position is 'Where to go on.';
 comment on column odoo_sync.cursors.updated_at is 'When it last moved.';
 call odoo_sync.protect('odoo_sync.cursors', 'select, insert, update, delete');
 
+create table if not exists odoo_sync.unreadable (
+  model text not null,
+  id bigint not null,
+  job text not null,
+  fields text[] not null default '{}',
+  said text not null,
+  since timestamptz not null default now(),
+  seen_at timestamptz not null default now(),
+  tries bigint not null default 1,
+  primary key (model, id)
+);
+comment on table odoo_sync.unreadable is 'What could not be read in Odoo and was left out, while the rest went on. A row goes once it can be read; all of it is tried again: the pipeline each night, files each day, missing messages each hour.';
+comment on column odoo_sync.unreadable.model is 'Model in Odoo, such as crm.lead.';
+comment on column odoo_sync.unreadable.id is 'Id of the record in Odoo; 0: the fields were left out of all records.';
+comment on column odoo_sync.unreadable.job is 'Which component tried: archive-batch, crm-sync or chatter-sync.';
+comment on column odoo_sync.unreadable.fields is 'The fields that were left out; empty: the whole record was.';
+comment on column odoo_sync.unreadable.said is 'What Odoo said, or what is wrong with it.';
+comment on column odoo_sync.unreadable.since is 'When it was first met.';
+comment on column odoo_sync.unreadable.seen_at is 'When it was last met.';
+comment on column odoo_sync.unreadable.tries is 'How often it was met.';
+call odoo_sync.protect('odoo_sync.unreadable', 'select, insert, update, delete');
+
 commit;

@@ -428,6 +428,7 @@ declare
   j odoo_sync.jobs;
   findings jsonb[];
   entry record;
+  left_out bigint;
 begin
   perform odoo_sync.require_admin();
   for j in select * from odoo_sync.jobs order by name loop
@@ -471,6 +472,14 @@ begin
     detail := findings[1] -> 'detail';
     if cardinality(findings) > 1 then
       detail := detail || jsonb_build_object('also', to_jsonb(findings[2:]));
+    end if;
+    left_out := (select count(*) from odoo_sync.unreadable u where u.job = j.component);
+    if left_out > 0 then
+      detail := coalesce(detail, '{}') || jsonb_build_object('unreadable', left_out);
+      if state = 'ok' then
+        problem := format('%s records or fields of Odoo cannot be read and are left out.', left_out);
+        remedy := format('Run: select model, id, fields, said, since from odoo_sync.unreadable where job = %L. Give the Odoo user the right, or mend the record in Odoo.', j.component);
+      end if;
     end if;
     return next;
   end loop;

@@ -49,6 +49,10 @@ begin
     purged := purged || jsonb_build_object('net_responses', gone);
   end if;
 
+  -- What was not met again by several full readings is gone, or was given up. Messages are not read in full again:
+  -- what was left out of one goes when it is next read.
+  delete from odoo_sync.unreadable u
+  where u.seen_at < now() - interval '3 days' and (u.job <> 'chatter-sync' or u.fields = '{}');
   delete from odoo_sync.accepted_keys k where k.expires_at < now() - interval '1 day';
   -- Other people's jobs may push its row out of what is looked at of pg_cron's table within hours.
   update odoo_sync.jobs j set ran_at = now() where j.path is null;

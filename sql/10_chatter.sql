@@ -16,10 +16,12 @@ create table if not exists public.odoo_messages (
   body_text             text,
   body_omitted          text,
   kind                  text,
+  activity_type         text,
   message_type          text,
   subtype_id            bigint,
   subtype               text,
   is_internal           boolean,
+  is_internal_flag      boolean,
   parent_id             bigint,
   attachment_ids        bigint[],
   inline_attachment_ids bigint[],
@@ -34,6 +36,22 @@ create table if not exists public.odoo_messages (
   search                tsvector generated always as (
     to_tsvector('simple', left(coalesce(subject, ''), 1000) || ' ' || left(coalesce(body_text, ''), 100000))) stored
 );
+alter table public.odoo_messages
+  add column if not exists is_internal_flag boolean,
+  add column if not exists activity_type text,
+  add column if not exists reply_to text,
+  add column if not exists recipient_ids bigint[],
+  add column if not exists email_to text,
+  add column if not exists email_cc text,
+  add column if not exists company_id bigint,
+  add column if not exists notifications jsonb,
+  add column if not exists reactions jsonb,
+  add column if not exists withdrawn_at timestamptz;
+-- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have: they are mended at once, and
+-- whatever else is internal when the rows are read again, which the next run begins with.
+update public.odoo_messages set is_internal = true
+ where is_internal is distinct from true and is_internal_flag is null
+   and (subtype_id is null or subtype in ('mail.mt_note', 'mail.mt_activities') or kind = 'note');
 comment on table public.odoo_messages is 'Messages, notes and e-mails (mail.message) of the pipeline. Written by chatter-sync.';
 comment on column public.odoo_messages.id is 'Odoo''s id.';
 comment on column public.odoo_messages.model is 'Model of the record it belongs to, such as crm.lead.';
@@ -43,18 +61,28 @@ comment on column public.odoo_messages.author_id is 'Who said it, in odoo_partne
 comment on column public.odoo_messages.email_from is 'Name and address of the author.';
 comment on column public.odoo_messages.subject is 'Subject.';
 comment on column public.odoo_messages.body is 'HTML as Odoo has it. Never show it: it may hold anything. Show body_html.';
-comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there.';
+comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there; odoo-record:<model>/<id> in href is a record of Odoo.';
 comment on column public.odoo_messages.body_text is 'What it says, as plain text.';
 comment on column public.odoo_messages.body_omitted is 'Why there is no body: too_large (over 2 MB, nothing of it is here), too_complex (over 6,000 tags: no body_html).';
-comment on column public.odoo_messages.kind is 'message, note, email or system (what Odoo writes by itself).';
+comment on column public.odoo_messages.kind is 'note, message, email, sms, activity (one that was done, with its feedback), change (of a stage or another field; won, lost with the comment, created) or system (what Odoo writes by itself). Whether colleagues only may see it says is_internal.';
+comment on column public.odoo_messages.activity_type is 'Type of the activity that was done, such as Call or Meeting.';
 comment on column public.odoo_messages.message_type is 'Odoo''s message_type: comment, notification, email, …';
 comment on column public.odoo_messages.subtype_id is 'Subtype, in Odoo''s ids.';
 comment on column public.odoo_messages.subtype is 'Its external id, such as mail.mt_note or crm.mt_lead_won, which no translation changes.';
-comment on column public.odoo_messages.is_internal is 'For colleagues only.';
+comment on column public.odoo_messages.is_internal is 'For colleagues only, as Odoo decides it: flagged so, of a subtype that is internal (a note, an activity), or of none. Filter on it before you show a message to anybody else.';
+comment on column public.odoo_messages.is_internal_flag is 'Odoo''s own is_internal, which is not set on notes that people write: is_internal is what counts.';
 comment on column public.odoo_messages.parent_id is 'The message it answers, in this table.';
 comment on column public.odoo_messages.attachment_ids is 'Its files, in odoo_attachments. One that is missing there is gone from Odoo, or hidden from the key.';
 comment on column public.odoo_messages.inline_attachment_ids is 'Files that its body_html refers to, in odoo_attachments.';
 comment on column public.odoo_messages.email_id is 'Message-Id of the e-mail.';
+comment on column public.odoo_messages.reply_to is 'Address that answers go to.';
+comment on column public.odoo_messages.recipient_ids is 'Partners that it was addressed to, in Odoo''s ids.';
+comment on column public.odoo_messages.email_to is 'Addresses that the e-mail went to (Odoo 19).';
+comment on column public.odoo_messages.email_cc is 'Addresses that an e-mail came with in copy (Odoo 19).';
+comment on column public.odoo_messages.company_id is 'Company, in Odoo''s ids (Odoo 17 and later).';
+comment on column public.odoo_messages.notifications is 'Whom it was sent to and what became of it: a list of partner_id, email, type (email, inbox, sms), status (sent, bounce, exception, …), read, read_at, failure. Odoo forgets old ones; as of when the message was last read.';
+comment on column public.odoo_messages.reactions is 'Reactions: a list of content (an emoji), partner_id, guest_id. Needs an Odoo user of the group Settings.';
+comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without a word. What it said is gone there.';
 comment on column public.odoo_messages.custom is 'Custom fields (x_…) by their names in Odoo.';
 comment on column public.odoo_messages.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_messages.write_date is 'When it was last written in Odoo, to the second.';
@@ -131,7 +159,7 @@ create or replace view public.odoo_chatter with (security_invoker = true) as
                  order by c.id), '[]')
             from public.odoo_field_changes c
            where c.message_id = m.id and c.deleted_at is null) as changes,
-         m.search
+         m.search, m.activity_type, m.withdrawn_at, m.recipient_ids, m.notifications, m.reactions
     from public.odoo_messages m
     left join public.odoo_partners p on p.id = m.author_id
    where m.deleted_at is null;
@@ -151,8 +179,16 @@ $$;
 
 -- @@ is not leakproof, so under row-level security it looks only at rows that the policy has let
 -- through, all of them one by one. Here the policy's question is asked once, and the index does the rest.
+do $$
+begin
+  -- What it returned up to version 0.1 did not tell what is internal.
+  if pg_get_function_result(to_regprocedure('public.search_odoo_chatter(text, integer)')) !~ 'is_internal' then
+    drop function public.search_odoo_chatter(text, integer);
+  end if;
+end
+$$;
 create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
-  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real)
+  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -164,7 +200,7 @@ begin
   end if;
   return query
     select c.id, c.model, c.res_id, c.date, c.kind, c.author, c.subject,
-           ts_headline('simple', left(c.body_text, 100000), wanted, 'StartSel=«, StopSel=»'), best.rank
+           ts_headline('simple', left(c.body_text, 100000), wanted, 'StartSel=«, StopSel=»'), best.rank, c.is_internal
       from (
         -- A rank takes reading all the words of a message, so it is given to the newest only.
         select newest.id, ts_rank(newest.search, wanted) as rank

@@ -1179,3 +1179,150 @@ async fn real_life_has_traps_and_a_census_that_knows_them() {
     let megabytes = census.movable_bytes / 1_000_000;
     assert!((90..=150).contains(&megabytes), "{megabytes} MB");
 }
+
+#[tokio::test]
+async fn arguments_are_taken_by_the_names_of_each_version_and_by_position_everywhere() {
+    for version in 14..=19 {
+        let odoo = odoo(version, Attachments::default()).await;
+        let lead = odoo.records("crm.lead").insert(json!({"name": "A lead"}));
+        let url = odoo.url();
+        for (model, method, named, refused) in [
+            ("crm.tag", "search", json!({"domain": []}), version <= 15),
+            ("crm.tag", "search", json!({"args": []}), version >= 16),
+            ("crm.lead", "search", json!({"domain": []}), version <= 16),
+            ("crm.lead", "search", json!({"args": []}), version >= 16),
+            (
+                "crm.tag",
+                "search_count",
+                json!({"domain": []}),
+                version <= 15,
+            ),
+            (
+                "crm.tag",
+                "search_read",
+                json!({"domain": [], "load": null}),
+                version <= 14,
+            ),
+            (
+                "crm.tag",
+                "search",
+                json!({"domain": [], "count": false}),
+                version != 16,
+            ),
+        ] {
+            let answer = call(&url, model, method, json!([]), named.clone()).await;
+            let said = &answer.json()["error"]["data"];
+            if refused {
+                assert_eq!(said["name"], "builtins.TypeError", "{version} {named}");
+                let said = said["message"].as_str().unwrap();
+                assert!(said.contains("unexpected keyword argument"), "{said}");
+            } else {
+                assert!(said.is_null(), "{version} {method} {named} {said}");
+            }
+        }
+        let context = json!({"context": {"active_test": false}});
+        let all = json!([[], ["name"], 0, 10, "id"]);
+        let read = result(&url, "crm.lead", "search_read", all, context.clone()).await;
+        assert_eq!(ids(&read), [lead]);
+        let all = json!([[], 0, null, "id"]);
+        assert_eq!(
+            result(&url, "crm.lead", "search", all, context).await,
+            json!([lead])
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_without_settings_is_refused_a_search_lists_up_to_16() {
+    for version in 14..=18 {
+        let odoo = odoo(version, Attachments::default()).await;
+        let insert = |model: &str, res_id, field: Option<&str>| {
+            odoo.attachments().insert(NewAttachment {
+                res_model: Some(model.to_owned()),
+                res_id: Some(res_id),
+                res_field: field.map(str::to_owned),
+                ..NewAttachment::default()
+            })
+        };
+        let of_lead = insert("crm.lead", 7, None);
+        let scss = insert("res.company", 0, None);
+        let flag = insert("res.lang", 1, Some("flag_image"));
+        let ask = async |method: &str, args: Value| {
+            let args = json!(["odoo", 6, "demo", "ir.attachment", method, args, {}]);
+            rpc(&odoo.url(), "object", "execute_kw", args).await.json()
+        };
+        let by_id = json!([["id", ">", 0]]);
+        let found = ask("search", json!([by_id, 0, null, "id"])).await["result"].clone();
+        let all = if version >= 17 {
+            json!([of_lead])
+        } else {
+            json!([of_lead, scss, flag])
+        };
+        assert_eq!(found, all, "{version}");
+        for (domain, refused) in [
+            (json!([["id", "=", of_lead]]), false),
+            (json!([["id", "=", scss]]), (15..=16).contains(&version)),
+            (json!([["id", "=", flag]]), version <= 16),
+        ] {
+            let answer = ask("search_read", json!([domain, ["name"]])).await;
+            let name = &answer["error"]["data"]["name"];
+            assert_eq!(
+                name == "odoo.exceptions.AccessError",
+                refused,
+                "{version} {domain}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn anybody_may_ask_for_external_ids_but_not_for_their_table() {
+    for (version, open) in [(14, true), (16, false), (18, false)] {
+        let odoo = odoo(version, Attachments::default()).await;
+        let ask = async |model: &str, method: &str, args: Value| {
+            let args = json!(["odoo", 6, "demo", model, method, args, {}]);
+            rpc(&odoo.url(), "object", "execute_kw", args).await.json()
+        };
+        let table = ask("ir.model.data", "search_read", json!([[], ["name"]])).await;
+        assert_eq!(table["error"].is_null(), open, "{version}");
+        let asked = ask("mail.message.subtype", "get_external_id", json!([[2, 99]])).await;
+        assert_eq!(asked["result"], json!({"2": "mail.mt_note", "99": ""}));
+        let fields = json!([[], ["internal"], 0, null, "id"]);
+        let internal = ask("mail.message.subtype", "search_read", fields).await;
+        assert_eq!(internal["result"][1], json!({"id": 2, "internal": true}));
+    }
+}
+
+#[tokio::test]
+async fn a_field_and_a_record_can_fail_every_reading_and_a_value_be_no_json() {
+    let odoo = odoo(19, Attachments::default()).await;
+    let leads = odoo.records("crm.lead");
+    leads.add_field("x_partners", "many2many", Some("hr.employee"));
+    leads.add_field("x_budget", "float", None);
+    let ids = leads.insert_many((1..=3).map(|n| json!({"name": format!("Lead {n}")})));
+    let read = async |fields: Value| {
+        call(
+            &odoo.url(),
+            "crm.lead",
+            "read",
+            json!([ids, fields]),
+            json!({}),
+        )
+        .await
+    };
+    leads.fail_field(
+        "x_partners",
+        "Failed to read field crm.lead.x_partners\nNo rights.",
+    );
+    let said = read(json!(["name", "x_partners"])).await.json();
+    assert_eq!(said["error"]["data"]["name"], "odoo.exceptions.AccessError");
+    assert!(read(json!(["name"])).await.json()["result"].is_array());
+    leads.update(ids[1], &json!({"x_budget": {"$raw": "NaN"}}));
+    let text = read(json!(["x_budget"])).await.text();
+    assert!(text.contains("\"x_budget\": NaN}"), "{text}");
+    leads.fail([ids[1]], true);
+    let said = read(json!(["name"])).await.json();
+    assert_eq!(said["error"]["data"]["name"], "builtins.KeyError");
+    leads.fail([ids[1]], false);
+    assert!(read(json!(["name"])).await.json()["result"].is_array());
+}

@@ -98,9 +98,13 @@ pub(crate) async fn census<H: Http, C: Clock>(
             ..Window::default()
         };
         let page = odoo.attachments(&settings.selection, window, PAGE).await?;
-        census.complete = page.len() < PAGE;
-        for row in &page {
+        census.complete = page.found < PAGE;
+        for row in &page.rows {
             census.count(row, settings.max_file_bytes);
+        }
+        census.after_id = page.last_id().unwrap_or(census.after_id);
+        for _ in &page.unreadable {
+            group(&mut census.skipped, Some("unreadable")).add(0);
         }
     }
     Ok(census)

@@ -3,6 +3,7 @@
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Found, catalogue};
+use ledger::unreadable::{Unreadable, note};
 use odoo::Odoo;
 use odoo::attachment::{Attachment, Window};
 use outbound::{Clock, Http};
@@ -74,31 +75,34 @@ impl Discovery {
         now_s: i64,
     ) -> Result<Option<Catalogued>, Fault> {
         let page = odoo.attachments(&settings.selection, window, PAGE).await?;
-        let at_end = page.len() < PAGE;
+        let at_end = page.found < PAGE;
         // Ids that do not rise would make the cursor run in circles.
-        let rising = page.iter().try_fold(window.after_id, |last, row| {
+        let rising = page.rows.iter().try_fold(window.after_id, |last, row| {
             (row.id > last).then_some(row.id)
         });
-        let Some(last_id) = rising else {
+        if rising.is_none() {
             return Err(Fault::new(
                 Kind::SourceProtocol,
                 "Odoo's list of attachments is not in the order of their ids",
             ));
-        };
-        let next = self.position.clone().read(
-            window,
-            (!page.is_empty()).then_some(last_id),
-            at_end,
-            now_s,
-        );
+        }
+        let next = self
+            .position
+            .clone()
+            .read(window, page.last_id(), at_end, now_s);
+        let unreadable = note_unreadable(postgres, run_id, page.unreadable).await?;
         let found: Vec<Found> = page
+            .rows
             .into_iter()
             .map(|row| found(row, settings.max_file_bytes))
             .collect();
         // A position that stands still need not be written down.
         if found.is_empty() && next == self.position {
             self.ids_at_end |= at_end && window.until.is_none();
-            return Ok(Some(Catalogued::default()));
+            return Ok(Some(Catalogued {
+                unreadable,
+                ..Catalogued::default()
+            }));
         }
         let document = serde_json::to_value(&next)
             .map_err(|_| Fault::new(Kind::Program, "a cursor that is no JSON"))?;
@@ -107,8 +111,28 @@ impl Discovery {
             self.position = next;
             self.ids_at_end |= at_end && window.until.is_none();
         }
-        Ok(written)
+        Ok(written.map(|written| Catalogued {
+            unreadable,
+            ..written
+        }))
     }
+}
+
+/// Puts what could not be read on its list, whatever became of the rest of the page; how many were not on it.
+pub async fn note_unreadable(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    unreadable: Vec<odoo::salvage::Unreadable>,
+) -> Result<u32, Fault> {
+    let unreadable: Vec<Unreadable> = unreadable
+        .into_iter()
+        .map(|one| Unreadable {
+            id: one.id,
+            fields: one.fields,
+            said: one.said,
+        })
+        .collect();
+    note(postgres, run_id, "ir.attachment", &unreadable).await
 }
 
 /// An attachment as the catalogue takes it.

@@ -23,7 +23,7 @@ pub mod verdict;
 mod verify;
 
 pub use batch::{Batch, Beginning, begin};
-pub use discovery::found;
+pub use discovery::{found, note_unreadable};
 pub use job::{Environment, RequestError, Status};
 pub use report::Report;
 pub use request::{Mode, Part, Request};

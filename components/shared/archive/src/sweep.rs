@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Settings;
-use crate::discovery::found;
+use crate::discovery::{found, note_unreadable};
 
 /// The name of the position in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:sweep";
@@ -168,14 +168,20 @@ impl Sweep {
         }
         let mut catalogued = Catalogued::default();
         if !compared.uncatalogued.is_empty() {
-            let read: Vec<_> = odoo
-                .attachments_by_id(&compared.uncatalogued)
-                .await?
+            let listed = odoo.attachments_by_id(&compared.uncatalogued).await?;
+            let unreadable = note_unreadable(postgres, run_id, listed.unreadable).await?;
+            let read: Vec<_> = listed
+                .rows
                 .into_iter()
                 .map(|row| found(row, settings.max_file_bytes))
                 .collect();
             match catalogue(postgres, run_id, &read, None).await? {
-                Some(written) => catalogued = written,
+                Some(written) => {
+                    catalogued = Catalogued {
+                        unreadable,
+                        ..written
+                    };
+                }
                 None => return Ok(Stepped::Overtaken(catalogued)),
             }
         }

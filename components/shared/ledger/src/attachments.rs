@@ -62,6 +62,9 @@ pub struct Catalogued {
     pub changed: u32,
     /// New or changed ones with nothing to move.
     pub skipped: u32,
+    /// What cannot be read in Odoo, and was not known to.
+    #[serde(default)]
+    pub unreadable: u32,
 }
 
 /// Writes a page of findings and the cursor behind it, in one statement: a page is in, or it will be
@@ -123,6 +126,9 @@ pub async fn catalogue(
                   excluded.res_model, excluded.res_field, excluded.res_id, excluded.company_id, excluded.write_date,
                   excluded.state = 'skipped', null::timestamptz)
           returning a.xmax = 0 as new, a.state, a.attempts, a.moved_at
+        ), readable as (
+          delete from odoo_sync.unreadable u using page p
+           where u.model = 'ir.attachment' and u.id = p.id and u.fields = '{}'
         ), moved_on as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
           select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run where $1::jsonb->>'cursor' is not null

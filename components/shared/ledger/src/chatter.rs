@@ -10,8 +10,9 @@ use crate::{Postgres, call_one};
 table! {
     /// Messages. Their authors are to be read, and attachments that the catalogue lacks are asked for.
     MESSAGES = "public.odoo_messages" [
-        model res_id date author_id email_from subject body body_html body_text body_omitted kind
-        message_type subtype_id subtype is_internal parent_id attachment_ids inline_attachment_ids email_id
+        model res_id date author_id email_from subject body body_html body_text body_omitted kind activity_type
+        message_type subtype_id subtype is_internal is_internal_flag parent_id attachment_ids inline_attachment_ids email_id
+        reply_to recipient_ids email_to email_cc company_id notifications reactions withdrawn_at
     ],
     refers to "public.odoo_partners" by [author_id],
     attaches [attachment_ids inline_attachment_ids]

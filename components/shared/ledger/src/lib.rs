@@ -15,6 +15,7 @@ pub mod runs;
 pub mod status;
 pub mod sweep;
 pub mod sync;
+pub mod unreadable;
 pub mod validation;
 
 pub use postgres::{Postgres, PostgresError};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::unreadable::Unreadable;
 use crate::validation::Validation;
 use crate::{Postgres, call, call_one};
 
@@ -89,7 +90,12 @@ macro_rules! table {
            order by f.id
           on conflict (id) do update set asked_at = null where w.asked_at is not null
           returning 1
-        )",)? ", moved_on as (
+        )",)? ", ", $crate::unreadable::noted!(), ", readable as (
+          delete from odoo_sync.unreadable u using page p
+           where u.model = $1::jsonb->>'model' and u.id = p.id and not p.dry
+             and not exists (select from jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint) where n.id = p.id)
+          returning 1
+        ), moved_on as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
           select $1::jsonb->>'cursor', $1::jsonb->'position', now()
             from run where not run.dry and jsonb_typeof($1::jsonb->'position') = 'object'
@@ -100,9 +106,10 @@ macro_rules! table {
           'inserted', (select count(*) from compared c where c.differs and c.new),
           'updated', (select count(*) from compared c where c.differs and not c.new),
           'unchanged', (select count(*) from compared c where not c.differs),
-          'deleted', (select count(*) from gone g where g.was_read))
+          'deleted', (select count(*) from gone g where g.was_read),
+          'unreadable', (select count(*) from noted n where n.new))
           from run
-         where (select count(*) from written) + (select count(*) from moved_on) >= 0"),
+         where (select count(*) from written) + (select count(*) from moved_on) + (select count(*) from readable) >= 0"),
             compare: concat!("
         with run as (
           update odoo_sync.runs r
@@ -206,6 +213,8 @@ pub struct Page<'a> {
     pub rows: &'a [Row],
     /// Ids that Odoo was asked for by name and did not have.
     pub gone: &'a [i64],
+    /// Their model, and what could not be read of it.
+    pub unreadable: (&'a str, &'a [Unreadable]),
     /// The name of the cursor, and where it stands once the page is in.
     pub cursor: Option<(&'a str, &'a Value)>,
     /// Only count what would change.
@@ -223,6 +232,14 @@ pub struct Written {
     pub unchanged: u64,
     /// Rows that are gone from Odoo.
     pub deleted: u64,
+    /// Records and fields that cannot be read in Odoo, and were not known to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl std::ops::AddAssign for Written {
@@ -231,6 +248,7 @@ impl std::ops::AddAssign for Written {
         self.updated += other.updated;
         self.unchanged += other.unchanged;
         self.deleted += other.deleted;
+        self.unreadable += other.unreadable;
     }
 }
 
@@ -250,6 +268,8 @@ pub async fn write(
         table: &'static str,
         rows: &'a [Row],
         gone: &'a [i64],
+        model: &'a str,
+        unreadable: &'a [Unreadable],
         cursor: Option<&'a str>,
         position: Option<&'a Value>,
         dry: bool,
@@ -260,6 +280,8 @@ pub async fn write(
         table: table.name,
         rows: page.rows,
         gone: page.gone,
+        model: page.unreadable.0,
+        unreadable: page.unreadable.1,
         cursor: page.cursor.map(|(name, _)| name),
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::lenient;
+
 /// As much of an error's body as is looked at. A traceback (`data.debug`) can be long.
 const ERROR_BODY: usize = 256 * 1024;
 
@@ -132,7 +134,7 @@ pub(crate) async fn json_rpc<T: DeserializeOwned>(
 ) -> Result<T, Fault> {
     head(&response)?;
     let body = response.bytes(max_bytes).await.map_err(transport)?;
-    let envelope: Envelope<T> = serde_json::from_slice(&body).map_err(|_| broken())?;
+    let envelope: Envelope<T> = parse(&body)?;
     match (envelope.error, envelope.result) {
         (Some(error), _) => Err(rpc_error(error)),
         (None, Some(result)) => Ok(result),
@@ -150,7 +152,14 @@ pub(crate) async fn json2<T: DeserializeOwned>(
         return Err(json2_error(response).await);
     }
     let body = response.bytes(max_bytes).await.map_err(transport)?;
-    serde_json::from_slice(&body).map_err(|_| broken())
+    parse(&body)
+}
+
+/// Reads JSON, and what Python takes for it.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(body)
+        .or_else(|_| serde_json::from_str(&lenient::mended(body)))
+        .map_err(|_| broken())
 }
 
 /// What a JSON-2 error means.

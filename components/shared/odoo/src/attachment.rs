@@ -4,13 +4,21 @@ use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use outbound::{Clock, Http};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::Odoo;
-use crate::value::{datetime, many2one, or_false, parse_datetime};
+use crate::records::{Model, Record};
+use crate::salvage::{Part, Unreadable, is_of_content};
+use crate::value::{datetime, many2one, or_false};
 pub use crate::window::Window;
+use crate::{Odoo, Protocol, answer};
 
 const MODEL: &str = "ir.attachment";
+
+const ATTACHMENTS: Model<'static> = Model {
+    name: MODEL,
+    domain: &[],
+    language: "",
+};
 
 const FIELDS: [&str; 13] = [
     "name",
@@ -134,21 +142,35 @@ fn domain(window: Window, selection: &Selection) -> Vec<Value> {
     domain
 }
 
+/// A part of Odoo's list of attachments.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listed {
+    /// In the order of their ids.
+    pub rows: Vec<Attachment>,
+    /// What could not be read.
+    pub unreadable: Vec<Unreadable>,
+    /// How many were found, those among them that could not be read.
+    pub found: usize,
+}
+
+impl Listed {
+    /// The last id that was found.
+    pub fn last_id(&self) -> Option<i64> {
+        let read = self.rows.iter().map(|row| row.id);
+        read.chain(self.unreadable.iter().map(|one| one.id)).max()
+    }
+}
+
 impl<H: Http, C: Clock> Odoo<H, C> {
     /// The next `limit` attachments of a window, by id. (Paging by offset repeats rows: 227 returned,
-    /// 225 distinct, seen on 18.) Fewer than `limit` means that these were the last.
+    /// 225 distinct, seen on 18.) Fewer than `limit` found means that these were the last.
     pub async fn attachments(
         &self,
         selection: &Selection,
         window: Window,
         limit: usize,
-    ) -> Result<Vec<Attachment>, Fault> {
-        let mut named = Map::new();
-        named.insert("domain".into(), json!(domain(window, selection)));
-        named.insert("fields".into(), json!(FIELDS));
-        named.insert("limit".into(), json!(limit));
-        named.insert("order".into(), json!("id"));
-        self.call(MODEL, "search_read", None, named).await
+    ) -> Result<Listed, Fault> {
+        self.listed(domain(window, selection), limit).await
     }
 
     /// The ids of the next `limit` attachments of a window: a listing without contents, for a sweep.
@@ -158,27 +180,18 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         window: Window,
         limit: usize,
     ) -> Result<Vec<i64>, Fault> {
-        let mut named = Map::new();
-        named.insert("domain".into(), json!(domain(window, selection)));
-        named.insert("limit".into(), json!(limit));
-        named.insert("order".into(), json!("id"));
-        self.call(MODEL, "search", None, named).await
+        self.ids(ATTACHMENTS, domain(window, selection), limit, "id")
+            .await
     }
 
     /// Those of these attachments that the user can see, whatever the selection.
-    pub async fn attachments_by_id(&self, ids: &[i64]) -> Result<Vec<Attachment>, Fault> {
-        let mut named = Map::new();
-        named.insert("domain".into(), json!(by_id(ids)));
-        named.insert("fields".into(), json!(FIELDS));
-        named.insert("order".into(), json!("id"));
-        self.call(MODEL, "search_read", None, named).await
+    pub async fn attachments_by_id(&self, ids: &[i64]) -> Result<Listed, Fault> {
+        self.listed(by_id(ids), ids.len()).await
     }
 
     /// As [`Odoo::attachments_by_id`], the ids only.
     pub async fn existing_attachments(&self, ids: &[i64]) -> Result<Vec<i64>, Fault> {
-        let mut named = Map::new();
-        named.insert("domain".into(), json!(by_id(ids)));
-        self.call(MODEL, "search", None, named).await
+        self.ids(ATTACHMENTS, by_id(ids), ids.len(), "id").await
     }
 
     /// When the selection was last written to, by Odoo's own clock; `None` if it is empty.
@@ -186,37 +199,138 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         &self,
         selection: &Selection,
     ) -> Result<Option<DateTime<Utc>>, Fault> {
-        let mut named = Map::new();
-        // One without a date, as SQL inserts it, would come first.
-        let mut domain = vec![json!(["write_date", "!=", false])];
-        domain.extend(selection.domain());
-        named.insert("domain".into(), json!(domain));
-        named.insert("fields".into(), json!(["write_date"]));
-        named.insert("limit".into(), json!(1));
-        named.insert("order".into(), json!("write_date desc"));
-        let listing: Value = self.call(MODEL, "search_read", None, named).await?;
-        match listing.get(0).map(|row| row.get("write_date")) {
-            None => Ok(None),
-            Some(date) => date
-                .and_then(Value::as_str)
-                .and_then(parse_datetime)
-                .map(Some)
-                .ok_or(Fault::new(
-                    Kind::SourceProtocol,
-                    "Odoo's attachment has no write_date",
-                )),
+        let selected = selection.domain();
+        let model = Model {
+            domain: &selected,
+            ..ATTACHMENTS
+        };
+        match self.newest(model).await {
+            // The newest is one that nobody reads without the group Settings.
+            Err(fault) if fault.kind() == Kind::SourceForbidden => {
+                let selected = [selected, self.readable_without_settings()].concat();
+                let model = Model {
+                    domain: &selected,
+                    ..ATTACHMENTS
+                };
+                self.newest_record(model).await
+            }
+            Err(fault) if is_of_content(&fault) => self.newest_record(model).await,
+            newest => newest,
         }
+    }
+
+    async fn listed(&self, terms: Vec<Value>, limit: usize) -> Result<Listed, Fault> {
+        let mut named = ATTACHMENTS.call(terms.clone(), Some(limit));
+        named.insert("fields".into(), json!(FIELDS));
+        let rows: Result<Vec<Attachment>, Fault> =
+            self.call(MODEL, "search_read", None, named).await;
+        match rows {
+            Ok(rows) => Ok(Listed {
+                found: rows.len(),
+                rows,
+                unreadable: Vec::new(),
+            }),
+            Err(fault) if is_of_content(&fault) => {
+                let part = self.salvage_listed(terms, limit, &FIELDS, fault).await?;
+                let rows = part.records.into_iter().map(Value::Object);
+                Ok(Listed {
+                    rows: rows
+                        .map(serde_json::from_value)
+                        .collect::<Result<_, _>>()
+                        .map_err(|_| answer::broken())?,
+                    unreadable: part.unreadable,
+                    found: part.found,
+                })
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Where these attachments hang (`res_model`, `res_id`), and their `access_token`, as far as the user may
+    /// see that.
+    pub async fn attachment_places(&self, ids: &[i64]) -> Result<Vec<Record>, Fault> {
+        const PLACE: [&str; 3] = ["res_model", "res_id", "access_token"];
+        let mut named = ATTACHMENTS.call(by_id(ids), Some(ids.len()));
+        named.insert("fields".into(), json!(PLACE));
+        match self.call(MODEL, "search_read", None, named).await {
+            Err(fault) if is_of_content(&fault) => {
+                let part = self.salvage_listed(by_id(ids), ids.len(), &PLACE, fault);
+                Ok(part.await?.records)
+            }
+            places => places,
+        }
+    }
+
+    /// A list that fails as a whole. Of what a user without the group Settings is never shown one is tried
+    /// for all: there may be hundreds.
+    async fn salvage_listed(
+        &self,
+        terms: Vec<Value>,
+        limit: usize,
+        fields: &[&str],
+        fault: Fault,
+    ) -> Result<Part, Fault> {
+        let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
+        let mut refused = Vec::new();
+        let mut tried = Some(fault.clone());
+        let mut ids = match self.ids(ATTACHMENTS, terms, limit, "id").await {
+            Err(other) if is_of_content(&other) => return Err(fault),
+            listed => listed?,
+        };
+        let found = ids.len();
+        if fault.kind() == Kind::SourceForbidden {
+            let readable = [by_id(&ids), self.readable_without_settings()].concat();
+            let readable = self.ids(ATTACHMENTS, readable, ids.len(), "id").await?;
+            let doubtful = |id: &i64| readable.binary_search(id).is_err();
+            if let Some(sample) = ids.iter().copied().find(doubtful) {
+                let sample = ATTACHMENTS.of_ids(&[sample], &fields);
+                let sample: Result<Value, Fault> =
+                    self.call(MODEL, "search_read", None, sample).await;
+                match sample {
+                    Err(fault) if fault.kind() == Kind::SourceForbidden => {
+                        refused = ids.iter().copied().filter(doubtful).collect();
+                        ids = readable;
+                        tried = None;
+                    }
+                    sample => drop(sample?),
+                }
+            }
+        }
+        let mut part = match ids.as_slice() {
+            [] => Part::default(),
+            ids => self.salvage_ids(ATTACHMENTS, ids, &fields, tried).await?,
+        };
+        part.found = found;
+        part.unreadable
+            .extend(refused.into_iter().map(|id| Unreadable {
+                id,
+                fields: Vec::new(),
+                said: fault.message().to_owned(),
+            }));
+        Ok(part)
+    }
+
+    /// What Odoo refuses nobody for the one reason that the user lacks the group Settings: up to 16, a search
+    /// lists files of fields, and (from 15) what hangs on no record and was made by others, and reading
+    /// one of them fails the whole page (seen on 14 and 16).
+    fn readable_without_settings(&self) -> Vec<Value> {
+        let mut domain = vec![json!(["res_field", "=", false]), json!("|")];
+        if let Some(Protocol::JsonRpc { uid }) = self.known().protocol {
+            domain.extend([json!("|"), json!(["create_uid", "=", uid])]);
+        }
+        domain.extend([json!(["public", "=", true]), json!(["res_id", ">", 0])]);
+        domain
     }
 }
 
 /// These ids, of attachments proper and of fields.
-fn by_id(ids: &[i64]) -> Value {
-    json!([
-        ["id", "in", ids],
-        "|",
-        ["res_field", "=", false],
-        ["res_field", "!=", false]
-    ])
+fn by_id(ids: &[i64]) -> Vec<Value> {
+    vec![
+        json!(["id", "in", ids]),
+        json!("|"),
+        json!(["res_field", "=", false]),
+        json!(["res_field", "!=", false]),
+    ]
 }
 
 #[cfg(test)]

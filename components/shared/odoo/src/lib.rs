@@ -10,9 +10,11 @@ mod client;
 mod content;
 mod datas;
 mod decoder;
+mod lenient;
 mod pace;
 mod protocol;
 pub mod records;
+pub mod salvage;
 mod settings;
 #[cfg(any(target_arch = "wasm32", test))]
 mod strides;

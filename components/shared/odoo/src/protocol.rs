@@ -84,6 +84,44 @@ async fn speaks_json2(http: &impl Http, settings: &Settings) -> Result<bool, Fau
     Ok(response.status.is_success() && response.is_json())
 }
 
+/// What the methods that are called take, in the order of all of 14 to 19, up to the last that is given.
+///
+/// JSON-2 takes names only, and the names differ: the domain of `search` is `args` up to 15, and in
+/// `crm.lead` still in 16 (seen: `search() got an unexpected keyword argument 'domain'`). By position
+/// they are the same everywhere. The context is named everywhere.
+fn parameters(method: &str) -> &'static [&'static str] {
+    match method {
+        "search" => &["domain", "offset", "limit", "order"],
+        "search_read" => &["domain", "fields", "offset", "limit", "order"],
+        "read" => &["fields"],
+        "fields_get" => &["allfields", "attributes"],
+        _ => &[],
+    }
+}
+
+/// Takes the positional arguments of a method out of the named ones.
+fn positional(method: &str, ids: Option<&[i64]>, named: &mut Map<String, Value>) -> Vec<Value> {
+    let given: Vec<Option<Value>> = parameters(method)
+        .iter()
+        .map(|name| named.remove(*name))
+        .collect();
+    let last = given.iter().rposition(Option::is_some);
+    let names = parameters(method).iter();
+    let arguments = given
+        .into_iter()
+        .zip(names)
+        .take(last.map_or(0, |last| last + 1))
+        .map(|(value, name)| match value {
+            Some(value) => value,
+            None if *name == "offset" => json!(0),
+            None => Value::Null,
+        });
+    ids.map(|ids| json!(ids))
+        .into_iter()
+        .chain(arguments)
+        .collect()
+}
+
 /// The request that calls a method with named arguments.
 pub(crate) fn call(
     protocol: Protocol,
@@ -116,7 +154,7 @@ pub(crate) fn call(
             }
         }
         Protocol::JsonRpc { uid } => {
-            let positional = ids.map_or_else(|| json!([]), |ids| json!([ids]));
+            let positional = positional(method, ids, &mut named);
             let arguments = json!([
                 settings.database,
                 uid,
@@ -147,4 +185,53 @@ pub(crate) fn post(url: String, document: &Value) -> Request {
     Request::new(http::Method::POST, url)
         .header(http::header::CONTENT_TYPE, "application/json")
         .body(document.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outside_json_2_only_the_context_is_named() {
+        let context = json!({ "active_test": false });
+        for (method, ids, mut named, wanted) in [
+            (
+                "search_read",
+                None,
+                json!({"order": "id", "domain": [["id", ">", 0]], "limit": 9, "fields": ["name"]}),
+                json!([[["id", ">", 0]], ["name"], 0, 9, "id"]),
+            ),
+            (
+                "search",
+                None,
+                json!({"domain": [], "order": "id"}),
+                json!([[], 0, null, "id"]),
+            ),
+            (
+                "read",
+                Some([7].as_slice()),
+                json!({"fields": ["datas"]}),
+                json!([[7], ["datas"]]),
+            ),
+            (
+                "fields_get",
+                None,
+                json!({"attributes": ["type"]}),
+                json!([null, ["type"]]),
+            ),
+            ("context_get", None, json!({}), json!([])),
+            ("get_external_id", Some(&[1, 2]), json!({}), json!([[1, 2]])),
+        ] {
+            named["context"] = context.clone();
+            let Value::Object(mut named) = named else {
+                panic!()
+            };
+            assert_eq!(
+                json!(positional(method, ids, &mut named)),
+                wanted,
+                "{method}"
+            );
+            assert_eq!(json!(named), json!({ "context": context }), "{method}");
+        }
+    }
 }

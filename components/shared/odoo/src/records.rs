@@ -9,14 +9,18 @@ use outbound::{Clock, Http, Response, TransportError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::value::datetime;
-use crate::{Odoo, Protocol, Window, answer};
+use crate::salvage::{Part, Unreadable, id_of, is_of_content};
+use crate::value::{datetime, parse_datetime};
+use crate::{Odoo, Protocol, Window, answer, lenient};
 
 /// So far a search looks for something that the user may see, where only hidden records come first.
 const FAR: usize = 100_000;
 
 /// The longest page. What is made of it takes several times as much for a moment.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// So many of the newest records may be unreadable before nobody knows when the model was last written to.
+const NEWEST: usize = 50;
 
 /// A model, as far as it is read.
 #[derive(Debug, Clone, Copy)]
@@ -46,9 +50,9 @@ pub type Record = Map<String, Value>;
 /// A page of records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Page {
-    /// In the order of their ids; fewer than were asked for means that these are the last, unless the
-    /// model [hides late](Model::hides_late).
-    Records(Vec<Record>),
+    /// Fewer than were asked for means that these are the last, unless the model
+    /// [hides late](Model::hides_late).
+    Records(Part),
     /// They are too long together: ask for fewer.
     TooLong,
 }
@@ -71,7 +75,15 @@ impl Model<'_> {
         self.name == "mail.message"
     }
 
-    fn call(&self, terms: Vec<Value>, limit: Option<usize>) -> Map<String, Value> {
+    /// The call that reads fields of records with these ids.
+    // `read` would fail as a whole for one record that may not be seen.
+    pub(crate) fn of_ids(&self, ids: &[i64], fields: &[String]) -> Map<String, Value> {
+        let mut named = self.call(vec![json!(["id", "in", ids])], Some(ids.len()));
+        named.insert("fields".into(), json!(fields));
+        named
+    }
+
+    pub(crate) fn call(&self, terms: Vec<Value>, limit: Option<usize>) -> Map<String, Value> {
         let mut domain = terms;
         domain.extend(self.domain.iter().cloned());
         let mut named = self.context();
@@ -105,6 +117,20 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.call(model, "fields_get", None, named).await
     }
 
+    /// The external ids of records, by id; an empty text where there is none. `ir.model.data` itself is closed
+    /// to users without the group Settings on 16 to 19.
+    pub async fn external_ids(
+        &self,
+        model: &str,
+        ids: &[i64],
+    ) -> Result<BTreeMap<i64, String>, Fault> {
+        if ids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        self.call(model, "get_external_id", Some(ids), Map::new())
+            .await
+    }
+
     /// The next `limit` records of a window, by id.
     pub async fn records(
         &self,
@@ -115,7 +141,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     ) -> Result<Page, Fault> {
         let mut named = model.call(window.domain(), Some(limit));
         named.insert("fields".into(), json!(fields));
-        self.page(model.name, named, window.after_id).await
+        self.page(model.name, named, window.after_id, PAGE_BYTES)
+            .await
     }
 
     /// The records with these ids, as far as they are there and the user may see them.
@@ -125,43 +152,45 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         ids: &[i64],
         fields: &[String],
     ) -> Result<Page, Fault> {
-        // `read` would fail as a whole for one record that may not be seen.
-        let mut named = model.call(vec![json!(["id", "in", ids])], Some(ids.len()));
-        named.insert("fields".into(), json!(fields));
-        self.page(model.name, named, 0).await
+        let named = model.of_ids(ids, fields);
+        self.page(model.name, named, 0, PAGE_BYTES).await
     }
 
-    /// The list of the next `limit` records of a window, by id.
+    /// The list of the next `limit` records of a window, by id. One that cannot be read has no date.
     pub async fn stamps(
         &self,
         model: Model<'_>,
         window: Window,
         limit: usize,
     ) -> Result<Vec<Stamp>, Fault> {
-        let mut named = model.call(window.domain(), Some(limit));
-        named.insert("fields".into(), json!(["write_date"]));
-        self.list(model.name, named, window.after_id).await
+        self.list(model, window.domain(), limit, window.after_id)
+            .await
     }
 
     /// The list of these records, as far as they are there and the user may see them.
     pub async fn stamps_by_id(&self, model: Model<'_>, ids: &[i64]) -> Result<Vec<Stamp>, Fault> {
-        let mut named = model.call(vec![json!(["id", "in", ids])], Some(ids.len()));
-        named.insert("fields".into(), json!(["write_date"]));
-        self.list(model.name, named, 0).await
+        self.list(model, vec![json!(["id", "in", ids])], ids.len(), 0)
+            .await
     }
 
     /// The first id of a window, also where many hidden records come before it; `None` if there is nothing more.
     pub async fn first_id(&self, model: Model<'_>, window: Window) -> Result<Option<i64>, Fault> {
-        let named = model.call(window.domain(), Some(FAR));
-        let ids: Vec<i64> = self.call(model.name, "search", None, named).await?;
+        let ids = self.ids(model, window.domain(), FAR, "id").await?;
         rising(model.name, window.after_id, ids.iter().copied().map(Some))?;
         Ok(ids.first().copied())
     }
 
     /// When the model was last written to, by Odoo's own clock; `None` if it is empty.
     pub async fn newest_record(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
-        // Rows that were made by SQL have no date, and an order from the newest down begins with them.
-        let mut named = model.call(vec![json!(["write_date", "!=", false])], None);
+        match self.newest(model).await {
+            Err(fault) if is_of_content(&fault) => self.newest_readable(model, fault).await,
+            newest => newest,
+        }
+    }
+
+    /// The same, if the newest record can be read.
+    pub(crate) async fn newest(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
+        let mut named = model.call(dated(), None);
         named.insert("fields".into(), json!(["write_date"]));
         named.insert("order".into(), json!("write_date desc"));
         let limits: &[usize] = if model.hides_late() {
@@ -181,26 +210,83 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(None)
     }
 
+    /// The same where the newest record cannot be read.
+    async fn newest_readable(
+        &self,
+        model: Model<'_>,
+        fault: Fault,
+    ) -> Result<Option<DateTime<Utc>>, Fault> {
+        let order = "write_date desc";
+        let mut ids = self.ids(model, dated(), NEWEST, order).await?;
+        ids.sort_unstable();
+        let fields = ["write_date".to_owned()];
+        let part = self.salvage_ids(model, &ids, &fields, None).await?;
+        let dates = part.records.iter().filter_map(written);
+        dates.max().map(Some).ok_or(fault)
+    }
+
+    /// The first `limit` ids where these terms hold.
+    pub(crate) async fn ids(
+        &self,
+        model: Model<'_>,
+        terms: Vec<Value>,
+        limit: usize,
+        order: &str,
+    ) -> Result<Vec<i64>, Fault> {
+        let mut named = model.call(terms, Some(limit));
+        named.insert("order".into(), json!(order));
+        self.call(model.name, "search", None, named).await
+    }
+
     async fn list(
         &self,
-        model: &str,
-        named: Map<String, Value>,
+        model: Model<'_>,
+        terms: Vec<Value>,
+        limit: usize,
         after_id: i64,
     ) -> Result<Vec<Stamp>, Fault> {
-        let stamps: Vec<Stamp> = self.call(model, "search_read", None, named).await?;
-        rising(model, after_id, stamps.iter().map(|stamp| Some(stamp.id)))?;
+        let mut named = model.call(terms.clone(), Some(limit));
+        named.insert("fields".into(), json!(["write_date"]));
+        let listed: Result<Vec<Stamp>, Fault> =
+            self.call(model.name, "search_read", None, named).await;
+        let stamps = match listed {
+            Err(fault) if is_of_content(&fault) => {
+                let fields = ["write_date".to_owned()];
+                let part = self.salvage(model, terms, limit, &fields, fault).await?;
+                let read = part.records.iter().filter_map(|record| {
+                    Some(Stamp {
+                        id: id_of(record)?,
+                        write_date: written(record),
+                    })
+                });
+                let unread = part.unreadable.iter().map(|one| Stamp {
+                    id: one.id,
+                    write_date: None,
+                });
+                let mut stamps: Vec<Stamp> = read.chain(unread).collect();
+                stamps.sort_unstable_by_key(|stamp| stamp.id);
+                stamps
+            }
+            listed => listed?,
+        };
+        rising(
+            model.name,
+            after_id,
+            stamps.iter().map(|stamp| Some(stamp.id)),
+        )?;
         Ok(stamps)
     }
 
-    async fn page(
+    pub(crate) async fn page(
         &self,
         model: &str,
         named: Map<String, Value>,
         after_id: i64,
+        max_bytes: usize,
     ) -> Result<Page, Fault> {
         let (response, _turn) = self.send(model, "search_read", None, named).await?;
         let (status, headers) = (response.status, response.headers.clone());
-        let body = match response.bytes(PAGE_BYTES).await {
+        let body = match response.bytes(max_bytes).await {
             Ok(body) => body,
             Err(TransportError::TooLong { .. }) => return Ok(Page::TooLong),
             Err(error) => return Err(answer::transport(error)),
@@ -212,25 +298,48 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             body,
         };
         let result = match self.connect().await? {
-            Protocol::Json2 => answer::json2(response, PAGE_BYTES).await,
-            Protocol::JsonRpc { .. } => answer::json_rpc(response, PAGE_BYTES).await,
+            Protocol::Json2 => answer::json2(response, max_bytes).await,
+            Protocol::JsonRpc { .. } => answer::json_rpc(response, max_bytes).await,
         };
         let Value::Array(rows) = result.map_err(|fault| self.met(fault))? else {
             return Err(answer::broken());
         };
-        let records: Vec<Record> = rows
+        let mut records: Vec<Record> = rows
             .into_iter()
             .map(|row| match row {
                 Value::Object(record) => Ok(record),
                 _ => Err(answer::broken()),
             })
             .collect::<Result<_, _>>()?;
-        let ids = records
-            .iter()
-            .map(|record| record.get("id").and_then(Value::as_i64));
-        rising(model, after_id, ids)?;
-        Ok(Page::Records(records))
+        rising(model, after_id, records.iter().map(id_of))?;
+        let unreadable = records.iter_mut().filter_map(no_numbers).collect();
+        Ok(Page::Records(Part {
+            found: records.len(),
+            records,
+            unreadable,
+        }))
     }
+}
+
+/// Rows that were made by SQL have no date, and an order from the newest down begins with them.
+fn dated() -> Vec<Value> {
+    vec![json!(["write_date", "!=", false])]
+}
+
+fn written(record: &Record) -> Option<DateTime<Utc>> {
+    parse_datetime(record.get("write_date")?.as_str()?)
+}
+
+/// Takes `NaN` and `Infinity` out of a record.
+fn no_numbers(record: &mut Record) -> Option<Unreadable> {
+    let (fields, were): (Vec<String>, Vec<String>) =
+        lenient::take_no_numbers(record).into_iter().unzip();
+    let first = were.first()?;
+    Some(Unreadable {
+        id: id_of(record)?,
+        said: format!("{first} is no number that JSON has"),
+        fields,
+    })
 }
 
 /// Ids that do not rise would make a cursor run in circles, or past what it has not seen.

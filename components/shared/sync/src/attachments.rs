@@ -20,7 +20,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let refers = subject
             .entity
             .particular
-            .is_some_and(|particular| particular.attachments);
+            .is_some_and(|particular| particular.attachments.is_some());
         if !refers || self.pen.dry {
             return Ok(());
         }
@@ -30,10 +30,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             if ids.is_empty() {
                 break;
             }
-            let found: Vec<Found> = self
-                .source
-                .attachments(&ids)
-                .await?
+            let listed = self.source.attachments(&ids).await?;
+            archive::note_unreadable(self.pen.postgres, run_id, listed.unreadable).await?;
+            let found: Vec<Found> = listed
+                .rows
                 .into_iter()
                 .map(|row| archive::found(row, self.settings.max_file_bytes))
                 .collect();

@@ -38,12 +38,35 @@ pub struct Particular {
     pub page: usize,
     /// What `refine` looks up.
     pub index: Index,
+    /// Records that a record lists, which are read with it.
+    pub lists: &'static [List],
     /// Makes the columns that no field fills.
     pub refine: fn(&Settings) -> Refine,
+    /// Raised where `refine` makes something else of the same record: all rows are then read again.
+    pub version: u32,
     /// Whether a user who may not read the model at all is a fact that is told once, and no fault.
     pub optional: bool,
-    /// Whether its records refer to attachments, which the catalogue may lack.
-    pub attachments: bool,
+    /// Its records refer to attachments, which the catalogue may lack: those that a record names beside its
+    /// own. What Odoo knows of them is put under [`FILES`] for `refine`.
+    pub attachments: Option<fn(&Record) -> Vec<i64>>,
+}
+
+/// Where `refine` finds what Odoo knows of the attachments that a record names.
+pub(crate) const FILES: &str = "(files)";
+/// Where it finds the external id of a record of the index.
+pub(crate) const EXTERNAL_ID: &str = "(external id)";
+
+/// Records that a field of another lists by their ids: `refine` finds them in its place.
+#[derive(Debug)]
+pub struct List {
+    /// The field with the ids, which is among those that are read beside the columns'.
+    pub field: &'static str,
+    /// Their model.
+    pub model: &'static str,
+    /// What is read of them, as far as the server has it.
+    pub fields: &'static [&'static str],
+    /// The column that stays empty without it.
+    pub fills: &'static str,
 }
 
 /// A small model that is read as a whole, once in a run.
@@ -57,6 +80,8 @@ pub struct Index {
     pub fields: &'static [&'static str],
     /// The field with the id that it is looked up by.
     pub key: &'static str,
+    /// Whether the records' external ids are asked for, too.
+    pub external_ids: bool,
     /// The column that stays empty without it.
     pub fills: &'static str,
 }

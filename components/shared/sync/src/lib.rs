@@ -26,7 +26,7 @@ mod source;
 mod subject;
 mod validation;
 
-pub use entity::{Entity, Field, Index, Kind, Known, Particular, Refine, Scope};
+pub use entity::{Entity, Field, Index, Kind, Known, List, Particular, Refine, Scope};
 pub use job::{Environment, RequestError, Status};
 pub use report::{Copied, Report};
 pub use request::{Mode, Request};

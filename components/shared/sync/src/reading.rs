@@ -3,6 +3,7 @@
 use ledger::Postgres;
 use ledger::sync::{known, waiting};
 use odoo::Window;
+use odoo::salvage::Part;
 use outbound::{Clock, Http};
 
 use crate::Scope;
@@ -34,8 +35,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 return Ok(());
             }
             let model = subject.model(&settings.language);
-            let (records, at_end) = self.source.records(model, window, &subject.asked).await?;
-            let (rows, seen) = self.rows(subject, records).await?;
+            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
+            let (rows, seen) = self.rows(subject, part).await?;
             let next = subject
                 .position
                 .changes_read(&seen, at_end, settings.overlap);
@@ -52,7 +53,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             }
             let after_id = full.after_id;
             let model = subject.model(&self.settings.language);
-            let (records, up_to, at_end) = match subject.entity.scope {
+            let (part, up_to, at_end) = match subject.entity.scope {
                 Scope::All => {
                     let window = Window {
                         after_id,
@@ -65,18 +66,18 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                     let table = subject.entity.table;
                     let ids = known(self.pen.postgres, table, after_id, PAGE).await?;
                     if ids.is_empty() {
-                        (Vec::new(), None, true)
+                        (Part::default(), None, true)
                     } else {
-                        let (records, asked) = self
+                        let (part, asked) = self
                             .source
                             .records_by_id(model, &ids, &subject.asked)
                             .await?;
                         let up_to = ids.get(asked.saturating_sub(1)).copied();
-                        (records, up_to, asked == ids.len() && asked < PAGE)
+                        (part, up_to, asked == ids.len() && asked < PAGE)
                     }
                 }
             };
-            let (rows, seen) = self.rows(subject, records).await?;
+            let (rows, seen) = self.rows(subject, part).await?;
             let overlap = self.settings.overlap;
             let next = subject.position.full_read(&seen, up_to, at_end, overlap);
             subject.write(&self.pen, &rows, &[], next).await?;
@@ -90,22 +91,33 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         if subject.entity.scope != Scope::Referred || self.pen.dry {
             return Ok(());
         }
-        // What is read refers to more: a contact to its company.
+        let mut after_id = 0;
+        let mut read_any = false;
         loop {
             if self.out_of_time() {
                 subject.as_of = None;
                 return Ok(());
             }
-            let ids = waiting(self.pen.postgres, subject.entity.table, 0, PAGE).await?;
+            let ids = waiting(self.pen.postgres, subject.entity.table, after_id, PAGE).await?;
             if ids.is_empty() {
-                return Ok(());
+                // What is read refers to more: a contact to its company. What cannot be read goes on waiting.
+                if !read_any {
+                    return Ok(());
+                }
+                (after_id, read_any) = (0, false);
+                continue;
             }
             let model = subject.model(&self.settings.language);
-            let (records, asked) = self
+            let (part, asked) = self
                 .source
                 .records_by_id(model, &ids, &subject.asked)
                 .await?;
-            let (rows, seen) = self.rows(subject, records).await?;
+            let (rows, seen) = self.rows(subject, part).await?;
+            read_any |= !rows.is_empty();
+            after_id = asked
+                .checked_sub(1)
+                .and_then(|last| ids.get(last).copied())
+                .unwrap_or(after_id);
             let gone: Vec<i64> = ids
                 .into_iter()
                 .take(asked)

@@ -1,17 +1,22 @@
 //! Making rows of records, with what has to be looked up for them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::sync::Row;
 use odoo::Window;
 use odoo::records::{Model, Record};
+use odoo::salvage::{Part, is_of_content};
 use outbound::{Clock, Http};
+use serde_json::Value;
 
 use crate::Index;
 use crate::cursor::Seen;
-use crate::entity::Known;
+use crate::entity::{EXTERNAL_ID, FILES, Known, List};
 use crate::row::link;
 use crate::run::Course;
+use crate::source::PAGE;
 use crate::subject::Subject;
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
@@ -19,11 +24,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     pub(crate) async fn rows(
         &self,
         subject: &mut Subject,
-        records: Vec<Record>,
+        part: Part,
     ) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
         if let Some(particular) = subject.entity.particular
             && subject.index.is_none()
-            && !records.is_empty()
+            && !part.records.is_empty()
         {
             let index = match self.index(&particular.index).await {
                 Err(fault) if fault.kind() == Kind::SourceForbidden => {
@@ -34,7 +39,84 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             };
             subject.index = Some(index);
         }
-        subject.rows(records)
+        let mut part = part;
+        if let Some(particular) = subject.entity.particular {
+            for list in particular.lists {
+                match self.read_list(list, &mut part).await {
+                    Err(fault) if is_of_content(&fault) => subject.lacks(list.fills),
+                    read => read?,
+                }
+            }
+        }
+        if let Some(named) = subject.entity.particular.and_then(|own| own.attachments) {
+            self.look_up_files(named, &mut part).await?;
+        }
+        subject.rows(part)
+    }
+
+    /// Puts the records that a field lists in the place of their ids.
+    async fn read_list(&self, list: &List, part: &mut Part) -> Result<(), Fault> {
+        let ids: BTreeSet<i64> = part
+            .records
+            .iter()
+            .filter_map(|record| record.get(list.field)?.as_array())
+            .flatten()
+            .filter_map(Value::as_i64)
+            .collect();
+        let model = Model {
+            name: list.model,
+            domain: &[],
+            language: "",
+        };
+        let mut read = BTreeMap::new();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        if !ids.is_empty() {
+            let known = self.source.fields_of(list.model).await?;
+            let fields = list.fields.iter().filter(|name| known.contains_key(**name));
+            let fields: Vec<String> = fields.map(|name| (*name).to_owned()).collect();
+            let mut rest = ids.as_slice();
+            while !rest.is_empty() {
+                let (part, asked) = self.source.records_by_id(model, rest, &fields).await?;
+                for record in part.records {
+                    let id = record.get("id").and_then(Value::as_i64);
+                    read.extend(id.map(|id| (id, Value::Object(record))));
+                }
+                rest = rest.get(asked..).unwrap_or_default();
+            }
+        }
+        for record in &mut part.records {
+            if let Some(Value::Array(listed)) = record.get_mut(list.field) {
+                let found = listed.iter().filter_map(|id| read.get(&id.as_i64()?));
+                *listed = found.cloned().collect();
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts with each record what Odoo knows of the attachments that it names.
+    async fn look_up_files(
+        &self,
+        named: fn(&Record) -> Vec<i64>,
+        part: &mut Part,
+    ) -> Result<(), Fault> {
+        let named: Vec<Vec<i64>> = part.records.iter().map(named).collect();
+        let ids: BTreeSet<i64> = named.iter().flatten().copied().collect();
+        let ids: Vec<i64> = ids.into_iter().collect();
+        let mut places = BTreeMap::new();
+        for ids in ids.chunks(PAGE) {
+            for place in self.source.attachment_places(ids).await? {
+                let id = place.get("id").and_then(Value::as_i64);
+                places.extend(id.map(|id| (id, place)));
+            }
+        }
+        for (record, named) in part.records.iter_mut().zip(named) {
+            let found = named.iter().filter_map(|id| places.get(id));
+            let found: Vec<Value> = found.cloned().map(Value::Object).collect();
+            if !found.is_empty() {
+                record.insert(FILES.to_owned(), Value::Array(found));
+            }
+        }
+        Ok(())
     }
 
     async fn index(&self, index: &Index) -> Result<Known, Fault> {
@@ -48,17 +130,26 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let mut known = Known::new();
         let mut window = Window::default();
         loop {
-            let (records, at_end) = self.source.records(model, window, &fields).await?;
-            for record in records {
+            let (part, at_end) = self.source.records(model, window, &fields).await?;
+            window.after_id = part.last_id().unwrap_or_default().max(window.after_id);
+            for record in part.records {
                 let id = |name: &str| record.get(name).and_then(link);
-                window.after_id = id("id").unwrap_or_default().max(window.after_id);
                 if let Some(key) = id(index.key) {
                     known.insert(key, record);
                 }
             }
             if at_end {
-                return Ok(known);
+                break;
             }
         }
+        if index.external_ids {
+            let ids: Vec<i64> = known.keys().copied().collect();
+            for (id, external_id) in self.source.external_ids(index.model, &ids).await? {
+                if let Some(record) = known.get_mut(&id) {
+                    record.insert(EXTERNAL_ID.to_owned(), Value::String(external_id));
+                }
+            }
+        }
+        Ok(known)
     }
 }

@@ -102,6 +102,7 @@ impl Report {
     pub(crate) fn worth_a_row(&self) -> bool {
         self.status == Status::Error
             || self.changed() > 0
+            || self.written.unreadable > 0
             || self
                 .entities
                 .values()

@@ -180,6 +180,7 @@ mod tests {
             made: Vec::new(),
             beside: Vec::new(),
             lacking: Vec::new(),
+            version: 0,
         };
         let hash = |record: Value| {
             let Value::Object(record) = record else {

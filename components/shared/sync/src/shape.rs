@@ -26,6 +26,8 @@ pub struct Shape {
     pub beside: Vec<&'static str>,
     /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
     pub lacking: Vec<&'static str>,
+    /// What is made of a record, by its version.
+    pub version: u32,
 }
 
 impl Shape {
@@ -38,6 +40,7 @@ impl Shape {
             made: Vec::new(),
             beside: Vec::new(),
             lacking: Vec::new(),
+            version: entity.particular.map_or(0, |particular| particular.version),
         };
         for field in entity.fields {
             if field.names.is_empty() {
@@ -89,17 +92,18 @@ impl Shape {
     /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
     /// since a field that is new does not change their dates.
     pub fn fingerprint(&self, domain: &[Value]) -> String {
-        let said = format!(
-            "{:?}",
-            (
-                &self.columns,
-                &self.custom,
-                &self.lacking,
-                &self.made,
-                &self.beside,
-                domain
-            )
+        let shape = (
+            &self.columns,
+            &self.custom,
+            &self.lacking,
+            &self.made,
+            &self.beside,
+            domain,
         );
+        let said = match self.version {
+            0 => format!("{shape:?}"),
+            version => format!("{version} {shape:?}"),
+        };
         Sha1::digest(said.as_bytes())
             .iter()
             .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))

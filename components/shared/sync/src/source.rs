@@ -1,16 +1,18 @@
 //! Odoo as a run reads it: patient where it is busy, and in smaller pages where they are too much.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
-use odoo::attachment::Attachment;
+use odoo::attachment::Listed;
 use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
+use odoo::salvage::{Part, Unreadable, is_of_content};
 use odoo::{Odoo, Window};
 use outbound::{Clock, Http};
-use std::collections::BTreeMap;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Entity;
 
@@ -39,6 +41,9 @@ pub(crate) struct Source<'a, H, C> {
     fitted: Cell<u32>,
     /// The text that one record alone may be read without.
     bulk: Cell<Option<&'static str>>,
+    /// Fields that make readings fail, as `model.field`: they are not asked for again.
+    failing: RefCell<BTreeSet<String>>,
+    known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
 }
 
 impl<'a, H: Http, C: Clock> Source<'a, H, C> {
@@ -51,6 +56,8 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             most: Cell::new(PAGE),
             fitted: Cell::new(0),
             bulk: Cell::new(None),
+            failing: RefCell::default(),
+            known_fields: RefCell::default(),
         }
     }
 
@@ -79,6 +86,21 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
 
     pub(crate) async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
         self.patiently(|| self.odoo.fields(model)).await
+    }
+
+    /// The same, asked once in a run.
+    pub(crate) async fn fields_of(
+        &self,
+        model: &'static str,
+    ) -> Result<BTreeMap<String, FieldInfo>, Fault> {
+        let known = self.known_fields.borrow().get(model).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let fields = self.fields(model).await?;
+        let mut known = self.known_fields.borrow_mut();
+        known.insert(model, fields.clone());
+        Ok(fields)
     }
 
     pub(crate) async fn newest(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
@@ -114,28 +136,41 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.stamps_by_id(model, ids)).await
     }
 
-    /// The next records of a window, and whether they are the last.
+    /// The next records of a window, as far as they can be read, and whether they are the last.
     pub(crate) async fn records(
         &self,
         model: Model<'_>,
         mut window: Window,
         fields: &[String],
-    ) -> Result<(Vec<Record>, bool), Fault> {
-        let mut asked = Cow::Borrowed(fields);
+    ) -> Result<(Part, bool), Fault> {
+        let mut asked = self.readable(model, fields);
         loop {
             let limit = self.page.get();
             let page = self
                 .patiently(|| self.odoo.records(model, window, &asked, limit))
                 .await;
-            if let Some(records) = self.fits(page, model.name, &mut asked)? {
+            let part = self.part(page, model, window.domain(), fields, &mut asked);
+            if let Some(mut part) = part.await? {
+                self.tell_left_out(&mut part, fields, &asked);
                 // What one record was read without is asked of the next.
-                asked = Cow::Borrowed(fields);
-                let found = records.len();
-                let at_end = self.is_last(model, &mut window, found, limit).await?;
-                if at_end || !records.is_empty() {
-                    return Ok((records, at_end));
+                asked = self.readable(model, fields);
+                let at_end = self.is_last(model, &mut window, part.found, limit).await?;
+                if at_end || part.found > 0 {
+                    return Ok((part, at_end));
                 }
             }
+        }
+    }
+
+    /// These fields but for those that are known to make readings fail.
+    fn readable<'f>(&self, model: Model<'_>, fields: &'f [String]) -> Cow<'f, [String]> {
+        let failing = self.failing.borrow();
+        let fails = |field: &String| failing.contains(&format!("{}.{field}", model.name));
+        if fields.iter().any(fails) {
+            let readable = fields.iter().filter(|field| !fails(field));
+            Cow::Owned(readable.cloned().collect())
+        } else {
+            Cow::Borrowed(fields)
         }
     }
 
@@ -168,67 +203,128 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         model: Model<'_>,
         ids: &[i64],
         fields: &[String],
-    ) -> Result<(Vec<Record>, usize), Fault> {
-        let mut fields = Cow::Borrowed(fields);
+    ) -> Result<(Part, usize), Fault> {
+        let mut asked = self.readable(model, fields);
         loop {
-            let asked = ids.get(..self.page.get()).unwrap_or(ids);
+            let first = ids.get(..self.page.get()).unwrap_or(ids);
             let page = self
-                .patiently(|| self.odoo.records_by_id(model, asked, &fields))
+                .patiently(|| self.odoo.records_by_id(model, first, &asked))
                 .await;
-            if let Some(records) = self.fits(page, model.name, &mut fields)? {
-                return Ok((records, asked.len()));
+            let terms = vec![json!(["id", "in", first])];
+            let part = self.part(page, model, terms, fields, &mut asked);
+            if let Some(mut part) = part.await? {
+                self.tell_left_out(&mut part, fields, &asked);
+                return Ok((part, first.len()));
             }
         }
     }
 
-    /// The records, or `None` after the page was made smaller: what was too long, or took too long, is
-    /// asked for in halves, and one record that is too long alone without its longest text. One that only
-    /// took too long keeps it: what is slow for a moment must not cost a text.
-    fn fits(
+    /// A page, as far as it can be read, or `None` after it was made smaller: what was too long, or took too
+    /// long, is asked for in halves, and one record that is too long alone without its longest text. One that
+    /// only took too long keeps it: what is slow for a moment must not cost a text.
+    async fn part<'f>(
         &self,
         page: Result<Page, Fault>,
-        model: &str,
-        fields: &mut Cow<'_, [String]>,
-    ) -> Result<Option<Vec<Record>>, Fault> {
-        let slow = match page {
-            Ok(Page::Records(records)) => {
+        model: Model<'_>,
+        terms: Vec<Value>,
+        fields: &'f [String],
+        asked: &mut Cow<'f, [String]>,
+    ) -> Result<Option<Part>, Fault> {
+        let limit = self.page.get();
+        let failed = match page {
+            Ok(Page::Records(part)) => {
                 self.fitted.set(self.fitted.get() + 1);
-                if self.fitted.get() >= FITTING && self.page.get() < self.most.get() {
+                if self.fitted.get() >= FITTING && limit < self.most.get() {
                     self.fitted.set(0);
-                    self.page.set((self.page.get() * 2).min(self.most.get()));
+                    self.page.set((limit * 2).min(self.most.get()));
                 }
-                return Ok(Some(records));
+                return Ok(Some(part));
             }
             Ok(Page::TooLong) => None,
             Err(fault) if fault.kind() == Kind::SourceTimeout && !self.left().is_zero() => {
                 Some(fault)
             }
+            Err(fault) if is_of_content(&fault) => {
+                return self.salvage(model, terms, limit, asked, fault).await;
+            }
             Err(fault) => return Err(fault),
         };
         self.fitted.set(0);
-        if self.page.get() > 1 {
-            self.page.set(self.page.get() / 2);
+        if limit > 1 {
+            self.page.set(limit / 2);
             return Ok(None);
         }
-        if let Some(fault) = slow {
-            return Err(fault);
+        if let Some(slow) = failed {
+            return Err(slow);
         }
         let bulk = |field: &String| self.bulk.get() == Some(field.as_str());
-        if fields.iter().any(bulk) {
-            fields.to_mut().retain(|field| !bulk(field));
+        if asked.iter().any(bulk) {
+            asked.to_mut().retain(|field| !bulk(field));
             return Ok(None);
         }
-        Err(Fault::told(
+        // It is not that text which is too long.
+        *asked = self.readable(model, fields);
+        let fault = Fault::told(
             Kind::SourceProtocol,
-            format!(
-                "one record of {model} alone is longer than 4 MiB: shorten its longest text in Odoo"
-            ),
-        ))
+            format!("one record of {} alone is longer than 4 MiB", model.name),
+        );
+        self.salvage(model, terms, limit, asked, fault).await
+    }
+
+    /// What can be read of a page that fails as a whole.
+    async fn salvage(
+        &self,
+        model: Model<'_>,
+        terms: Vec<Value>,
+        limit: usize,
+        fields: &[String],
+        fault: Fault,
+    ) -> Result<Option<Part>, Fault> {
+        let salvage = || {
+            let (terms, fault) = (terms.clone(), fault.clone());
+            self.odoo.salvage(model, terms, limit, fields, fault)
+        };
+        let part = self.patiently(salvage).await?;
+        let of_all = part.unreadable.iter().filter(|one| one.id == 0);
+        self.failing.borrow_mut().extend(
+            of_all
+                .flat_map(|one| &one.fields)
+                .map(|field| format!("{}.{field}", model.name)),
+        );
+        Ok(Some(part))
+    }
+
+    /// Names the text that one record was read without.
+    fn tell_left_out(&self, part: &mut Part, fields: &[String], asked: &[String]) {
+        let bulk = self.bulk.get().map(str::to_owned);
+        let left_out = bulk.filter(|bulk| fields.contains(bulk) && !asked.contains(bulk));
+        let id = |record: &Record| record.get("id").and_then(Value::as_i64);
+        if let (Some(bulk), Some(id)) = (left_out, part.records.first().and_then(id)) {
+            part.unreadable.push(Unreadable {
+                id,
+                fields: vec![bulk],
+                said: "it is longer than 4 MiB".to_owned(),
+            });
+        }
     }
 
     /// The attachments with these ids, as far as they are there and the user may see them.
-    pub(crate) async fn attachments(&self, ids: &[i64]) -> Result<Vec<Attachment>, Fault> {
+    pub(crate) async fn attachments(&self, ids: &[i64]) -> Result<Listed, Fault> {
         self.patiently(|| self.odoo.attachments_by_id(ids)).await
+    }
+
+    /// Where the attachments with these ids hang, and their tokens, as far as the user may see that.
+    pub(crate) async fn attachment_places(&self, ids: &[i64]) -> Result<Vec<Record>, Fault> {
+        self.patiently(|| self.odoo.attachment_places(ids)).await
+    }
+
+    /// The external ids of records, by id; empty where there is none.
+    pub(crate) async fn external_ids(
+        &self,
+        model: &str,
+        ids: &[i64],
+    ) -> Result<BTreeMap<i64, String>, Fault> {
+        self.patiently(|| self.odoo.external_ids(model, ids)).await
     }
 
     async fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T, Fault>
@@ -282,7 +378,7 @@ mod tests {
             if method == Some("search") {
                 return json!([9]);
             }
-            let Some(fields) = call.pointer("/params/args/6/fields") else {
+            let Some(fields) = call.pointer("/params/args/5/1") else {
                 // The login.
                 return json!(2);
             };
@@ -346,12 +442,14 @@ mod tests {
         };
         let fields = ["subject", "body"].map(str::to_owned);
         let reading = source.records(messages, Window::default(), &fields);
-        let (records, at_end) = reading
+        let (part, at_end) = reading
             .now_or_never()
             .expect("nothing is waited for")
             .unwrap();
-        assert_eq!(records.len(), 1);
-        assert_eq!(records.first().unwrap().get("body"), Some(&json!("short")));
+        assert_eq!(part.found, 1);
+        let body = part.records.first().unwrap().get("body");
+        assert_eq!(body, Some(&json!("short")));
+        assert_eq!(part.unreadable, []);
         assert!(!at_end);
         assert_eq!(
             *world.asked.borrow(),

@@ -6,11 +6,13 @@ use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::sync::{self, Page, Row, Writer, Written};
-use odoo::records::{Model, Record};
+use ledger::unreadable::Unreadable;
+use odoo::records::Model;
+use odoo::salvage::{self, Part};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cursor::{Position, Seen};
+use crate::cursor::{Position, Seen, Tail};
 use crate::entity::{Known, Refine};
 use crate::report::Copied;
 use crate::row::row;
@@ -42,6 +44,8 @@ pub(crate) struct Subject {
     refine: Option<Refine>,
     /// What `refine` looks up, once it was read.
     pub index: Option<Known>,
+    /// What could not be read, and is not on its list yet.
+    unreadable: Vec<Unreadable>,
 }
 
 /// The shape of what the user may not read.
@@ -122,6 +126,7 @@ impl Subject {
                 .particular
                 .map(|particular| (particular.refine)(settings)),
             index: None,
+            unreadable: Vec::new(),
             shape,
         };
         let fingerprint = subject.shape.fingerprint(&subject.domain);
@@ -160,12 +165,21 @@ impl Subject {
         }
     }
 
-    /// Records as rows.
-    pub(crate) fn rows(&mut self, records: Vec<Record>) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
-        self.copied.read += u64::try_from(records.len()).unwrap_or_default();
+    /// A part of Odoo's as rows, and what the cursor needs of all that was found. What could not be read goes
+    /// to its list with the next page that is written.
+    pub(crate) fn rows(&mut self, part: Part) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
+        self.copied.read += u64::try_from(part.records.len()).unwrap_or_default();
         let nothing = Known::new();
         let index = self.index.as_ref().unwrap_or(&nothing);
-        records
+        let unread: Vec<Seen> = part.unreadable.iter().filter_map(passed_over).collect();
+        self.unreadable
+            .extend(part.unreadable.into_iter().map(|one| Unreadable {
+                id: one.id,
+                fields: one.fields,
+                said: one.said,
+            }));
+        let (rows, mut seen): (Vec<Row>, Vec<Seen>) = part
+            .records
             .into_iter()
             .map(|mut record| {
                 match (&self.refine, self.entity.bulk) {
@@ -177,8 +191,11 @@ impl Subject {
                 }
                 row(record, &self.shape)
             })
-            .collect::<Result<Vec<_>, _>>()
-            .map(|rows| rows.into_iter().unzip())
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .unzip();
+        seen.extend(unread);
+        Ok((rows, seen))
     }
 
     /// Writes a page, and with it the position behind it, unless it brought nothing new.
@@ -189,7 +206,8 @@ impl Subject {
         gone: &[i64],
         next: Position,
     ) -> Result<(), Stop> {
-        if next.brings_nothing_to(&self.saved) && gone.is_empty() {
+        let unreadable = std::mem::take(&mut self.unreadable);
+        if next.brings_nothing_to(&self.saved) && gone.is_empty() && unreadable.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
             self.step(next);
             return Ok(());
@@ -198,6 +216,7 @@ impl Subject {
         let page = Page {
             rows,
             gone,
+            unreadable: (self.entity.model, &unreadable),
             cursor: Some((&self.cursor, &position)),
             dry: pen.dry,
         };
@@ -218,9 +237,11 @@ impl Subject {
         rows: &[Row],
         gone: &[i64],
     ) -> Result<Written, Stop> {
+        let unreadable = std::mem::take(&mut self.unreadable);
         let page = Page {
             rows,
             gone,
+            unreadable: (self.entity.model, &unreadable),
             cursor: None,
             dry: pen.dry,
         };
@@ -294,6 +315,15 @@ impl Subject {
         }
         self.position = next;
     }
+}
+
+/// What the cursor needs of a record that could not be read: it is passed over.
+fn passed_over(unreadable: &salvage::Unreadable) -> Option<Seen> {
+    (unreadable.id > 0).then_some(Seen {
+        id: unreadable.id,
+        write_date: None,
+        tail: Tail::default(),
+    })
 }
 
 /// The positions of a job's readings, by name.

@@ -85,12 +85,12 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let mut mended = 0;
         while !ids.is_empty() {
             let model = subject.model(&self.settings.language);
-            let (records, asked) = self
+            let (part, asked) = self
                 .source
                 .records_by_id(model, ids, &subject.asked)
                 .await?;
-            let (rows, _) = self.rows(subject, records).await?;
-            if !rows.is_empty() {
+            let (rows, seen) = self.rows(subject, part).await?;
+            if !seen.is_empty() {
                 let written = subject.mend(&self.pen, &rows, &[]).await?;
                 mended += written.inserted + written.updated;
             }

@@ -13,6 +13,7 @@ mod modes;
 mod overlap;
 mod pace;
 mod read_only;
+mod rights;
 mod stops;
 mod sweep;
 mod traps;

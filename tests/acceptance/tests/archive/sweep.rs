@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use stage::{Answer, Caller, Stage};
 use world::faults::Fault;
-use world::odoo::{Attachments, NewAttachment, Trap};
+use world::odoo::{Attachments, NewAttachment, Options, Trap};
 
 use crate::scene::{
     PATH, all_is_well, errors, in_state, odoo_with, report, row, set, small, tick, tick_with, until,
@@ -40,6 +40,24 @@ async fn what_is_gone_from_odoo_is_marked_and_its_object_kept() -> Result<()> {
     assert_eq!(stage.storage.objects().len(), objects);
     // Once a day is enough.
     assert_eq!(tick(&stage).await?["deleted"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_version_of_odoo_is_swept() -> Result<()> {
+    for version in 14..=19 {
+        let odoo = Options {
+            version,
+            ..odoo_with(small(30))
+        };
+        let stage = set(odoo).start().await?;
+        tick(&stage).await?;
+        stage.odoo.attachments().delete([11]);
+        a_day_later(&stage).await?;
+        let report = tick(&stage).await?;
+        assert_eq!(report["deleted"], 1, "{version}: {report}");
+        all_is_well(&stage).await?;
+    }
     Ok(())
 }
 

@@ -54,7 +54,7 @@ async fn a_stage_change_reads_the_same(stage: &Stage, version: u8) -> Result<()>
     );
     hourly(stage).await?;
     let shown = shown(stage, told).await?;
-    assert_eq!(shown["kind"], "system");
+    assert_eq!(shown["kind"], "change");
     let of = |field: &str, label: &str, kind: &str, old: &str, new: &str, old_value, new_value| json!({"field": field, "label": label, "type": kind, "old": old, "new": new, "old_value": old_value, "new_value": new_value});
     assert_eq!(
         shown["changes"],

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
-use world::odoo::NewAttachment;
+use world::odoo::{NewAttachment, User};
 
 use crate::scene::*;
 
@@ -63,6 +63,92 @@ async fn a_file_is_linked_whether_it_is_archived_already_or_not_or_gone() -> Res
     // And the archive moves what was put into its catalogue.
     stage.post("/archive-batch", "{}").await?;
     assert_eq!(states(&stage, id).await?[1], pair("waiting.pdf", "moved"));
+    Ok(())
+}
+
+/// Whoever can send a mail can name any file in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_refers_to_no_file_that_is_not_its_own() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let on_lead = |lead: i64, name: &str| {
+        stage.odoo.attachments().insert(NewAttachment {
+            name: Some(name.to_owned()),
+            res_model: Some("crm.lead".to_owned()),
+            res_id: Some(lead),
+            ..NewAttachment::default()
+        })
+    };
+    let private = on_lead(2, "salaries.xlsx");
+    let shared = on_lead(3, "brochure.pdf");
+    let same_lead = on_lead(1, "offer.pdf");
+    let own = on_lead(4, "own.pdf");
+    let token = stage
+        .odoo
+        .attachments()
+        .access_token(shared)
+        .unwrap_or_default();
+    let body = [
+        format!("<img src=\"/web/image/{private}\">"),
+        format!("<img src=\"/web/image/{private}?access_token={token}\">"),
+        format!(
+            "<img src=\"{}/web/content/{private}?download=true\">",
+            stage.odoo.url()
+        ),
+        format!(
+            "<img src=\"odoo-attachment:{private}\"><a href=\"ODOO-attachment&#58;{private}\">x</a>"
+        ),
+        format!("<p title=\"odoo-attachment:{private}\">x</p>"),
+        format!("<img src=\"/web/image/{shared}?access_token={token}\">"),
+        format!("<img src=\"/web/image/{same_lead}\"><a href=\"/web/content/{own}\">y</a>"),
+    ]
+    .concat();
+    let id = say(
+        &stage,
+        &json!({"message_type": "email", "body": body, "attachment_ids": [own]}),
+    );
+    hourly(&stage).await?;
+    let row = message(&stage, id).await?;
+    assert_eq!(
+        row["inline_attachment_ids"],
+        json!([shared, same_lead, own]),
+        "{row:#}"
+    );
+    let html = row["body_html"].as_str().unwrap_or_default();
+    for attribute in ["src", "href"] {
+        let reference = format!("{attribute}=\"odoo-attachment:{private}\"");
+        assert!(!html.contains(&reference), "{html}");
+    }
+    let catalogued =
+        "select coalesce(jsonb_agg(a.id order by a.id), '[]') from public.odoo_attachments a";
+    assert_eq!(
+        stage.value(catalogued).await?,
+        json!([shared, same_lead, own])
+    );
+    Ok(())
+}
+
+/// On 14 and 16 nobody without the group Settings reads the file of a field, such as the flag of a language.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_a_file_that_the_user_may_not_read_stops_nothing() -> Result<()> {
+    for version in [14, 16, 18] {
+        let stage = set(version, 0, |builder| builder.user(User::salesman())).await?;
+        let flag = stage.odoo.attachments().insert(NewAttachment {
+            res_model: Some("res.lang".to_owned()),
+            res_id: Some(1),
+            res_field: Some("flag_image".to_owned()),
+            ..NewAttachment::default()
+        });
+        let file = attach(&stage, "file.pdf");
+        let body = format!("<p>Hi <img src=\"/web/image/{flag}\"></p>");
+        let id = say(
+            &stage,
+            &json!({"body": body, "attachment_ids": [file, flag]}),
+        );
+        let report = hourly(&stage).await?;
+        assert_eq!(report["errors"], json!([]), "{version}: {report:#}");
+        let pending = ("file.pdf".to_owned(), "pending".to_owned());
+        assert!(states(&stage, id).await?.contains(&pending), "{version}");
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod bodies;
 mod cuts;
 mod field_changes;
 mod files;
+mod internal;
 mod messages;
 mod modes;
 mod scene;

@@ -48,7 +48,7 @@ async fn a_message_comes_with_its_author_kind_and_text() -> Result<()> {
     let row = message(&stage, told).await?;
     assert_eq!(
         (&row["kind"], &row["subtype"]),
-        (&json!("system"), &json!("crm.mt_lead_won"))
+        (&json!("change"), &json!("crm.mt_lead_won"))
     );
     assert!(message(&stage, elsewhere).await?.is_null());
     assert_eq!(shown(&stage, question).await?["author"], "Ada Buyer");
@@ -181,5 +181,143 @@ async fn a_page_that_hidden_messages_cut_short_is_not_the_last() -> Result<()> {
     let compared = validation(&stage, "messages").await?;
     assert_eq!(compared["source_count"], seen, "{compared:#}");
     assert_eq!(compared["verdict"], "same", "{compared:#}");
+    Ok(())
+}
+
+/// The hourly run compares both sides, and of that only a change is left to do.
+async fn the_chatter_is_compared(version: u8) -> Result<()> {
+    let stage = chatter(version, 20).await?;
+    hourly(&stage).await?;
+    let ids = messages(&stage).ids();
+    messages(&stage).delete([ids[4]]);
+    let report = hourly(&stage).await?;
+    assert_eq!(report["entities"]["messages"]["deleted"], 1, "{report:#}");
+    for entity in ["messages", "field_changes"] {
+        let verdict = validation(&stage, entity).await?["verdict"].clone();
+        assert_eq!(verdict, "same", "{entity} of Odoo {version}");
+    }
+    Ok(())
+}
+
+macro_rules! compared {
+    ($name:ident, $version:literal) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() -> Result<()> {
+            the_chatter_is_compared($version).await
+        }
+    };
+}
+
+compared!(the_chatter_of_odoo_14_is_compared, 14);
+compared!(the_chatter_of_odoo_15_is_compared, 15);
+compared!(the_chatter_of_odoo_16_is_compared, 16);
+compared!(the_chatter_of_odoo_17_is_compared, 17);
+compared!(the_chatter_of_odoo_19_is_compared, 19);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_odoo_cannot_read_keeps_no_other_back() -> Result<()> {
+    for version in [14, 17, 19] {
+        let stage = chatter(version, 10).await?;
+        let good = say(&stage, &json!({"body": "<p>Good</p>"}));
+        let bad = say(&stage, &json!({"body": "<p>Bad</p>"}));
+        messages(&stage).fail([bad], true);
+        let first = hourly(&stage).await?;
+        assert_eq!(
+            message(&stage, good).await?["body_text"],
+            "Good",
+            "{version}: {first:#}"
+        );
+        assert!(message(&stage, bad).await?.is_null());
+        let list = "select coalesce(jsonb_agg(u.id), '[]') from odoo_sync.unreadable u where u.model = 'mail.message'";
+        assert_eq!(stage.value(list).await?, json!([bad]), "{version}");
+        // The newest of all cannot be read, and what comes after it arrives.
+        hourly(&stage).await?;
+        let later = say(&stage, &json!({"body": "<p>Later</p>"}));
+        sync(&stage).await?;
+        assert_eq!(
+            message(&stage, later).await?["body_text"],
+            "Later",
+            "{version}"
+        );
+        messages(&stage).fail([bad], false);
+        hourly(&stage).await?;
+        assert_eq!(message(&stage, bad).await?["body_text"], "Bad", "{version}");
+        assert_eq!(stage.value(list).await?, json!([]), "{version}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_comes_with_whom_it_was_sent_to_and_what_became_of_it() -> Result<()> {
+    for version in [14, 16, 18, 19] {
+        let stage = chatter(version, 0).await?;
+        let notification = stage.odoo.records("mail.notification").insert(json!({
+            "res_partner_id": 3, "notification_type": "email", "notification_status": "bounce", "is_read": true,
+            "read_date": "2026-11-21 20:21:22", "failure_type": "mail_bounce",
+        }));
+        let reaction = stage
+            .odoo
+            .records("mail.message.reaction")
+            .insert(json!({"content": "👍", "partner_id": 3}));
+        let id = say(
+            &stage,
+            &json!({
+                "message_type": "email", "partner_ids": [3, 1], "reply_to": "catchall@example.com",
+                "incoming_email_to": "sales@example.com", "incoming_email_cc": "b@example.com",
+                "record_company_id": [1, "YourCompany"], "notification_ids": [notification],
+                "reaction_ids": [reaction],
+            }),
+        );
+        hourly(&stage).await?;
+        let row = message(&stage, id).await?;
+        assert_eq!(row["recipient_ids"], json!([3, 1]), "{version}: {row:#}");
+        assert_eq!(row["reply_to"], "catchall@example.com");
+        let bounced = &row["notifications"][0];
+        assert_eq!(
+            (
+                &bounced["partner_id"],
+                &bounced["status"],
+                &bounced["failure"],
+                &bounced["read"]
+            ),
+            (
+                &json!(3),
+                &json!("bounce"),
+                &json!("mail_bounce"),
+                &json!(true)
+            ),
+            "{version}: {row:#}"
+        );
+        if version >= 16 {
+            assert_eq!(row["reactions"][0]["content"], "👍", "{version}: {row:#}");
+        }
+        if version >= 19 {
+            assert_eq!(
+                (&row["email_to"], &row["email_cc"], &row["company_id"]),
+                (
+                    &json!("sales@example.com"),
+                    &json!("b@example.com"),
+                    &json!(1)
+                )
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_was_deleted_in_the_chatter_is_told_as_withdrawn() -> Result<()> {
+    let stage = chatter(18, 0).await?;
+    let id = say(&stage, &json!({"body": "<p>Oops</p>"}));
+    let kept = say(&stage, &json!({"body": "<p>Kept</p>"}));
+    hourly(&stage).await?;
+    let mark = "<span class=\"o-mail-Message-edited\"></span>";
+    messages(&stage).update(id, &json!({"body": mark}));
+    hourly(&stage).await?;
+    let row = shown(&stage, id).await?;
+    assert!(row["withdrawn_at"].is_string(), "{row:#}");
+    assert_eq!(row["body_text"], "");
+    assert_eq!(row["kind"], "message");
+    assert!(shown(&stage, kept).await?["withdrawn_at"].is_null());
     Ok(())
 }

@@ -13,6 +13,7 @@ mod cuts;
 mod deletions;
 mod faults;
 mod modes;
+mod oddities;
 mod scene;
 mod versions;
 mod wire;

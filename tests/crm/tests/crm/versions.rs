@@ -128,3 +128,33 @@ async fn a_custom_field_comes_with_all_its_values_and_goes_again() -> Result<()>
     assert_eq!(lead(&stage, 3).await?["custom"], json!({"x_owner_id": 2}));
     Ok(())
 }
+
+/// The nightly run: everything is read, compared, and what is gone is marked.
+async fn both_sides_are_compared(version: u8) -> Result<()> {
+    let stage = pipeline(version, 40).await?;
+    run(&stage, r#"{"mode": "full"}"#).await?;
+    leads(&stage).delete([7]);
+    let report = run(&stage, r#"{"mode": "full"}"#).await?;
+    assert_eq!(report["entities"]["leads"]["deleted"], 1, "{report:#}");
+    for entity in ENTITIES {
+        let verdict = validation(&stage, entity).await?["verdict"].clone();
+        assert_eq!(verdict, "same", "{entity} of Odoo {version}");
+    }
+    Ok(())
+}
+
+macro_rules! compared {
+    ($name:ident, $version:literal) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() -> Result<()> {
+            both_sides_are_compared($version).await
+        }
+    };
+}
+
+compared!(odoo_14_is_compared_and_its_deletions_arrive, 14);
+compared!(odoo_15_is_compared_and_its_deletions_arrive, 15);
+compared!(odoo_16_is_compared_and_its_deletions_arrive, 16);
+compared!(odoo_17_is_compared_and_its_deletions_arrive, 17);
+compared!(odoo_18_is_compared_and_its_deletions_arrive, 18);
+compared!(odoo_19_is_compared_and_its_deletions_arrive, 19);

@@ -23,6 +23,9 @@ async fn moved() -> Result<Stage> {
     };
     let stage = Stage::builder().odoo(odoo).start().await?;
     stage.odoo.fill_pipeline(60);
+    let leads = stage.odoo.records("crm.lead");
+    leads.add_field("x_budget", "float", None);
+    leads.update(1, &json!({"x_budget": {"$raw": "NaN"}}));
     for path in ["/archive-batch", "/crm-sync", "/chatter-sync"] {
         let answer = stage.post(path, "{}").await?;
         ensure!(answer.status == 200, "{path}: {}", answer.text());

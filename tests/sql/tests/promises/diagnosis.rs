@@ -549,3 +549,25 @@ async fn working_project(record: &'static str) -> Project {
     std::mem::forget(endpoint);
     project
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_in_odoo_is_told_and_is_no_failure() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    project.tick().await;
+    let health = project.becomes("ok").await;
+    assert!(health.detail.get("unreadable").is_none(), "{health:?}");
+    project
+        .sql(
+            "insert into odoo_sync.unreadable (model, id, job, said) values ('ir.attachment', 7, 'archive-batch', 'No right.');
+             insert into odoo_sync.unreadable (model, id, job, fields, said) values ('crm.lead', 0, 'crm-sync', '{x_a}', 'No right.')",
+        )
+        .await;
+    let health = project.health().await;
+    assert_eq!((health.state.as_str(), health.ok), ("ok", true));
+    assert_eq!(health.detail["unreadable"], 1, "{health:?}");
+    let problem = "1 records or fields of Odoo cannot be read";
+    assert!(health.problem.contains(problem), "{health:?}");
+    let remedy = "from odoo_sync.unreadable where job = 'archive-batch'";
+    assert!(health.remedy.contains(remedy), "{health:?}");
+}

@@ -204,3 +204,26 @@ async fn files_are_claimed_in_the_order_of_the_queue_before_anything_was_analyse
     // What the role is for: with the server's own setting, all that is due is sorted.
     assert!(sorts("set local random_page_cost = 4").await);
 }
+
+#[tokio::test]
+async fn what_is_read_again_leaves_the_list_of_the_unreadable() {
+    let project = Project::new().await;
+    let seen = |days: u32| format!("now() - interval '{days} days'");
+    project
+        .sql(&format!(
+            "insert into odoo_sync.unreadable (model, id, job, fields, said, seen_at) values
+               ('crm.lead', 1, 'crm-sync', '{{x_a}}', 'x', {old}), ('crm.lead', 2, 'crm-sync', '{{x_a}}', 'x', {new}),
+               ('mail.message', 3, 'chatter-sync', '{{}}', 'x', {old}), ('mail.message', 4, 'chatter-sync', '{{body}}', 'x', {old})",
+            old = seen(4),
+            new = seen(2),
+        ))
+        .await;
+    project.sql("select odoo_sync.purge()").await;
+    // A message of which a part was left out is not read again until it changes.
+    assert_eq!(
+        project
+            .sql("select id from odoo_sync.unreadable order by 1")
+            .await,
+        ["2", "4"]
+    );
+}

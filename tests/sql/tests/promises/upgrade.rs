@@ -203,3 +203,37 @@ async fn a_job_of_another_role_is_left_alone_and_told() {
         "{health:?}"
     );
 }
+
+#[tokio::test]
+async fn notes_that_were_copied_as_if_others_might_see_them_are_mended_at_once() {
+    let project = Project::new().await;
+    // As version 0.1 left them: Odoo's own flag, which people's notes do not have.
+    project
+        .sql(
+            "drop function public.search_odoo_chatter(text, integer);
+             create function public.search_odoo_chatter(words text, at_most integer default 20)
+               returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real)
+               language plpgsql as 'begin return; end';
+             insert into public.odoo_messages (id, kind, subtype_id, subtype, is_internal) values
+               (1, 'note', 2, 'mail.mt_note', false), (2, 'message', 1, 'mail.mt_comment', false),
+               (3, 'message', null, null, null), (4, 'system', 3, 'mail.mt_activities', false), (5, 'note', 2, null, false)",
+        )
+        .await;
+    project.database.apply_sql().await.unwrap();
+    assert_eq!(
+        project
+            .sql("select id || ' ' || is_internal from public.odoo_messages order by id")
+            .await,
+        ["1 true", "2 false", "3 true", "4 true", "5 true"]
+    );
+    // What Odoo says of both now is left as it is.
+    project
+        .sql("update public.odoo_messages set is_internal = false, is_internal_flag = false where id = 1")
+        .await;
+    project.database.apply_sql().await.unwrap();
+    let first = "select is_internal from public.odoo_messages where id = 1";
+    assert_eq!(project.sql(first).await, ["f"]);
+    let admin = project.user(true).await;
+    let search = "select is_internal from public.search_odoo_chatter('hello')";
+    assert_eq!(crate::project::query(&admin, search).await, Ok(Vec::new()));
+}

@@ -34,7 +34,7 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
     for (id, name, module, xmlid) in subtypes {
         store
             .records("mail.message.subtype")
-            .insert(json!({"id": id, "name": name, "internal": xmlid == "mt_note"}));
+            .insert(json!({"id": id, "name": name, "internal": matches!(xmlid, "mt_note" | "mt_activities")}));
         store.records("ir.model.data").insert(json!({
             "module": module, "name": xmlid, "model": "mail.message.subtype", "res_id": id, "noupdate": true,
             "complete_name": format!("{module}.{xmlid}"), "reference": format!("mail.message.subtype,{id}"),

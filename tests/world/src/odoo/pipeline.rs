@@ -92,7 +92,7 @@ fn message(lead: i64, turn: u64, dice: u64) -> Value {
     };
     json!({
         "model": "crm.lead", "res_id": lead, "record_name": format!("Opportunity {lead}"), "message_type": kind,
-        "subtype_id": subtype, "body": body, "author_id": 3, "is_internal": subtype == 2,
+        "subtype_id": subtype, "body": body, "author_id": 3, "is_internal": false,
         "email_from": "\"Mitchell Admin\" <admin@yourcompany.example.com>", "date": "2026-11-21 20:21:22",
     })
 }

@@ -25,6 +25,8 @@ pub(crate) struct Table {
     pub fields: Fields,
     rows: BTreeMap<i64, Record>,
     last_id: i64,
+    /// Fields that make every reading fail, and what is said then.
+    failing_fields: BTreeMap<String, String>,
 }
 
 /// One record. Fields that were never set have the default of their type.
@@ -36,12 +38,15 @@ pub(crate) struct Record {
     create_us: i64,
     write_us: i64,
     hidden_from_salesmen: bool,
+    /// Whether every reading of it fails.
+    failing: bool,
 }
 
 /// The records of one model, for tests to fill and to change. Clones share them.
 ///
 /// Dates are text as RPC shows it, with or without microseconds. A many2one is the id, or `[id, name]`.
 /// A field that this version of Odoo does not have is dropped, so that one fixture serves all versions.
+/// `{"$raw": "NaN"}` is a value that goes out as it stands, though it is no JSON.
 #[derive(Debug, Clone)]
 pub struct Records {
     store: Store,
@@ -58,6 +63,7 @@ impl Store {
                     fields,
                     rows: BTreeMap::new(),
                     last_id: 0,
+                    failing_fields: BTreeMap::new(),
                 },
             )
         });
@@ -200,6 +206,33 @@ impl Records {
         });
     }
 
+    /// Makes every reading of this field fail, as a many2many to a model without rights does on 19: an
+    /// AccessError with these words.
+    pub fn fail_field(&self, name: &str, said: &str) {
+        self.with(|table| {
+            table
+                .failing_fields
+                .insert(name.to_owned(), said.to_owned())
+        });
+    }
+
+    /// Lets a field be read again.
+    pub fn mend_field(&self, name: &str) {
+        self.with(|table| table.failing_fields.remove(name));
+    }
+
+    /// Makes every reading of these records fail with a `KeyError`, or not any more, as a message on a model
+    /// that is gone does (17 to 19). A search finds them all the same.
+    pub fn fail(&self, ids: impl IntoIterator<Item = i64>, failing: bool) {
+        self.with(|table| {
+            for id in ids {
+                if let Some(record) = table.rows.get_mut(&id) {
+                    record.failing = failing;
+                }
+            }
+        });
+    }
+
     /// Removes a field; asking for it is an error from now on.
     pub fn remove_field(&self, name: &str) {
         self.with(|table| drop(table.fields.remove(name)));
@@ -263,6 +296,7 @@ impl Table {
             create_us: now,
             write_us: now,
             hidden_from_salesmen: false,
+            failing: false,
         };
         if self.fields.contains_key("active") {
             record.set("active", json!(true));
@@ -310,6 +344,28 @@ impl Table {
             values.push(json!(value));
             record.set(field, Value::Array(values));
         }
+    }
+
+    /// Whether every reading of this record fails.
+    pub(crate) fn failing(&self, id: i64) -> bool {
+        self.rows.get(&id).is_some_and(|record| record.failing)
+    }
+
+    /// What is said where one of these fields makes every reading fail.
+    pub(crate) fn failing_field(&self, fields: &[String]) -> Option<&str> {
+        let mut said = fields.iter().map(|field| self.failing_fields.get(field));
+        said.find_map(|said| said.map(String::as_str))
+    }
+
+    /// Of the table `ir.model.data`: the external ids of the records of a model.
+    pub(crate) fn external_ids(&self, model: &str) -> BTreeMap<i64, String> {
+        let entries = self.rows.values().filter_map(|entry| {
+            let text = |field| entry.value(field).and_then(Value::as_str);
+            let id = entry.value("res_id")?.as_i64()?;
+            let name = format!("{}.{}", text("module")?, text("name")?);
+            (text("model") == Some(model)).then_some((id, name))
+        });
+        entries.collect()
     }
 
     /// What others call a record.

@@ -202,13 +202,15 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
         settings: &Settings,
         odoo: &Odoo<&H, &C>,
     ) -> Result<(), Fault> {
-        let found: Vec<_> = odoo
-            .attachments_by_id(ids)
-            .await?
+        let postgres = &self.environment.postgres;
+        let listed = odoo.attachments_by_id(ids).await?;
+        discovery::note_unreadable(postgres, self.run_id, listed.unreadable).await?;
+        let found: Vec<_> = listed
+            .rows
             .into_iter()
             .map(|row| discovery::found(row, settings.max_file_bytes))
             .collect();
-        attachments::catalogue(&self.environment.postgres, self.run_id, &found, None)
+        attachments::catalogue(postgres, self.run_id, &found, None)
             .await
             .map(|_| ())
     }

@@ -1,5 +1,8 @@
 //! The body of a message: as it may be shown, and as plain text.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use ammonia::Builder;
 
 use super::markup::Markup;
@@ -12,6 +15,34 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 const MAX_TAGS: usize = 6_000;
 /// An inline picture that came from Odoo: `odoo-attachment:<id>`, an id of `public.odoo_attachments`.
 const REFERENCE: &str = "odoo-attachment:";
+/// So many files that a body names are looked up. Whoever can send a mail decides how many it names.
+const MAX_NAMED: usize = 100;
+/// As far as an address is looked for the file that it names, in bytes.
+const MAX_ADDRESS: usize = 300;
+
+/// Which files a body may refer to. A stranger's mail can name any: a reference to one that Odoo would have
+/// refused its reader must not become one that is shown.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// The message's own, and those on the same record.
+    pub own: BTreeSet<i64>,
+    /// The tokens of others: who has a file's token may see it.
+    pub tokens: BTreeMap<i64, String>,
+}
+
+impl Files {
+    fn has(&self, id: i64, token: Option<&str>) -> bool {
+        self.own.contains(&id)
+            || (token.is_some() && self.tokens.get(&id).map(String::as_str) == token)
+    }
+}
+
+/// The files of the body at hand, and those that it was seen to refer to.
+#[derive(Debug, Default)]
+struct References {
+    may: Files,
+    are: BTreeSet<i64>,
+}
 
 /// What becomes of a body.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,31 +74,39 @@ impl Shown {
 pub(super) struct Cleaner {
     markup: Markup,
     builder: Builder<'static>,
+    references: Arc<Mutex<References>>,
 }
 
 impl Cleaner {
     /// For the bodies of the Odoo at this origin.
     pub(super) fn new(odoo_url: &str) -> Self {
         let odoo_url = odoo_url.to_owned();
+        let references = Arc::new(Mutex::new(References::default()));
+        let files = Arc::clone(&references);
         let mut builder = Builder::new();
         builder
-            .add_url_schemes(["data", "odoo-attachment"])
-            .attribute_filter(
-                move |element, attribute, value| match (element, attribute) {
-                    ("img", "src") => image(value, &odoo_url).map(Into::into),
+            .add_url_schemes(["data", "odoo-record"])
+            .attribute_filter(move |element, attribute, value| {
+                let address = |value| {
+                    let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+                    address(value, &odoo_url, &mut files)
+                };
+                match (element, attribute) {
+                    ("img", "src") if is_data(value) => picture(value).map(Into::into),
                     ("a", "href") if is_data(value) => None,
-                    (_, "href" | "src" | "cite") => Some(address(value, &odoo_url).into()),
+                    (_, "href" | "src" | "cite") => address(value).map(Into::into),
                     _ => Some(value.into()),
-                },
-            );
+                }
+            });
         Self {
             markup: Markup::kept_by(&builder),
             builder,
+            references,
         }
     }
 
-    /// A body as it may be shown.
-    pub(super) fn show(&self, body: &str) -> Shown {
+    /// A body as it may be shown, with references to no more than these files.
+    pub(super) fn show(&self, body: &str, files: Files) -> Shown {
         if body.len() > MAX_BYTES {
             return Shown::too_large();
         }
@@ -80,11 +119,12 @@ impl Cleaner {
         if plain.tags > MAX_TAGS {
             return too_complex();
         }
+        self.turn_to(files);
         let html = self.builder.clean(&plain.html).to_string();
+        let attachments = self.turn_to(Files::default());
         if html.len() > MAX_BYTES {
             return too_complex();
         }
-        let attachments = references(&html);
         Shown {
             text: Some(text(&html)),
             html: Some(html),
@@ -92,21 +132,52 @@ impl Cleaner {
             attachments,
         }
     }
+
+    /// Turns to a body with these files; those that the one before was seen to refer to, ascending.
+    fn turn_to(&self, may: Files) -> Vec<i64> {
+        let next = References {
+            may,
+            are: BTreeSet::new(),
+        };
+        let mut references = (self.references.lock()).unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *references, next);
+        before.are.into_iter().collect()
+    }
 }
 
-/// The address of a picture: a picture within it stays if no program can hide in it.
-fn image(value: &str, odoo_url: &str) -> Option<String> {
-    if is_data(value) {
-        let kinds = ["png", "jpeg", "jpg", "gif", "webp"];
-        let kind = value
-            .get(5..)?
-            .split([';', ','])
-            .next()?
-            .to_ascii_lowercase();
-        let picture = kind.strip_prefix("image/")?;
-        return kinds.contains(&picture).then(|| value.to_owned());
+/// The files that a body names, ascending, in every spelling that becomes a reference.
+pub(super) fn named_files(body: &str) -> Vec<i64> {
+    if body.len() > MAX_BYTES {
+        return Vec::new();
     }
-    Some(address(value, odoo_url))
+    let ends = |letter: char| matches!(letter, '"' | '\'' | '<' | '>') || letter.is_whitespace();
+    let mut ids = BTreeSet::new();
+    for (at, _) in body.match_indices("/web/") {
+        let address: String = body
+            .get(at..)
+            .unwrap_or_default()
+            .char_indices()
+            .take_while(|(length, letter)| *length < MAX_ADDRESS && !ends(*letter))
+            .map(|(_, letter)| letter)
+            .collect();
+        ids.extend(attachment(&address.replace("&amp;", "&")));
+        if ids.len() >= MAX_NAMED {
+            break;
+        }
+    }
+    ids.into_iter().collect()
+}
+
+/// A picture within its address stays if no program can hide in it.
+fn picture(value: &str) -> Option<String> {
+    let kinds = ["png", "jpeg", "jpg", "gif", "webp"];
+    let kind = value
+        .get(5..)?
+        .split([';', ','])
+        .next()?
+        .to_ascii_lowercase();
+    let picture = kind.strip_prefix("image/")?;
+    kinds.contains(&picture).then(|| value.to_owned())
 }
 
 fn is_data(value: &str) -> bool {
@@ -117,15 +188,34 @@ fn is_data(value: &str) -> bool {
 }
 
 /// An address that outlives Odoo where there is one; others of Odoo become whole, and lose their
-/// access tokens.
-fn address(value: &str, odoo_url: &str) -> String {
-    let Some(path) = path_in_odoo(value, odoo_url) else {
-        return value.to_owned();
-    };
-    match attachment(path) {
-        Some(id) => format!("{REFERENCE}{id}"),
-        None => format!("{odoo_url}{}", without_token(path)),
+/// access tokens. Our own scheme is never taken from the input.
+fn address(value: &str, odoo_url: &str, references: &mut References) -> Option<String> {
+    let plain: String = value
+        .chars()
+        .filter(|letter| !letter.is_control() && !letter.is_whitespace())
+        .collect();
+    let scheme = plain.get(..REFERENCE.len());
+    if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(REFERENCE)) {
+        return None;
     }
+    let Some(path) = path_in_odoo(value, odoo_url) else {
+        return Some(value.to_owned());
+    };
+    Some(match attachment(path) {
+        Some(id) if references.may.has(id, token(path)) => {
+            references.are.insert(id);
+            format!("{REFERENCE}{id}")
+        }
+        _ => format!("{odoo_url}{}", without_token(path)),
+    })
+}
+
+/// The access token of a path.
+fn token(path: &str) -> Option<&str> {
+    let (_, query) = path.split_once('?')?;
+    query
+        .split(['&', '#'])
+        .find_map(|pair| pair.strip_prefix("access_token="))
 }
 
 /// The path of an address of this Odoo: `/web/image/5` of `https://my.odoo.com/web/image/5`.
@@ -193,18 +283,6 @@ fn without_token(path: &str) -> String {
     } else {
         format!("{path}?{}", kept.join("&"))
     }
-}
-
-/// The attachments that cleaned HTML refers to.
-fn references(html: &str) -> Vec<i64> {
-    let mut ids: Vec<i64> = html
-        .split("=\"odoo-attachment:")
-        .skip(1)
-        .filter_map(|rest| id(rest.split('"').next()?))
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// What HTML says: a line for each block, single spaces, no tags.
@@ -291,8 +369,87 @@ mod tests {
 
     const ODOO: &str = "https://my.odoo.com";
 
+    /// A body of a message with the file 42.
     fn shown(body: &str) -> Shown {
-        Cleaner::new(ODOO).show(body)
+        let files = Files {
+            own: BTreeSet::from([42]),
+            tokens: BTreeMap::from([(7, "8f2c".to_owned())]),
+        };
+        Cleaner::new(ODOO).show(body, files)
+    }
+
+    #[test]
+    fn only_files_of_the_message_and_those_whose_token_it_has_are_referred_to() {
+        for (body, wanted) in [
+            (
+                "<img src=\"/web/image/43\">",
+                "<img src=\"https://my.odoo.com/web/image/43\">",
+            ),
+            (
+                "<img src=\"/web/image/7?access_token=8f2d\">",
+                "<img src=\"https://my.odoo.com/web/image/7\">",
+            ),
+            (
+                "<img src=\"/web/image/43?access_token=8f2c\">",
+                "<img src=\"https://my.odoo.com/web/image/43\">",
+            ),
+            (
+                "<img src=\"/web/image/7?access_token=\">",
+                "<img src=\"https://my.odoo.com/web/image/7\">",
+            ),
+            ("<img src=\"odoo-attachment:42\">", "<img>"),
+            ("<img src=\" ODOO-attach&#10;ment&#58;42\">", "<img>"),
+        ] {
+            let shown = shown(body);
+            assert_eq!(shown.html.as_deref(), Some(wanted), "{body}");
+            assert_eq!(shown.attachments, [0i64; 0], "{body}");
+        }
+        let title = shown("<p title=\"odoo-attachment:42\">x</p>");
+        assert_eq!(title.attachments, [0i64; 0]);
+        let both = "<img src=\"/web/image/7?access_token=8f2c\"><a href=\"/web/content/42\">x</a>";
+        assert_eq!(shown(both).attachments, [7, 42]);
+        // Nothing of one body is left for the next.
+        let cleaner = Cleaner::new(ODOO);
+        let own = BTreeSet::from([42]);
+        let files = Files {
+            own,
+            ..Files::default()
+        };
+        assert_eq!(cleaner.show(both, files).attachments, [42]);
+        let next = cleaner.show(both, Files::default());
+        assert_eq!(next.attachments, [0i64; 0]);
+    }
+
+    #[test]
+    fn a_mention_is_a_link_to_its_record() {
+        let body = "<p><a href=\"#\" data-oe-model=\"res.partner\" data-oe-id=\"7\">@Ada</a></p>";
+        let html = shown(body).html.unwrap();
+        assert!(
+            html.contains("href=\"odoo-record:res.partner/7\""),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn the_files_that_a_body_names_are_found_in_every_spelling() {
+        for body in [
+            "<img src=/web/image/42>",
+            "<img src='https://my.odoo.com/web/content/42?download=true'>",
+            "<a href=\"/web/content?model=ir.attachment&amp;id=42&amp;field=datas\">",
+            "<img src=\"/web/image/42-8f2c1e/logo.png\">",
+        ] {
+            assert_eq!(named_files(body), [42], "{body}");
+        }
+        assert_eq!(
+            named_files("/web/image/res.partner/42 /web/ /web"),
+            [0i64; 0]
+        );
+        let many: String = (1..6_000)
+            .map(|id| format!("<img src=/web/image/{id}>"))
+            .collect();
+        assert_eq!(named_files(&many).len(), MAX_NAMED);
+        let long = "/web/".repeat(300_000);
+        assert_eq!(named_files(&long), [0i64; 0]);
     }
 
     #[test]

@@ -95,8 +95,11 @@ impl Markup {
             plain.html.push_str(element);
         }
         let mut seen: Vec<&'static str> = Vec::new();
+        let mut record = Reference::default();
+        let begun = plain.html.len();
         while let Some((attribute, value, after)) = attribute(rest) {
             rest = after;
+            record.take(attribute, value);
             let known = element
                 .filter(|_| !closes)
                 .and_then(|element| self.attribute(element, attribute, value));
@@ -113,6 +116,12 @@ impl Markup {
         }
         let end = rest.trim_start_matches(between_attributes);
         rest = end.strip_prefix('>').unwrap_or("");
+        if let Some(address) = record.address().filter(|_| !closes && name == "a") {
+            plain.html.truncate(begun);
+            plain.html.push_str(" href=\"");
+            plain.html.push_str(&address);
+            plain.html.push('"');
+        }
         if element.is_some() {
             plain.html.push('>');
         }
@@ -133,6 +142,32 @@ impl Markup {
         own.and_then(|own| own.get(name.as_str()))
             .or_else(|| self.everywhere.get(name.as_str()))
             .copied()
+    }
+}
+
+/// A record that a link stands for, as a mention of somebody does: `data-oe-model`, `data-oe-id`.
+#[derive(Default)]
+struct Reference<'a> {
+    model: Option<&'a str>,
+    id: Option<&'a str>,
+}
+
+impl<'a> Reference<'a> {
+    fn take(&mut self, attribute: &str, value: &'a str) {
+        if attribute.eq_ignore_ascii_case("data-oe-model") {
+            self.model.get_or_insert(value);
+        } else if attribute.eq_ignore_ascii_case("data-oe-id") {
+            self.id.get_or_insert(value);
+        }
+    }
+
+    /// `odoo-record:res.partner/7`, which outlives Odoo.
+    fn address(&self) -> Option<String> {
+        let (model, id) = (self.model?, self.id?);
+        let of_model = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_');
+        let named = !model.is_empty() && model.len() <= 200 && model.chars().all(of_model);
+        let id: i64 = id.parse().ok().filter(|id| *id > 0)?;
+        named.then(|| format!("odoo-record:{model}/{id}"))
     }
 }
 
@@ -263,6 +298,32 @@ mod tests {
             ("x<p title=\"never ends", "x<p title=\"never ends\">"),
             ("x<script>never ends", "x"),
             ("x<", "x&lt;"),
+        ] {
+            assert_eq!(plain(body), wanted, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_record_is_one_that_outlives_odoo() {
+        for (body, wanted) in [
+            (
+                "<a href=\"#\" data-oe-model=\"res.partner\" data-oe-id=\"7\" class=x>@Ada</a>",
+                "<a href=\"odoo-record:res.partner/7\">@Ada</a>",
+            ),
+            (
+                "<a data-oe-id='7' data-oe-model='crm.lead' href='/mail/view?res_id=7'>x</a>",
+                "<a href=\"odoo-record:crm.lead/7\">x</a>",
+            ),
+            (
+                "<a href=x data-oe-model='a\"b' data-oe-id=7>x</a>",
+                "<a href=\"x\">x</a>",
+            ),
+            (
+                "<a href=x data-oe-model=crm.lead data-oe-id=-1>x</a>",
+                "<a href=\"x\">x</a>",
+            ),
+            ("<a href=x data-oe-id=7>x</a>", "<a href=\"x\">x</a>"),
+            ("<p data-oe-model=crm.lead data-oe-id=7>x</p>", "<p>x</p>"),
         ] {
             assert_eq!(plain(body), wanted, "{body}");
         }

@@ -1,84 +1,229 @@
 //! A message: what kind it is, and its body as others may see it.
 
+use chrono::{DateTime, Utc};
 use odoo::records::Record;
+use odoo::value::parse_datetime;
 use serde_json::{Value, json};
 
-use super::body::{Cleaner, Shown};
-use crate::entity::{Known, Refine};
+use super::body::{Cleaner, Files, Shown, named_files};
+use crate::entity::{EXTERNAL_ID, FILES, Known, Refine};
 use crate::{Settings, row};
 
 /// Makes the columns of a message that Odoo has no field for.
 pub(super) fn refine(settings: &Settings) -> Refine {
     let cleaner = Cleaner::new(&settings.odoo.url);
     Box::new(move |record: &mut Record, subtypes: &Known| {
-        let subtype = record
-            .get("subtype_id")
-            .and_then(row::link)
-            .and_then(|id| subtypes.get(&id))
-            .and_then(external_id);
+        let files = files(record);
         let shown = match record.get("body") {
             // It was left out, since the record was too long with it.
             None => Shown::too_large(),
-            Some(Value::String(body)) => cleaner.show(body),
+            Some(Value::String(body)) => cleaner.show(body, files),
             Some(_) => Shown::default(),
         };
         if shown.omitted == Some(Shown::TOO_LARGE) {
             record.remove("body");
         }
         let text = shown.text.as_deref().unwrap_or_default();
+        let subtype = Subtype::of(record, subtypes);
+        let flag = record.get("is_internal").and_then(Value::as_bool);
+        let is_internal = flag == Some(true) || subtype.is_internal;
+        let activity = record.get("mail_activity_type_id");
+        let activity = activity
+            .and_then(|pair| pair.get(1))
+            .and_then(Value::as_str);
+        let activity = activity.map(str::to_owned);
+        let tracked = record.get("tracking_value_ids").and_then(Value::as_array);
         let kind = Message {
             sort: record
                 .get("message_type")
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
-            subtype: subtype.as_deref(),
-            is_internal: record.get("is_internal").and_then(Value::as_bool) == Some(true),
+            subtype: subtype.external_id.as_deref(),
+            is_internal,
+            activity: activity.is_some(),
             says_something: !text.is_empty() || shown.omitted.is_some(),
+            tracks: tracked.map(|values| !values.is_empty()),
         }
         .kind();
-        record.insert("kind".into(), json!(kind));
-        record.insert("subtype".into(), json!(subtype));
-        record.insert("body_html".into(), json!(shown.html));
-        record.insert("body_text".into(), json!(shown.text));
-        record.insert("body_omitted".into(), json!(shown.omitted));
-        record.insert("inline_attachment_ids".into(), json!(shown.attachments));
+        let withdrawn_at = withdrawn_at(record);
+        let email_to = ["incoming_email_to", "outgoing_email_to"]
+            .into_iter()
+            .find_map(|name| record.get(name)?.as_str().map(str::to_owned));
+        let notifications = listed(record, "notification_ids", notification);
+        let reactions = listed(record, "reaction_ids", reaction);
+        for (column, value) in [
+            ("email_to", json!(email_to)),
+            ("notifications", json!(notifications)),
+            ("reactions", json!(reactions)),
+            ("withdrawn_at", json!(withdrawn_at)),
+            ("kind", json!(kind)),
+            ("activity_type", json!(activity)),
+            ("subtype", json!(subtype.external_id)),
+            ("is_internal", json!(is_internal)),
+            ("is_internal_flag", json!(flag)),
+            ("body_html", json!(shown.html)),
+            ("body_text", json!(shown.text)),
+            ("body_omitted", json!(shown.omitted)),
+            ("inline_attachment_ids", json!(shown.attachments)),
+        ] {
+            record.insert(column.to_owned(), value);
+        }
     })
 }
 
-/// `mail.mt_note`.
-fn external_id(entry: &Record) -> Option<String> {
-    let part = |name: &str| entry.get(name).and_then(Value::as_str);
-    Some(format!("{}.{}", part("module")?, part("name")?))
+/// The records that were read in the place of a field's ids; `None` where the user may not see the field, or them.
+fn listed(record: &Record, field: &str, of: fn(&Record) -> Value) -> Option<Vec<Value>> {
+    let listed = record.get(field)?.as_array()?;
+    listed
+        .iter()
+        .map(|one| one.as_object().map(of))
+        .collect::<Option<_>>()
+}
+
+/// Whom a message was sent to, how, and what became of it.
+fn notification(record: &Record) -> Value {
+    let link = |name: &str| record.get(name).and_then(row::link);
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let read_at = text("read_date").and_then(parse_datetime);
+    json!({
+        "partner_id": link("res_partner_id"), "email": text("mail_email_address"),
+        "type": text("notification_type"), "status": text("notification_status"),
+        "read": record.get("is_read").and_then(Value::as_bool), "read_at": read_at,
+        "failure": text("failure_type"),
+    })
+}
+
+fn reaction(record: &Record) -> Value {
+    let link = |name: &str| record.get(name).and_then(row::link);
+    json!({
+        "content": record.get("content"), "partner_id": link("partner_id"), "guest_id": link("guest_id"),
+    })
+}
+
+/// When a message was deleted by its author or an administrator: Odoo keeps it, without files, and with an empty
+/// body (17) or no more in it than a mark (18 and 19). An e-mail without a body says something by its subject.
+fn withdrawn_at(record: &Record) -> Option<DateTime<Utc>> {
+    const MARK: &str = r#"<span class="o-mail-Message-edited"></span>"#;
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let body = text("body")?.trim();
+    let comment = text("message_type") == Some("comment");
+    let gone = body == MARK || (body.is_empty() && comment);
+    let gone = gone && own_files(record).is_empty();
+    record
+        .get("write_date")
+        .filter(|_| gone)
+        .and_then(Value::as_str)
+        .and_then(parse_datetime)
+}
+
+/// A message's subtype. Without one a message is internal, and so it is (to be on the safe side) with one of
+/// which nothing is known.
+struct Subtype {
+    /// `mail.mt_note`; names are translated.
+    external_id: Option<String>,
+    is_internal: bool,
+}
+
+impl Subtype {
+    fn of(record: &Record, subtypes: &Known) -> Self {
+        let id = record.get("subtype_id").and_then(row::link);
+        let known = id.and_then(|id| subtypes.get(&id));
+        let of = |name| known.and_then(|subtype| subtype.get(name));
+        let external_id = of(EXTERNAL_ID).and_then(Value::as_str);
+        Self {
+            external_id: external_id
+                .filter(|external_id| !external_id.is_empty())
+                .map(str::to_owned),
+            is_internal: of("internal").and_then(Value::as_bool) != Some(false),
+        }
+    }
+}
+
+/// The files that a message's body names and that are not among its own.
+pub(super) fn named(record: &Record) -> Vec<i64> {
+    let body = record.get("body").and_then(Value::as_str);
+    let own = own_files(record);
+    let named = body.map(named_files).unwrap_or_default();
+    named.into_iter().filter(|id| !own.contains(id)).collect()
+}
+
+fn own_files(record: &Record) -> Vec<i64> {
+    let ids = record.get("attachment_ids").and_then(Value::as_array);
+    ids.into_iter()
+        .flatten()
+        .filter_map(Value::as_i64)
+        .collect()
+}
+
+/// The files that a message may refer to: its own, those on its record, and those whose token it has.
+fn files(record: &mut Record) -> Files {
+    let looked_up = record.remove(FILES);
+    let mut files = Files::default();
+    files.own.extend(own_files(record));
+    let record = &*record;
+    let id = |of: &Value, name: &str| of.get(name).and_then(Value::as_i64);
+    let text = |of: Option<&Value>| of.and_then(Value::as_str).map(str::to_owned);
+    let message = record.get("id").and_then(Value::as_i64);
+    let model = text(record.get("model"));
+    let res_id = record.get("res_id").and_then(Value::as_i64);
+    for file in looked_up.iter().filter_map(Value::as_array).flatten() {
+        let Some(file_id) = id(file, "id") else {
+            continue;
+        };
+        let on = (text(file.get("res_model")), id(file, "res_id"));
+        let on_record = on.0.is_some() && on.1 > Some(0) && on == (model.clone(), res_id);
+        let on_message = on == (Some("mail.message".to_owned()), message);
+        if on_record || on_message {
+            files.own.insert(file_id);
+        } else if let Some(token) = text(file.get("access_token")).filter(|token| !token.is_empty())
+        {
+            files.tokens.insert(file_id, token);
+        }
+    }
+    files
 }
 
 /// What tells a message's kind.
 #[derive(Debug, Clone, Copy)]
 struct Message<'a> {
-    /// Its `message_type`.
+    /// Its `message_type`, which says how it came.
     sort: &'a str,
-    /// The external id of its subtype; names are translated, and `message_type` alone does not tell a
-    /// note from a message.
+    /// The external id of its subtype, which says what it is about.
     subtype: Option<&'a str>,
     is_internal: bool,
+    /// Whether it tells that an activity was done.
+    activity: bool,
     says_something: bool,
+    /// Whether it tells of changed fields; `None` where the user may not know.
+    tracks: Option<bool>,
 }
 
 impl Message<'_> {
-    /// `email`, `message`, `note` or `system`.
+    /// By what happened: nothing that somebody wrote is `system`.
     fn kind(self) -> &'static str {
-        match (self.sort, self.subtype) {
-            ("email" | "email_outgoing", _) => "email",
-            // Sent by Odoo by itself.
-            ("user_notification" | "auto_comment", _) => "system",
-            ("notification", Some("mail.mt_note" | "mail.mt_comment")) if !self.says_something => {
-                "system"
-            }
-            (_, Some("mail.mt_note")) => "note",
-            (_, Some("mail.mt_comment")) => "message",
-            // A subtype of its own says what happened: a stage was changed, a lead was won.
-            ("notification", _) => "system",
+        let said = match self.subtype {
+            Some("mail.mt_comment") => "message",
             _ if self.is_internal => "note",
             _ => "message",
+        };
+        match (self.sort, self.subtype) {
+            ("email" | "email_outgoing", _) => "email",
+            ("sms", _) => "sms",
+            // Sent by Odoo by itself: to one user, or an acknowledgement.
+            ("user_notification" | "auto_comment", _) => "system",
+            (_, Some("mail.mt_activities")) => "activity",
+            _ if self.activity => "activity",
+            // What a program posts with `message_post` is a notification, too.
+            ("notification", None | Some("mail.mt_note" | "mail.mt_comment")) => {
+                match (self.says_something, self.tracks) {
+                    (true, _) => said,
+                    (false, Some(false)) => "system",
+                    (false, _) => "change",
+                }
+            }
+            // A subtype of its own says what happened: a stage was changed, a lead was won, or lost and why.
+            ("notification", Some(_)) => "change",
+            _ => said,
         }
     }
 }
@@ -87,40 +232,208 @@ impl Message<'_> {
 mod tests {
     use super::*;
 
+    /// Types as of `mail`, `sms` and `snailmail` 14 to 19 (and `whatsapp` of 17 to 19), subtypes as of `mail` and
+    /// `crm`; what is posted with which, as their sources have it.
     #[test]
-    fn a_kind_follows_the_subtype_and_not_the_type() {
-        let kind = |sort, subtype, is_internal, says_something| {
-            Message {
+    fn a_kind_says_what_happened_and_nothing_that_somebody_wrote_is_system() {
+        let (note, comment) = (Some("mail.mt_note"), Some("mail.mt_comment"));
+        let activities = Some("mail.mt_activities");
+        let own = Some("__export__.subtype");
+        for (sort, subtype, is_internal, says, tracks, wanted) in [
+            // A person in the chatter: "Log note", "Send message", and a subtype of the company's own.
+            ("comment", note, true, true, None, "note"),
+            ("comment", comment, false, true, None, "message"),
+            ("comment", comment, true, true, None, "message"),
+            ("comment", None, true, true, None, "note"),
+            ("comment", own, true, true, None, "note"),
+            ("comment", own, false, true, None, "message"),
+            ("comment", comment, false, false, None, "message"),
+            // `message_post` by a program; its default is `notification`.
+            ("notification", note, true, true, Some(false), "note"),
+            ("notification", comment, false, true, Some(false), "message"),
+            ("notification", None, true, true, None, "note"),
+            // Mail, in and out.
+            ("email", comment, false, true, None, "email"),
+            ("email", note, true, true, None, "email"),
+            ("email_outgoing", note, true, true, None, "email"),
+            ("sms", note, true, true, None, "sms"),
+            ("snailmail", note, true, true, None, "note"),
+            ("whatsapp_message", comment, false, true, None, "message"),
+            ("out_of_office", comment, false, true, None, "message"),
+            // `action_feedback` of an activity, with what somebody wrote.
+            ("notification", activities, true, true, None, "activity"),
+            ("comment", activities, true, true, None, "activity"),
+            // `_message_track`: fields that changed, by a subtype of the model or as a note without a word.
+            (
+                "notification",
+                Some("crm.mt_lead_stage"),
+                false,
+                false,
+                Some(true),
+                "change",
+            ),
+            (
+                "notification",
+                Some("crm.mt_lead_won"),
+                false,
+                true,
+                Some(true),
+                "change",
+            ),
+            (
+                "notification",
+                Some("crm.mt_lead_lost"),
+                false,
+                true,
+                Some(true),
+                "change",
+            ),
+            (
+                "notification",
+                Some("crm.mt_lead_create"),
+                false,
+                true,
+                Some(false),
+                "change",
+            ),
+            ("notification", own, true, false, None, "change"),
+            ("notification", note, true, false, Some(true), "change"),
+            ("notification", note, true, false, None, "change"),
+            // Nobody said anything.
+            ("notification", note, true, false, Some(false), "system"),
+            ("notification", None, true, false, Some(false), "system"),
+            ("user_notification", note, true, true, None, "system"),
+            ("auto_comment", note, true, true, None, "system"),
+        ] {
+            let message = Message {
                 sort,
                 subtype,
                 is_internal,
-                says_something,
-            }
-            .kind()
-        };
-        let note = Some("mail.mt_note");
-        let comment = Some("mail.mt_comment");
-        for (given, wanted) in [
-            (kind("comment", note, true, true), "note"),
-            (kind("comment", comment, false, true), "message"),
-            // Posted by a program with message_post, whose default is `notification`.
-            (kind("notification", note, true, true), "note"),
-            (kind("notification", comment, false, true), "message"),
-            // What was tracked, and nothing said.
-            (kind("notification", note, true, false), "system"),
-            (
-                kind("notification", Some("crm.mt_lead_stage"), false, true),
-                "system",
-            ),
-            (kind("email", comment, false, true), "email"),
-            (kind("email_outgoing", note, false, true), "email"),
-            (kind("user_notification", note, false, true), "system"),
-            (kind("sms", None, false, true), "message"),
-            // The key may not see external ids.
-            (kind("comment", None, true, true), "note"),
-            (kind("comment", None, false, true), "message"),
-        ] {
-            assert_eq!(given, wanted);
+                activity: false,
+                says_something: says,
+                tracks,
+            };
+            assert_eq!(message.kind(), wanted, "{message:?}");
         }
+        let call = Message {
+            sort: "notification",
+            subtype: None,
+            is_internal: true,
+            activity: true,
+            says_something: true,
+            tracks: Some(false),
+        };
+        assert_eq!(call.kind(), "activity");
+    }
+
+    fn refined(record: &Value, subtypes: &Known) -> Record {
+        let mut record = record.as_object().cloned().unwrap_or_default();
+        refine(&Settings::default())(&mut record, subtypes);
+        record
+    }
+
+    /// `_get_search_domain_share` of `mail.message`, 14 to 19: what is not internal has a subtype that is not.
+    #[test]
+    fn internal_is_what_odoo_shows_to_colleagues_only() {
+        let of = |internal: Value| json!({"id": 1, "internal": internal, EXTERNAL_ID: ""});
+        let known = |internal: Value| {
+            let subtype = of(internal).as_object().cloned().unwrap_or_default();
+            Known::from([(1, subtype)])
+        };
+        for (flag, subtype, internal, wanted) in [
+            (json!(false), json!([1, "Note"]), json!(true), true),
+            (json!(true), json!([1, "Discussions"]), json!(false), true),
+            (json!(false), json!([1, "Discussions"]), json!(false), false),
+            (json!(null), json!([1, "Note"]), json!(true), true),
+            (json!(false), json!(false), json!(false), true),
+            // Of one that nobody knows, nobody else is told.
+            (json!(false), json!([2, "?"]), json!(false), true),
+        ] {
+            let record = json!({"id": 9, "body": "<p>x</p>", "message_type": "comment", "is_internal": flag, "subtype_id": subtype});
+            let row = refined(&record, &known(internal));
+            assert_eq!(row["is_internal"], wanted, "{record}");
+            assert_eq!(row["is_internal_flag"], flag, "{record}");
+        }
+    }
+
+    #[test]
+    fn files_of_the_message_and_of_its_record_are_its_own() {
+        let place = |id: i64, model: Value, res_id: i64, token: Value| json!({"id": id, "res_model": model, "res_id": res_id, "access_token": token});
+        let mut record = json!({
+            "id": 9, "model": "crm.lead", "res_id": 50, "attachment_ids": [1],
+            FILES: [
+                place(2, json!("crm.lead"), 50, json!(false)), place(3, json!("mail.message"), 9, json!(false)),
+                place(4, json!("crm.lead"), 51, json!("8f2c")), place(5, json!("res.partner"), 50, json!("")),
+                place(6, json!(false), 0, json!(false)),
+            ],
+        })
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+        let found = files(&mut record);
+        assert_eq!(found.own.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(
+            found.tokens.into_iter().collect::<Vec<_>>(),
+            [(4, "8f2c".to_owned())]
+        );
+        // A message without a record owns nothing that is on none.
+        let mut nowhere = json!({"id": 9, FILES: [place(6, json!(false), 0, json!(false))]})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        assert!(files(&mut nowhere).own.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_was_withdrawn_is_told_from_one_that_says_nothing() {
+        let mark = "<span class=\"o-mail-Message-edited\"></span>";
+        for (sort, body, files, wanted) in [
+            ("comment", json!(mark), json!([]), true),
+            ("comment", json!(""), json!([]), true),
+            ("email", json!(mark), json!([]), true),
+            ("email", json!(""), json!([]), false),
+            (
+                "comment",
+                json!(format!("<p>edited {mark}</p>")),
+                json!([]),
+                false,
+            ),
+            ("comment", json!(""), json!([7]), false),
+            ("notification", json!(""), json!([]), false),
+        ] {
+            let record = json!({"id": 9, "message_type": sort, "body": body, "attachment_ids": files, "write_date": "2026-11-21 20:21:22"});
+            let row = refined(&record, &Known::new());
+            let at = if wanted {
+                json!("2026-11-21T20:21:22Z")
+            } else {
+                json!(null)
+            };
+            assert_eq!(row["withdrawn_at"], at, "{record}");
+        }
+    }
+
+    #[test]
+    fn recipients_and_reactions_are_told_where_they_may_be_seen() {
+        let record = json!({
+            "id": 9, "body": "<p>x</p>", "incoming_email_to": false, "outgoing_email_to": "a@example.com",
+            "notification_ids": [{"id": 4, "res_partner_id": [7, "Ada"], "notification_type": "email", "notification_status": "bounce",
+                "is_read": true, "read_date": "2026-11-21 20:21:22", "failure_type": "mail_bounce"}],
+        });
+        let row = refined(&record, &Known::new());
+        assert_eq!(
+            row["notifications"],
+            json!([{"partner_id": 7, "email": null, "type": "email", "status": "bounce", "read": true,
+                "read_at": "2026-11-21T20:21:22Z", "failure": "mail_bounce"}])
+        );
+        assert_eq!(
+            (&row["email_to"], &row["reactions"]),
+            (&json!("a@example.com"), &json!(null))
+        );
+        // Ids that could not be read are no notifications.
+        let record = json!({"id": 9, "notification_ids": [4]});
+        assert_eq!(
+            refined(&record, &Known::new())["notifications"],
+            json!(null)
+        );
     }
 }

@@ -14,7 +14,7 @@ use ledger::chatter;
 use serde_json::{Value, json};
 
 use crate::entity::{column, made};
-use crate::{Entity, Index, Job, Particular, Scope, Settings};
+use crate::{Entity, Index, Job, List, Particular, Scope, Settings};
 
 /// The chatter. Field changes come after the messages that they belong to.
 pub static CHATTER: Job = Job {
@@ -41,29 +41,73 @@ const MESSAGES: Entity = Entity {
         made!("body_text", Text),
         made!("body_omitted", Text),
         made!("kind", Text),
+        made!("activity_type", Text),
         column!("message_type", Text),
         column!("subtype_id", Link),
         made!("subtype", Text),
         column!("is_internal", Flag),
+        made!("is_internal_flag", Flag),
         column!("parent_id", Link),
         column!("attachment_ids", Links),
         made!("inline_attachment_ids", Links),
         column!("email_id", Text, "message_id"),
+        column!("reply_to", Text),
+        column!("recipient_ids", Links, "partner_ids"),
+        // Addresses of strangers, from 19 on.
+        made!("email_to", Text),
+        column!("email_cc", Text, "incoming_email_cc"),
+        column!("company_id", Link, "record_company_id"),
+        made!("notifications", Json),
+        made!("reactions", Json),
+        made!("withdrawn_at", Moment),
     ],
     particular: Some(&Particular {
         domain: |settings| vec![json!(["model", "in", settings.models])],
-        beside: &[],
+        beside: &[
+            "mail_activity_type_id",
+            "tracking_value_ids",
+            "notification_ids",
+            "reaction_ids",
+            "incoming_email_to",
+            "outgoing_email_to",
+        ],
         page: 500,
+        lists: &[
+            List {
+                field: "notification_ids",
+                model: "mail.notification",
+                fields: &[
+                    "res_partner_id",
+                    "mail_email_address",
+                    "notification_type",
+                    "notification_status",
+                    "is_read",
+                    "read_date",
+                    "failure_type",
+                ],
+                fills: "notifications",
+            },
+            List {
+                field: "reaction_ids",
+                model: "mail.message.reaction",
+                fields: &["content", "partner_id", "guest_id"],
+                fills: "reactions",
+            },
+        ],
+        // `ir.model.data` is closed to users without the group Settings on 16 to 19; this and
+        // `get_external_id` are open to everybody on 14 to 19.
         index: Index {
-            model: "ir.model.data",
-            domain: |_| vec![json!(["model", "=", "mail.message.subtype"])],
-            fields: &["module", "name", "res_id"],
-            key: "res_id",
+            model: "mail.message.subtype",
+            domain: |_| Vec::new(),
+            fields: &["internal"],
+            key: "id",
+            external_ids: true,
             fills: "subtype",
         },
         refine: messages::refine,
+        version: 2,
         optional: false,
-        attachments: true,
+        attachments: Some(messages::named),
     }),
 };
 
@@ -88,16 +132,19 @@ const FIELD_CHANGES: Entity = Entity {
         domain: |settings| vec![json!(["mail_message_id.model", "in", settings.models])],
         beside: changes::FIELDS,
         page: 1000,
+        lists: &[],
         index: Index {
             model: "ir.model.fields",
             domain: fields_of_models,
             fields: &["name", "field_description", "ttype"],
             key: "id",
+            external_ids: false,
             fills: "field",
         },
         refine: changes::refine,
+        version: 0,
         optional: true,
-        attachments: false,
+        attachments: None,
     }),
 };
 

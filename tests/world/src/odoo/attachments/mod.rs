@@ -381,6 +381,20 @@ impl Handle {
         }
     }
 
+    /// Hangs a row on another record.
+    pub fn set_record(&self, id: i64, model: &str, res_id: i64) {
+        self.change(id, |row| {
+            row.res_model = Some(model.to_owned().into());
+            row.res_id = res_id;
+            row.write_us = now_us();
+        });
+    }
+
+    /// The access token of a row, made where there is none; this writes to the row.
+    pub fn access_token(&self, id: i64) -> Option<String> {
+        self.access_tokens(&[id]).ok()?.pop()?
+    }
+
     /// Damages the stored file, or repairs it. The row knows nothing of it.
     pub fn damage(&self, id: i64, damage: Option<Damage>) {
         self.change(id, |row| row.damage = damage);

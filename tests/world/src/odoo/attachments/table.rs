@@ -148,15 +148,28 @@ impl Table {
         row
     }
 
-    /// Whether an account may see a row: whoever may not see its record may not.
-    fn visible(row: &Row, administrator: bool) -> bool {
+    /// Whether an account finds a row in a search: whoever may not see its record does not. What else is
+    /// refused at reading is left out from 17 on only (seen on 14, 16 and 17).
+    fn visible(&self, row: &Row, administrator: bool) -> bool {
         !row.hidden
             && (administrator || row.public || row.res_model.as_deref() != Some("account.move"))
+            && (self.version < 17 || self.readable(row, administrator))
     }
 
-    /// The row, if this account may see it.
+    /// Whether an account may read a row that it finds. Without the group Settings nobody reads files of
+    /// fields (public ones neither on 14), nor what hangs on no record and was made by others (from 15 on).
+    fn readable(&self, row: &Row, administrator: bool) -> bool {
+        administrator
+            || match self.version {
+                ..=14 => row.res_field.is_none(),
+                _ => row.public || (row.res_field.is_none() && row.res_id != 0),
+            }
+    }
+
+    /// The row, if this account may read it.
     pub(crate) fn visible_row(&self, id: i64, administrator: bool) -> Option<Row> {
-        self.row(id).filter(|row| Self::visible(row, administrator))
+        self.row(id)
+            .filter(|row| self.visible(row, administrator) && self.readable(row, administrator))
     }
 
     /// The ids that a domain finds, in order.
@@ -173,7 +186,7 @@ impl Table {
         let over_all_rows = self.version >= 18;
         let mut skip = offset;
         let mut keep = |row: &Row| {
-            let visible = Self::visible(row, administrator);
+            let visible = self.visible(row, administrator);
             if skip > 0 && (visible || over_all_rows) {
                 skip -= 1;
                 return false;
@@ -207,7 +220,7 @@ impl Table {
     /// How many rows a domain finds.
     pub(crate) fn count(&self, domain: &Domain, administrator: bool) -> usize {
         self.candidates(domain)
-            .filter(|row| Self::visible(row, administrator) && domain.matches(row))
+            .filter(|row| self.visible(row, administrator) && domain.matches(row))
             .count()
     }
 

@@ -373,6 +373,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         self.catalogued.new += page.new;
         self.catalogued.changed += page.changed;
         self.catalogued.skipped += page.skipped;
+        if page.unreadable > 0 {
+            self.errors.error(format!(
+                "{} attachments cannot be read by the Odoo user and are left out: see odoo_sync.unreadable",
+                page.unreadable
+            ));
+        }
         self.more_due |= page.new > page.skipped || page.changed > 0;
     }
 

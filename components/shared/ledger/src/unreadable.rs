@@ -1,0 +1,64 @@
+//! What could not be read in Odoo: nothing is left out in silence.
+
+use fault::Fault;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{Postgres, call_one};
+
+/// What could not be read, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// The record; 0: all of the model.
+    pub id: i64,
+    /// The fields that were left out; none: the whole record was.
+    pub fields: Vec<String>,
+    /// What was said.
+    pub said: String,
+}
+
+/// Part of a statement: `noted` puts `$1->'unreadable'` of `$1->>'model'` on the list for `run`, unless it is dry.
+macro_rules! noted {
+    () => {
+        "noted as (
+          insert into odoo_sync.unreadable as u (model, id, job, fields, said)
+          select $1::jsonb->>'model', n.id, r.job, coalesce(array_agg(distinct f.name) filter (where f.name is not null), '{}'),
+                 min(n.said)
+            from run join odoo_sync.runs r on r.id = run.id
+           cross join jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint, fields text[], said text)
+            left join lateral unnest(n.fields) as f (name) on true
+           where not coalesce(($1::jsonb->>'dry')::boolean, false)
+           group by n.id, r.job
+           order by n.id
+          on conflict (model, id) do update
+             set job = excluded.job, fields = excluded.fields, said = excluded.said, tries = u.tries + 1, seen_at = now()
+          returning u.tries = 1 as new
+        )"
+    };
+}
+
+pub(crate) use noted;
+
+/// Puts attachments on the list; how many were not on it.
+pub async fn note(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    model: &str,
+    unreadable: &[Unreadable],
+) -> Result<u32, Fault> {
+    const STATEMENT: &str = concat!(
+        "
+        with run as (
+          select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), ",
+        noted!(),
+        "
+        select to_jsonb(count(*) filter (where n.new)) from noted n"
+    );
+    if unreadable.is_empty() {
+        return Ok(0);
+    }
+    let argument =
+        serde_json::json!({ "run_id": run_id, "model": model, "unreadable": unreadable });
+    call_one(postgres, STATEMENT, &argument).await
+}
