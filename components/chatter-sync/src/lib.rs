@@ -25,6 +25,11 @@ impl Copies for Chatter {
         "chatter_language",
         "chatter_models",
         "archive_max_file_bytes",
+        "archive_domain",
+        "archive_models",
+        "archive_fields",
+        "archive_mimetypes",
+        "archive_companies",
     ];
 
     fn settings(variables: &Variables) -> Result<sync::Settings, Fault> {

@@ -11,6 +11,12 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "source_protocol" => {
             "odoo_url must be Odoo itself, without a redirect or a login page before it."
         }
+        "source_proxy" => {
+            "A proxy or firewall before Odoo answers in its place: let this app through to Odoo."
+        }
+        "source_content" => {
+            "Odoo's /web/content fails: let it through the proxy, and look at Odoo's file store."
+        }
         "source_refused" => "Odoo's own error: its log says more.",
         "source_login" => "Check odoo_database, odoo_login and odoo_api_key.",
         "source_forbidden" | "file_forbidden" => {
@@ -33,6 +39,12 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "storage_protocol" => {
             "storage_url must be the Supabase project, with storage_path /storage/v1."
         }
+        "storage_proxy" => {
+            "A proxy or firewall before Supabase answers in its place: let this app through to it."
+        }
+        "file_blocked" => {
+            "A proxy refuses this file: raise its limit for bodies, or its rule; it is tried on."
+        }
         "bucket_missing" => {
             "Make the bucket under Storage, or set storage_bucket to one that is there."
         }
@@ -43,7 +55,7 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "mime_refused" => "Allow the MIME type on the bucket, then retry dead files.",
         "name_refused" | "program" => "This is a fault of the program: please report it.",
         "object_differs" => {
-            "An object of another size lies at this path: remove it, then retry dead files."
+            "The object at this path has other bytes: remove it, then retry dead files."
         }
         "ledger_unreachable" => "Check db_host, db_port and db_sslmode, and that Postgres is up.",
         "ledger_read_only" => "Make room on the database's disk, or end its read-only mode.",

@@ -71,6 +71,10 @@ kinds! {
     SourceTimeout = "source_timeout", Source, File, Later;
     /// Odoo answered something that is no answer: HTML, a redirect, broken JSON.
     SourceProtocol = "source_protocol", Source, Batch, Later;
+    /// A proxy before Odoo answered in its place.
+    SourceProxy = "source_proxy", Source, Batch, Later;
+    /// Odoo streams no content (`/web/content`), whichever is asked for.
+    SourceContent = "source_content", Source, Batch, Later;
     /// Odoo's own error for this call.
     SourceRefused = "source_refused", Source, File, Later;
     /// Wrong login, key or database.
@@ -96,6 +100,10 @@ kinds! {
     StorageFailed = "storage_failed", Destination, File, Later;
     /// The Storage answered something that is no answer.
     StorageProtocol = "storage_protocol", Destination, Batch, Later;
+    /// A proxy before the Storage answered in its place.
+    StorageProxy = "storage_proxy", Destination, Batch, Later;
+    /// A proxy before the Storage lets this one object not pass: its size, its path, what is in it.
+    FileBlocked = "file_blocked", Configuration, File, Waits;
     /// The key is wrong or expired, or lacks the right.
     StorageLogin = "storage_login", Configuration, Batch, Manual;
     /// The bucket does not exist.

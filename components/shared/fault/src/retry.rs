@@ -13,6 +13,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(6);
 pub enum Retry {
     /// Yes, after a while.
     Later,
+    /// Yes, and however often: somebody else stands in the way, and is mended at some time.
+    Waits,
     /// Only after a person has changed something.
     Manual,
     /// No: this file will never pass as it is.
@@ -30,10 +32,15 @@ pub fn next_attempt(
     asked: Option<Duration>,
     jitter: f64,
 ) -> Option<Duration> {
-    if retry == Retry::Never || attempts >= MAX_ATTEMPTS {
+    let most = if retry == Retry::Waits {
+        u32::MAX
+    } else {
+        MAX_ATTEMPTS
+    };
+    if retry == Retry::Never || attempts >= most {
         return None;
     }
-    let doublings = attempts.saturating_sub(1).min(16);
+    let doublings = attempts.min(MAX_ATTEMPTS).saturating_sub(1);
     let full = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
     let wait = full.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0));
     Some(asked.map_or(wait, |asked| wait.max(asked.min(LONGEST_WAIT))))
@@ -49,6 +56,14 @@ mod tests {
         assert!(next_attempt(Retry::Later, 7, None, 0.5).is_some());
         assert_eq!(next_attempt(Retry::Later, 8, None, 0.5), None);
         assert_eq!(next_attempt(Retry::Never, 1, None, 0.5), None);
+    }
+
+    #[test]
+    fn what_waits_for_somebody_else_is_never_given_up_and_tried_once_an_hour_at_least() {
+        for attempts in 1..1000 {
+            let wait = next_attempt(Retry::Waits, attempts, None, 1.0).unwrap();
+            assert!(wait <= Duration::from_mins(64), "{attempts}");
+        }
     }
 
     proptest! {

@@ -449,3 +449,31 @@ pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault
         select to_jsonb(count(*)) from revived";
     call_one(postgres, STATEMENT, &json!({ "run_id": run_id })).await
 }
+
+/// Makes every file due that was skipped for want of a password, and keeps the cursor that says when that was.
+pub async fn take_up_needs_password(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    (cursor, position): (&str, &Value),
+) -> Result<(), Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), taken_up as (
+          update public.odoo_attachments a
+             set state = 'pending', reason = null, next_attempt_at = now()
+            from run
+           where a.state = 'skipped' and a.reason = 'needs_password' and a.deleted_at is null
+          returning 1
+        ), kept as (
+          insert into odoo_sync.cursors as c (name, position, updated_at)
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          on conflict (name) do update set position = excluded.position, updated_at = now()
+          returning 1
+        )
+        select to_jsonb((select count(*) from taken_up) + (select count(*) from kept))";
+    let argument = json!({ "run_id": run_id, "cursor": cursor, "position": position });
+    call_one::<u64>(postgres, STATEMENT, &argument)
+        .await
+        .map(|_| ())
+}

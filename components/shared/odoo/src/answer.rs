@@ -74,6 +74,21 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
             "Odoo did not answer its gateway in time (HTTP 504)",
         ));
     }
+    if matches!(status, 520..=530) {
+        return Err(Fault::told(
+            Kind::SourceBusy,
+            format!("a proxy before Odoo cannot reach it (HTTP {status})"),
+        ));
+    }
+    // Odoo's own pages are 404 and 415.
+    if matches!(status, 400..=499) && !matches!(status, 404 | 415) && !response.is_json() {
+        return Err(Fault::told(
+            Kind::SourceProxy,
+            format!(
+                "a proxy before Odoo answered HTTP {status} in its place: let /jsonrpc, /json/2 and /web through to Odoo"
+            ),
+        ));
+    }
     if matches!(status, 500 | 502) && !response.is_json() {
         return Err(Fault::told(
             Kind::SourceRefused,

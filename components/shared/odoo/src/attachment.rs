@@ -189,6 +189,19 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.listed(by_id(ids), ids.len()).await
     }
 
+    /// Those of these attachments that are selected, the ids only.
+    pub async fn selected_attachments(
+        &self,
+        ids: &[i64],
+        selection: &Selection,
+    ) -> Result<Vec<i64>, Fault> {
+        let mut named = Map::new();
+        let mut domain = vec![json!(["id", "in", ids])];
+        domain.extend(selection.domain());
+        named.insert("domain".into(), json!(domain));
+        self.call(MODEL, "search", None, named).await
+    }
+
     /// As [`Odoo::attachments_by_id`], the ids only.
     pub async fn existing_attachments(&self, ids: &[i64]) -> Result<Vec<i64>, Fault> {
         self.ids(ATTACHMENTS, by_id(ids), ids.len(), "id").await

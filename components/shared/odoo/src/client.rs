@@ -42,8 +42,10 @@ pub(crate) enum WebSession {
     Untried,
     /// The session's cookie; it lives for seven days.
     Open(Secret),
-    /// None opens, and why. It is not tried again: five failures lock the user out for a minute.
+    /// Odoo opens none, and why. It is not tried again: five failures lock the user out for a minute.
     Refused(Fault),
+    /// Somebody else answered in Odoo's place. It is not tried again in this conversation.
+    Blocked(Fault),
 }
 
 /// One conversation with an Odoo.
@@ -93,10 +95,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 
     /// What was learned of the server so far.
     pub fn known(&self) -> Known {
-        Known {
-            next_call: self.pace.next(),
-            ..self.known.borrow().clone()
+        let mut known = self.known.borrow().clone();
+        known.next_call = self.pace.next();
+        if matches!(known.session, WebSession::Blocked(_)) {
+            known.session = WebSession::Untried;
         }
+        known
     }
 
     /// How many requests were sent to Odoo.

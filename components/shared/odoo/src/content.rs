@@ -49,8 +49,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     /// The way to contents, as far as is known by now: a web session unless none opens, or access tokens where
     /// they may be written.
     fn way(&self) -> Option<Way> {
-        let refused = matches!(self.known.borrow().session, WebSession::Refused(_));
-        if !self.settings.password.is_empty() && !refused {
+        let none_opens = matches!(
+            self.known.borrow().session,
+            WebSession::Refused(_) | WebSession::Blocked(_)
+        );
+        if !self.settings.password.is_empty() && !none_opens {
             Some(Way::Session)
         } else {
             self.settings.may_write_access_tokens.then_some(Way::Token)
@@ -73,9 +76,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     /// Why there is no web session, if none opened.
     pub fn session_refusal(&self) -> Option<Fault> {
         match &self.known.borrow().session {
-            WebSession::Refused(fault) => Some(fault.clone()),
+            WebSession::Refused(fault) | WebSession::Blocked(fault) => Some(fault.clone()),
             WebSession::Untried | WebSession::Open(_) => None,
         }
+    }
+
+    /// Whether no web session opened, though Odoo has not refused one: it is tried again in the next conversation.
+    pub fn session_is_blocked(&self) -> bool {
+        matches!(self.known.borrow().session, WebSession::Blocked(_))
     }
 
     /// The content of an attachment from `offset` on, in parts of `part_bytes` where the client can do that;
@@ -106,7 +114,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         match self.stream(url.clone(), Some(&cookie), wanted).await {
             // Missing, forbidden and a session that is over all look alike: log in once more and see.
             Err(fault)
-                if fault.kind() == Kind::SourceEmpty && self.session_is_over(&cookie).await? =>
+                if fault.kind() == Kind::SourceContent && self.session_is_over(&cookie).await? =>
             {
                 self.forget(&cookie);
                 let cookie = self.session().await?;
@@ -155,13 +163,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let before = match response.status {
             StatusCode::OK => offset,
             StatusCode::PARTIAL_CONTENT if offset > 0 => 0,
-            // A lost file of the file store is a 500 here (seen on 18).
-            StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR => {
-                return Err(Fault::new(
-                    Kind::SourceEmpty,
-                    "Attachment not found or empty",
-                ));
-            }
             StatusCode::RANGE_NOT_SATISFIABLE => {
                 return Err(Fault::new(
                     Kind::Truncated,
@@ -174,10 +175,15 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     "Odoo did not answer its gateway in time",
                 ));
             }
+            // A file that is missing or forbidden is a 404, and one that the file store has lost a 500 (seen on
+            // 17 to 19). A proxy says the same of every file, so whoever asked has to find out.
             status => {
                 return Err(Fault::told(
-                    Kind::SourceEmpty,
-                    format!("Odoo gives no content (HTTP {})", status.as_u16()),
+                    Kind::SourceContent,
+                    format!(
+                        "Odoo gives no content at /web/content (HTTP {}): let it through to Odoo, and look at Odoo's file store",
+                        status.as_u16()
+                    ),
                 ));
             }
         };
@@ -198,13 +204,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let _alone = self.logging_in.lock().await;
         match &self.known.borrow().session {
             WebSession::Open(cookie) => return Ok(cookie.clone()),
-            WebSession::Refused(fault) => return Err(fault.clone()),
+            WebSession::Refused(fault) | WebSession::Blocked(fault) => return Err(fault.clone()),
             WebSession::Untried => {}
         }
         let outcome = self.log_in().await;
         let (session, cookie) = match outcome {
             Login::Open(cookie) => (WebSession::Open(cookie.clone()), Ok(cookie)),
             Login::Refused(fault) => (WebSession::Refused(fault.clone()), Err(fault)),
+            Login::Blocked(fault) => (WebSession::Blocked(fault.clone()), Err(fault)),
             Login::Later(fault) => (WebSession::Untried, Err(fault)),
         };
         self.known.borrow_mut().session = session;
@@ -296,8 +303,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 enum Login {
     /// A session, by its cookie.
     Open(Secret),
-    /// None opens, and none will before a person has changed something.
+    /// Odoo opens none, and will not before a person has changed something.
     Refused(Fault),
+    /// Somebody else answered in Odoo's place.
+    Blocked(Fault),
     /// Nobody looked at it: it may go well another time.
     Later(Fault),
 }
@@ -331,7 +340,16 @@ impl Login {
                 Kind::SourceLogin,
                 "Odoo refused the password for a web session: check odoo_password (an API key does not do there)",
             )),
-            // A dbfilter that does not fit the host, a proxy that lets nothing but RPC through.
+            // A proxy that lets nothing but RPC through, or did not this once.
+            (Err(fault), _) if matches!(fault.kind(), Kind::SourceProtocol | Kind::SourceProxy) => {
+                Self::Blocked(Fault::told(
+                    fault.kind(),
+                    format!(
+                        "no web session opens ({fault}): let /web/session through to Odoo, or leave odoo_password empty; it is tried again"
+                    ),
+                ))
+            }
+            // A dbfilter that does not fit the host.
             (Err(fault), _) => refused(Fault::told(
                 Kind::SourceLogin,
                 format!(
@@ -412,10 +430,15 @@ mod tests {
             answer("{}"),
             fault(Kind::SourceLogin),
             fault(Kind::SourceForbidden),
-            fault(Kind::SourceProtocol),
             fault(Kind::SourceRefused),
         ] {
             assert!(matches!(Login::of(refused, cookie()), Login::Refused(_)));
+        }
+        for kind in [Kind::SourceProtocol, Kind::SourceProxy] {
+            assert!(matches!(
+                Login::of(fault(kind), cookie()),
+                Login::Blocked(_)
+            ));
         }
         assert!(matches!(
             Login::of(answer(r#"{"uid":2}"#), None),

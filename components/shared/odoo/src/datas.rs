@@ -119,7 +119,8 @@ impl Datas {
                     let fault = answer::named_error(name, message);
                     Err(self.settings.hide_secrets_in(fault))
                 }
-                None => Ok(()),
+                None if self.decoder.has_list() => Ok(()),
+                None => Err(answer::broken()),
             };
         };
         let chunk = chunk.map_err(answer::transport)?;

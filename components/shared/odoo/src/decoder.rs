@@ -59,10 +59,6 @@ const KEPT: usize = 8 * 1024;
 /// Containers that may be open at once. `error.data.context` nests a few levels.
 const DEEPEST: usize = 32;
 
-/// So many strides are decoded before somebody is told.
-#[cfg(any(target_arch = "wasm32", test))]
-const STRIDES: usize = 1024;
-
 /// A streaming reader of `datas`.
 #[derive(Debug)]
 pub struct DatasDecoder {
@@ -79,6 +75,8 @@ pub struct DatasDecoder {
     decoded: Vec<u8>,
     id: Option<i64>,
     has_datas: bool,
+    /// Whether the list of records was there at all.
+    has_list: bool,
     done: bool,
     error_name: Option<String>,
     error_message: Option<String>,
@@ -96,6 +94,7 @@ impl Default for DatasDecoder {
             decoded: Vec::new(),
             id: None,
             has_datas: false,
+            has_list: false,
             done: false,
             error_name: None,
             error_message: None,
@@ -168,6 +167,11 @@ impl DatasDecoder {
             .then(|| (name.unwrap_or_default(), message.unwrap_or_default()))
     }
 
+    /// Whether there was a list of records: what is neither that nor an error is no answer of Odoo's.
+    pub fn has_list(&self) -> bool {
+        self.has_list
+    }
+
     /// How many containers are open around a field of a record: `[{` in JSON-2, `{"result":[{` in JSON-RPC.
     fn in_record(&self) -> bool {
         match self.open.as_slice() {
@@ -189,6 +193,12 @@ impl DatasDecoder {
                 if self.open.len() >= DEEPEST {
                     return Err(DatasError::Shape);
                 }
+                self.has_list |= byte == b'['
+                    && match self.open.as_slice() {
+                        [] => true,
+                        [(true, key)] => key == "result",
+                        _ => false,
+                    };
                 self.open.push((byte == b'{', String::new()));
                 self.key_due = byte == b'{';
                 if byte == b'{' && self.in_record() {
@@ -309,8 +319,6 @@ impl DatasDecoder {
         chunk: &'c [u8],
         found: &mut impl FnMut(Event<'_>),
     ) -> Result<&'c [u8], DatasError> {
-        #[cfg(any(target_arch = "wasm32", test))]
-        let chunk = self.strides(chunk, found)?;
         let end = memchr::memchr2(b'"', b'\\', chunk);
         let (base64, rest) = chunk.split_at(end.unwrap_or(chunk.len()));
         self.decode(base64, found)?;
@@ -326,37 +334,6 @@ impl DatasDecoder {
             self.state = State::DatasEscape;
         }
         Ok(rest)
-    }
-
-    /// Decodes what can be decoded in large steps; what is left of the chunk.
-    #[cfg(any(target_arch = "wasm32", test))]
-    fn strides<'c>(
-        &mut self,
-        mut chunk: &'c [u8],
-        found: &mut impl FnMut(Event<'_>),
-    ) -> Result<&'c [u8], DatasError> {
-        // The rest of a group that was cut comes first.
-        let missing = (4 - self.quad.len()) % 4;
-        match chunk.split_at_checked(missing) {
-            Some((few, rest)) if memchr::memchr2(b'"', b'\\', few).is_none() => {
-                self.decode(few, found)?;
-                chunk = rest;
-            }
-            _ => return Ok(chunk),
-        }
-        if self.padded {
-            return Ok(chunk);
-        }
-        self.decoded.resize(STRIDES * 12, 0);
-        loop {
-            let decoded = crate::strides::decode(chunk, &mut self.decoded);
-            let bytes = self.decoded.get(..decoded * 12);
-            found(Event::Bytes(bytes.unwrap_or_default()));
-            chunk = chunk.get(decoded * 16..).unwrap_or_default();
-            if decoded < STRIDES {
-                return Ok(chunk);
-            }
-        }
     }
 
     fn datas_escape(
@@ -570,6 +547,23 @@ mod tests {
             decoder.error(),
             Some(("odoo.exceptions.AccessDenied", "Access \"Denied\""))
         );
+    }
+
+    #[test]
+    fn an_answer_without_a_list_is_told_from_an_empty_list() {
+        for (answer, has_list) in [
+            ("[]", true),
+            (r#"{"jsonrpc":"2.0","result":[]}"#, true),
+            ("{}", false),
+            (r#"{"result":null}"#, false),
+            (r#"{"error":{"message":"no data","items":[]}}"#, false),
+            ("false", false),
+        ] {
+            let mut decoder = DatasDecoder::new();
+            decoder.push(answer.as_bytes(), &mut |_| ()).unwrap();
+            decoder.finish().unwrap();
+            assert_eq!(decoder.has_list(), has_list, "{answer}");
+        }
     }
 
     #[test]

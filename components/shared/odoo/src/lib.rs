@@ -16,8 +16,6 @@ mod protocol;
 pub mod records;
 pub mod salvage;
 mod settings;
-#[cfg(any(target_arch = "wasm32", test))]
-mod strides;
 pub mod value;
 mod window;
 

@@ -184,6 +184,25 @@ const LEASE_BEYOND_BATCH_S: u32 = 15;
 
 /// How to archive, from the variables `odoo_*`, `storage_*` and `archive_*`.
 pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Fault> {
+    let batch_s: u32 = variables.number("archive_batch_seconds", 1..=3600)?;
+    let lease_s: u32 = variables.number("archive_lease_seconds", 5..=86_400)?;
+    Ok(archive::Settings {
+        odoo: odoo_settings(variables)?,
+        storage: storage_settings(variables)?,
+        batch: Duration::from_secs(batch_s.into()),
+        // A lease that ended within a batch would let the batch overtake itself.
+        lease_s: lease_s.max(batch_s + LEASE_BEYOND_BATCH_S),
+        parallel_runs: variables.number("archive_parallel_runs", 1..=64)?,
+        parallel_uploads: variables.number("archive_parallel_uploads", 1..=256)?,
+        max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,
+        max_rpc_bytes: variables.number("archive_max_rpc_bytes", 1..=u64::MAX / 2)?,
+        max_deleted_share: variables.number("archive_max_deleted_share", 0.0..=1.0)?,
+        selection: selection(variables)?,
+    })
+}
+
+/// Which attachments are the archive's, from its variables.
+fn selection(variables: &Variables) -> Result<Selection, Fault> {
     let domain: Vec<serde_json::Value> =
         serde_json::from_str(match variables.text("archive_domain") {
             "" => "[]",
@@ -206,26 +225,12 @@ pub fn archive_settings(variables: &Variables) -> Result<archive::Settings, Faul
                 "archive_companies must be ids, comma separated",
             )
         })?;
-    let batch_s: u32 = variables.number("archive_batch_seconds", 1..=3600)?;
-    let lease_s: u32 = variables.number("archive_lease_seconds", 5..=86_400)?;
-    Ok(archive::Settings {
-        odoo: odoo_settings(variables)?,
-        storage: storage_settings(variables)?,
-        batch: Duration::from_secs(batch_s.into()),
-        // A lease that ended within a batch would let the batch overtake itself.
-        lease_s: lease_s.max(batch_s + LEASE_BEYOND_BATCH_S),
-        parallel_runs: variables.number("archive_parallel_runs", 1..=64)?,
-        parallel_uploads: variables.number("archive_parallel_uploads", 1..=256)?,
-        max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,
-        max_rpc_bytes: variables.number("archive_max_rpc_bytes", 1..=u64::MAX / 2)?,
-        max_deleted_share: variables.number("archive_max_deleted_share", 0.0..=1.0)?,
-        selection: Selection {
-            models: variables.list("archive_models"),
-            fields: variables.list("archive_fields"),
-            mimetypes: variables.list("archive_mimetypes"),
-            companies,
-            domain,
-        },
+    Ok(Selection {
+        models: variables.list("archive_models"),
+        fields: variables.list("archive_fields"),
+        mimetypes: variables.list("archive_mimetypes"),
+        companies,
+        domain,
     })
 }
 
@@ -240,7 +245,7 @@ pub fn crm_settings(variables: &Variables) -> Result<sync::Settings, Fault> {
     })
 }
 
-/// How to copy the chatter, from the variables `odoo_*`, `chatter_*` and the archive's limit.
+/// How to copy the chatter, from the variables `odoo_*`, `chatter_*` and the archive's limit and selection.
 pub fn chatter_settings(variables: &Variables) -> Result<sync::Settings, Fault> {
     let models = variables.list("chatter_models");
     if models.is_empty() {
@@ -256,6 +261,7 @@ pub fn chatter_settings(variables: &Variables) -> Result<sync::Settings, Fault> 
         language: variables.text("chatter_language").to_owned(),
         models,
         max_file_bytes: variables.number("archive_max_file_bytes", 1..=u64::MAX / 2)?,
+        selection: selection(variables)?,
     })
 }
 

@@ -5,7 +5,8 @@
 
 use fault::{Fault, Kind};
 use outbound::{Response, TransportError};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::Settings;
 
@@ -14,7 +15,7 @@ pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
 /// An error's body.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Refusal {
-    #[serde(rename = "statusCode", default)]
+    #[serde(rename = "statusCode", default, deserialize_with = "text_or_number")]
     pub(crate) status_code: String,
     #[serde(default)]
     error: String,
@@ -22,6 +23,15 @@ pub(crate) struct Refusal {
     message: String,
     #[serde(default)]
     pub(crate) code: String,
+}
+
+/// An unknown route's status is a number (seen on storage-api 1.70).
+fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    })
 }
 
 /// A call that got no answer.
@@ -56,33 +66,88 @@ pub(crate) fn transport(error: TransportError) -> Fault {
     }
 }
 
-/// What an answer that is no success says.
+/// What an answer that is no success says. What is neither the Storage's JSON nor its plain text for
+/// resumable uploads is a proxy's: its status says nothing of the key or the object.
 pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     let status = response.status.as_u16();
-    let retry_after = response.retry_after();
-    let json = response.is_json();
     if matches!(status, 429 | 502 | 503 | 504 | 544) {
         return Err(Fault::told(
             Kind::StorageBusy,
             format!("the Storage is busy (HTTP {status})"),
         )
-        .retry_after(retry_after));
+        .retry_after(response.retry_after()));
     }
+    if matches!(status, 520..=530) {
+        return Err(Fault::told(
+            Kind::StorageBusy,
+            format!("{} cannot reach it (HTTP {status})", proxy(&response)),
+        ));
+    }
+    let json = response.is_json();
+    let plain = response.headers.contains_key("tus-resumable");
+    let by_proxy = by_proxy(&response);
     let body = response.bytes(ANSWER_BYTES).await.map_err(transport)?;
     let told: Option<Refusal> = json.then(|| serde_json::from_slice(&body).ok()).flatten();
-    if let Some(mut refusal) = told {
-        // A gateway before it says no more of the status than HTTP does.
-        if refusal.status_code.is_empty() {
-            refusal.status_code = status.to_string();
-        }
-        return Ok(refusal);
+    match told {
+        Some(refusal) if !refusal.status_code.is_empty() || !refusal.code.is_empty() => Ok(refusal),
+        // Supabase's own gateway, which says no more of the status than HTTP does.
+        Some(refusal) if status == 401 => Ok(Refusal {
+            status_code: status.to_string(),
+            ..refusal
+        }),
+        None if plain => Ok(Refusal {
+            status_code: status.to_string(),
+            message: String::from_utf8_lossy(&body).into_owned(),
+            ..Refusal::default()
+        }),
+        _ => Err(by_proxy),
     }
-    // Resumable uploads answer with real statuses and plain text.
-    Ok(Refusal {
-        status_code: status.to_string(),
-        message: String::from_utf8_lossy(&body).into_owned(),
-        ..Refusal::default()
-    })
+}
+
+/// What it means that somebody else answered in the Storage's place.
+fn by_proxy(response: &Response) -> Fault {
+    let status = response.status.as_u16();
+    let proxy = proxy(response);
+    match status {
+        402 => Fault::told(
+            Kind::QuotaExceeded,
+            format!("quota exceeded ({proxy} answered HTTP 402): look at the project's usage"),
+        ),
+        413 => Fault::told(
+            Kind::FileBlocked,
+            format!(
+                "{proxy} takes no request of this size (HTTP 413): let it take 8 MiB (nginx: client_max_body_size 8m)"
+            ),
+        ),
+        423 => Fault::told(
+            Kind::StorageTimeout,
+            format!("{proxy} says that another request holds it (HTTP 423)"),
+        ),
+        500..=599 => Fault::told(
+            Kind::StorageFailed,
+            format!("{proxy} answered HTTP {status} in its place"),
+        ),
+        _ => Fault::told(
+            Kind::StorageProxy,
+            format!(
+                "{proxy} answered HTTP {status} in its place: let requests to storage_url through, whatever their path and content"
+            ),
+        ),
+    }
+}
+
+/// The proxy, by the name that it gives itself.
+fn proxy(response: &Response) -> String {
+    let name = response.header(&http::header::SERVER).filter(|name| {
+        name.len() <= 40
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-._/ ".contains(&b))
+    });
+    match name {
+        Some(name) => format!("a proxy before the Storage ({name})"),
+        None => "a proxy before the Storage".to_owned(),
+    }
 }
 
 impl Refusal {
@@ -134,6 +199,11 @@ impl Refusal {
                 format!("the Storage refuses the name: {said}"),
             ),
             ("NoSuchKey", _) => Fault::new(Kind::StorageFailed, "the object is not there"),
+            // A lock of a resumable upload: another request still has it.
+            (_, "423") => Fault::new(
+                Kind::StorageTimeout,
+                "the Storage says that another request holds this upload",
+            ),
             ("SlowDown" | "TooManyRequests" | "DatabaseTimeout" | "ResourceLocked", _)
             | (_, "429" | "503" | "544") => {
                 Fault::told(Kind::StorageBusy, format!("the Storage is busy ({said})"))

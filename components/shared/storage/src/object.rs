@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use bytes::Bytes;
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Body, ByteStream, Http, Request, Timeouts};
@@ -36,13 +37,22 @@ pub fn object_path(sha1: &str) -> String {
     format!("{}/{sha1}", sha1.get(..2).unwrap_or_default())
 }
 
-/// How an object came to be there.
+/// What tells one content from another in the Storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its MD5.
+    pub md5: [u8; 16],
+}
+
+/// How far it is known that an object is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// By this call.
-    Now,
-    /// It was there before, with the same size.
-    Before,
+    /// It was taken; what the Storage made of it is still to be asked for.
+    Taken,
+    /// It was there before, with these bytes.
+    Confirmed,
 }
 
 /// What the Storage says of an object.
@@ -55,6 +65,25 @@ pub struct Info {
     /// Its etag: the MD5 of its bytes, if it was uploaded in one piece to the file backend.
     #[serde(default)]
     pub etag: Option<String>,
+}
+
+impl Info {
+    /// Its MD5, if its etag is one; that of what came to S3 in parts is none.
+    pub fn md5(&self) -> Option<[u8; 16]> {
+        let etag = self.etag.as_deref()?.trim_matches('"');
+        let mut md5 = [0; 16];
+        base16ct::mixed::decode(etag, &mut md5)
+            .is_ok_and(|decoded| decoded.len() == 16)
+            .then_some(md5)
+    }
+
+    /// Whether it has these bytes; `None` where the size is right and the etag is no MD5.
+    pub fn holds(&self, content: &Fingerprint) -> Option<bool> {
+        if self.size != content.size {
+            return Some(false);
+        }
+        self.md5().map(|md5| md5 == content.md5)
+    }
 }
 
 /// One bucket of a Supabase Storage.
@@ -139,50 +168,36 @@ impl<H: Http> Storage<H> {
             return Err(not_a_storage(response.status));
         }
         let status = response.status;
-        let refusal = answer::refusal(response).await?;
-        if refusal.code.is_empty() && status == StatusCode::NOT_FOUND {
-            return Err(not_a_storage(status));
+        match answer::refusal(response).await {
+            Ok(refusal) if !refusal.code.is_empty() || status != StatusCode::NOT_FOUND => {
+                Ok(Err(refusal))
+            }
+            Err(fault) if status != StatusCode::NOT_FOUND => Err(fault),
+            _ => Err(not_a_storage(status)),
         }
-        Ok(Err(refusal))
     }
 
-    /// Stores an object of `length` bytes in one request. If one is there already with the same
-    /// size, that is success; with another size, it is replaced when `body_again` gives a body
-    /// once more, and a failure otherwise.
+    /// Stores an object in one request. One that is there already with these bytes, as its etag says, is as
+    /// good as stored; any other is replaced.
     pub async fn store(
         &self,
         path: &str,
         content_type: &str,
-        length: u64,
-        body: Body,
-        body_again: Option<Body>,
+        content: Bytes,
+        fingerprint: &Fingerprint,
     ) -> Result<Stored, Fault> {
-        match self.put(path, content_type, body, false).await? {
-            Ok(()) => Ok(Stored::Now),
+        let there = match self.put(path, content_type, content.clone(), false).await? {
+            Ok(()) => return Ok(Stored::Taken),
             Err(refusal) if refusal.code == "KeyAlreadyExists" || refusal.status_code == "409" => {
-                match self.info(path).await? {
-                    Some(info) if info.size == length => Ok(Stored::Before),
-                    _ => self.replace(path, content_type, body_again).await,
-                }
+                self.info(path).await?
             }
-            Err(refusal) => Err(refusal.fault(&self.settings)),
-        }
-    }
-
-    async fn replace(
-        &self,
-        path: &str,
-        content_type: &str,
-        body: Option<Body>,
-    ) -> Result<Stored, Fault> {
-        let Some(body) = body else {
-            return Err(Fault::new(
-                Kind::ObjectDiffers,
-                "an object of this name is there with another size",
-            ));
+            Err(refusal) => return Err(refusal.fault(&self.settings)),
         };
-        match self.put(path, content_type, body, true).await? {
-            Ok(()) => Ok(Stored::Now),
+        if there.is_some_and(|there| there.holds(fingerprint) == Some(true)) {
+            return Ok(Stored::Confirmed);
+        }
+        match self.put(path, content_type, content, true).await? {
+            Ok(()) => Ok(Stored::Taken),
             Err(refusal) => Err(refusal.fault(&self.settings)),
         }
     }
@@ -191,15 +206,15 @@ impl<H: Http> Storage<H> {
         &self,
         path: &str,
         content_type: &str,
-        body: Body,
+        content: Bytes,
         upsert: bool,
     ) -> Result<Result<(), answer::Refusal>, Fault> {
         let mut request = self
             .object(Method::POST, path)
-            .timeouts(timeouts(body.length()))
+            .timeouts(timeouts(content.len() as u64))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
-            .body(body);
+            .body(Body::Whole(content));
         if upsert {
             // `TRUE` is not `true` (seen on storage-api 1.11).
             request = request.header(UPSERT, "true");
@@ -344,6 +359,35 @@ mod tests {
             assert!(seconds(bytes) >= bytes / (8 * 1024));
         }
         assert!(seconds(u64::MAX) > 0);
+    }
+
+    #[test]
+    fn an_object_has_a_content_if_its_size_and_its_md5_say_so() {
+        let content = Fingerprint {
+            size: 5,
+            md5: *b"\x5d\x41\x40\x2a\xbc\x4b\x2a\x76\xb9\x71\x9d\x91\x10\x17\xc5\x92",
+        };
+        let holds = |size, etag: Option<&str>| {
+            let etag = etag.map(str::to_owned);
+            let name = String::new();
+            Info { name, size, etag }.holds(&content)
+        };
+        let md5 = "5d41402abc4b2a76b9719d911017c592";
+        assert_eq!(holds(5, Some(md5)), Some(true));
+        assert_eq!(
+            holds(5, Some(&format!("\"{}\"", md5.to_uppercase()))),
+            Some(true)
+        );
+        assert_eq!(holds(5, Some(&md5.replace('5', "6"))), Some(false));
+        assert_eq!(holds(4, Some(md5)), Some(false));
+        assert_eq!(holds(4, None), Some(false));
+        for no_md5 in [
+            None,
+            Some(""),
+            Some("\"5d41402abc4b2a76b9719d911017c592-1\""),
+        ] {
+            assert_eq!(holds(5, no_md5), None);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use outbound::{Body, Http, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::object::timeouts;
-use crate::{Storage, answer};
+use crate::{Fingerprint, Storage, answer};
 
 /// The size of every piece but the last, in bytes.
 pub const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
@@ -99,13 +99,13 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Makes sure that an upload that has all its bytes became an object of that size.
-    pub async fn finish(&self, path: &str, length: u64) -> Result<(), Fault> {
+    /// Makes sure that an upload that has all its bytes became an object of this content.
+    pub async fn finish(&self, path: &str, content: &Fingerprint) -> Result<(), Fault> {
         match self.info(path).await? {
-            Some(info) if info.size == length => Ok(()),
+            Some(info) if info.holds(content) != Some(false) => Ok(()),
             Some(_) => Err(Fault::new(
                 Kind::ObjectDiffers,
-                "the Storage has the object with another size than was uploaded",
+                "the Storage has the object with other bytes than were uploaded",
             )),
             None => Err(Fault::new(
                 Kind::StorageFailed,

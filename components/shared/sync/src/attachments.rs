@@ -1,5 +1,5 @@
 //! The attachments that records refer to: what the archive's catalogue lacks is put into it, and the
-//! archive moves it like any other.
+//! archive moves it like any other, if it is selected.
 
 use ledger::Postgres;
 use ledger::attachments::{Found, catalogue};
@@ -30,12 +30,20 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             if ids.is_empty() {
                 break;
             }
+            let selected = self.source.selected(&ids, &self.settings.selection).await?;
             let listed = self.source.attachments(&ids).await?;
             archive::note_unreadable(self.pen.postgres, run_id, listed.unreadable).await?;
             let found: Vec<Found> = listed
                 .rows
                 .into_iter()
-                .map(|row| archive::found(row, self.settings.max_file_bytes))
+                .map(|row| {
+                    let found = archive::found(row, self.settings.max_file_bytes);
+                    if selected.contains(&found.id) {
+                        found
+                    } else {
+                        not_selected(found)
+                    }
+                })
                 .collect();
             let written = catalogue(self.pen.postgres, run_id, &found, None).await?;
             let written = written.ok_or(Stop::GivenUp)?;
@@ -46,5 +54,14 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             *subject.copied.catalogued.get_or_insert_default() += u64::from(written.new);
         }
         Ok(())
+    }
+}
+
+/// An attachment that is known of, and stays where it is: the archive's own reading would not have found it.
+fn not_selected(found: Found) -> Found {
+    Found {
+        state: "skipped",
+        reason: Some("not_selected"),
+        ..found
     }
 }

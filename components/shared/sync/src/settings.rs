@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use odoo::attachment::Selection;
 
 /// How to copy, and from where.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Settings {
     pub models: Vec<String>,
     /// The archive's limit: attachments over it are catalogued as skipped.
     pub max_file_bytes: u64,
+    /// The archive's selection: attachments outside of it are catalogued as skipped.
+    pub selection: Selection,
 }
 
 impl Default for Settings {
@@ -31,6 +34,7 @@ impl Default for Settings {
             language: String::new(),
             models: vec!["crm.lead".to_owned()],
             max_file_bytes: 5 * 1024 * 1024 * 1024,
+            selection: Selection::default(),
         }
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
-use odoo::attachment::Listed;
+use odoo::attachment::{Listed, Selection};
 use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
 use odoo::salvage::{Part, Unreadable, is_of_content};
 use odoo::{Odoo, Window};
 use outbound::{Clock, Http};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::Entity;
 
@@ -325,6 +325,18 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         ids: &[i64],
     ) -> Result<BTreeMap<i64, String>, Fault> {
         self.patiently(|| self.odoo.external_ids(model, ids)).await
+    }
+
+    /// Those of these attachments that are selected.
+    pub(crate) async fn selected(
+        &self,
+        ids: &[i64],
+        selection: &Selection,
+    ) -> Result<HashSet<i64>, Fault> {
+        let selected = self
+            .patiently(|| self.odoo.selected_attachments(ids, selection))
+            .await?;
+        Ok(selected.into_iter().collect())
     }
 
     async fn patiently<T, F>(&self, call: impl Fn() -> F) -> Result<T, Fault>

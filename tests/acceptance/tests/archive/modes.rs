@@ -126,6 +126,8 @@ async fn verification_gives_each_file_its_sign() -> Result<()> {
 async fn a_verification_that_a_fault_stops_goes_on_where_it_was() -> Result<()> {
     let stage = Stage::builder().odoo(odoo(small(40))).start().await?;
     ask(&stage, json!({})).await?;
+    let listed = || stage.storage.counters().of("POST /object/list").calls;
+    let before = listed();
     let lists = Fault::on("/object/list");
     let fault = stage.storage.faults().add(lists.nth(200).status(500));
     let verify = json!({"mode": "verify"}).to_string();
@@ -134,8 +136,7 @@ async fn a_verification_that_a_fault_stops_goes_on_where_it_was() -> Result<()> 
     stage.storage.faults().remove(fault);
     let verified = ask(&stage, json!({"mode": "verify"})).await?;
     assert_eq!(verified["verified"]["signs"], json!({"=": 40}));
-    let listed = stage.storage.counters().of("POST /object/list").calls;
-    assert_eq!(listed, 256 + 1, "folders were compared twice");
+    assert_eq!(listed() - before, 256 + 1, "folders were compared twice");
     Ok(())
 }
 

@@ -79,7 +79,7 @@ async fn pass(client: TcpStream, server: TcpStream, seen: &Seen) -> Result<()> {
             back.abort();
             return Ok(());
         };
-        if bytes.starts_with(b"POST /storage/v1/object/") {
+        if bytes.starts_with(b"POST /storage/v1/object/odoo-archive/") {
             seen.uploads.fetch_add(1, Ordering::Relaxed);
             if bytes.ends_with(b"\r\n\r\n") {
                 seen.heads_alone.fetch_add(1, Ordering::Relaxed);

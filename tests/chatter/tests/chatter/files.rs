@@ -153,6 +153,45 @@ async fn a_link_to_a_file_that_the_user_may_not_read_stops_nothing() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_outside_the_archives_selection_is_known_of_and_never_moved() -> Result<()> {
+    let stage = set(18, 0, |builder| {
+        builder.variable("archive_models", "res.partner")
+    })
+    .await?;
+    let of_a_lead = attach(&stage, "of-a-lead.pdf");
+    let of_a_partner = stage.odoo.attachments().insert(NewAttachment {
+        name: Some("of-a-partner.pdf".to_owned()),
+        content: Some("of-a-partner.pdf".into()),
+        res_model: Some("res.partner".to_owned()),
+        res_id: Some(1),
+        ..NewAttachment::default()
+    });
+    say(
+        &stage,
+        &json!({"attachment_ids": [of_a_lead, of_a_partner]}),
+    );
+    hourly(&stage).await?;
+    stage.post("/archive-batch", "{}").await?;
+    let states = async || {
+        stage
+            .value("select jsonb_object_agg(a.id, a.state || coalesce(' ' || a.reason, '')) from public.odoo_attachments a")
+            .await
+    };
+    let (lead, partner) = (of_a_lead.to_string(), of_a_partner.to_string());
+    assert_eq!(
+        states().await?,
+        json!({ lead.clone(): "skipped not_selected", partner.clone(): "moved" })
+    );
+    // Whoever widens the selection gets it.
+    let (_host, wider) = stage.replica(&[("archive_models", "")]).await?;
+    wider
+        .post("/archive-batch", stage::SERVICE_KEY, "{}")
+        .await?;
+    assert_eq!(states().await?, json!({ lead: "moved", partner: "moved" }));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_picture_within_a_message_outlives_odoo() -> Result<()> {
     let stage = chatter(18, 0).await?;
     let picture = attach(&stage, "picture.png");

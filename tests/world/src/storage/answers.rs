@@ -121,6 +121,10 @@ impl Refusal {
         Self::of("403", "Unauthorized", message, "AccessDenied")
     }
 
+    pub(crate) fn no_content() -> Self {
+        Self::of("400", "Error", "No content provided", "InvalidRequest")
+    }
+
     pub(crate) fn row_level_security() -> Self {
         Self::token("new row violates row-level security policy")
     }

@@ -144,6 +144,15 @@ pub enum Etags {
     Multipart,
 }
 
+/// What becomes of the bytes of an upload that is answered like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spoil {
+    /// The last one is lost.
+    Shorter,
+    /// The first one is another.
+    Other,
+}
+
 /// What a look at all objects found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
@@ -228,6 +237,11 @@ impl Storage {
         };
         site.stock.lock().put(label, intake.finish());
         Ok(())
+    }
+
+    /// Stores so many of the next uploads with other bytes than were sent, and says nothing of it.
+    pub fn spoil(&self, uploads: usize, how: Spoil) {
+        *self.server.site().spoiled.lock() = vec![how; uploads];
     }
 
     /// Takes an object away, behind every caller's back; says whether it was there.

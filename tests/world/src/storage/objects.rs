@@ -2,18 +2,23 @@
 
 use std::io;
 
+use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::Spoil;
 use super::access::Caller;
 use super::answers::{Refusal, written};
 use super::names;
 use super::site::{Answer, Call, Site};
 use super::stock::{Label, uuid};
 use crate::serve::{Payload, Upload};
+
+/// The largest form that is taken in.
+const FORM_BYTES: usize = 16 * 1024 * 1024;
 
 impl Site {
     /// Whether an object may come in, as far as is known before its bytes.
@@ -82,9 +87,24 @@ impl Site {
         }
         let version = uuid();
         let mut intake = self.intake(false, version)?;
-        while let Some(piece) = upload.next().await {
-            intake.take(&piece?)?;
-        }
+        // Such a body is unwrapped, whoever sent it and for whatever reason: its first part becomes the object.
+        let mimetype = if mimetype.starts_with("multipart/form-data") {
+            let body = upload.collect(FORM_BYTES).await?;
+            let Some((kind, part)) = first_part(&mimetype, &body) else {
+                return Ok(Err(Refusal::no_content()));
+            };
+            intake.take(part)?;
+            kind
+        } else {
+            let mut spoil = self.spoiled.lock().pop();
+            while let Some(piece) = upload.next().await {
+                match spoil.take() {
+                    None => intake.take(&piece?)?,
+                    Some(spoil) => intake.take(&spoil.apply(piece?))?,
+                }
+            }
+            mimetype
+        };
         let cache_control = header(CACHE_CONTROL).unwrap_or("no-cache").to_owned();
         let label = Label {
             bucket: bucket.to_owned(),
@@ -176,6 +196,35 @@ impl Site {
         let deleted: Vec<Value> = deleted.collect();
         written(StatusCode::OK, &deleted)
     }
+}
+
+impl Spoil {
+    /// A piece, with other bytes.
+    pub(super) fn apply(self, piece: Bytes) -> Bytes {
+        match (self, piece.split_first()) {
+            (Self::Shorter, Some((_, rest))) => piece.slice(..rest.len()),
+            (Self::Other, Some((first, rest))) => [&[!first], rest].concat().into(),
+            (_, None) => piece,
+        }
+    }
+}
+
+/// The type and the bytes of the first part of a form.
+fn first_part<'a>(mimetype: &str, body: &'a [u8]) -> Option<(String, &'a [u8])> {
+    let (_, boundary) = mimetype.split_once("boundary=")?;
+    let boundary = boundary.split(';').next()?.trim_matches('"');
+    let find = |text: &[u8], within: &'a [u8]| {
+        let at = within.windows(text.len()).position(|part| part == text)?;
+        Some((within.get(..at)?, within.get(at + text.len()..)?))
+    };
+    let (_, rest) = find(format!("--{boundary}\r\n").as_bytes(), body)?;
+    let (head, rest) = find(b"\r\n\r\n", rest)?;
+    let (part, _) = find(format!("\r\n--{boundary}").as_bytes(), rest)?;
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let kind = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-type:"));
+    Some((kind.unwrap_or("text/plain").trim().to_owned(), part))
 }
 
 /// The answer to a stored object.

@@ -11,9 +11,9 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::answers::{Refusal, plain, set};
 use super::intake::{Intake, PART_BYTES};
-use super::names;
 use super::site::Site;
 use super::stock::{Label, uuid};
+use super::{Spoil, names};
 use crate::serve::{Locked, Payload, Upload, empty};
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -265,8 +265,13 @@ pub(crate) async fn append(
         upload.before_chunk = before;
     }
     let length = upload.length;
+    let mut spoil = site.spoiled.lock().pop();
     while let Some(piece) = body.next().await {
-        let piece = piece?;
+        let mut piece = piece?;
+        if spoil.take().is_some() {
+            // As long as announced, in any case.
+            piece = Spoil::Other.apply(piece);
+        }
         let Some(intake) = &mut upload.intake else {
             return Ok(plain(StatusCode::FORBIDDEN, "the upload is finished"));
         };

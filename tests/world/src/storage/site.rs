@@ -14,7 +14,7 @@ use super::intake::Intake;
 use super::reading::{content, info};
 use super::resumable::{self, Uploads};
 use super::stock::{Stock, Stored};
-use super::{Options, Verification, is_named_after, names};
+use super::{Options, Spoil, Verification, is_named_after, names};
 use crate::odoo::hex;
 use crate::serve::{Locked, Payload, Received, Trace, Upload};
 
@@ -29,6 +29,8 @@ pub(crate) struct Site {
     pub stock: Locked<Stock>,
     pub uploads: Uploads,
     pub signed: Locked<HashMap<String, Signed>>,
+    /// What becomes of the next uploads.
+    pub spoiled: Locked<Vec<Spoil>>,
 }
 
 /// An address that was signed.
@@ -57,6 +59,7 @@ impl Site {
             stock: Locked::new(stock),
             uploads: Uploads::default(),
             signed: Locked::default(),
+            spoiled: Locked::default(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! One batch, from slot to log.
 
+mod breaker;
 mod duplicates;
 mod failures;
+mod password;
 mod pipeline;
 
 use std::time::Duration;
@@ -177,6 +179,10 @@ impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
             Mode::Migrate | Mode::Discover | Mode::RetryFailed => {
                 if self.request.mode == Mode::RetryFailed {
                     attachments::revive(postgres, self.run_id).await?;
+                }
+                if self.request.mode.moves() && odoo.can_stream() {
+                    password::take_up(postgres, clock, self.run_id, cursor(password::CURSOR))
+                        .await?;
                 }
                 if let Some(ids) = &self.request.ids {
                     self.catalogue_named(ids, settings, odoo).await?;

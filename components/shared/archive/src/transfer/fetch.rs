@@ -6,11 +6,13 @@ use bytes::Bytes;
 use fault::{Fault, Kind};
 use futures::channel::mpsc::UnboundedSender;
 use ledger::attachments::Claimed;
+use md5::{Digest, Md5};
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
+use sha1::Sha1;
+use storage::Fingerprint;
 
 use super::PART_BYTES;
-use super::together::{COMPANY, Running, START, Together};
 use super::{of_one_file, verify};
 use crate::plan::SMALL_BYTES;
 
@@ -18,60 +20,36 @@ use crate::plan::SMALL_BYTES;
 pub(crate) struct Fetched {
     pub(crate) file: Claimed,
     pub(crate) content: Bytes,
+    /// What the Storage has to have of it.
+    pub(crate) fingerprint: Fingerprint,
 }
 
-/// A file whose bytes are here, and may be any. What is hashed before it takes it along.
-pub(crate) struct Unverified {
-    file: Claimed,
-    content: Bytes,
-    sha1: Running,
-}
-
-impl Unverified {
-    pub(crate) fn new(file: Claimed, content: Bytes, together: &Together) -> Self {
-        let mut sha1 = together.begin(START, 0);
-        sha1.update(content.clone());
-        Self {
+impl Fetched {
+    /// The file, if these are its bytes.
+    pub(crate) fn of(file: Claimed, content: Bytes) -> Result<Self, (Claimed, Fault)> {
+        let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
+        if let Err(fault) = verify(&file, size, &Sha1::digest(&content)) {
+            return Err((file, fault));
+        }
+        let md5 = Md5::digest(&content).into();
+        Ok(Self {
             file,
             content,
-            sha1,
-        }
-    }
-
-    /// How many bytes Odoo says that it has.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.file.file_size
-    }
-
-    /// How many of its bytes are still to be hashed.
-    pub(crate) fn unhashed(&self) -> usize {
-        self.sha1.waiting()
-    }
-
-    /// The file, if these are its bytes.
-    pub(crate) fn verify(self) -> Result<Fetched, (Claimed, Fault)> {
-        let length = u64::try_from(self.content.len()).unwrap_or(u64::MAX);
-        match verify(&self.file, length, &self.sha1.hash()) {
-            Ok(()) => Ok(Fetched {
-                file: self.file,
-                content: self.content,
-            }),
-            Err(fault) => Err((self.file, fault)),
-        }
+            fingerprint: Fingerprint { size, md5 },
+        })
     }
 }
 
-/// Gets a group of small files by one call, handing each on as soon as it is here, still to be verified.
-/// Returns those that could not be had: by their own fault, or (`true`) because the call as a whole failed.
+/// Gets a group of small files by one call, handing each on as soon as it is here. Returns those that could not
+/// be had: by their own fault, or (`true`) because the call as a whole failed.
 pub(crate) async fn group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     files: Vec<Claimed>,
-    together: &Together,
-    here: &UnboundedSender<Unverified>,
+    here: &UnboundedSender<(Claimed, Bytes)>,
 ) -> Vec<(Claimed, Fault, bool)> {
     let mut waiting: HashMap<i64, Claimed> =
         files.into_iter().map(|file| (file.id, file)).collect();
-    let (fault, whole_call) = match read_group(odoo, &mut waiting, together, here).await {
+    let (fault, whole_call) = match read_group(odoo, &mut waiting, here).await {
         Ok(()) => (
             Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
             false,
@@ -87,46 +65,25 @@ pub(crate) async fn group<H: Http, C: Clock>(
 async fn read_group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     waiting: &mut HashMap<i64, Claimed>,
-    together: &Together,
-    here: &UnboundedSender<Unverified>,
+    here: &UnboundedSender<(Claimed, Bytes)>,
 ) -> Result<(), Fault> {
-    // Files of one size are neighbours, so that those that are hashed together end together.
-    let mut ids: Vec<(u64, i64)> = waiting.values().map(|f| (f.file_size, f.id)).collect();
+    let mut ids: Vec<i64> = waiting.keys().copied().collect();
     ids.sort_unstable();
-    let ids: Vec<i64> = ids.into_iter().map(|(_, id)| id).collect();
     let bytes: u64 = waiting.values().map(|file| file.file_size).sum();
     // A file that is longer than Odoo says may be so by a little without spoiling its group.
     let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
     let mut datas = odoo.datas(&ids, max_bytes).await?;
-    let mut some = Vec::with_capacity(COMPANY);
-    let outcome = loop {
-        match datas.next().await {
-            Ok(Some(got)) => some.extend(
-                waiting
-                    .remove(&got.id)
-                    .map(|file| Unverified::new(file, got.content, together)),
-            ),
-            Ok(None) => break Ok(()),
-            Err(fault) => break Err(fault),
+    while let Some(got) = datas.next().await? {
+        if let Some(file) = waiting.remove(&got.id) {
+            // The receiver lives as long as the batch; without it nobody waits for this file.
+            let _ = here.unbounded_send((file, got.content));
         }
-        if some.len() == COMPANY {
-            hand_on(&mut some, here);
-        }
-    };
-    hand_on(&mut some, here);
-    outcome
-}
-
-/// Hands on some files at a time, so that none of them is hashed alone.
-fn hand_on(some: &mut Vec<Unverified>, here: &UnboundedSender<Unverified>) {
-    for file in some.drain(..) {
-        // The receiver lives as long as the batch; without it nobody waits for this file.
-        let _ = here.unbounded_send(file);
     }
+    Ok(())
 }
 
 /// Gets the bytes of one file, streamed from `/web/content` if it is not small and that is possible. They
-/// are still to be verified.
+/// are still to be verified. Where the stream fails or ends too early, RPC tells whether that is the file's fault.
 pub(crate) async fn whole<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
@@ -134,11 +91,12 @@ pub(crate) async fn whole<H: Http, C: Clock>(
     let max_bytes = usize::try_from(file.file_size)
         .unwrap_or(usize::MAX)
         .saturating_add(1);
-    if file.file_size > SMALL_BYTES
-        && odoo.can_stream()
-        && let Some(content) = streamed(odoo, file, max_bytes).await?
-    {
-        return Ok(content);
+    if file.file_size > SMALL_BYTES && odoo.can_stream() {
+        match streamed(odoo, file, max_bytes).await {
+            Ok(Some(content)) if content.len() + 1 == max_bytes => return Ok(content),
+            Err(fault) if fault.kind() != Kind::SourceContent => return Err(fault),
+            _ => {}
+        }
     }
     let mut datas = odoo
         .datas(&[file.id], max_bytes)

@@ -1,34 +1,26 @@
 //! Moving bytes: from Odoo, verified, into the Storage.
 
+mod confirm;
 mod fetch;
-mod lanes;
+mod media_type;
 mod pieces;
-mod together;
 mod upload;
 
-pub(crate) use fetch::{Fetched, Unverified, group, whole};
+pub(crate) use base16ct::lower::encode_string as hex;
+pub(crate) use confirm::{Sent, Unconfirmed, confirm};
+pub(crate) use fetch::{Fetched, group, whole};
+use media_type::media_type;
 pub(crate) use pieces::{PiecesEnd, Progress, pieces};
-pub(crate) use together::{COMPANY, Together};
 pub(crate) use upload::upload;
 
 use fault::{Fault, Kind};
 use ledger::attachments::Claimed;
+use outbound::Http;
+use storage::Storage;
 
 /// A large file comes in the parts that the Storage takes, and all others by the same way as one.
 #[expect(clippy::cast_possible_truncation, reason = "six MiB")]
 const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
-
-/// The MIME type that an object gets: Odoo's, if it can stand in a header.
-fn content_type(file: &Claimed) -> &str {
-    file.mimetype
-        .as_deref()
-        .filter(|mime| {
-            mime.split_once('/')
-                .is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty())
-                && mime.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
-        })
-        .unwrap_or("application/octet-stream")
-}
 
 /// Where its object lies.
 pub(crate) fn path(file: &Claimed) -> String {
@@ -60,11 +52,16 @@ fn verify(file: &Claimed, length: u64, sha1: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+/// What a proxy answers to one object is that object's, unless it answers so to all that is asked of the Storage:
+/// believed is what a look at the bucket meets too.
+async fn of_one_object<H: Http>(storage: &Storage<H>, fault: Fault) -> Fault {
+    if !matches!(fault.kind(), Kind::StorageProxy | Kind::StorageProtocol) {
+        return fault;
+    }
+    match storage.check_bucket().await {
+        Ok(()) => Fault::told(Kind::FileBlocked, fault.message()),
+        Err(of_all) => of_all,
+    }
 }
 
 /// A refusal of one file's content is that file's, though the same words to a listing would be
@@ -100,8 +97,7 @@ mod tests {
         let pdf = file(15, "0d10d65a3cbca6a252daf0510f07e278dbe86fd2", None);
         let kind = |content: &'static [u8]| {
             let content = Bytes::from_static(content);
-            let verified = Unverified::new(pdf.clone(), content, &Together::default()).verify();
-            verified
+            Fetched::of(pdf.clone(), content)
                 .map(|fetched| fetched.content)
                 .map_err(|(_, fault)| fault.kind())
         };
@@ -111,21 +107,5 @@ mod tests {
         assert_eq!(kind(b"%PDF-1.4"), Err(Kind::Truncated));
         assert_eq!(kind(b"%PDF-1.4 sampl!"), Err(Kind::WrongBytes));
         assert_eq!(kind(b"%PDF-1.4 sample and more"), Err(Kind::WrongBytes));
-    }
-
-    #[test]
-    fn a_mime_type_that_is_none_becomes_bytes() {
-        for (mime, expected) in [
-            (Some("application/pdf"), "application/pdf"),
-            (
-                Some("text/plain; charset=utf-8"),
-                "text/plain; charset=utf-8",
-            ),
-            (Some("a\r\nX-Evil: 1"), "application/octet-stream"),
-            (Some("pdf"), "application/octet-stream"),
-            (None, "application/octet-stream"),
-        ] {
-            assert_eq!(content_type(&file(1, "x", mime)), expected);
-        }
     }
 }

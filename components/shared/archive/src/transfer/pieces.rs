@@ -1,7 +1,6 @@
 //! A large file, piece by piece: at most two pieces are held, and a later batch goes on where this
-//! one stops. A piece is hashed while it is on its way, together with those that wait of other files. The
-//! last piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes never become
-//! an object.
+//! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes
+//! never become an object.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,14 +12,16 @@ use fault::{Fault, Kind};
 use futures::StreamExt;
 use futures::stream::LocalBoxStream;
 use ledger::attachments::Claimed;
+use md5::digest::common::hazmat::SerializableState;
+use md5::{Digest, Md5};
 use odoo::Odoo;
 use outbound::{Body, Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storage::{CHUNK_BYTES, Resumable, Storage};
+use sha1::Sha1;
+use storage::{CHUNK_BYTES, Fingerprint, Info, Resumable, Storage};
 
-use super::together::{START, State, Together};
-use super::{PART_BYTES, content_type, of_one_file, path, verify};
+use super::{PART_BYTES, media_type, of_one_file, of_one_object, path, verify};
 
 /// How it ended.
 pub(crate) enum PiecesEnd {
@@ -32,41 +33,62 @@ pub(crate) enum PiecesEnd {
     Failed(Fault, Option<Value>),
     /// It cannot be had this way.
     Skipped(&'static str),
+    /// It cannot be had in this batch; nothing is known against it.
+    Waits,
 }
-
-/// Nothing leads to it but RPC, and for that it is too large.
-const NEEDS_PASSWORD: PiecesEnd = PiecesEnd::Skipped("needs_password");
 
 /// What is kept between batches.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    /// None where an object is there that only has to be compared.
     #[serde(flatten)]
-    upload: Resumable,
+    upload: Option<Resumable>,
     /// Bytes that the Storage has confirmed.
     offset: u64,
-    /// Where the SHA-1 stands after them: the standard's five words, in base64.
+    /// Where the SHA-1 stands after them, in base64.
     sha1_state: String,
+    /// Where the MD5 stands after them, in base64.
+    md5_state: String,
     /// The content they belong to.
     checksum: String,
 }
 
+/// Where the bytes go.
+enum Target {
+    /// Into an upload, of which the Storage has so many bytes.
+    Upload(Resumable, u64),
+    /// Nowhere: an object of this size is there and has an MD5, which is compared.
+    There(Info),
+}
+
+/// Where the hashes stand after a whole number of pieces.
+#[derive(Clone, Default)]
+struct Hashed {
+    offset: u64,
+    sha1: Sha1,
+    md5: Md5,
+}
+
 impl Kept {
-    fn resume(value: &Value, checksum: &str) -> Option<(Self, State)> {
+    fn resume(value: &Value, checksum: &str) -> Option<(Self, Hashed)> {
         let kept: Self = serde_json::from_value(value.clone()).ok()?;
-        let bytes = STANDARD.decode(&kept.sha1_state).ok()?;
-        let (words, []) = bytes.as_chunks() else {
-            return None;
-        };
-        let words: Vec<u32> = words.iter().map(|word| u32::from_be_bytes(*word)).collect();
-        let state = State::try_from(words).ok()?;
-        (kept.checksum == checksum).then_some((kept, state))
+        let sha1 = STANDARD.decode(&kept.sha1_state).ok()?;
+        let sha1 = Sha1::deserialize(sha1.as_slice().try_into().ok()?).ok()?;
+        let md5 = STANDARD.decode(&kept.md5_state).ok()?;
+        let md5 = Md5::deserialize(md5.as_slice().try_into().ok()?).ok()?;
+        let offset = kept.offset;
+        (kept.checksum == checksum).then_some((kept, Hashed { offset, sha1, md5 }))
     }
 
-    fn value(upload: &Resumable, offset: u64, state: State, checksum: &str) -> Option<Value> {
+    fn value(target: &Target, hashed: &Hashed, checksum: &str) -> Option<Value> {
         serde_json::to_value(Self {
-            upload: upload.clone(),
-            offset,
-            sha1_state: STANDARD.encode(state.map(u32::to_be_bytes).as_flattened()),
+            upload: match target {
+                Target::Upload(upload, _) => Some(upload.clone()),
+                Target::There(_) => None,
+            },
+            offset: hashed.offset,
+            sha1_state: STANDARD.encode(hashed.sha1.serialize()),
+            md5_state: STANDARD.encode(hashed.md5.serialize()),
             checksum: checksum.to_owned(),
         })
         .ok()
@@ -114,30 +136,35 @@ pub(crate) async fn pieces<H: Http, C: Clock>(
     file: &Claimed,
     max_rpc_bytes: u64,
     progress: &Progress,
-    together: &Together,
     time_is_up: impl Fn() -> bool,
 ) -> PiecesEnd {
     // A kept connection may have been closed by the other side just before it was used again.
     let mut once_more = true;
+    // Whether an object that is there has proved to be another.
+    let mut replace = false;
     let may_use_rpc = file.file_size <= max_rpc_bytes;
     loop {
         // Known before anything is begun for it.
         if !odoo.can_stream() && !may_use_rpc {
-            return NEEDS_PASSWORD;
+            return only_by_rpc(odoo);
         }
         let began_at = progress.offset();
         let moving = move_on(
             odoo,
             storage,
             file,
-            may_use_rpc,
+            (may_use_rpc, replace),
             progress,
-            together,
             &time_is_up,
         );
         let fault = match moving.await {
-            Ok(end) => return end,
-            Err(fault) => fault,
+            Ok(Some(end)) => return end,
+            Ok(None) => {
+                replace = true;
+                progress.keep(None);
+                continue;
+            }
+            Err(fault) => of_one_object(storage, fault).await,
         };
         match fault.kind() {
             // A connection that broke off after some way costs no attempt: it is gone on with.
@@ -177,6 +204,15 @@ impl Progress {
         self.0.borrow().clone()
     }
 
+    /// Whether it was begun by a version that kept its hashes in another form, so that it begins anew.
+    pub(crate) fn is_outdated(&self, file: &Claimed) -> bool {
+        let checksum = file.checksum.as_deref().unwrap_or_default();
+        self.0.borrow().as_ref().is_some_and(|kept| {
+            kept.get("checksum").and_then(Value::as_str) == Some(checksum)
+                && Kept::resume(kept, checksum).is_none()
+        })
+    }
+
     /// How many bytes the Storage has confirmed.
     fn offset(&self) -> u64 {
         let kept = self.0.borrow();
@@ -185,38 +221,41 @@ impl Progress {
     }
 }
 
+/// Why a file that is too large for RPC cannot be had: for want of a password, until a person gives one; or
+/// because no session opened this time.
+fn only_by_rpc<H: Http, C: Clock>(odoo: &Odoo<H, C>) -> PiecesEnd {
+    if odoo.session_is_blocked() {
+        PiecesEnd::Waits
+    } else {
+        PiecesEnd::Skipped("needs_password")
+    }
+}
+
+/// `None` if the object that is there has other bytes.
 async fn move_on<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     storage: &Storage<H>,
     file: &Claimed,
-    may_use_rpc: bool,
+    (may_use_rpc, replace): (bool, bool),
     progress: &Progress,
-    together: &Together,
     time_is_up: impl Fn() -> bool,
-) -> Result<PiecesEnd, Fault> {
+) -> Result<Option<PiecesEnd>, Fault> {
     let checksum = file.checksum.as_deref().unwrap_or_default();
     let path = path(file);
-    // A batch that was cut off between upload and record leaves the whole object behind.
-    if storage
-        .info(&path)
-        .await?
-        .is_some_and(|info| info.size == file.file_size)
-    {
-        return Ok(PiecesEnd::Moved);
-    }
-    let (upload, mut offset, state, mut confirmed) =
-        begin(storage, file, &path, checksum, progress.value().as_ref()).await?;
-    progress.keep(Kept::value(&upload, offset, state, checksum));
-    let mut sha1 = together.begin(state, offset);
+    let kept = progress.value();
+    let (target, mut hashed) =
+        begin(storage, file, &path, checksum, kept.as_ref(), replace).await?;
+    progress.keep(Kept::value(&target, &hashed, checksum));
+    let mut offset = hashed.offset;
     let Some(mut source) = open(odoo, file, may_use_rpc, checksum, offset).await? else {
-        // The Storage clears away by itself what is not given up here.
-        let _ = storage.abandon(&upload).await;
-        return Ok(NEEDS_PASSWORD);
+        abandon(storage, &target).await;
+        return Ok(Some(only_by_rpc(odoo)));
     };
     let mut piece = next_piece(&mut source, offset, file.file_size).await?;
     loop {
         let mut unsent = piece;
-        sha1.update(unsent.clone());
+        hashed.sha1.update(&unsent);
+        hashed.md5.update(&unsent);
         let end = offset + u64::try_from(unsent.len()).unwrap_or(u64::MAX);
         // A piece that ends before its place is the last one too: the content is shorter than it should
         // be, and pieces of any other size are refused.
@@ -224,33 +263,30 @@ async fn move_on<H: Http, C: Clock>(
         if last {
             let more = source.read(1).await?.len();
             let length = end.saturating_add(u64::try_from(more).unwrap_or(1));
-            if let Err(fault) = verify(file, length, &sha1.hash()) {
-                // What it leaves behind is no object, and the Storage clears it away by itself.
-                let _ = storage.abandon(&upload).await;
+            if let Err(fault) = verify(file, length, &hashed.sha1.clone().finalize()) {
+                abandon(storage, &target).await;
                 return Err(fault);
             }
         }
-        // What the Storage has already of this piece was only read for its SHA-1.
-        let known = usize::try_from(confirmed.saturating_sub(offset)).unwrap_or(usize::MAX);
-        unsent.advance(known.min(unsent.len()));
         let sent = async {
+            let Target::Upload(upload, confirmed) = &target else {
+                return Ok(end);
+            };
+            // What the Storage has already of this piece was only read for its hashes.
+            let known = usize::try_from(confirmed.saturating_sub(offset)).unwrap_or(usize::MAX);
+            unsent.advance(known.min(unsent.len()));
             if unsent.is_empty() {
-                Ok(end)
-            } else {
-                storage
-                    .append(&upload, offset.max(confirmed), Body::Whole(unsent))
-                    .await
+                return Ok(end);
             }
+            let from = offset.max(*confirmed);
+            storage.append(upload, from, Body::Whole(unsent)).await
         };
         let stop = last || time_is_up();
         let ahead = async {
             if stop {
                 Ok(Bytes::new())
             } else {
-                let next = next_piece(&mut source, end, file.file_size).await;
-                // The Storage has its hands full meanwhile.
-                sha1.hash_if_all_wait();
-                next
+                next_piece(&mut source, end, file.file_size).await
             }
         };
         let (sent, ahead) = futures::future::join(sent, ahead).await;
@@ -261,39 +297,68 @@ async fn move_on<H: Http, C: Clock>(
             ));
         }
         offset = end;
-        confirmed = confirmed.max(end);
         if last {
-            storage.finish(&path, file.file_size).await?;
-            return Ok(PiecesEnd::Moved);
+            let content = Fingerprint {
+                size: file.file_size,
+                md5: hashed.md5.finalize().into(),
+            };
+            return match target {
+                Target::Upload(..) => {
+                    storage.finish(&path, &content).await?;
+                    Ok(Some(PiecesEnd::Moved))
+                }
+                Target::There(info) => {
+                    Ok((info.holds(&content) == Some(true)).then_some(PiecesEnd::Moved))
+                }
+            };
         }
-        if let Some(state) = sha1.state() {
-            progress.keep(Kept::value(&upload, offset, state, checksum));
-        }
+        hashed.offset = offset;
+        progress.keep(Kept::value(&target, &hashed, checksum));
         if stop {
-            return Ok(PiecesEnd::Cut(progress.value()));
+            return Ok(Some(PiecesEnd::Cut(progress.value())));
         }
         piece = ahead?;
     }
 }
 
-/// The upload to work on: the one that was begun, if both sides still know of it.
+/// What to work on: the object that is there, if its size is right; or the upload that was begun, if both sides
+/// still know of it. An object that is there was left behind by a batch that was cut off between upload and
+/// record, unless it is another's (`replace`) or cannot be told.
 async fn begin<H: Http>(
     storage: &Storage<H>,
     file: &Claimed,
     path: &str,
     checksum: &str,
     kept: Option<&Value>,
-) -> Result<(Resumable, u64, State, u64), Fault> {
-    if let Some((kept, state)) = kept.and_then(|value| Kept::resume(value, checksum))
-        && let Some(confirmed) = storage.offset(&kept.upload).await?
-        && (kept.offset..file.file_size).contains(&confirmed)
-    {
-        return Ok((kept.upload, kept.offset, state, confirmed));
+    replace: bool,
+) -> Result<(Target, Hashed), Fault> {
+    let kept = kept.and_then(|value| Kept::resume(value, checksum));
+    let there = if replace {
+        None
+    } else {
+        storage.info(path).await?
+    };
+    if let Some(info) = there.filter(|info| info.size == file.file_size && info.md5().is_some()) {
+        let hashed = kept.map(|(_, hashed)| hashed).unwrap_or_default();
+        return Ok((Target::There(info), hashed));
     }
-    let upload = storage
-        .begin(path, content_type(file), file.file_size)
-        .await?;
-    Ok((upload, 0, START, 0))
+    if let Some((kept, hashed)) = kept
+        && let Some(upload) = kept.upload
+        && let Some(confirmed) = storage.offset(&upload).await?
+        && (kept.offset..=file.file_size).contains(&confirmed)
+    {
+        return Ok((Target::Upload(upload, confirmed), hashed));
+    }
+    let media_type = media_type(file.mimetype.as_deref());
+    let upload = storage.begin(path, media_type, file.file_size).await?;
+    Ok((Target::Upload(upload, 0), Hashed::default()))
+}
+
+/// Gives an upload up. What is not given up here, the Storage clears away by itself.
+async fn abandon<H: Http>(storage: &Storage<H>, target: &Target) {
+    if let Target::Upload(upload, _) = target {
+        let _ = storage.abandon(upload).await;
+    }
 }
 
 /// The file's content from `offset` on; `None` where only RPC leads to it, and may not be used.
@@ -304,7 +369,12 @@ async fn open<H: Http, C: Clock>(
     checksum: &str,
     offset: u64,
 ) -> Result<Option<Source>, Fault> {
-    if let Some(content) = odoo.content(file.id, offset, PART_BYTES).await? {
+    let content = match odoo.content(file.id, offset, PART_BYTES).await {
+        // RPC tells whether that is the file's fault.
+        Err(fault) if fault.kind() == Kind::SourceContent && may_use_rpc => None,
+        content => content?,
+    };
+    if let Some(content) = content {
         if content.sha1.as_deref().is_some_and(|sha1| sha1 != checksum) {
             return Err(Fault::new(
                 Kind::WrongBytes,
@@ -353,7 +423,18 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use serde_json::json;
-    use sha1::{Digest, Sha1};
+
+    fn upload() -> Target {
+        Target::Upload(Resumable { id: "x".into() }, 0)
+    }
+
+    fn hashed(content: &'static [u8]) -> Hashed {
+        Hashed {
+            offset: content.len() as u64,
+            sha1: Sha1::new_with_prefix(content),
+            md5: Md5::new_with_prefix(content),
+        }
+    }
 
     #[test]
     fn a_part_that_is_a_piece_already_is_not_copied_and_others_are_put_together() {
@@ -377,19 +458,31 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_goes_on_where_it_was_kept() {
-        let upload = Resumable { id: "x".into() };
-        let mut sha1 = Together::default().begin(START, 0);
-        sha1.update(Bytes::from_static(&[b'a'; 128]));
-        let value = Kept::value(&upload, 128, sha1.state().unwrap(), "abc").unwrap();
-        let (kept, state) = Kept::resume(&value, "abc").unwrap();
-        assert_eq!((kept.offset, kept.upload), (128, upload));
-        let mut resumed = Together::default().begin(state, 128);
-        resumed.update(Bytes::from_static(b"aaa"));
+    fn hashes_go_on_where_they_were_kept() {
+        let value = Kept::value(&upload(), &hashed(&[b'a'; 128]), "abc").unwrap();
+        let (kept, hashed) = Kept::resume(&value, "abc").unwrap();
+        let id = kept.upload.map(|upload| upload.id);
+        assert_eq!((hashed.offset, id.as_deref()), (128, Some("x")));
         assert_eq!(
-            resumed.hash().as_slice(),
-            Sha1::digest([b'a'; 131]).as_slice()
+            hashed.sha1.chain_update(b"aaa").finalize(),
+            Sha1::digest([b'a'; 131])
         );
+        assert_eq!(
+            hashed.md5.chain_update(b"aaa").finalize(),
+            Md5::digest([b'a'; 131])
+        );
+    }
+
+    #[test]
+    fn a_comparison_goes_on_where_it_was_kept() {
+        let name = "ab/abc".to_owned();
+        let info = Info {
+            name,
+            size: 9,
+            etag: None,
+        };
+        let value = Kept::value(&Target::There(info), &hashed(b""), "abc").unwrap();
+        assert!(Kept::resume(&value, "abc").unwrap().0.upload.is_none());
     }
 
     #[test]
@@ -409,16 +502,44 @@ mod tests {
     }
 
     #[test]
+    fn what_an_earlier_version_kept_is_told_from_what_belongs_to_another_content() {
+        let words = STANDARD.encode([0; 20]);
+        let file = |checksum: &str| Claimed {
+            id: 1,
+            mimetype: None,
+            file_size: 9,
+            checksum: Some(checksum.to_owned()),
+            attempts: 0,
+            interruptions: 0,
+            upload: Some(json!({"id": "x", "offset": 8, "sha1_state": words, "checksum": "abc"})),
+            stored: false,
+        };
+        let is_outdated = |file: Claimed| Progress::of(&file).is_outdated(&file);
+        assert!(is_outdated(file("abc")));
+        assert!(!is_outdated(file("other")));
+        let upload = Kept::value(&upload(), &hashed(b""), "abc");
+        assert!(!is_outdated(Claimed {
+            upload,
+            ..file("abc")
+        }));
+    }
+
+    #[test]
     fn what_was_kept_of_another_content_or_is_broken_is_not_gone_on_with() {
-        let value = Kept::value(&Resumable { id: "x".into() }, 8, START, "abc").unwrap();
+        let value = Kept::value(&upload(), &hashed(b""), "abc").unwrap();
+        assert!(Kept::resume(&value, "abc").is_some());
         assert!(Kept::resume(&value, "other").is_none());
-        for broken in [
-            json!(null),
-            json!({}),
-            json!({"id": "x", "offset": 8, "sha1_state": "AAAA", "checksum": "abc"}),
-            json!({"id": "x", "offset": 8, "sha1_state": STANDARD.encode([0; 21]), "checksum": "abc"}),
+        for (key, broken) in [
+            ("offset", json!(null)),
+            ("sha1_state", json!("AAAA")),
+            ("sha1_state", json!(STANDARD.encode([0; 21]))),
+            ("md5_state", json!(null)),
+            ("md5_state", json!("AAAA")),
         ] {
-            assert!(Kept::resume(&broken, "abc").is_none());
+            let mut kept = value.clone();
+            kept[key] = broken;
+            assert!(Kept::resume(&kept, "abc").is_none(), "{kept}");
         }
+        assert!(Kept::resume(&json!(null), "abc").is_none());
     }
 }

@@ -3,26 +3,24 @@
 use bytes::Bytes;
 use fault::Fault;
 use ledger::attachments::Claimed;
-use outbound::{Body, Http};
-use storage::Storage;
+use outbound::Http;
+use storage::{Fingerprint, Storage, Stored};
 
-use super::{content_type, path};
+use super::{media_type, of_one_object, path};
 
-/// Stores verified bytes; `Ok` means that the Storage has confirmed them.
+/// Stores verified bytes, and says how far it is known that they are there.
 pub(crate) async fn upload<H: Http>(
     storage: &Storage<H>,
     file: &Claimed,
     content: Bytes,
-) -> Result<(), Fault> {
-    let again = Body::Whole(content.clone());
-    storage
-        .store(
-            &path(file),
-            content_type(file),
-            file.file_size,
-            Body::Whole(content),
-            Some(again),
-        )
+    fingerprint: &Fingerprint,
+) -> Result<Stored, Fault> {
+    let media_type = media_type(file.mimetype.as_deref());
+    match storage
+        .store(&path(file), media_type, content, fingerprint)
         .await
-        .map(|_| ())
+    {
+        Ok(stored) => Ok(stored),
+        Err(fault) => Err(of_one_object(storage, fault).await),
+    }
 }

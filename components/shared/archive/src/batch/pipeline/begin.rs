@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::channel::mpsc::UnboundedSender;
 use ledger::Postgres;
-use ledger::attachments;
+use ledger::attachments::{self, Claimed};
+use odoo::Odoo;
 use outbound::{Clock, Http};
 
 use super::{
-    CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, Pipeline, RECORD_AFTER, RECORD_FILES, Ready, Tasks,
+    CLAIM_FILES, Done, FEW_PLANNED, LEDGER_WAIT, MOST_WAITING, Pipeline, Proof, RECORD_AFTER,
+    RECORD_FILES, Tasks, Way,
 };
 use crate::discovery::Discovery;
 use crate::plan::{Fetch, SMALL_BYTES, held_at_once, large_at_once};
 use crate::sweep::Sweep;
-use crate::transfer::{self, Progress, Unverified};
+use crate::transfer::{self, Fetched, Progress};
 
 impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// Reads on in Odoo's list: what is new and what changed, and when both rest, what is gone.
@@ -55,7 +58,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
     pub(super) fn claim(&mut self, tasks: &mut Tasks<'a>) {
         let planned = self.small.len() + self.large.len();
-        if self.claiming || !self.more_to_claim() || planned >= FEW_PLANNED {
+        let enough = planned >= FEW_PLANNED || self.waiting >= MOST_WAITING;
+        if self.claiming || !self.more_to_claim() || enough {
             return;
         }
         self.claiming = true;
@@ -77,39 +81,37 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         );
     }
 
-    /// Asks Odoo for a file that it gave before, where so many have failed that it may give none.
-    pub(super) fn probe(&mut self, tasks: &mut Tasks<'a>) {
-        if self.probing || self.doubt.is_none() {
-            return;
-        }
-        self.probing = true;
-        let (odoo, postgres) = (self.odoo, self.postgres);
-        let together = self.together.clone();
-        tasks.push(
-            async move {
-                let known = attachments::any_moved(postgres, SMALL_BYTES).await;
-                Done::Probed(match known {
-                    Ok(Some(file)) => {
-                        let content = transfer::whole(odoo, &file).await;
-                        content.is_ok_and(|content| {
-                            Unverified::new(file, content, &together).verify().is_ok()
-                        })
+    /// Tries a way on which so many files failed that it may be closed to all; with `last`, one on which any did,
+    /// before the batch ends.
+    pub(super) fn probe(&mut self, tasks: &mut Tasks<'a>, last: bool) {
+        for way in [Way::Rpc, Way::Streams, Way::Storage] {
+            if self.breaker(way).probe(last) {
+                let (odoo, storage, postgres) = (self.odoo, self.storage, self.postgres);
+                tasks.push(
+                    async move {
+                        let proof = match way {
+                            Way::Storage => match storage.check_bucket().await {
+                                Ok(()) => Proof::Well,
+                                Err(fault) => Proof::Ill(Some(fault)),
+                            },
+                            Way::Rpc | Way::Streams => known_good(odoo, postgres, way).await,
+                        };
+                        Done::Probed(way, proof)
                     }
-                    Ok(None) | Err(_) => false,
-                })
+                    .boxed_local(),
+                );
             }
-            .boxed_local(),
-        );
+        }
     }
 
     pub(super) fn fetch(
         &mut self,
         tasks: &mut Tasks<'a>,
-        here: &UnboundedSender<Unverified>,
+        here: &UnboundedSender<(Claimed, Bytes)>,
         now: Duration,
         soft: Duration,
     ) {
-        if !self.source_pace.open(now) || self.doubt.is_some() {
+        if !self.source_pace.open(now) || self.rpc.is_open() || self.streams.is_open() {
             return;
         }
         let (odoo, storage, clock) = (self.odoo, self.storage, self.clock);
@@ -118,8 +120,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && let Some(file) = self.large.pop_front()
         {
             let progress = Progress::of(&file);
+            if progress.is_outdated(&file) {
+                self.errors.error(format!(
+                    "Upload {}: begins anew, since an earlier version kept its beginning in another form",
+                    file.id
+                ));
+            }
             self.pieces.insert(file.id, progress.clone());
-            let together = self.together.clone();
             let max_rpc_bytes = self.settings.max_rpc_bytes;
             tasks.push(
                 async move {
@@ -130,7 +137,6 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                         &file,
                         max_rpc_bytes,
                         &progress,
-                        &together,
                         time_is_up,
                     )
                     .await;
@@ -148,12 +154,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             self.held_bytes += fetch.bytes();
             match fetch {
                 Fetch::Group(files) => {
-                    let (together, here) = (self.together.clone(), here.clone());
+                    let here = here.clone();
                     tasks.push(
-                        async move {
-                            Done::Group(transfer::group(odoo, files, &together, &here).await)
-                        }
-                        .boxed_local(),
+                        async move { Done::Group(transfer::group(odoo, files, &here).await) }
+                            .boxed_local(),
                     );
                 }
                 Fetch::Whole(file) | Fetch::Pieces(file) => tasks.push(
@@ -191,40 +195,52 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         held_bytes == 0 || next.is_none_or(|next| held_bytes + next.bytes() <= room)
     }
 
-    /// Verifies what waits for company, unless some is on its way. It is not waited for when the time is up
-    /// (not `open`), nor by files that keep the next call from being made.
-    pub(super) fn verify(&mut self, open: bool) {
-        let waiting: u64 = self.unverified.iter().map(Unverified::bytes).sum();
-        let in_the_way = !self.next_fits(self.held_bytes)
-            && self.next_fits(self.held_bytes.saturating_sub(waiting));
-        if open && self.fetches > 0 && !in_the_way {
-            return;
-        }
-        while self.ready.len() + self.uploads < self.uploads_pace.limit() && self.verify_shortest()
-        {
-        }
-    }
-
     pub(super) fn store(&mut self, tasks: &mut Tasks<'a>, now: Duration) {
-        while self.uploads < self.uploads_pace.limit()
+        while self.uploads + self.confirming < self.uploads_pace.limit()
             && self.uploads_pace.open(now)
-            && let Some(Ready {
-                file,
-                content,
-                tries,
-            }) = self.ready.pop_front()
+            && let Some(mut ready) = self.ready.pop_front()
         {
             self.uploads += 1;
+            if ready.tries == 0 {
+                ready.before = self.stored;
+            }
             let storage = self.storage;
             tasks.push(
                 async move {
-                    let result = transfer::upload(storage, &file, content.clone()).await;
-                    Done::Uploaded {
-                        file,
-                        content,
-                        tries,
-                        result,
-                    }
+                    let content = ready.content.clone();
+                    let result =
+                        transfer::upload(storage, &ready.file, content, &ready.fingerprint).await;
+                    Done::Uploaded(ready, result)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    /// Asks for what the Storage took, by folders; for all of it when nothing more will come (not `open`, not
+    /// `storing`), or nothing else is to be done.
+    pub(super) fn confirm(
+        &mut self,
+        tasks: &mut Tasks<'a>,
+        now: Duration,
+        open: bool,
+        storing: bool,
+    ) {
+        let uploading = storing && self.uploads + self.ready.len() > 0;
+        let more = self.fetches + self.small.len() + self.large.len() + self.pieces.len() > 0
+            || self.claiming
+            || self.more_to_claim();
+        let all = !(uploading || (open && more));
+        while self.uploads + self.confirming < self.uploads_pace.limit()
+            && self.uploads_pace.open(now)
+            && let Some(confirmation) = self.unconfirmed.due(now, all)
+        {
+            self.confirming += 1;
+            let storage = self.storage;
+            tasks.push(
+                async move {
+                    let (files, rows) = transfer::confirm(storage, confirmation).await;
+                    Done::Confirmed(files, rows)
                 }
                 .boxed_local(),
             );
@@ -267,4 +283,22 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 .boxed_local(),
         );
     }
+}
+
+/// Whether a file that was moved before can still be had this way.
+async fn known_good<H: Http, C: Clock, P: Postgres>(
+    odoo: &Odoo<H, C>,
+    postgres: &P,
+    way: Way,
+) -> Proof {
+    let Ok(Some(file)) = attachments::any_moved(postgres, SMALL_BYTES).await else {
+        return Proof::Unknown;
+    };
+    let well = if way == Way::Streams {
+        odoo.content(file.id, 0, 1).await.is_ok()
+    } else {
+        let content = transfer::whole(odoo, &file).await;
+        content.is_ok_and(|content| Fetched::of(file, content).is_ok())
+    };
+    if well { Proof::Well } else { Proof::Ill(None) }
 }

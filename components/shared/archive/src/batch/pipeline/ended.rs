@@ -7,11 +7,12 @@ use ledger::attachments::{Catalogued, Claimed, Outcome, Recorded, Settled};
 use outbound::{Clock, Http};
 
 use super::super::duplicates::First;
-use super::super::failures::{Next, outcome, short_wait};
-use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready};
+use super::super::failures::{outcome, short_wait};
+use super::{BUSY_TRIES, CLAIM_FILES, Done, LEDGER_TRIES, Pipeline, Ready, Way};
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::sweep::{Stepped, Swept};
-use crate::transfer::{self, COMPANY, Fetched, PiecesEnd, Unverified};
+use crate::transfer::{self, Fetched, PiecesEnd, Sent};
+use storage::Stored;
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
 /// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
@@ -46,23 +47,25 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 match result {
                     Ok(content) => {
                         self.source_pace.success();
-                        self.arrived(Unverified::new(file, content, &self.together));
+                        self.arrived(file, content);
                     }
-                    Err(fault) => self.verified(Err((file, fault))),
+                    Err(fault) => self.not_fetched(file, fault),
                 }
             }
             Done::Pieces(file, end) => {
                 self.pieces.remove(&file.id);
                 self.pieces_ended(&file, end);
             }
-            Done::Uploaded {
-                file,
-                content,
-                tries,
-                result,
-            } => {
+            Done::Uploaded(ready, result) => {
                 self.uploads -= 1;
-                self.uploaded(file, content, tries, result);
+                self.uploaded(ready, result);
+            }
+            Done::Confirmed(files, rows) => {
+                self.confirming -= 1;
+                self.unconfirmed.listed(rows);
+                for (sent, result) in files {
+                    self.confirmed(sent, result);
+                }
             }
             Done::Recorded(settled, result) => {
                 self.recording = false;
@@ -73,53 +76,41 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 // If it could not be renewed, the next try or the next record may.
                 self.given_up |= matches!(result, Ok(false));
             }
-            Done::Probed(well) => {
-                self.probing = false;
-                if well {
-                    self.source_pace.success();
-                    self.source_gave();
-                } else {
-                    self.doubt_stays();
+            Done::Probed(way, proof) => {
+                let verdict = self.breaker(way).proved(proof);
+                self.settled.extend(verdict.own);
+                if let Some(fault) = verdict.stop {
+                    self.stop_by(fault);
                 }
             }
         }
     }
 
-    /// A file is here. It waits until there are enough to be hashed together.
-    pub(super) fn arrived(&mut self, file: Unverified) {
-        self.unverified.push(file);
-        while self.unverified.len() >= COMPANY && self.verify_shortest() {}
-    }
-
-    /// Verifies the file that has the least to be hashed, along with as much of the others. Says whether
-    /// there was one.
-    pub(super) fn verify_shortest(&mut self) -> bool {
-        let shortest = (0..self.unverified.len())
-            .min_by_key(|at| self.unverified.get(*at).map(Unverified::unhashed));
-        let Some(shortest) = shortest else {
-            return false;
-        };
-        let file = self.unverified.swap_remove(shortest);
-        self.verified(file.verify());
-        true
-    }
-
-    /// A file is what it should be, or is not.
-    fn verified(&mut self, result: Result<Fetched, (Claimed, Fault)>) {
-        match result {
-            Ok(Fetched { file, content }) => {
-                self.source_gave();
+    /// A file is here, and is what it should be, or is not.
+    pub(super) fn arrived(&mut self, file: Claimed, content: Bytes) {
+        match Fetched::of(file, content) {
+            Ok(Fetched {
+                file,
+                content,
+                fingerprint,
+            }) => {
+                self.source_answers();
+                self.settled.extend(self.rpc.succeeded());
                 self.ready.push_back(Ready {
                     file,
                     content,
+                    fingerprint,
                     tries: 0,
+                    before: 0,
                 });
             }
-            Err((file, fault)) => {
-                self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
-                self.fetch_failed(file, fault);
-            }
+            Err((file, fault)) => self.not_fetched(file, fault),
         }
+    }
+
+    fn not_fetched(&mut self, file: Claimed, fault: Fault) {
+        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+        self.fetch_failed(file, fault);
     }
 
     fn group_ended(&mut self, failed: Vec<(Claimed, Fault, bool)>) {
@@ -145,29 +136,22 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         match whole_call {
             None => {
                 self.source_pace.success();
-                self.source_gave();
+                self.source_answers();
             }
             Some(fault) if fault.kind() == Kind::SourceBusy => self.source_is_busy(fault),
-            Some(fault) if fault.reach() == Reach::Batch => self.stop_by(fault),
+            Some(fault) if fault.kind() != Kind::SourceProxy && fault.reach() == Reach::Batch => {
+                self.stop_by(fault);
+            }
             Some(fault) => self
                 .source_pace
                 .overload(self.clock.now(), short_wait(&fault)),
         }
     }
 
-    /// Odoo gives what it is asked for.
-    fn source_gave(&mut self) {
-        self.doubt = None;
-        self.settled.extend(self.streak.broken(Blame::Source));
+    /// Odoo answers, and does not ask for a pause.
+    fn source_answers(&mut self) {
         self.source_busy = 0;
         self.busy.take_if(|fault| fault.blame() == Blame::Source);
-    }
-
-    /// Nothing has shown that Odoo still gives any file.
-    pub(super) fn doubt_stays(&mut self) {
-        if let Some(fault) = self.doubt.take() {
-            self.stop_by(fault.at("many files in a row"));
-        }
     }
 
     fn source_is_busy(&mut self, fault: Fault) {
@@ -190,54 +174,88 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    fn uploaded(&mut self, file: Claimed, content: Bytes, tries: u32, result: Result<(), Fault>) {
+    fn uploaded(&mut self, mut ready: Ready, result: Result<Stored, Fault>) {
         let fault = match result {
-            Ok(()) => {
-                self.settled.extend(self.streak.broken(Blame::Destination));
-                self.uploads_pace.success();
-                self.busy
-                    .take_if(|fault| fault.blame() == Blame::Destination);
-                self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
-                self.moved(&file);
+            Ok(stored) => {
+                self.storage_took();
+                self.held_bytes = self.held_bytes.saturating_sub(ready.file.file_size);
+                match stored {
+                    Stored::Confirmed => self.moved(&ready.file),
+                    Stored::Taken => self.unconfirmed.add(
+                        Sent {
+                            file: ready.file,
+                            fingerprint: ready.fingerprint,
+                            tries: 0,
+                        },
+                        self.clock.now(),
+                    ),
+                }
                 return;
             }
             Err(fault) => fault,
         };
-        let overloaded = matches!(fault.kind(), Kind::StorageBusy | Kind::StorageTimeout);
-        if overloaded {
-            self.busy = Some(fault.clone());
-            self.uploads_pace
-                .overload(self.clock.now(), short_wait(&fault));
-            // A dropped connection is tried once more, a wish for a pause as often as it takes.
-            let most = if fault.kind() == Kind::StorageBusy {
-                BUSY_TRIES
-            } else {
-                2
-            };
-            if tries + 1 < most {
-                self.ready.push_back(Ready {
-                    file,
-                    content,
-                    tries: tries + 1,
-                });
-                return;
-            }
+        if self.is_tried_again(&fault, ready.tries) {
+            ready.tries += 1;
+            self.ready.push_back(ready);
+            return;
         }
-        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
-        if fault.kind() == Kind::StorageBusy {
+        self.held_bytes = self.held_bytes.saturating_sub(ready.file.file_size);
+        // Others were taken meanwhile: it is this one that something is wrong with.
+        if fault.kind() == Kind::StorageBusy && self.stored == ready.before {
             self.stop_by(fault);
         } else {
-            self.failed("Upload", &file, fault, None);
+            self.failed("Upload", &ready.file, fault, None);
+        }
+    }
+
+    /// The Storage takes what it is given.
+    fn storage_took(&mut self) {
+        self.stored += 1;
+        self.settled.extend(self.storing.succeeded());
+        self.uploads_pace.success();
+        self.busy
+            .take_if(|fault| fault.blame() == Blame::Destination);
+    }
+
+    /// Whether a request to the Storage is made once more: a dropped connection once, a wish for a pause as often
+    /// as it takes.
+    fn is_tried_again(&mut self, fault: &Fault, tries: u32) -> bool {
+        let most = match fault.kind() {
+            Kind::StorageBusy => BUSY_TRIES,
+            Kind::StorageTimeout => 2,
+            _ => return false,
+        };
+        self.busy = Some(fault.clone());
+        self.uploads_pace
+            .overload(self.clock.now(), short_wait(fault));
+        tries + 1 < most
+    }
+
+    /// What the Storage has of a file is known, or could not be asked for.
+    fn confirmed(&mut self, mut sent: Sent, result: Result<(), Fault>) {
+        let Err(fault) = result else {
+            self.moved(&sent.file);
+            return;
+        };
+        if self.stop.is_none() && self.is_tried_again(&fault, sent.tries) {
+            sent.tries += 1;
+            self.unconfirmed.add(sent, self.clock.now());
+        } else if fault.kind() == Kind::StorageBusy {
+            self.stop_by(fault);
+        } else {
+            self.failed("Upload", &sent.file, fault, None);
         }
     }
 
     fn pieces_ended(&mut self, file: &Claimed, end: PiecesEnd) {
         match end {
             PiecesEnd::Moved => {
-                self.doubt = None;
-                self.settled.extend(self.streak.broken_on_both_sides());
+                self.settled.extend(self.rpc.succeeded());
+                self.settled.extend(self.storing.succeeded());
                 self.moved(file);
             }
+            // It stays in hand, and is given back at the end.
+            PiecesEnd::Waits => self.waiting += 1,
             PiecesEnd::Cut(upload) => self.settle(file, Outcome::Back { upload }),
             PiecesEnd::Skipped(reason) => {
                 self.settle(file, Outcome::Skipped { reason });
@@ -276,7 +294,13 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         fault: Fault,
         upload: Option<serde_json::Value>,
     ) {
-        if fault.reach() == Reach::Batch {
+        let way = match fault.kind() {
+            Kind::SourceContent => Way::Streams,
+            _ if fault.blame() == Blame::Destination => Way::Storage,
+            _ => Way::Rpc,
+        };
+        let needs_proof = matches!(fault.kind(), Kind::SourceContent | Kind::SourceProxy);
+        if fault.reach() == Reach::Batch && !needs_proof {
             if upload.is_some() {
                 self.settle(file, Outcome::Back { upload });
             }
@@ -285,15 +309,18 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
         self.errors.error(format!("{what} {}: {fault}", file.id));
         self.in_hand.remove(&file.id);
-        let settled = Settled::of(file, outcome(file, &fault, upload, self.clock.chance()));
-        match self.streak.failed(fault.kind(), settled) {
-            Next::Record(settled) => self.settled.push(settled),
-            Next::Wait => {}
-            // A few bad files that nothing else is left beside look like an Odoo that gives none.
-            Next::Stop if fault.blame() == Blame::Source => {
-                self.doubt.get_or_insert(fault);
-            }
-            Next::Stop => self.stop_by(fault.at("many files in a row")),
+        // What it is if it is the file's own.
+        let own = match fault.kind() {
+            Kind::SourceContent => Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
+            Kind::SourceProxy => Fault::told(Kind::FileBlocked, fault.message()),
+            _ => fault.clone(),
+        };
+        let settled = Settled::of(file, outcome(file, &own, upload, self.clock.chance()));
+        let proved = self.breaker(way).failed(&fault, settled);
+        self.settled.extend(proved);
+        // Of the Storage nothing is known to be good but that it answers.
+        if way == Way::Storage && self.storing.is_open() {
+            self.stop_by(fault.at("many files in a row"));
         }
         // Another name for the same content may have better luck, by itself.
         match self.duplicates.failed(file) {

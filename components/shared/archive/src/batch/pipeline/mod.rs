@@ -21,20 +21,22 @@ use ledger::Postgres;
 use ledger::attachments::{self, Catalogued, Claimed, Outcome, Recorded, Settled};
 use odoo::Odoo;
 use outbound::{Clock, Http};
-use storage::Storage;
+use storage::{Fingerprint, Storage, Stored};
 use uuid::Uuid;
 
+use super::breaker::{Breaker, Proof};
 use super::duplicates::Duplicates;
-use super::failures::Streak;
 use crate::discovery::Discovery;
 use crate::pace::Pace;
 use crate::plan::Fetch;
 use crate::sweep::{Stepped, Sweep};
-use crate::transfer::{PiecesEnd, Progress, Together, Unverified};
+use crate::transfer::{PiecesEnd, Progress, Sent, Unconfirmed};
 use crate::{Report, Request, Settings};
 
 /// How many files are claimed at once.
 const CLAIM_FILES: usize = 200;
+/// So many files that cannot be had in this batch are held, and then no more are claimed.
+const MOST_WAITING: usize = 1000;
 /// Below so many planned fetches more files are claimed.
 const FEW_PLANNED: usize = 3;
 /// So many results are recorded at once, or as many as there are after [`RECORD_AFTER`].
@@ -58,32 +60,42 @@ enum Done {
     Claimed(Result<Vec<Claimed>, Fault>),
     /// A group: those that could not be had.
     Group(Vec<(Claimed, Fault, bool)>),
-    /// A file that is held whole, not verified yet.
+    /// A file that is held whole.
     Whole(Claimed, Result<Bytes, Fault>),
     Pieces(Claimed, PiecesEnd),
-    Uploaded {
-        file: Claimed,
-        content: Bytes,
-        tries: u32,
-        result: Result<(), Fault>,
-    },
+    Uploaded(Ready, Result<Stored, Fault>),
+    /// What the Storage has of files that it took, and how many objects a listing had.
+    Confirmed(Vec<(Sent, Result<(), Fault>)>, usize),
     Recorded(Vec<Settled>, Result<Recorded, Fault>),
     Held(Result<bool, Fault>),
-    /// Whether Odoo gave a file that it gave before.
-    Probed(bool),
+    Probed(Way, Proof),
 }
 
 enum Event {
-    Here(Unverified),
+    Here(Claimed, Bytes),
     Done(Done),
     Look,
+}
+
+/// A way that files take, on which all of them may fail alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Contents by RPC.
+    Rpc,
+    /// Contents by `/web/content`.
+    Streams,
+    /// Into the Storage.
+    Storage,
 }
 
 /// A file to be stored.
 struct Ready {
     file: Claimed,
     content: Bytes,
+    fingerprint: Fingerprint,
     tries: u32,
+    /// How many uploads had gone well when it was first tried.
+    before: u64,
 }
 
 pub(super) struct Pipeline<'a, H, C, P> {
@@ -96,20 +108,24 @@ pub(super) struct Pipeline<'a, H, C, P> {
 
     small: VecDeque<Fetch>,
     large: VecDeque<Claimed>,
-    /// Files that are here and wait for company.
-    unverified: Vec<Unverified>,
     ready: VecDeque<Ready>,
     /// What is claimed and not settled: given back at the end, whatever happened to it.
     in_hand: HashMap<i64, Claimed>,
     settled: Vec<Settled>,
     duplicates: Duplicates,
+    /// What the Storage took, and is still to be asked for.
+    unconfirmed: Unconfirmed,
 
     fetches: usize,
     uploads: usize,
+    /// How many uploads went well.
+    stored: u64,
+    /// How many folders are being asked for.
+    confirming: usize,
+    /// How many files are in hand that cannot be had in this batch.
+    waiting: usize,
     /// The large files that are under way, and how far each is.
     pieces: BTreeMap<i64, Progress>,
-    /// What hashes their pieces, and all other files.
-    together: Together,
     held_bytes: u64,
     claiming: bool,
     recording: bool,
@@ -128,11 +144,9 @@ pub(super) struct Pipeline<'a, H, C, P> {
     source_busy: u32,
     uploads_pace: Pace,
     source_pace: Pace,
-    streak: Streak,
-    /// So many of Odoo's files failed in a row, the last by this, that the batch stops unless one that
-    /// is known to be good can still be had.
-    doubt: Option<Fault>,
-    probing: bool,
+    rpc: Breaker,
+    streams: Breaker,
+    storing: Breaker,
     stop: Option<Fault>,
     /// Who asked for a pause, and has not answered otherwise since.
     busy: Option<Fault>,
@@ -165,15 +179,17 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             run_id,
             small: VecDeque::new(),
             large: VecDeque::new(),
-            unverified: Vec::new(),
             ready: VecDeque::new(),
             in_hand: HashMap::new(),
             settled: Vec::new(),
             duplicates: Duplicates::default(),
+            unconfirmed: Unconfirmed::default(),
             fetches: 0,
             uploads: 0,
+            stored: 0,
+            confirming: 0,
+            waiting: 0,
             pieces: BTreeMap::new(),
-            together: Together::default(),
             held_bytes: 0,
             claiming: false,
             recording: false,
@@ -189,9 +205,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             source_busy: 0,
             uploads_pace: Pace::new(settings.parallel_uploads),
             source_pace: Pace::new(odoo.parallel_calls()),
-            streak: Streak::default(),
-            doubt: None,
-            probing: false,
+            rpc: Breaker::default(),
+            streams: Breaker::default(),
+            storing: Breaker::default(),
             stop: None,
             busy: None,
             reading_fault: None,
@@ -242,8 +258,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let mut look = FuturesUnordered::from_iter([self.clock.sleep(LOOK)]);
         loop {
             // The last files of a group come with its end: without a look here they would be left behind.
-            while let Some(Some(file)) = here.next().now_or_never() {
-                self.arrived(file);
+            while let Some(Some((file, content))) = here.next().now_or_never() {
+                self.arrived(file, content);
             }
             let now = self.clock.now();
             let open = now < soft && self.stop.is_none() && !self.given_up;
@@ -254,16 +270,24 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                     self.fetch(&mut tasks, &sender, now, soft);
                 }
             }
-            if (open || now < hard) && self.stop.is_none() && !self.given_up {
-                self.verify(open);
-                self.store(&mut tasks, now);
-                self.probe(&mut tasks);
+            // What was taken late has to be asked for within the grace too.
+            let storing = open || now < soft + GRACE / 2;
+            if now < hard && !self.given_up {
+                self.confirm(&mut tasks, now, open, storing && self.stop.is_none());
+            }
+            if now < hard && self.stop.is_none() && !self.given_up {
+                if storing {
+                    self.store(&mut tasks, now);
+                }
+                let last = tasks.is_empty() && (!open || self.idle(now));
+                self.probe(&mut tasks, last);
             }
             if now < hard {
                 self.record(&mut tasks, now);
                 self.hold(&mut tasks, now);
             }
-            if tasks.is_empty() && (!open || self.idle(now)) {
+            let unconfirmed = now < hard && self.is_unconfirmed();
+            if tasks.is_empty() && !unconfirmed && (!open || self.idle(now)) {
                 break;
             }
             let faulty_since = self.stop.is_some() || self.given_up;
@@ -274,7 +298,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 break;
             }
             match next_event(&mut here, &mut tasks, &mut look).await {
-                Event::Here(file) => self.arrived(file),
+                Event::Here(file, content) => self.arrived(file, content),
                 Event::Done(Done::Discovered(back, result)) => {
                     self.discovering = false;
                     discovery = Some(back);
@@ -289,7 +313,6 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
         }
         drop(tasks);
-        self.doubt_stays();
         if self.stop.is_none() && !self.given_up {
             self.tell_who_was_waited_for();
         }
@@ -304,9 +327,9 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     fn idle(&self, now: Duration) -> bool {
         self.small.is_empty()
             && self.large.is_empty()
-            && self.unverified.is_empty()
             && self.ready.is_empty()
             && self.settled.is_empty()
+            && self.unconfirmed.is_empty()
             && !(self.moves && self.more_to_claim())
             && self.uploads_pace.open(now)
             && self.source_pace.open(now)
@@ -324,10 +347,27 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         named.map_or(self.more_due, |named| !named.is_empty())
     }
 
-    /// Whether what is under way can be given up without loss: nothing is being claimed, stored or
+    /// Whether what is under way can be given up without loss: nothing is being claimed, stored, confirmed or
     /// recorded.
     fn only_waiting(&self) -> bool {
-        self.uploads == 0 && !self.recording && !self.claiming
+        self.uploads == 0
+            && self.confirming == 0
+            && !self.is_unconfirmed()
+            && !self.recording
+            && !self.claiming
+    }
+
+    /// Whether something is still to be asked for that this batch may record.
+    fn is_unconfirmed(&self) -> bool {
+        !self.unconfirmed.is_empty() && !self.given_up
+    }
+
+    fn breaker(&mut self, way: Way) -> &mut Breaker {
+        match way {
+            Way::Rpc => &mut self.rpc,
+            Way::Streams => &mut self.streams,
+            Way::Storage => &mut self.storing,
+        }
     }
 
     /// The first fault that would meet every file is the one that is told.
@@ -339,7 +379,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// time was not up; but nobody shall wonder why nothing moves.
     fn tell_who_was_waited_for(&mut self) {
         let of_odoo = self.fetches + usize::from(self.discovering);
-        for (who, requests) in [("Odoo", of_odoo), ("the Storage", self.uploads)] {
+        let of_storage = self.uploads + self.confirming;
+        for (who, requests) in [("Odoo", of_odoo), ("the Storage", of_storage)] {
             if requests > 0 {
                 self.errors.error(format!(
                     "{who} had not answered {requests} requests when the time was up; the next batch makes them again"
@@ -360,12 +401,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
     /// Gives back what was not begun or not ended, and records what is not on record.
     async fn wind_up(&mut self) {
-        let suspects = if self.stop.is_some() {
-            self.streak.stopped()
-        } else {
-            self.streak.broken_on_both_sides()
-        };
-        self.settled.extend(suspects);
+        for way in [Way::Rpc, Way::Streams, Way::Storage] {
+            let unproven = self.breaker(way).give_back();
+            self.settled.extend(unproven);
+        }
         let mut unfinished = std::mem::take(&mut self.in_hand);
         for (id, progress) in std::mem::take(&mut self.pieces) {
             if let Some(file) = unfinished.get_mut(&id) {
@@ -401,13 +440,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
 
 /// Whatever happens next. Files that are here come first: storing them is what hides all waiting.
 async fn next_event<S: Future<Output = ()>>(
-    here: &mut UnboundedReceiver<Unverified>,
+    here: &mut UnboundedReceiver<(Claimed, Bytes)>,
     tasks: &mut Tasks<'_>,
     look: &mut FuturesUnordered<S>,
 ) -> Event {
     std::future::poll_fn(|context| {
-        if let Poll::Ready(Some(file)) = here.poll_next_unpin(context) {
-            return Poll::Ready(Event::Here(file));
+        if let Poll::Ready(Some((file, content))) = here.poll_next_unpin(context) {
+            return Poll::Ready(Event::Here(file, content));
         }
         if let Poll::Ready(Some(done)) = tasks.poll_next_unpin(context) {
             return Poll::Ready(Event::Done(done));

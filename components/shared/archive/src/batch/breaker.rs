@@ -1,0 +1,295 @@
+//! Whose fault it is: a circuit breaker for each way that files take.
+//!
+//! A file's failure may be its own, or that of all files. It is believed to be the file's own when something else
+//! went well the same way since, or when a neutral probe does: only then has the file used an attempt.
+
+use fault::{Fault, Kind};
+use ledger::attachments::{Outcome, Settled};
+
+/// So many failures in a row, without one success, are no longer the files' own.
+const STREAK: usize = 10;
+
+/// So many are held back at most where nothing is known to be good.
+const MOST_UNPROVEN: usize = 1000;
+
+/// Holds back what failed until it is known whose fault that was.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    suspects: Vec<(Settled, Fault)>,
+    state: State,
+    /// How many suspects there were when nothing could prove whose fault it was.
+    unproven: usize,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// All goes its way.
+    #[default]
+    Closed,
+    /// Nothing new begins before a probe has been made.
+    Open(Fault),
+    /// The probe is under way; the last one of the batch, or not.
+    HalfOpen(Fault, bool),
+}
+
+/// What a probe found.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// What is known to be good can be had.
+    Well,
+    /// It cannot, and why, if that is known better than from the file.
+    Ill(Option<Fault>),
+    /// Nothing is known to be good.
+    Unknown,
+}
+
+/// What a proof comes to.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// Those that failed by themselves.
+    pub(super) own: Vec<Settled>,
+    /// What stops the batch.
+    pub(super) stop: Option<Fault>,
+}
+
+impl Breaker {
+    /// A file failed. It comes back if nothing has to be proved: its fault says itself whose it is.
+    pub(super) fn failed(&mut self, fault: &Fault, settled: Settled) -> Option<Settled> {
+        let enough = match fault.kind() {
+            Kind::StorageFailed
+            | Kind::StorageTimeout
+            | Kind::StorageBusy
+            | Kind::SourceTimeout
+            | Kind::SourceRefused
+            | Kind::SourceEmpty => STREAK,
+            _ if blames_no_file(fault) => 1,
+            _ => return Some(settled),
+        };
+        self.suspects.push((settled, fault.clone()));
+        let new = self.suspects.len() - self.unproven;
+        if new >= enough && matches!(self.state, State::Closed) {
+            self.state = State::Open(fault.clone());
+        }
+        None
+    }
+
+    /// Something went well this way: those that failed did so by themselves.
+    pub(super) fn succeeded(&mut self) -> Vec<Settled> {
+        self.state = State::Closed;
+        self.take()
+    }
+
+    fn take(&mut self) -> Vec<Settled> {
+        self.unproven = 0;
+        self.suspects
+            .drain(..)
+            .map(|(settled, _)| settled)
+            .collect()
+    }
+
+    /// Whether nothing new may begin this way.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.state, State::Closed)
+    }
+
+    /// Whether a probe is to be made now: where enough files failed, or, when the batch is at its `last`, any.
+    pub(super) fn probe(&mut self, last: bool) -> bool {
+        let fault = match (&self.state, self.suspects.last()) {
+            (State::Open(fault), _) => fault.clone(),
+            (State::Closed, Some((_, fault))) if last && self.suspects.len() > self.unproven => {
+                fault.clone()
+            }
+            _ => return false,
+        };
+        self.state = State::HalfOpen(fault, last);
+        true
+    }
+
+    /// The probe has ended.
+    pub(super) fn proved(&mut self, proof: Proof) -> Verdict {
+        let State::HalfOpen(fault, last) = std::mem::take(&mut self.state) else {
+            // Something went well meanwhile.
+            return Verdict::default();
+        };
+        let many = if blames_no_file(&fault) || self.suspects.len() < STREAK {
+            fault
+        } else {
+            fault.at("many files in a row")
+        };
+        match proof {
+            Proof::Well => Verdict {
+                own: self.take(),
+                stop: None,
+            },
+            Proof::Ill(better) => Verdict {
+                own: Vec::new(),
+                stop: Some(better.unwrap_or(many)),
+            },
+            Proof::Unknown => self.unproven(many, last),
+        }
+    }
+
+    /// Nothing is known to be good. Others may still go well; where none does, many stop the batch, and few are
+    /// believed to have failed by themselves, unless their fault says that it is not theirs.
+    fn unproven(&mut self, many: Fault, last: bool) -> Verdict {
+        let suspects = self.suspects.len();
+        self.unproven = suspects;
+        let stop = suspects >= MOST_UNPROVEN || (last && suspects >= STREAK);
+        if stop || !last {
+            let stop = stop.then_some(many);
+            let own = Vec::new();
+            return Verdict { own, stop };
+        }
+        let (kept, own): (Vec<_>, Vec<_>) = self
+            .suspects
+            .drain(..)
+            .partition(|(_, fault)| blames_no_file(fault));
+        self.unproven = kept.len();
+        self.suspects = kept;
+        Verdict {
+            own: own.into_iter().map(|(settled, _)| settled).collect(),
+            stop: None,
+        }
+    }
+
+    /// The batch ends: what nobody could be blamed for is given back, and has used no attempt.
+    pub(super) fn give_back(&mut self) -> Vec<Settled> {
+        let back = |settled: Settled| Settled {
+            id: settled.id,
+            checksum: settled.checksum,
+            outcome: Outcome::Back {
+                upload: match settled.outcome {
+                    Outcome::Failed { upload, .. } | Outcome::Back { upload } => upload,
+                    _ => None,
+                },
+            },
+        };
+        self.take().into_iter().map(back).collect()
+    }
+}
+
+/// Whether a fault is none of a file's before something has proved it.
+fn blames_no_file(fault: &Fault) -> bool {
+    matches!(fault.kind(), Kind::SourceContent | Kind::SourceProxy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fault::Blame;
+
+    fn failing(id: i64) -> Settled {
+        Settled {
+            id,
+            checksum: None,
+            outcome: Outcome::Failed {
+                reason: "it",
+                blame: Blame::Source,
+                message: "it failed".to_owned(),
+                wait_s: 1.0,
+                upload: None,
+            },
+        }
+    }
+
+    /// A breaker after so many failures.
+    fn after(failures: i64, kind: Kind) -> Breaker {
+        let mut breaker = Breaker::default();
+        for id in 0..failures {
+            let fault = Fault::new(kind, "it failed");
+            assert_eq!(breaker.failed(&fault, failing(id)), None);
+        }
+        breaker
+    }
+
+    #[test]
+    fn ten_alike_in_a_row_are_proved_and_if_nothing_can_be_had_none_has_used_an_attempt() {
+        assert!(!after(9, Kind::SourceEmpty).probe(false));
+        let mut breaker = after(10, Kind::SourceEmpty);
+        assert!(breaker.is_open());
+        assert!(breaker.probe(false));
+        assert!(!breaker.probe(false), "one probe at a time");
+        let verdict = breaker.proved(Proof::Ill(None));
+        assert!(verdict.own.is_empty() && verdict.stop.is_some());
+        let given_back = breaker.give_back();
+        assert_eq!(given_back.len(), 10);
+        assert!(
+            given_back
+                .iter()
+                .all(|settled| matches!(settled.outcome, Outcome::Back { .. }))
+        );
+    }
+
+    #[test]
+    fn what_failed_beside_a_success_or_a_good_probe_failed_by_itself() {
+        let mut breaker = after(10, Kind::SourceTimeout);
+        assert_eq!(breaker.succeeded().len(), 10);
+        assert!(!breaker.is_open());
+        let mut breaker = after(12, Kind::SourceEmpty);
+        breaker.probe(false);
+        let verdict = breaker.proved(Proof::Well);
+        assert_eq!((verdict.own.len(), verdict.stop), (12, None));
+        assert!(!breaker.is_open() && breaker.give_back().is_empty());
+        // The success came before the probe's end, which says nothing any more.
+        let mut breaker = after(10, Kind::SourceEmpty);
+        breaker.probe(false);
+        assert_eq!(breaker.succeeded().len(), 10);
+        let verdict = breaker.proved(Proof::Ill(None));
+        assert!(verdict.own.is_empty() && verdict.stop.is_none());
+    }
+
+    #[test]
+    fn few_failures_are_proved_before_the_batch_ends() {
+        let mut breaker = after(3, Kind::SourceEmpty);
+        assert!(breaker.probe(true));
+        assert_eq!(breaker.proved(Proof::Unknown).own.len(), 3);
+        let mut breaker = after(3, Kind::SourceEmpty);
+        breaker.probe(true);
+        let verdict = breaker.proved(Proof::Ill(None));
+        assert!(verdict.own.is_empty() && verdict.stop.is_some());
+        assert!(!Breaker::default().probe(true));
+    }
+
+    #[test]
+    fn where_nothing_is_known_to_be_good_others_are_tried_before_the_batch_stops() {
+        let mut breaker = after(10, Kind::SourceEmpty);
+        breaker.probe(false);
+        let verdict = breaker.proved(Proof::Unknown);
+        assert!(verdict.own.is_empty() && verdict.stop.is_none() && !breaker.is_open());
+        let fault = Fault::new(Kind::SourceEmpty, "it failed");
+        for id in 10..19 {
+            breaker.failed(&fault, failing(id));
+            assert!(!breaker.probe(false));
+        }
+        // One that goes well shows that the others failed by themselves.
+        assert_eq!(breaker.succeeded().len(), 19);
+        let mut breaker = after(10, Kind::SourceEmpty);
+        breaker.probe(true);
+        assert!(breaker.proved(Proof::Unknown).stop.is_some());
+        assert_eq!(breaker.give_back().len(), 10);
+    }
+
+    #[test]
+    fn a_way_that_a_proxy_may_have_closed_is_probed_at_once_and_blames_no_file_without_proof() {
+        let mut breaker = after(1, Kind::SourceContent);
+        for last in [false, true] {
+            let fault = Fault::new(Kind::SourceContent, "it failed");
+            breaker.failed(&fault, failing(7));
+            assert!(breaker.probe(last));
+            let verdict = breaker.proved(Proof::Unknown);
+            assert!(verdict.own.is_empty() && verdict.stop.is_none());
+        }
+        assert!(!breaker.probe(true), "it was asked already");
+        assert_eq!(breaker.give_back().len(), 3);
+    }
+
+    #[test]
+    fn what_says_itself_whose_fault_it_is_needs_no_proof() {
+        let mut breaker = Breaker::default();
+        let fault = Fault::new(Kind::WrongBytes, "it failed");
+        for id in 0..100 {
+            assert!(breaker.failed(&fault, failing(id)).is_some());
+        }
+        assert!(!breaker.is_open());
+    }
+}

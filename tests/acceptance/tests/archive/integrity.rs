@@ -1,0 +1,138 @@
+//! What the Storage has counts, not what was sent to it.
+
+use anyhow::Result;
+use bytes::Bytes;
+use serde_json::json;
+use stage::Stage;
+use world::odoo::{NewAttachment, Trap};
+use world::storage::{Etags, Options, Spoil};
+
+use crate::scene::{
+    all_is_well, attempted, errors, finish, odoo_with, path_of, row, set, small, tick, waits_pass,
+};
+
+const BUCKET: &str = "odoo-archive";
+
+fn checksum(stage: &Stage, id: i64) -> String {
+    let attachment = stage.odoo.attachments().get(id);
+    attachment.and_then(|a| a.checksum).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_file_that_is_a_form_itself_arrives_with_all_its_bytes() -> Result<()> {
+    let stage = set(odoo_with(small(2))).start().await?;
+    let form = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Type: text/plain\r\n\r\nhello\r\n--xyz--\r\n";
+    let mut ids = Vec::new();
+    for mimetype in [
+        "multipart/form-data; boundary=xyz",
+        "Multipart/Form-Data; boundary=xyz",
+        "multipart/mixed; boundary=xyz",
+    ] {
+        // Each a content of its own, and one that goes up in pieces.
+        for size in [0, 7_000_000] {
+            let mut content = form.to_vec();
+            content.resize(form.len() + size, b'x');
+            content.extend_from_slice(mimetype.as_bytes());
+            let id = stage.odoo.attachments().insert(NewAttachment {
+                content: Some(content.into()),
+                mimetype: Some(mimetype.to_owned()),
+                ..NewAttachment::default()
+            });
+            ids.push((id, mimetype));
+        }
+    }
+    assert_eq!(tick(&stage).await?["migrated"], 8);
+    all_is_well(&stage).await?;
+    let objects = stage.storage.objects();
+    for (id, mimetype) in ids {
+        let path = path_of(&checksum(&stage, id));
+        let object = objects.iter().find(|object| object.name == path);
+        assert_eq!(
+            object.map(|object| object.mimetype.as_str()),
+            Some("application/octet-stream")
+        );
+        assert_eq!(row(&stage, id).await?["mimetype"], mimetype);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_counts_as_moved_only_when_the_storage_has_its_very_bytes() -> Result<()> {
+    for (spoil, words) in [
+        (Spoil::Shorter, "bytes that were sent"),
+        (Spoil::Other, "other bytes"),
+    ] {
+        let stage = set(odoo_with(small(5))).start().await?;
+        stage.storage.spoil(2, spoil);
+        let report = tick(&stage).await?;
+        assert_eq!(
+            (&report["migrated"], &report["failed"]),
+            (&json!(3), &json!(2)),
+            "{report}"
+        );
+        assert!(errors(&report)[0].contains(words), "{report}");
+        let named = "select count(*) from public.odoo_attachments where reason = 'object_differs' and attempts = 1";
+        assert_eq!(stage.count(named).await?, 2);
+        // It is sent again, over what is there.
+        finish(&stage, 2).await?;
+        all_is_well(&stage).await?;
+    }
+    // The same of one that goes up in pieces.
+    let stage = set(odoo_with(small(1).with(1, Trap::Size(8_000_000))))
+        .start()
+        .await?;
+    stage.storage.spoil(1, Spoil::Other);
+    let report = tick(&stage).await?;
+    assert_eq!(report["failed"], 1, "{report}");
+    assert_eq!(row(&stage, 1).await?["reason"], "object_differs");
+    finish(&stage, 2).await?;
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn an_object_of_the_right_size_with_other_bytes_is_replaced_and_never_adopted() -> Result<()>
+{
+    let files = small(4)
+        .with(2, Trap::Size(900_000))
+        .with(3, Trap::Size(8_000_000));
+    for etags in [Etags::Md5, Etags::Multipart] {
+        let stage = set(odoo_with(files.clone()))
+            .storage(Options {
+                etags,
+                ..Options::default()
+            })
+            .start()
+            .await?;
+        for id in 1..=4 {
+            let size = stage.odoo.attachments().get(id).map(|a| a.file_size);
+            let size = usize::try_from(size.unwrap_or_default())?;
+            let path = path_of(&checksum(&stage, id));
+            let other = Bytes::from(vec![b'x'; size]);
+            stage.storage.put(BUCKET, &path, "text/plain", other)?;
+        }
+        assert_eq!(tick(&stage).await?["migrated"], 4, "{etags:?}");
+        assert_eq!(attempted(&stage).await?, 0);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_stored_is_asked_for_by_folders_and_not_file_by_file() -> Result<()> {
+    const FILES: u64 = 4_000;
+    let stage = set(odoo_with(small(FILES))).start().await?;
+    assert_eq!(tick(&stage).await?["migrated"], FILES);
+    let asked = stage.storage.counters().total().calls - FILES;
+    assert!(asked <= 256 + 50, "{asked} calls beside the uploads");
+    all_is_well(&stage).await?;
+    // One by one, there is nothing to be gained by a listing.
+    stage.odoo.attachments().insert(NewAttachment::default());
+    let listed = stage.storage.counters().of("POST /object/list").calls;
+    assert_eq!(tick(&stage).await?["migrated"], 1);
+    assert_eq!(
+        stage.storage.counters().of("POST /object/list").calls,
+        listed
+    );
+    waits_pass(&stage).await?;
+    all_is_well(&stage).await
+}
