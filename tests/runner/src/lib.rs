@@ -19,7 +19,6 @@ mod outbound_http;
 mod postgres;
 mod routes;
 mod server;
-mod tls;
 mod variables;
 
 use std::{

@@ -37,7 +37,7 @@ use tokio_rustls::{
 use tower_service::Service;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::{allowed_hosts::AllowedHosts, log::Log, tls};
+use crate::{allowed_hosts::AllowedHosts, log::Log};
 
 /// Spin's, for each of connect, first byte and between bytes.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);

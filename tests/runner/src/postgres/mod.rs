@@ -10,7 +10,6 @@
 
 mod pool;
 mod query;
-mod tls;
 mod values;
 
 use std::sync::{
@@ -174,7 +173,7 @@ impl HostConnectionBuilder for PostgresView<'_> {
         builder: Resource<ConnectionBuilder>,
         certificate: String,
     ) -> Outcome<()> {
-        if let Err(error) = crate::tls::client_config(Some(&certificate)) {
+        if let Err(error) = tls::client_config(Some(&certificate)) {
             return Ok(Err(Error::Other(format!("{error:#}"))));
         }
         self.table.get_mut(&builder)?.authority = Some(certificate);

@@ -9,9 +9,6 @@ use anyhow::{Context as _, Result, bail};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use tokio_postgres::{Config, NoTls, config::SslMode};
 
-use super::tls::Rustls;
-use crate::tls;
-
 /// Spin's, for each pool.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -53,7 +50,7 @@ fn open(address: &str, authority: Option<&str>) -> Result<Pool> {
     let manager = if config.get_ssl_mode() == SslMode::Disable {
         Manager::from_config(config, NoTls, manager_config)
     } else {
-        let tls = Rustls(tls::client_config(authority)?);
+        let tls = tls::Rustls(tls::client_config(authority)?);
         Manager::from_config(config, tls, manager_config)
     };
     Pool::builder(manager)

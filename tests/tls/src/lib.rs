@@ -1,5 +1,9 @@
 //! TLS to the outside: rustls, which trusts Mozilla's roots and what it is given besides.
 
+mod postgres;
+
+pub use postgres::Rustls;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -11,7 +15,7 @@ use tokio_rustls::rustls::{
 
 /// A client's configuration. `authority` is the PEM text of one more certificate authority; as in
 /// Spin, whatever else the text holds is passed over.
-pub(crate) fn client_config(authority: Option<&str>) -> Result<Arc<ClientConfig>> {
+pub fn client_config(authority: Option<&str>) -> Result<Arc<ClientConfig>> {
     let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
     };

@@ -15,8 +15,9 @@ use tokio_rustls::{
     rustls::{ClientConfig, pki_types::ServerName},
 };
 
+/// Connects to Postgres with TLS.
 #[derive(Clone)]
-pub(super) struct Rustls(pub(super) Arc<ClientConfig>);
+pub struct Rustls(pub Arc<ClientConfig>);
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> MakeTlsConnect<S> for Rustls {
     type Stream = Encrypted<S>;
@@ -32,7 +33,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> MakeTlsConnect<S> for R
     }
 }
 
-pub(super) struct Connect {
+/// A connection that is being encrypted.
+pub struct Connect {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -50,7 +52,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> TlsConnect<S> for Conne
     }
 }
 
-pub(super) struct Encrypted<S>(client::TlsStream<S>);
+/// An encrypted connection.
+pub struct Encrypted<S>(client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Encrypted<S> {
     fn channel_binding(&self) -> ChannelBinding {
