@@ -81,7 +81,8 @@ async fn connections_break_before_within_and_after_the_work() {
             {}
         ]);
         let body = json!({"id": 1, "params": {"service": "object", "method": "execute_kw", "args": named}}).to_string();
-        send("POST", &format!("{}/jsonrpc", odoo.url()), &[], body).await
+        let json = [("content-type", "application/json")];
+        send("POST", &format!("{}/jsonrpc", odoo.url()), &json, body).await
     };
     assert!(token().await.is_err());
     assert_ne!(

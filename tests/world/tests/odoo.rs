@@ -322,8 +322,7 @@ async fn datas_come_as_recorded_byte_for_byte() {
         json!({"fields": ["raw"]}),
     )
     .await;
-    assert_eq!(raw.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(raw.header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(raw.json()["result"][0]["raw"], "%PDF-1.4 sample");
 }
 
 #[tokio::test]
@@ -723,7 +722,10 @@ async fn each_version_knows_its_own_doors() {
         let answer = send(
             "POST",
             &json2,
-            &[("authorization", "bearer admin-api-key")],
+            &[
+                ("authorization", "bearer admin-api-key"),
+                ("content-type", "application/json"),
+            ],
             r#"{"domain": []}"#,
         )
         .await
@@ -750,7 +752,9 @@ async fn each_version_knows_its_own_doors() {
             }
             _ => {
                 assert_eq!(answer.status, StatusCode::NOT_FOUND);
-                assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
+                // 14 takes it for JSON-RPC.
+                let kind = if version == 14 { "application/json" } else { "text/html" };
+                assert!(answer.header("content-type").starts_with(kind), "{version}"); charset=utf-8");
                 assert_eq!(web_version.status, StatusCode::NOT_FOUND);
             }
         }
@@ -833,7 +837,7 @@ async fn json_2_has_real_statuses() {
             "admin-api-key",
             "{}",
             404,
-            "builtins.AttributeError",
+            "werkzeug.exceptions.NotFound",
         ),
         (
             "ir.attachment/read",

@@ -67,25 +67,50 @@ enum Operator {
 
 impl Domain {
     /// Understands a domain as JSON has it; the fields must exist.
-    pub(crate) fn parse(domain: &Value, model: &str, fields: &Fields) -> Result<Self, Failure> {
+    pub(crate) fn parse(
+        version: u8,
+        domain: &Value,
+        model: &str,
+        fields: &Fields,
+    ) -> Result<Self, Failure> {
         let items = match domain {
             Value::Null | Value::Bool(false) => return Ok(Self::All(Vec::new())),
             Value::Array(items) => items,
-            other => {
-                return Err(Failure::value_error(format!(
-                    "Domains to normalize must have a 'domain' form: {other}"
-                )));
+            Value::String(text) if version >= 19 => {
+                let message = format!("Domain() invalid argument type for domain: '{text}'");
+                return Err(Failure::new("builtins.TypeError", 500, message));
+            }
+            _ => {
+                let message = "Domains to normalize must have a 'domain' form: a list or tuple of domain components";
+                return Err(Failure::new("builtins.AssertionError", 500, message));
             }
         };
         let mut items = items.iter();
         let mut terms = Vec::new();
         while items.len() > 0 {
-            terms.push(Self::term(&mut items, model, fields, 0)?);
+            terms.push(Self::term(version, &mut items, model, fields, 0)?);
         }
-        Ok(Self::All(terms))
+        let domain = Self::All(terms);
+        Ok(if version >= 19 {
+            domain.at_seconds()
+        } else {
+            domain
+        })
+    }
+
+    /// The same domain where dates compare at the second, as on 19, and not at the microsecond.
+    fn at_seconds(self) -> Self {
+        let all = |terms: Vec<Self>| terms.into_iter().map(Self::at_seconds).collect();
+        match self {
+            Self::All(terms) => Self::All(all(terms)),
+            Self::Any(terms) => Self::Any(all(terms)),
+            Self::Not(term) => Self::Not(Box::new(term.at_seconds())),
+            Self::Leaf(leaf) => leaf.at_seconds(),
+        }
     }
 
     fn term(
+        version: u8,
         items: &mut std::slice::Iter<'_, Value>,
         model: &str,
         fields: &Fields,
@@ -100,6 +125,7 @@ impl Domain {
             .ok_or_else(|| malformed("(an operator lacks its operand)"))?;
         match item {
             Value::String(sign) if sign == "!" => Ok(Self::Not(Box::new(Self::term(
+                version,
                 items,
                 model,
                 fields,
@@ -107,8 +133,8 @@ impl Domain {
             )?))),
             Value::String(sign) if sign == "&" || sign == "|" => {
                 let both = vec![
-                    Self::term(items, model, fields, depth + 1)?,
-                    Self::term(items, model, fields, depth + 1)?,
+                    Self::term(version, items, model, fields, depth + 1)?,
+                    Self::term(version, items, model, fields, depth + 1)?,
                 ];
                 Ok(if sign == "&" {
                     Self::All(both)
@@ -130,7 +156,7 @@ impl Domain {
                     })
                 }
                 [Value::String(field), Value::String(operator), operand] => {
-                    Leaf::parse(field, operator, operand, model, fields).map(Self::Leaf)
+                    Leaf::parse(version, field, operator, operand, model, fields).map(Self::Leaf)
                 }
                 _ => Err(malformed(&item.to_string())),
             },
@@ -218,6 +244,29 @@ impl Leaf {
         }
     }
 
+    /// The same comparison of a date at the second.
+    fn at_seconds(self) -> Domain {
+        const SECOND_US: i64 = 1_000_000;
+        let [Cell::Time(at)] = self.operand.as_slice() else {
+            return Domain::Leaf(self);
+        };
+        let begins = at.div_euclid(SECOND_US) * SECOND_US;
+        let bound = |operator, at| Self::new(&self.field, operator, vec![Cell::Time(at)]);
+        let within = || {
+            Domain::All(vec![
+                Domain::Leaf(bound(Operator::AtLeast, begins)),
+                Domain::Leaf(bound(Operator::Less, begins + SECOND_US)),
+            ])
+        };
+        match self.operator {
+            Operator::Equal => within(),
+            Operator::NotEqual => Domain::Not(Box::new(within())),
+            Operator::Greater => Domain::Leaf(bound(Operator::AtLeast, begins + SECOND_US)),
+            Operator::AtMost => Domain::Leaf(bound(Operator::Less, begins + SECOND_US)),
+            _ => Domain::Leaf(self),
+        }
+    }
+
     /// Whether the operand, a list, holds the value.
     fn lists(&self, cell: &Cell<'_>) -> bool {
         match (&self.numbers, cell) {
@@ -229,17 +278,22 @@ impl Leaf {
     }
 
     fn parse(
+        version: u8,
         field: &str,
         operator: &str,
         operand: &Value,
         model: &str,
         fields: &Fields,
     ) -> Result<Self, Failure> {
+        let within = if version >= 19 { "condition" } else { "leaf" };
         let leaf = || format!("('{field}', '{operator}', {operand})");
         let kind = fields
             .get(field)
             .ok_or_else(|| {
-                Failure::value_error(format!("Invalid field {model}.{field} in leaf {}", leaf()))
+                Failure::value_error(format!(
+                    "Invalid field {model}.{field} in {within} {}",
+                    leaf()
+                ))
             })?
             .kind;
         let like = |exact, fold, negated| Operator::Like {
@@ -263,10 +317,11 @@ impl Leaf {
             "=like" => like(true, false, false),
             "=ilike" => like(true, true, false),
             _ => {
-                return Err(Failure::value_error(format!(
-                    "Invalid operator in domain term {}",
-                    leaf()
-                )));
+                return Err(Failure::value_error(if version >= 19 {
+                    format!("Invalid operator in condition {}", leaf())
+                } else {
+                    format!("Invalid leaf {}", leaf())
+                }));
             }
         };
         let operand = match (operator, operand) {

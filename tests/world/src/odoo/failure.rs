@@ -32,26 +32,89 @@ impl Failure {
         Self::new("odoo.exceptions.AccessError", 403, message)
     }
 
+    pub(crate) fn missing(model: &str, id: i64, uid: i64) -> Self {
+        Self::new(
+            "odoo.exceptions.MissingError",
+            404,
+            format!(
+                "Record does not exist or has been deleted.\n(Record: {model}({id},), User: {uid})"
+            ),
+        )
+    }
+
     pub(crate) fn value_error(message: impl Into<String>) -> Self {
         Self::new("builtins.ValueError", 500, message)
     }
 
-    pub(crate) fn unknown_field(model: &str, field: &str) -> Self {
-        Self::value_error(format!("Invalid field '{field}' on model '{model}'"))
+    pub(crate) fn unknown_field(version: u8, model: &str, field: &str) -> Self {
+        let on = if version >= 19 { "on" } else { "on model" };
+        Self::value_error(format!("Invalid field '{field}' {on} '{model}'"))
+    }
+
+    pub(crate) fn private_method(version: u8, model: &str, method: &str) -> Self {
+        let named = if version >= 19 {
+            format!("'{model}.{method}'")
+        } else {
+            method.to_owned()
+        };
+        Self::access_error(format!(
+            "Private methods (such as {named}) cannot be called remotely."
+        ))
+    }
+
+    /// The same failure under JSON-2, where what is wrong with a call itself has a name of its own.
+    pub(crate) fn of_call(self) -> Self {
+        match self.name {
+            "builtins.TypeError" => {
+                // Without the method's name, and in the words of `inspect`.
+                let words = self
+                    .message
+                    .split_once("() ")
+                    .map_or(self.message.as_str(), |(_, words)| words);
+                let words = words.replace(
+                    "missing 1 required positional argument",
+                    "missing a required argument",
+                );
+                Self::new("werkzeug.exceptions.UnprocessableEntity", 422, words)
+            }
+            "builtins.AttributeError" => Self {
+                name: "werkzeug.exceptions.NotFound",
+                ..self
+            },
+            _ => self,
+        }
     }
 
     /// An answer that the server fails to put into words: an HTML page with status 500, no JSON at all.
     pub(crate) fn unspeakable() -> Self {
-        Self::new("", 500, "")
+        Self::page(500, "")
     }
 
-    pub(crate) fn is_unspeakable(&self) -> bool {
-        self.name.is_empty()
+    /// A web session that is over, or never was.
+    pub(crate) fn session_expired() -> Self {
+        Self::new("odoo.http.SessionExpiredException", 403, "Session expired")
     }
 
-    /// The `error` member of a JSON-RPC answer.
-    pub(crate) fn json_rpc(&self) -> Value {
-        json!({"code": 200, "message": "Odoo Server Error", "data": self.body(&json!([self.message]))})
+    /// A page instead of JSON, in the framework's words: the server never came to the method.
+    pub(crate) fn page(status: u16, words: impl Into<String>) -> Self {
+        Self::new("", status, words)
+    }
+
+    /// The page, where it is one.
+    pub(crate) fn as_page(&self) -> Option<(u16, &str)> {
+        self.name
+            .is_empty()
+            .then_some((self.status, self.message.as_str()))
+    }
+
+    /// The `error` member of a JSON-RPC answer. Its code says nothing: 200 up to 18, 0 on 19.
+    pub(crate) fn json_rpc(&self, version: u8) -> Value {
+        let (code, message) = match (self.name, version) {
+            ("odoo.http.SessionExpiredException", _) => (100, "Odoo Session Expired"),
+            (_, 19..) => (0, "Odoo Server Error"),
+            _ => (200, "Odoo Server Error"),
+        };
+        json!({"code": code, "message": message, "data": self.body(&json!([self.message]))})
     }
 
     /// The body of a JSON-2 answer.

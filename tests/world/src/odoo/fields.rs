@@ -37,6 +37,8 @@ pub(crate) struct Field {
     required: bool,
     /// Only for the group *Administration / Settings*.
     pub settings: bool,
+    /// A many2one that is shown without the name of what it points to.
+    pub nameless: bool,
 }
 
 /// The fields of one model.
@@ -54,6 +56,8 @@ impl Field {
                 "readonly" => field.readonly = true,
                 "required" => field.required = true,
                 "settings" => field.settings = true,
+                // To messages, on 19.
+                "nameless" => field.nameless = version >= 19,
                 _ => {
                     let bound = |prefix| {
                         word.strip_prefix(prefix)
@@ -98,6 +102,7 @@ impl Field {
             readonly: false,
             required: false,
             settings: false,
+            nameless: false,
         }
     }
 

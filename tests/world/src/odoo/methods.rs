@@ -15,6 +15,9 @@ use super::{Company, User};
 
 const ATTACHMENTS: &str = "ir.attachment";
 
+/// The languages that are installed.
+const LANGUAGES: [&str; 4] = ["en_US", "de_DE", "fr_FR", "nl_NL"];
+
 /// The arguments of a call by name.
 pub(crate) struct Arguments(Map<String, Value>);
 
@@ -81,12 +84,34 @@ impl Arguments {
             }
             all.insert(name, value);
         }
-        if names.first() == Some(&"ids") && !all.contains_key("ids") {
+        if matches!(method, "search" | "search_count") && !all.contains_key("domain") {
+            let name = names.first().unwrap_or(&"domain").trim_start_matches('*');
             return Err(unfit(format!(
-                "{method}() missing 1 required positional argument: 'ids'"
+                "BaseModel.{method}() missing 1 required positional argument: '{name}'"
             )));
         }
         Ok(Self(all))
+    }
+
+    /// Refuses values that a version does not take: a language that is not installed from 18 on, ids as texts
+    /// before 17.
+    fn check(&self, version: u8) -> Result<(), Failure> {
+        let language = self.get("context").get("lang").and_then(Value::as_str);
+        if let Some(code) = language.filter(|code| version >= 18 && !LANGUAGES.contains(code)) {
+            let message = format!("Invalid language code: {code}");
+            return Err(Failure::new("odoo.exceptions.UserError", 422, message));
+        }
+        let text = self
+            .get("ids")
+            .as_array()
+            .and_then(|ids| ids.iter().find_map(Value::as_str));
+        match text {
+            Some(id) if version < 17 => Err(Failure::access_error(format!(
+                "Database fetch misses ids (('{id}',)) and has extra ids (({id},)), may be caused by a type \
+                 incoherence in a previous request"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn get(&self, name: &str) -> &Value {
@@ -147,6 +172,41 @@ pub(crate) fn ids_of(value: &Value) -> Vec<i64> {
     }
 }
 
+/// What is not for callers from outside: what begins with `_`, and from 19 on what is marked so.
+fn is_private(version: u8, method: &str) -> bool {
+    const MARKED: [&str; 6] = [
+        "browse",
+        "exists",
+        "init",
+        "search_fetch",
+        "sudo",
+        "with_context",
+    ];
+    method.starts_with('_') || method == "init" || (version >= 19 && MARKED.contains(&method))
+}
+
+/// Calls a method by JSON-2: all arguments have names, and what is wrong with them is told otherwise.
+pub(crate) fn call_by_name(
+    company: &Company,
+    user: &User,
+    model: &str,
+    method: &str,
+    ids: Value,
+    mut named: Map<String, Value>,
+) -> Result<Json, Failure> {
+    if is_called_on_records(method) {
+        named.insert("ids".to_owned(), ids);
+    } else if !ids_of(&ids).is_empty() && signature(company.version, model, method).is_some() {
+        let message = format!("cannot call {model}.{method} with ids");
+        return Err(Failure::new(
+            "werkzeug.exceptions.UnprocessableEntity",
+            422,
+            message,
+        ));
+    }
+    call(company, user, model, method, Vec::new(), named).map_err(Failure::of_call)
+}
+
 /// Calls a method on behalf of an account; the result is JSON.
 pub(crate) fn call(
     company: &Company,
@@ -164,11 +224,19 @@ pub(crate) fn call(
             format!("Object {model} doesn't exist"),
         ));
     };
+    if is_private(company.version, method) {
+        return Err(Failure::private_method(company.version, model, method));
+    }
     let Some(names) = signature(company.version, model, method) else {
-        let message = format!("The method '{method}' does not exist on the model '{model}'");
+        let message = match company.version {
+            19.. => format!("The method '{model}.{method}' does not exist"),
+            16.. => format!("The method '{method}' does not exist on the model '{model}'"),
+            _ => format!("type object '{model}' has no attribute '{method}'"),
+        };
         return Err(Failure::new("builtins.AttributeError", 404, message));
     };
     let arguments = Arguments::bind(method, names, positional, keywords)?;
+    arguments.check(company.version)?;
     let call = Call {
         company,
         user,
@@ -181,7 +249,13 @@ pub(crate) fn call(
     match method {
         "fields_get" => call.fields_get(&mut json),
         "context_get" => {
-            json.value(&json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid}));
+            let mut context = json!({"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid});
+            if company.version < 16
+                && let Value::Object(context) = &mut context
+            {
+                context.remove("uid");
+            }
+            json.value(&context);
         }
         "get_external_id" => json.value(&call.external_ids()),
         "generate_access_token" => {
@@ -280,7 +354,11 @@ impl Call<'_> {
         let mut fields = vec!["id".to_owned()];
         for name in asked {
             let Some(field) = known.get(&name) else {
-                return Err(Failure::unknown_field(self.model, &name));
+                return Err(Failure::unknown_field(
+                    self.company.version,
+                    self.model,
+                    &name,
+                ));
             };
             if field.settings && !administrator {
                 return Err(self.forbidden_field(&name));
@@ -331,9 +409,9 @@ impl Call<'_> {
                 continue;
             };
             let inner = json!([[rest, term.get(1), term.get(2)]]);
-            let inner = Domain::parse(&inner, &relation, &table.fields)?;
+            let inner = Domain::parse(self.company.version, &inner, &relation, &table.fields)?;
             let order = Order::parse(None, "id", &relation, &table.fields)?;
-            let ids = table.search(&inner, &order, 0, usize::MAX, self.user.is_administrator());
+            let ids = table.search(&inner, &order, 0, usize::MAX, self.user.sees_all_leads());
             all.push(json!([field, "in", ids]));
         }
         Ok(Cow::Owned(Value::Array(all)))
@@ -341,7 +419,12 @@ impl Call<'_> {
 
     fn domain(&self) -> Result<Domain, Failure> {
         let domain = self.by_ids(self.arguments.get("domain"))?;
-        let domain = Domain::parse(&domain, self.model, &self.table.fields)?;
+        let domain = Domain::parse(
+            self.company.version,
+            &domain,
+            self.model,
+            &self.table.fields,
+        )?;
         if self.model == ATTACHMENTS {
             // Odoo hides the files of fields unless the domain names `res_field` or `id`: so paging by id
             // switches the filter off.
@@ -381,7 +464,7 @@ impl Call<'_> {
                 .search(&domain, &order, offset, limit, administrator)
         } else {
             self.table
-                .search(&domain, &order, offset, limit, administrator)
+                .search(&domain, &order, offset, limit, self.user.sees_all_leads())
         })
     }
 
@@ -396,7 +479,7 @@ impl Call<'_> {
         } else {
             let order = Order::parse(None, "id", self.model, &self.table.fields)?;
             self.table
-                .search(&domain, &order, 0, usize::MAX, administrator)
+                .search(&domain, &order, 0, usize::MAX, self.user.sees_all_leads())
                 .len()
         };
         Ok(count.min(self.arguments.limit()))
@@ -405,6 +488,10 @@ impl Call<'_> {
     fn read(&self, ids: &[i64], fields: &[String], json: &mut Json) -> Result<(), Failure> {
         let administrator = self.user.is_administrator();
         let pairs = !matches!(self.arguments.0.get("load"), Some(load) if load != "_classic_read");
+        // Who asks for nothing but the id is not told that the record is gone.
+        let echoes = self.company.version >= 16 && fields.len() == 1;
+        let missing = |id| Failure::missing(self.model, id, self.user.uid);
+        let echo = |id: i64, rows: &mut Json| rows.value(&json!({"id": id}));
         let mut rows = Json::default();
         let mut first = true;
         let mut separate = |rows: &mut Json| {
@@ -413,18 +500,24 @@ impl Call<'_> {
             }
         };
         if self.model == ATTACHMENTS {
-            if fields.iter().any(|field| field == "raw") {
-                return Err(Failure::unspeakable());
-            }
             let bin_size = self.arguments.context("bin_size") == Some(true);
             let table = self.company.attachments.table();
             for id in ids {
                 if table.row(*id).is_none() {
+                    if echoes {
+                        separate(&mut rows);
+                        echo(*id, &mut rows);
+                    } else if fields.len() == 1 {
+                        return Err(missing(*id));
+                    }
                     continue;
                 }
                 let Some(row) = table.visible_row(*id, administrator) else {
                     return Err(self.forbidden_record(*id));
                 };
+                if fields.iter().any(|field| field == "raw") && !self.is_speakable(&row) {
+                    return Err(Failure::unspeakable());
+                }
                 separate(&mut rows);
                 rows.raw("{");
                 for (index, field) in fields.iter().enumerate() {
@@ -445,10 +538,16 @@ impl Call<'_> {
                 if self.table.failing(*id) {
                     return Err(Failure::new("builtins.KeyError", 500, "'gone.model'"));
                 }
-                if self.table.forbidden(*id, administrator) {
+                if self.table.forbidden(*id, self.user.sees_all_leads()) {
                     return Err(self.forbidden_record(*id));
                 }
                 let Some(row) = self.table.read(*id, fields, self.tables, pairs) else {
+                    if echoes {
+                        separate(&mut rows);
+                        echo(*id, &mut rows);
+                    } else if fields.len() == 1 {
+                        return Err(missing(*id));
+                    }
                     continue;
                 };
                 separate(&mut rows);
@@ -483,6 +582,11 @@ impl Call<'_> {
         ))
     }
 
+    /// Whether `raw` can be put into JSON: a text can, and before 18 so can any byte, each as a letter.
+    fn is_speakable(&self, row: &Attachment) -> bool {
+        self.company.version < 18 || row.raw().is_none_or(|raw| String::from_utf8(raw).is_ok())
+    }
+
     fn show_attachment(
         &self,
         row: &Attachment,
@@ -493,13 +597,25 @@ impl Call<'_> {
     ) {
         if field == "datas" {
             return match row.stored() {
+                stored if bin_size && (stored.is_none() || row.file_size() == 0) => {
+                    json.value(&false)
+                }
                 _ if bin_size => json.value(&human_size(row.file_size())),
                 Some(content) if row.file_size() > 0 => json.base64(std::sync::Arc::new(content)),
-                // Empty and lost alike: `datas: ""` and no error.
-                _ if row.file_size() > 0 || row.kind == super::attachments::Kind::Binary => {
-                    json.value("");
-                }
-                _ => json.value(&false),
+                // Empty, lost and linked alike: `datas: ""` and no error.
+                _ => json.value(""),
+            };
+        }
+        if field == "raw" {
+            return match row.raw() {
+                None => json.value(&false),
+                Some(raw) => json.value(&String::from_utf8(raw).unwrap_or_else(|error| {
+                    error
+                        .into_bytes()
+                        .iter()
+                        .map(|byte| char::from(*byte))
+                        .collect()
+                })),
             };
         }
         match row.cell(field) {

@@ -105,6 +105,8 @@ pub struct Limit {
 pub enum Role {
     /// Has the group *Administration / Settings*.
     Administrator,
+    /// Sees fewer fields, but all leads.
+    SalesAdministrator,
     /// Sees fewer fields and fewer records.
     Salesman,
 }
@@ -157,6 +159,11 @@ impl User {
 
     pub(crate) fn is_administrator(&self) -> bool {
         self.role == Role::Administrator
+    }
+
+    /// Whether it sees the leads of others too.
+    pub(crate) fn sees_all_leads(&self) -> bool {
+        self.role != Role::Salesman
     }
 
     /// Whether RPC takes this password or key.

@@ -40,7 +40,7 @@ impl Order {
             };
             if !fields.contains_key(field) {
                 return Err(Failure::value_error(format!(
-                    "Invalid field '{field}' on model '{model}' for order {order:?}"
+                    "Invalid field '{field}' on model '{model}'"
                 )));
             }
             keys.push((field.to_owned(), descending));

@@ -75,6 +75,24 @@ impl Odoo {
     }
 }
 
+impl Odoo {
+    /// Notes a change of stage in a message, as Odoo does by itself; the id of the tracking value.
+    pub fn stage_change(&self, message: i64) -> i64 {
+        let change = stage_change(message, self.version());
+        self.records("mail.tracking.value").insert(change)
+    }
+
+    /// Deletes a message as its author does on the screen: the row stays, without its words. 14 has no such way.
+    pub fn delete_message(&self, id: i64) {
+        let body = match self.version() {
+            18.. => "<span class=\"o-mail-Message-edited\"></span>",
+            _ => "",
+        };
+        self.records("mail.message")
+            .update(id, &json!({"body": body}));
+    }
+}
+
 fn message(lead: i64, turn: u64, dice: u64) -> Value {
     let (kind, subtype, body) = match (turn, (dice >> turn) % 3) {
         (0, _) => (

@@ -534,6 +534,9 @@ fn link(
         return json!(id);
     }
     let relation = field.relation.as_deref().unwrap_or_default();
+    if field.nameless {
+        return json!([id, false]);
+    }
     // Labels come from the record as it is now; what was given serves where there is none.
     match (
         tables.get(relation).and_then(|table| table.label(id)),

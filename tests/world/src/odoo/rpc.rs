@@ -1,5 +1,6 @@
 //! JSON-RPC: `/jsonrpc`, where every answer has status 200.
 
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -17,9 +18,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Understands the body; `None` where it is no JSON.
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let mut body: Value = serde_json::from_slice(body).ok()?;
+    /// Understands the body; otherwise the words of the refusal.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, &'static str> {
+        let mut body: Value = serde_json::from_slice(body).map_err(|_| "Invalid JSON data")?;
+        if !body.is_object() {
+            return Err("Invalid JSON-RPC data");
+        }
         let mut take = |name: &str| body.get_mut(name).map(Value::take).unwrap_or_default();
         let (id, mut params) = (take("id"), take("params"));
         let text = |name: &str| {
@@ -34,7 +38,7 @@ impl Call {
             Some(Value::Array(args)) => args,
             _ => Vec::new(),
         };
-        Some(Self {
+        Ok(Self {
             id,
             service,
             method,
@@ -73,7 +77,7 @@ impl Call {
 
     pub(crate) fn answer(self, company: &Company) -> Response<Payload> {
         let id = self.id.clone();
-        respond(&id, self.run(company))
+        respond(company.version, &id, self.run(company))
     }
 
     fn run(self, company: &Company) -> Result<Json, Failure> {
@@ -95,11 +99,17 @@ impl Call {
                 Ok(of(&user.map_or(json!(false), |user| json!(user.uid))))
             }
             ("object", "execute_kw" | "execute") => self.execute(company),
-            (service, method) => Err(Failure::new(
-                "builtins.KeyError",
-                404,
-                format!("'{service}' has no method '{method}'"),
+            ("common", method) => Err(Failure::new(
+                "builtins.Exception",
+                500,
+                format!("Method not found: {method}"),
             )),
+            ("object", method) => Err(Failure::new(
+                "builtins.NameError",
+                500,
+                format!("Method not available {method}"),
+            )),
+            (service, _) => Err(Failure::new("builtins.KeyError", 500, service)),
         }
     }
 
@@ -109,14 +119,12 @@ impl Call {
         let (database, uid, password, model, method) = (next(), next(), next(), next(), next());
         let (positional, named) = (next(), next());
         company.check_database(database.as_str().unwrap_or_default())?;
-        let user = company
-            .users
-            .iter()
-            .find(|user| {
-                Some(user.uid) == uid.as_i64()
-                    && password.as_str().is_some_and(|given| user.accepts(given))
-            })
-            .ok_or_else(Failure::access_denied)?;
+        let uid = uid.as_i64().unwrap_or_default();
+        let user = company.users.iter().find(|user| user.uid == uid);
+        let user = user.ok_or_else(|| Failure::missing("res.users", uid, uid))?;
+        if !password.as_str().is_some_and(|given| user.accepts(given)) {
+            return Err(Failure::access_denied());
+        }
         let positional = match positional {
             Value::Array(positional) => positional,
             _ => Vec::new(),
@@ -129,6 +137,11 @@ impl Call {
             model.as_str().unwrap_or_default(),
             method.as_str().unwrap_or_default(),
         );
+        // What is called on records takes them from the first position, whatever is named.
+        if positional.is_empty() && methods::is_called_on_records(method) {
+            let message = "list index out of range";
+            return Err(Failure::new("builtins.IndexError", 500, message));
+        }
         methods::call(company, user, model, method, positional, named)
     }
 }
@@ -140,7 +153,7 @@ fn of(value: &Value) -> Json {
 }
 
 /// Puts a result or a failure into the envelope.
-pub(crate) fn respond(id: &Value, result: Result<Json, Failure>) -> Response<Payload> {
+pub(crate) fn respond(version: u8, id: &Value, result: Result<Json, Failure>) -> Response<Payload> {
     let mut envelope = Json::default();
     envelope.raw("{\"jsonrpc\": \"2.0\", \"id\": ");
     envelope.value(id);
@@ -150,24 +163,57 @@ pub(crate) fn respond(id: &Value, result: Result<Json, Failure>) -> Response<Pay
             envelope.raw(", \"result\": ");
             envelope.append(result);
         }
-        Err(failure) if failure.is_unspeakable() => return internal_server_error(),
+        Err(failure) if failure.as_page().is_some() => return internal_server_error(),
         Err(failure) => {
             envelope.raw(", \"error\": ");
-            envelope.value(&failure.json_rpc());
+            envelope.value(&failure.json_rpc(version));
         }
     }
     envelope.raw("}");
     let mut response = json_answer(StatusCode::OK, "");
     *response.body_mut() = envelope.finish();
-    if succeeded {
+    if version < 16 {
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    if succeeded && version >= 17 {
         super::nosniff(&mut response);
     }
     response
 }
 
+/// The answer to a call of an address that is none.
+pub(crate) fn not_found() -> Response<Payload> {
+    let body = json!({"jsonrpc": "2.0", "id": null, "error": {
+        "code": 404, "message": "404: Not Found", "http_status": 404, "data": {
+            "name": "werkzeug.exceptions.NotFound", "debug": "", "message": "404 Not Found", "arguments": [], "context": {}
+    }}});
+    json_answer(StatusCode::NOT_FOUND, body.to_string())
+}
+
+/// The answer to what does not say that it is JSON.
+pub(crate) fn not_json(version: u8) -> Response<Payload> {
+    let status = if version >= 19 {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let words = "Request inferred type is compatible with ['http'] but '/jsonrpc' is type='json'.";
+    html(
+        status,
+        format!("<!doctype html>\n<html lang=en>\n<title>{status}</title>\n<p>{words}</p>\n"),
+    )
+}
+
 /// The answer to what is no JSON.
 pub(crate) fn invalid_json() -> Response<Payload> {
-    let mut response = html(StatusCode::BAD_REQUEST, "Invalid JSON data");
+    bad_request("Invalid JSON data")
+}
+
+/// A refusal of the body, in plain words.
+pub(crate) fn bad_request(words: &'static str) -> Response<Payload> {
+    let mut response = html(StatusCode::BAD_REQUEST, words);
     super::nosniff(&mut response);
     response
 }

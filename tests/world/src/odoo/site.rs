@@ -41,10 +41,13 @@ impl Drop for Running {
 /// A request that was understood.
 pub(crate) enum Call {
     Rpc(rpc::Call, Running),
-    InvalidJson,
+    /// A call that does not say that it is JSON.
+    NotJson,
+    BadRequest(&'static str),
     Json2(json2::Call, Running),
     Authenticate(Vec<u8>),
     SessionInfo(HeaderMap, Vec<u8>),
+    VersionInfo(Vec<u8>),
     Content {
         id: i64,
         query: String,
@@ -54,6 +57,10 @@ pub(crate) enum Call {
     LoginPage,
     ToLogin(String),
     MethodNotAllowed,
+    /// An address under `/json/2` that is none of a method.
+    NoJson2,
+    /// A call as JSON of what is not there.
+    NoRpc,
     Nowhere,
     NowherePage,
 }
@@ -107,9 +114,10 @@ impl crate::serve::Site for Site {
         let mut endpoint = None;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let call = match (&head.method, segments.as_slice()) {
+            (_, ["jsonrpc"]) if !json2::is_json(&head.headers) => Call::NotJson,
             (&Method::POST, ["jsonrpc"]) => match rpc::Call::parse(&body) {
-                None => Call::InvalidJson,
-                Some(call) => {
+                Err(words) => Call::BadRequest(words),
+                Ok(call) => {
                     match call.target() {
                         Some((called, named)) => {
                             ids = named;
@@ -129,8 +137,12 @@ impl crate::serve::Site for Site {
             }
             // 18 sends a stranger to log in, 17 and earlier know nothing of this address.
             (_, ["json", "2", ..]) if version == 18 => Call::ToLogin(path.clone()),
+            (_, ["json", "2", ..]) if version >= 19 => Call::NoJson2,
+            (&Method::GET, ["web" | "json", "version"]) if version >= 19 => Call::Version,
+            // 14 takes what is sent as JSON for JSON-RPC, and says so in JSON.
+            (_, ["json", ..]) if version < 16 && json2::is_json(&head.headers) => Call::NoRpc,
             (_, ["json", ..]) => Call::NowherePage,
-            (_, ["web", "version"]) if version >= 19 => Call::Version,
+            (&Method::POST, ["web", "webclient", "version_info"]) => Call::VersionInfo(body),
             (_, ["web", "login"]) => Call::LoginPage,
             (&Method::POST, ["web", "session", "authenticate"]) => Call::Authenticate(body),
             (&Method::POST, ["web", "session", "get_session_info"]) => {
@@ -192,12 +204,16 @@ impl crate::serve::Site for Site {
                 html(StatusCode::TOO_MANY_REQUESTS, page)
             }
             Call::Rpc(call, _running) => call.answer(company),
-            Call::InvalidJson => rpc::invalid_json(),
+            Call::NotJson => rpc::not_json(company.version),
+            Call::BadRequest(words) => rpc::bad_request(words),
             Call::Json2(call, _running) => call.answer(company),
             Call::Authenticate(body) => web::authenticate(company, &body),
             Call::SessionInfo(headers, body) => web::get_session_info(company, &headers, &body),
             Call::Content { id, query, headers } => web::content(company, id, &query, &headers),
             Call::Version => web::version(company),
+            Call::VersionInfo(body) => web::version_info(company, &body),
+            Call::NoJson2 => json2::no_method(),
+            Call::NoRpc => rpc::not_found(),
             Call::LoginPage => web::login_page(),
             Call::ToLogin(path) => redirect_to_login(&path),
             Call::MethodNotAllowed => html(

@@ -18,8 +18,11 @@ use super::spelling::{Json, http_date, now_us};
 use super::{Company, User, rpc};
 use crate::serve::{Locked, Payload, Source, empty, html, internal_server_error, unpredictable};
 
-/// How long a session lives, in seconds.
-const SESSION_S: u64 = 604_800;
+/// How long a session lives, in seconds: 7 days, and 90 before 16.
+fn session_s(version: u8) -> u64 {
+    if version >= 16 { 604_800 } else { 7_776_000 }
+}
+
 /// After so many failed logins, an account has to wait.
 const FAILURES_ALLOWED: u32 = 5;
 
@@ -34,7 +37,6 @@ pub(crate) struct Sessions {
 struct Session {
     /// Nobody yet, where a second factor is asked for.
     uid: Option<i64>,
-    began: Instant,
 }
 
 impl Sessions {
@@ -50,17 +52,11 @@ impl Sessions {
             unpredictable(),
             unpredictable()
         );
-        self.open.lock().insert(
-            token.clone(),
-            Session {
-                uid,
-                began: Instant::now(),
-            },
-        );
+        self.open.lock().insert(token.clone(), Session { uid });
         token
     }
 
-    fn uid(&self, headers: &HeaderMap) -> Option<i64> {
+    pub(crate) fn uid(&self, headers: &HeaderMap) -> Option<i64> {
         let cookies = headers
             .get_all(COOKIE)
             .iter()
@@ -69,9 +65,7 @@ impl Sessions {
             .flat_map(|cookies| cookies.split(';'))
             .find_map(|cookie| cookie.trim().strip_prefix("session_id="))?;
         let open = self.open.lock();
-        open.get(token)
-            .filter(|session| session.began.elapsed().as_secs() < SESSION_S)
-            .and_then(|session| session.uid)
+        open.get(token).and_then(|session| session.uid)
     }
 }
 
@@ -87,7 +81,7 @@ pub(crate) fn authenticate(company: &Company, body: &[u8]) -> Response<Payload> 
             .unwrap_or_default()
     };
     let user = match log_in(company, text("db"), text("login"), text("password")) {
-        Err(failure) => return rpc::respond(&id, Err(failure)),
+        Err(failure) => return rpc::respond(company.version, &id, Err(failure)),
         Ok(user) => user,
     };
     let mut result = Json::default();
@@ -99,11 +93,12 @@ pub(crate) fn authenticate(company: &Company, body: &[u8]) -> Response<Payload> 
         result.value(&session_info(company, user));
         Some(user.uid)
     };
-    let mut response = rpc::respond(&id, Ok(result));
+    let mut response = rpc::respond(company.version, &id, Ok(result));
     let token = company.sessions.open(uid);
-    let expires = http_date(now_us() + i64::try_from(SESSION_S).unwrap_or_default() * 1_000_000);
+    let lives_s = session_s(company.version);
+    let expires = http_date(now_us() + i64::try_from(lives_s).unwrap_or_default() * 1_000_000);
     let cookie =
-        format!("session_id={token}; Expires={expires}; Max-Age={SESSION_S}; HttpOnly; Path=/");
+        format!("session_id={token}; Expires={expires}; Max-Age={lives_s}; HttpOnly; Path=/");
     set(&mut response, SET_COOKIE, &cookie);
     response
 }
@@ -124,9 +119,9 @@ pub(crate) fn get_session_info(
         result.value(&session_info(company, user));
         result
     });
-    let expired = || Failure::new("odoo.http.SessionExpiredException", 403, "Session expired");
     let id = body.get("id").cloned().unwrap_or_default();
-    rpc::respond(&id, result.ok_or_else(expired))
+    let result = result.ok_or_else(Failure::session_expired);
+    rpc::respond(company.version, &id, result)
 }
 
 fn session_info(company: &Company, user: &User) -> Value {
@@ -232,6 +227,10 @@ pub(crate) fn content(
         );
         return response;
     }
+    // On 14 nothing to give is nothing there, whatever the row says.
+    if company.version < 16 && row.stored().is_none_or(|stored| stored.len() == 0) {
+        return not_found();
+    }
     let Some(stored) = row.stored() else {
         return internal_server_error();
     };
@@ -301,14 +300,12 @@ fn file(
         }
         None => Response::new(Payload::source(stored, 0, size)),
     };
-    set(
-        &mut response,
-        CONTENT_DISPOSITION,
-        &disposition(&row.name(), download),
-    );
+    if let Some(named) = disposition(company.version, &row.name(), download) {
+        set(&mut response, CONTENT_DISPOSITION, &named);
+    }
     if !unchanged {
         let mimetype = row.mimetype();
-        let charset = if mimetype.starts_with("text/") {
+        let charset = if mimetype.starts_with("text/") && company.version >= 16 {
             "; charset=utf-8"
         } else {
             ""
@@ -349,9 +346,16 @@ pub(crate) fn parse_range(range: &str, size: u64) -> Option<Result<(u64, u64), (
     })
 }
 
-/// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings.
-fn disposition(name: &str, download: bool) -> String {
+/// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings. 14 names a
+/// file only where a download is asked for.
+fn disposition(version: u8, name: &str, download: bool) -> Option<String> {
     let kind = if download { "attachment" } else { "inline" };
+    if version < 16 {
+        let encoded = percent_encode(name, b"-._~");
+        return download.then(|| format!("{kind}; filename*=UTF-8''{encoded}"));
+    }
+    // What would end the header is none of the name.
+    let name = name.replace(['\r', '\n'], "_");
     let plain: String = name
         .chars()
         .filter_map(fold)
@@ -367,10 +371,12 @@ fn disposition(name: &str, download: bool) -> String {
         format!("\"{}\"", plain.replace('\\', "\\\\").replace('"', "\\\""))
     };
     if plain == name {
-        return format!("{kind}; filename={quoted}");
+        return Some(format!("{kind}; filename={quoted}"));
     }
-    let encoded = percent_encode(name, b"-._~!#$&+^`|");
-    format!("{kind}; filename={quoted}; filename*=UTF-8''{encoded}")
+    let encoded = percent_encode(&name, b"-._~!#$&+^`|");
+    Some(format!(
+        "{kind}; filename={quoted}; filename*=UTF-8''{encoded}"
+    ))
 }
 
 /// Percent-encodes all but letters, digits and these signs.
@@ -406,7 +412,18 @@ fn fold(letter: char) -> Option<char> {
     })
 }
 
-/// `GET /web/version`, from 19 on.
+/// `POST /web/webclient/version_info`: what `common.version` says.
+pub(crate) fn version_info(company: &Company, body: &[u8]) -> Response<Payload> {
+    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+        return rpc::invalid_json();
+    };
+    let mut result = Json::default();
+    result.value(&company.version_info());
+    let id = body.get("id").cloned().unwrap_or_default();
+    rpc::respond(company.version, &id, Ok(result))
+}
+
+/// `GET /web/version` and `/json/version`, from 19 on.
 pub(crate) fn version(company: &Company) -> Response<Payload> {
     let info = company.version_info();
     let mut body = Json::default();

@@ -68,15 +68,21 @@ pub(crate) fn tell(
         return Ok(Caller::Anonymous);
     }
     let mut parts = token.split('.');
-    let (Some(_), Some(claims), Some(_), None) =
+    let (Some(head), Some(claims), Some(_), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return Err(Refusal::token("Invalid Compact JWS"));
     };
-    let claims: Option<Value> = BASE64_URL_SAFE_NO_PAD
-        .decode(claims)
-        .ok()
-        .and_then(|claims| serde_json::from_slice(&claims).ok());
+    let json = |part: &str| -> Option<Value> {
+        let part = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
+        serde_json::from_slice(&part).ok()
+    };
+    if json(head).is_some_and(|head| head.get("alg").and_then(Value::as_str) == Some("none")) {
+        return Err(Refusal::token(
+            "\"alg\" (Algorithm) Header Parameter value not allowed",
+        ));
+    }
+    let claims = json(claims);
     // The signature of a key that has run out is taken for good, so that both refusals can be had.
     let expired = claims
         .and_then(|claims| claims.get("exp").and_then(Value::as_i64))

@@ -64,6 +64,24 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn bucket_name() -> Self {
+        Self::of(
+            "400",
+            "Invalid Input",
+            "Bucket name invalid",
+            "InvalidBucketName",
+        )
+    }
+
+    pub(crate) fn bucket_not_empty() -> Self {
+        Self::of(
+            "409",
+            "ResourceNotEmpty",
+            "The bucket you tried to delete is not empty",
+            "ResourceNotEmpty",
+        )
+    }
+
     pub(crate) fn no_object() -> Self {
         Self::of("404", "not_found", "Object not found", "NoSuchKey")
     }
@@ -129,12 +147,17 @@ impl Refusal {
         Self::token("new row violates row-level security policy")
     }
 
-    pub(crate) fn signature() -> Self {
+    pub(crate) fn signature(message: &str) -> Self {
+        Self::of("400", "InvalidJWT", message, "InvalidJWT")
+    }
+
+    /// A body that is sent as JSON and is none.
+    pub(crate) fn not_json() -> Self {
         Self::of(
             "400",
-            "InvalidJWT",
-            "\"exp\" claim timestamp check failed",
-            "InvalidJWT",
+            "FastifyError",
+            "Body is not valid JSON but content-type is set to 'application/json'",
+            "InvalidRequest",
         )
     }
 
@@ -142,7 +165,7 @@ impl Refusal {
         Self::of(
             "416",
             "invalid_range",
-            "The requested range is not satisfiable",
+            "invalid range provided",
             "InvalidRange",
         )
         .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
@@ -181,7 +204,7 @@ impl Refusal {
             .parse::<u16>()
             .ok()
             .and_then(|status| StatusCode::from_u16(status).ok());
-        plain(status.unwrap_or(self.http), &self.body.message)
+        text(status.unwrap_or(self.http), self.body.message.clone())
     }
 
     /// As the other endpoints say it.
@@ -194,6 +217,29 @@ impl Refusal {
 pub(crate) fn written(status: StatusCode, body: &impl Serialize) -> Response<Payload> {
     // Plain values cannot fail to be written.
     json(status, serde_json::to_vec(body).unwrap_or_default())
+}
+
+/// An address that leads nowhere, though what it begins with is known.
+pub(crate) fn no_route_within(method: &http::Method, path: &str) -> Response<Payload> {
+    Refusal::of(
+        "404",
+        "Not Found",
+        format!("Route {method}:{path} not found"),
+        "InvalidRequest",
+    )
+    .with_status(StatusCode::NOT_FOUND)
+    .answer()
+}
+
+/// An address that is no UTF-8.
+pub(crate) fn bad_url(path: &str) -> Response<Payload> {
+    let message = format!("'{path}' is not a valid url component");
+    written(
+        StatusCode::BAD_REQUEST,
+        &serde_json::json!({
+            "error": "Bad Request", "code": "FST_ERR_BAD_URL", "message": message, "statusCode": 400,
+        }),
+    )
 }
 
 /// An address that leads nowhere.
@@ -226,10 +272,14 @@ pub(crate) fn gateway(message: &'static str, hint: &'static str) -> Response<Pay
     written(StatusCode::UNAUTHORIZED, &Gateway { message, hint })
 }
 
-/// A plain answer of the resumable endpoint.
+/// A plain answer of the resumable protocol itself, which ends its line.
 pub(crate) fn plain(status: StatusCode, message: &str) -> Response<Payload> {
+    text(status, format!("{message}\n"))
+}
+
+fn text(status: StatusCode, message: String) -> Response<Payload> {
     let mut response = empty(status);
-    *response.body_mut() = Payload::bytes(format!("{message}\n"));
+    *response.body_mut() = Payload::bytes(message);
     set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
     set(
         &mut response,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::access::Caller;
-use super::answers::{Refusal, no_route, written};
+use super::answers::{Refusal, no_route_within, written};
 use super::site::{Answer, Call, Site};
 use super::stock::{Bucket, iso};
 use crate::odoo::now_us;
@@ -21,6 +21,14 @@ impl Site {
         }
         let mut stock = self.stock.lock();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if call.method == Method::POST
+            && let Some((name, "empty")) = name.and_then(|name| name.split_once('/'))
+        {
+            stock.bucket(name)?;
+            stock.empty(name);
+            let message = "Empty bucket has been queued. Completion may take up to an hour.";
+            return Ok(written(StatusCode::OK, &json!({"message": message})));
+        }
         match (&call.method, name) {
             (&Method::GET, None | Some("")) => {
                 let all: Vec<_> = stock.buckets.values().map(BucketShown::of).collect();
@@ -31,12 +39,12 @@ impl Site {
                 Ok(written(StatusCode::OK, &BucketShown::of(bucket)))
             }
             (&Method::POST, None | Some("")) => {
-                let name = body
-                    .get("name")
-                    .or_else(|| body.get("id"))
-                    .and_then(Value::as_str);
+                let name = body.get("name").and_then(Value::as_str);
                 let name = name
                     .ok_or_else(|| Refusal::request("body must have required property 'name'"))?;
+                if name.is_empty() || name.contains(['/', '\\']) {
+                    return Err(Refusal::bucket_name());
+                }
                 if stock.buckets.contains_key(name) {
                     return Err(Refusal::bucket_exists());
                 }
@@ -56,13 +64,20 @@ impl Site {
                 ))
             }
             (&Method::DELETE, Some(name)) => {
-                stock.buckets.remove(name).ok_or_else(Refusal::no_bucket)?;
+                stock.bucket(name)?;
+                if stock.holds_anything(name) {
+                    return Err(Refusal::bucket_not_empty());
+                }
+                stock.buckets.remove(name);
                 Ok(written(
                     StatusCode::OK,
                     &json!({"message": "Successfully deleted"}),
                 ))
             }
-            (method, _) => Ok(no_route(method, "/bucket")),
+            (method, name) => Ok(no_route_within(
+                method,
+                &format!("/bucket/{}", name.unwrap_or_default()),
+            )),
         }
     }
 }

@@ -233,7 +233,7 @@ impl Storage {
             version,
             mimetype: mimetype.to_owned(),
             cache_control: "no-cache".to_owned(),
-            resumable: false,
+            metadata: serde_json::json!({}),
         };
         site.stock.lock().put(label, intake.finish());
         Ok(())

@@ -4,6 +4,8 @@ use super::answers::Refusal;
 
 /// Signs that a key may hold beside letters and digits.
 const SIGNS: &[u8] = b" !$&'()*+,-./:;=?@_";
+/// Stands for an empty folder, and has to be empty itself.
+pub(crate) const PLACEHOLDER: &str = ".emptyFolderPlaceholder";
 /// The file backend cannot store a longer path segment.
 const SEGMENT_BYTES: usize = 255;
 
@@ -16,14 +18,27 @@ pub(crate) fn check(name: &str) -> Result<(), Refusal> {
     {
         return Err(Refusal::key(name));
     }
+    // The file backend takes no way out of its folder.
+    if name.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(Refusal::key(&format!("{name} contains dot path segment")));
+    }
     if name.split('/').any(|segment| segment.len() > SEGMENT_BYTES) {
         return Err(Refusal::internal());
     }
     Ok(())
 }
 
+/// Whether a path, its percent-encoding undone, is UTF-8.
+pub(crate) fn is_text(path: &str) -> bool {
+    String::from_utf8(bytes_of(path)).is_ok()
+}
+
 /// Undoes the percent-encoding of a path.
 pub(crate) fn decode(path: &str) -> String {
+    String::from_utf8_lossy(&bytes_of(path)).into_owned()
+}
+
+fn bytes_of(path: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((first, after)) = rest.split_first() {
@@ -42,7 +57,7 @@ pub(crate) fn decode(path: &str) -> String {
             after
         };
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    bytes
 }
 
 #[cfg(test)]

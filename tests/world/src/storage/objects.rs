@@ -2,9 +2,11 @@
 
 use std::io;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,7 +17,7 @@ use super::answers::{Refusal, written};
 use super::names;
 use super::site::{Answer, Call, Site};
 use super::stock::{Label, uuid};
-use crate::serve::{Payload, Upload};
+use crate::serve::Upload;
 
 /// The largest form that is taken in.
 const FORM_BYTES: usize = 16 * 1024 * 1024;
@@ -80,6 +82,9 @@ impl Site {
                 return Err(Refusal::row_level_security());
             }
             names::check(&name)?;
+            if name.ends_with(names::PLACEHOLDER) && announced != Some(0) {
+                return Err(Refusal::too_large());
+            }
             self.admit(bucket, &name, announced, &mimetype, upsert)
         });
         if let Err(refusal) = admitted {
@@ -112,7 +117,7 @@ impl Site {
             version,
             mimetype,
             cache_control,
-            resumable: false,
+            metadata: metadata_of(&call.headers),
         };
         let mut stock = self.stock.lock();
         if !stock.has_room(intake.len()) {
@@ -124,7 +129,7 @@ impl Site {
     }
 
     pub(super) fn list(&self, caller: Caller, bucket: &str, body: &[u8]) -> Answer {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let body = json_body(body)?;
         let Some(prefix) = body.get("prefix").and_then(Value::as_str) else {
             return Err(Refusal::request(
                 "body must have required property 'prefix'",
@@ -136,6 +141,19 @@ impl Site {
                 .and_then(|number| usize::try_from(number).ok())
                 .unwrap_or(otherwise)
         };
+        if let Some(limit) = body.get("limit") {
+            match limit.as_i64() {
+                None => return Err(Refusal::request("body/limit must be integer")),
+                Some(..1) => return Err(Refusal::request("body/limit must be >= 1")),
+                Some(_) => {}
+            }
+        }
+        let column = body.pointer("/sortBy/column").and_then(Value::as_str);
+        if column.is_some_and(|column| !SORTABLE.contains(&column)) {
+            return Err(Refusal::request(
+                "body/sortBy/column must be equal to one of the allowed values",
+            ));
+        }
         let page = (number("offset", 0), number("limit", 100));
         let descending = body.pointer("/sortBy/order").and_then(Value::as_str) == Some("desc");
         let search = body
@@ -153,10 +171,34 @@ impl Site {
         Ok(written(StatusCode::OK, &listed))
     }
 
+    /// `POST /object/list-v2/<bucket>`: all keys flat, as far as they are asked for so.
+    pub(super) fn list_flat(&self, caller: Caller, bucket: &str, body: &[u8]) -> Answer {
+        let body = json_body(body)?;
+        let prefix = body
+            .get("prefix")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let mut objects = match caller {
+            Caller::Anonymous => Vec::new(),
+            Caller::Service => self.stock.lock().flat(bucket, prefix),
+        };
+        let limit = body.get("limit").and_then(Value::as_u64).unwrap_or(1000);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = objects.len() > limit;
+        objects.truncate(limit);
+        Ok(written(
+            StatusCode::OK,
+            &json!({"hasNext": more, "folders": [], "objects": objects}),
+        ))
+    }
+
     pub(super) fn delete(&self, caller: Caller, bucket: &str, name: &str) -> Answer {
         let mut stock = self.stock.lock();
-        stock.bucket(bucket)?;
-        if caller == Caller::Anonymous || stock.remove(bucket, name).is_none() {
+        if caller == Caller::Anonymous {
+            return Err(Refusal::token("Access denied"));
+        }
+        // A missing bucket is no other answer than a missing object.
+        if stock.remove(bucket, name).is_none() {
             return Err(Refusal::no_object());
         }
         Ok(written(
@@ -165,19 +207,19 @@ impl Site {
         ))
     }
 
-    pub(super) fn delete_several(
-        &self,
-        caller: Caller,
-        bucket: &str,
-        body: &[u8],
-    ) -> Response<Payload> {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let names = body
-            .get("prefixes")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
+    pub(super) fn delete_several(&self, caller: Caller, bucket: &str, body: &[u8]) -> Answer {
+        let body = json_body(body)?;
+        let Some(names) = body.get("prefixes").and_then(Value::as_array) else {
+            return Err(Refusal::request(
+                "body must have required property 'prefixes'",
+            ));
+        };
+        if names.is_empty() {
+            return Err(Refusal::request(
+                "body/prefixes must NOT have fewer than 1 items",
+            ));
+        }
+        let names = names.iter().filter_map(Value::as_str);
         let mut stock = self.stock.lock();
         let deleted = names
             .filter(|_| caller == Caller::Service)
@@ -194,7 +236,7 @@ impl Site {
                 Some(entry)
             });
         let deleted: Vec<Value> = deleted.collect();
-        written(StatusCode::OK, &deleted)
+        Ok(written(StatusCode::OK, &deleted))
     }
 }
 
@@ -225,6 +267,30 @@ fn first_part<'a>(mimetype: &str, body: &'a [u8]) -> Option<(String, &'a [u8])> 
         .lines()
         .find_map(|line| line.strip_prefix("content-type:"));
     Some((kind.unwrap_or("text/plain").trim().to_owned(), part))
+}
+
+/// By what a listing can be sorted.
+const SORTABLE: [&str; 4] = ["name", "updated_at", "created_at", "last_accessed_at"];
+
+/// A body that has to be a JSON object.
+fn json_body(body: &[u8]) -> Result<Value, Refusal> {
+    match serde_json::from_slice(body) {
+        Ok(body @ Value::Object(_)) => Ok(body),
+        Ok(_) => Err(Refusal::request("body must be object")),
+        Err(_) => Err(Refusal::not_json()),
+    }
+}
+
+/// What a user gives along with an object: JSON in base64, or nothing.
+fn metadata_of(headers: &HeaderMap) -> Value {
+    let given = headers
+        .get("x-metadata")
+        .and_then(|value| value.to_str().ok());
+    given
+        .and_then(|value| BASE64_STANDARD.decode(value).ok())
+        .and_then(|value| serde_json::from_slice(&value).ok())
+        .filter(Value::is_object)
+        .unwrap_or_else(|| json!({}))
 }
 
 /// The answer to a stored object.

@@ -52,6 +52,9 @@ impl Site {
                 "body must have required property 'expiresIn'",
             ));
         };
+        if seconds < 1 {
+            return Err(Refusal::request("body/expiresIn must be >= 1"));
+        }
         let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
         if caller == Caller::Anonymous || self.stock.lock().object(bucket, &name).is_none() {
@@ -94,11 +97,19 @@ impl Site {
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
         let token = parameter("token")
             .ok_or_else(|| Refusal::request("querystring must have required property 'token'"))?;
-        let valid = self.signed.lock().get(&token).is_some_and(|signed| {
-            signed.path == format!("{bucket}/{name}") && signed.expires_us > now_us()
-        });
-        if !valid {
-            return Err(Refusal::signature());
+        if token.split('.').count() != 3 {
+            return Err(Refusal::signature("Invalid Compact JWS"));
+        }
+        let signed = self.signed.lock();
+        let known = signed
+            .get(&token)
+            .filter(|signed| signed.path == format!("{bucket}/{name}"));
+        match known {
+            None => return Err(Refusal::signature("signature verification failed")),
+            Some(signed) if signed.expires_us <= now_us() => {
+                return Err(Refusal::signature("\"exp\" claim timestamp check failed"));
+            }
+            Some(_) => drop(signed),
         }
         let object = self
             .stock
@@ -154,11 +165,7 @@ pub(super) fn info(name: &str, object: &Object, place: &str) -> Response<Payload
             content_type: &object.mimetype,
             cache_control: &object.cache_control,
             etag: &object.etag,
-            metadata: if object.resumable {
-                Value::Null
-            } else {
-                json!({})
-            },
+            metadata: object.metadata.clone(),
             last_modified: iso(object.updated_us),
             created_at: iso(object.created_us),
         },

@@ -80,10 +80,45 @@ pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> 
     {
         return None;
     }
+    if headers.contains_key(TUS_RESUMABLE) {
+        return Some(plain(StatusCode::BAD_REQUEST, "Invalid tus-resumable"));
+    }
     Some(plain(
         StatusCode::PRECONDITION_FAILED,
         "Tus-Resumable Required",
     ))
+}
+
+/// Whether a name can be one of an upload: bucket, object and version, in base64.
+pub(crate) fn is_id(id: &str) -> bool {
+    let parts = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('=')).ok();
+    parts.is_some_and(|parts| parts.iter().filter(|byte| **byte == b'/').count() >= 2)
+}
+
+/// The answer to what is no name of an upload.
+pub(crate) fn no_upload() -> Response<Payload> {
+    plain(StatusCode::BAD_REQUEST, "Invalid upload id")
+}
+
+/// The answer to a method that the protocol lacks.
+pub(crate) fn not_found() -> Response<Payload> {
+    plain(StatusCode::NOT_FOUND, "Not found")
+}
+
+/// `OPTIONS /upload/resumable`: what is spoken.
+pub(crate) fn options() -> Response<Payload> {
+    let mut response = tus(StatusCode::NO_CONTENT);
+    for (name, value) in [
+        ("tus-version", "1.0.0"),
+        (
+            "tus-extension",
+            "creation,creation-with-upload,creation-defer-length,termination,expiration",
+        ),
+        ("tus-max-size", "5368709120"),
+    ] {
+        set(&mut response, HeaderName::from_static(name), value);
+    }
+    response
 }
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
@@ -120,17 +155,19 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
             .map(|(_, value)| value.clone())
             .filter(|value| !value.is_empty())
     };
-    let (Some(bucket), Some(name)) = (given("bucketName"), given("objectName")) else {
-        return plain(
-            StatusCode::BAD_REQUEST,
-            "Upload-Metadata must have bucketName and objectName",
-        );
-    };
+    if !headers.contains_key("upload-metadata") {
+        return Refusal::request("Metadata header is required").plain();
+    }
+    let (bucket, name) = (
+        given("bucketName").unwrap_or_default(),
+        given("objectName").unwrap_or_default(),
+    );
     let mimetype = given("contentType").unwrap_or_else(|| "application/octet-stream".to_owned());
     let cache_control = given("cacheControl").map_or_else(
         || "no-cache".to_owned(),
         |seconds| format!("max-age={seconds}"),
     );
+    let metadata_given = given("metadata").and_then(|text| serde_json::from_str(&text).ok());
     let upsert = headers.get("x-upsert").is_some_and(|value| value == "true");
     if let Err(refusal) = names::check(&name)
         .and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert))
@@ -161,9 +198,9 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         version,
         mimetype,
         cache_control,
-        resumable: true,
+        metadata: metadata_given.unwrap_or_default(),
     };
-    let upload = Resumable {
+    let mut upload = Resumable {
         label,
         length,
         offset: 0,
@@ -172,6 +209,12 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         intake: Some(intake),
         before_chunk: None,
     };
+    // What has no bytes is complete.
+    if length == 0
+        && let Some(intake) = upload.intake.take()
+    {
+        site.stock.lock().put(upload.label.clone(), intake.finish());
+    }
     site.uploads
         .0
         .lock()
@@ -230,10 +273,10 @@ pub(crate) async fn append(
         .get(CONTENT_TYPE)
         .is_none_or(|kind| kind != "application/offset+octet-stream")
     {
-        return Ok(plain(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "Content-Type must be application/offset+octet-stream",
-        ));
+        return Ok(plain(StatusCode::BAD_REQUEST, "Invalid content-type"));
+    }
+    if upload.intake.is_none() {
+        return Ok(Refusal::exists().plain());
     }
     if number(headers, "upload-offset") != Some(upload.offset) {
         return Ok(plain(StatusCode::CONFLICT, "Upload-Offset conflict"));
@@ -243,7 +286,7 @@ pub(crate) async fn append(
     if announced.is_some_and(|bytes| bytes > left) {
         return Ok(plain(
             StatusCode::PAYLOAD_TOO_LARGE,
-            "Upload-Length exceeded",
+            "upload's size exceeded",
         ));
     }
     let at_boundary = upload.offset.is_multiple_of(PART_BYTES);
@@ -278,7 +321,7 @@ pub(crate) async fn append(
         if intake.len() + piece.len() as u64 > length {
             return Ok(plain(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "Upload-Length exceeded",
+                "upload's size exceeded",
             ));
         }
         intake.take(&piece)?;

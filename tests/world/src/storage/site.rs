@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 
+use http::header::USER_AGENT;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::access::{self, Caller};
-use super::answers::{Refusal, gateway, no_route};
+use super::answers::{Refusal, bad_url, gateway, no_route, no_route_within};
 use super::intake::Intake;
 use super::reading::{content, info};
 use super::resumable::{self, Uploads};
@@ -107,6 +108,9 @@ impl Site {
         if let Some(refused) = self.refused_by_gateway(call) {
             return Ok(refused);
         }
+        if !names::is_text(path) {
+            return Ok(bad_url(path));
+        }
         if let Some(resumable) = path.strip_prefix("/upload/resumable") {
             return self
                 .resumable(call, resumable.trim_start_matches('/'), upload)
@@ -116,8 +120,16 @@ impl Site {
         let answer = match (&call.method, segments.as_slice()) {
             (_, ["bucket", ..]) => {
                 let body = upload.collect(JSON_BYTES).await?;
-                let name = segments.get(1).copied().map(names::decode);
+                let name = path
+                    .trim_start_matches('/')
+                    .split_once('/')
+                    .map(|(_, name)| names::decode(name));
                 self.bucket(call, name.as_deref(), &body)
+            }
+            (&Method::POST, ["object", "list-v2", bucket]) => {
+                let body = upload.collect(JSON_BYTES).await?;
+                self.caller(call)
+                    .and_then(|caller| self.list_flat(caller, &names::decode(bucket), &body))
             }
             (&Method::POST, ["object", "list", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
@@ -157,11 +169,12 @@ impl Site {
             (&Method::DELETE, ["object", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
                 self.caller(call)
-                    .map(|caller| self.delete_several(caller, &names::decode(bucket), &body))
+                    .and_then(|caller| self.delete_several(caller, &names::decode(bucket), &body))
             }
             (&Method::DELETE, ["object", bucket, name]) => self.caller(call).and_then(|caller| {
                 self.delete(caller, &names::decode(bucket), &names::decode(name))
             }),
+            (_, ["object", ..]) => return Ok(no_route_within(&call.method, path)),
             _ => return Ok(no_route(&call.method, path)),
         };
         let mut response = answer.unwrap_or_else(|refusal| refusal.answer());
@@ -190,10 +203,20 @@ impl Site {
         let known = known
             .map(String::as_bytes)
             .any(|key| key == given.as_bytes());
-        (!known).then(|| {
-            gateway(
+        if !known {
+            return Some(gateway(
                 "Invalid API key",
                 "Double check your Supabase `anon` or `service_role` API key.",
+            ));
+        }
+        let browser = call
+            .headers
+            .get(USER_AGENT)
+            .is_some_and(|agent| agent.as_bytes().starts_with(b"Mozilla/"));
+        (browser && given.as_bytes().starts_with(b"sb_secret_")).then(|| {
+            gateway(
+                "Forbidden use of secret API key in browser",
+                "Secret API keys can only be used in a protected environment and should never be used in a browser.",
             )
         })
     }
@@ -213,8 +236,12 @@ impl Site {
         id: &str,
         upload: &mut Upload,
     ) -> io::Result<Response<Payload>> {
+        if call.method == Method::OPTIONS && id.is_empty() {
+            return Ok(resumable::options());
+        }
         let refused = match self.caller(call) {
-            Err(refusal) => Some(refusal.plain()),
+            // The token is looked at before the protocol begins.
+            Err(refusal) => Some(refusal.answer()),
             Ok(Caller::Anonymous) => Some(Refusal::row_level_security().plain()),
             Ok(Caller::Service) => resumable::refused_version(&call.headers),
         };
@@ -222,10 +249,13 @@ impl Site {
             Some(refused) => refused,
             None => match (&call.method, id) {
                 (&Method::POST, "") => resumable::create(self, &call.headers),
+                (&Method::HEAD | &Method::PATCH | &Method::DELETE, id) if !resumable::is_id(id) => {
+                    resumable::no_upload()
+                }
                 (&Method::HEAD, id) => resumable::progress(self, id).await,
                 (&Method::PATCH, id) => resumable::append(self, id, &call.headers, upload).await?,
                 (&Method::DELETE, id) => self.uploads.terminate(id),
-                (method, id) => no_route(method, &format!("/upload/resumable/{id}")),
+                _ => resumable::not_found(),
             },
         };
         if response.status().as_u16() >= 400 {

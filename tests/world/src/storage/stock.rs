@@ -75,8 +75,8 @@ pub(crate) struct Object {
     pub kept: Kept,
     pub mimetype: String,
     pub cache_control: String,
-    /// Resumable uploads have no metadata of the user's.
-    pub resumable: bool,
+    /// What the user gave along; nothing for a resumable upload that names none.
+    pub metadata: Value,
     pub created_us: i64,
     pub updated_us: i64,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Label {
     pub version: Uuid,
     pub mimetype: String,
     pub cache_control: String,
-    pub resumable: bool,
+    pub metadata: Value,
 }
 
 pub(crate) struct Stock {
@@ -151,7 +151,7 @@ impl Stock {
             kept: taken.kept,
             mimetype: label.mimetype,
             cache_control: label.cache_control,
-            resumable: label.resumable,
+            metadata: label.metadata,
             created_us,
             updated_us: now,
         };
@@ -164,6 +164,35 @@ impl Stock {
         self.used_bytes -= removed.len;
         removed.kept.discard();
         Some(removed)
+    }
+
+    /// Whether a bucket holds any object.
+    pub(crate) fn holds_anything(&self, bucket: &str) -> bool {
+        self.objects
+            .get(bucket)
+            .is_some_and(|objects| !objects.is_empty())
+    }
+
+    /// Takes all objects out of a bucket.
+    pub(crate) fn empty(&mut self, bucket: &str) {
+        for object in self
+            .objects
+            .remove(bucket)
+            .into_iter()
+            .flat_map(BTreeMap::into_values)
+        {
+            self.used_bytes -= object.len;
+            object.kept.discard();
+        }
+    }
+
+    /// All objects whose names begin so, flat.
+    pub(crate) fn flat(&self, bucket: &str, prefix: &str) -> Vec<Value> {
+        let objects = self.objects.get(bucket).into_iter().flatten();
+        objects
+            .filter(|(name, _)| name.starts_with(prefix))
+            .map(|(name, object)| object.entry(name))
+            .collect()
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, &Object)> {

@@ -159,6 +159,19 @@ impl Row {
         }
     }
 
+    /// The bytes as the field `raw` has them: none where there never were any, and none left where they are lost.
+    pub(crate) fn raw(&self) -> Option<Vec<u8>> {
+        if self.file_size() == 0 {
+            return None;
+        }
+        let stored = self.stored();
+        Some(
+            stored
+                .and_then(|stored| stored.read_all(0, stored.len()).ok())
+                .unwrap_or_default(),
+        )
+    }
+
     /// Where the file lies in Odoo's content-addressed store.
     pub(crate) fn store_fname(&self) -> Option<String> {
         let checksum = self.checksum()?;
