@@ -1,0 +1,106 @@
+//! What `pg_net` calls: a server on this machine that answers by the path it is asked for.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// The running server. Dropping it ends it.
+pub(crate) struct Endpoint {
+    port: u16,
+    accepting: JoinHandle<()>,
+}
+
+impl Endpoint {
+    pub(crate) async fn start(address: &str) -> Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let port = listener.local_addr()?.port();
+        let accepting = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        });
+        Ok(Self { port, accepting })
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// `/echo` tells the request, `/status/503` has that status, `/slow` answers never, `/drop` ends the connection,
+/// `/to/echo` leads to `/echo`.
+async fn answer(mut stream: TcpStream) -> Option<()> {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    let (head, body) = loop {
+        let read = stream
+            .read(&mut piece)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
+        request.extend_from_slice(piece.get(..read)?);
+        if request.first() == Some(&0x16) {
+            // The greeting of TLS: nobody here speaks it.
+            return stream.write_all(b"HTTP/1.1 400 conform\r\n\r\n").await.ok();
+        }
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.trim().parse::<usize>().ok())?
+            });
+            if body.len() >= length.unwrap_or(0) {
+                break (head.to_owned(), body.to_owned());
+            }
+        }
+    };
+    let mut words = head.split_whitespace();
+    let (method, path) = (words.next()?, words.next()?);
+    let (status, headers, content) = match path.split(['/', '?']).collect::<Vec<_>>().as_slice() {
+        ["", "slow", ..] => {
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            return None;
+        }
+        ["", "drop", ..] => return None,
+        ["", "status", status, ..] => (
+            (*status).to_owned(),
+            String::new(),
+            format!("status {status}"),
+        ),
+        ["", "to", rest, ..] => (
+            "302".to_owned(),
+            format!("location: /{rest}\r\n"),
+            String::new(),
+        ),
+        _ => {
+            let sent: serde_json::Map<_, _> = head
+                .lines()
+                .skip(1)
+                .filter_map(|line| line.split_once(':'))
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().into()))
+                .collect();
+            let told =
+                serde_json::json!({"method": method, "path": path, "headers": sent, "body": body});
+            (
+                "200".to_owned(),
+                "content-type: application/json\r\n".to_owned(),
+                told.to_string(),
+            )
+        }
+    };
+    let text = format!(
+        "HTTP/1.1 {status} conform\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{content}",
+        content.len()
+    );
+    stream.write_all(text.as_bytes()).await.ok()
+}

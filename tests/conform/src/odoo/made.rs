@@ -1,0 +1,533 @@
+//! A real Odoo: what exchanges speak of is made there under a prefix, or found there, and removed again.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+
+use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+
+use super::{Account, Odoo};
+use crate::conversation::{hex, pattern_bytes};
+use crate::fixtures::Fixtures;
+use crate::table::Caller;
+
+/// The real Odoo that is asked.
+#[derive(Default)]
+pub struct Options {
+    /// `scheme://host[:port]`.
+    pub url: String,
+    /// Its database.
+    pub database: String,
+    /// The administrator's login, key and password; one of both is enough, and less can be asked then.
+    pub login: String,
+    /// The key.
+    pub api_key: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// Further users by kind: login, key, password. Without them such users are made, where that may be.
+    pub users: BTreeMap<Caller, (String, Option<String>, Option<String>)>,
+    /// Ids of what is known to be there and cannot be made: a lost file, say.
+    pub known: BTreeMap<String, i64>,
+    /// Make nothing.
+    pub read_only: bool,
+}
+
+/// What was made, to be removed.
+pub(super) struct Made {
+    pub odoo: Odoo,
+    prefix: String,
+    known: BTreeMap<String, i64>,
+    read_only: bool,
+    rows: Vec<(String, i64)>,
+}
+
+const ADMIN: Caller = Caller::Administrator;
+
+/// A name that nobody else has.
+pub(crate) fn fresh_prefix() -> String {
+    let number = RandomState::new().hash_one(std::time::SystemTime::now());
+    format!("conform-{:08x}", number & 0xffff_ffff)
+}
+
+impl Made {
+    /// Logs in.
+    pub(super) async fn begin(options: Options) -> Result<Self> {
+        let mut odoo = Odoo::new(&options.url, &options.database)?;
+        let version = odoo
+            .result("common", "version", json!([]))
+            .await
+            .context("it says no version")?;
+        let version = version
+            .pointer("/server_version_info/0")
+            .and_then(Value::as_u64);
+        odoo.version = version
+            .and_then(|version| u8::try_from(version).ok())
+            .context("no version of Odoo")?;
+        let mut made = Self {
+            odoo,
+            prefix: fresh_prefix(),
+            known: options.known,
+            read_only: options.read_only,
+            rows: Vec::new(),
+        };
+        let admin = (options.login, options.api_key, options.password);
+        for (caller, (login, key, password)) in options.users.into_iter().chain([(ADMIN, admin)]) {
+            made.know(caller, &login, key, password)
+                .await
+                .with_context(|| format!("the {}", caller.name()))?;
+        }
+        Ok(made)
+    }
+
+    async fn know(
+        &mut self,
+        caller: Caller,
+        login: &str,
+        key: Option<String>,
+        password: Option<String>,
+    ) -> Result<()> {
+        let mut account = Account {
+            login: login.to_owned(),
+            uid: 0,
+            password,
+            key,
+        };
+        let args = json!([self.odoo.database, login, account.secret(), {}]);
+        match self.odoo.result("common", "authenticate", args).await? {
+            Value::Number(uid) => account.uid = uid.as_i64().unwrap_or_default(),
+            _ => bail!("the login {login} is refused: check its key or password"),
+        }
+        self.odoo.accounts.insert(caller, account);
+        Ok(())
+    }
+
+    async fn call(
+        &self,
+        model: &str,
+        method: &str,
+        positional: Value,
+        named: Value,
+    ) -> Result<Value> {
+        self.odoo
+            .call(ADMIN, model, method, positional, named)
+            .await
+    }
+
+    async fn create(&mut self, model: &str, values: Value) -> Result<i64> {
+        let made = self
+            .call(model, "create", json!([values]), json!({}))
+            .await?;
+        let id = made
+            .as_i64()
+            .or_else(|| made.get(0)?.as_i64())
+            .context("no id")?;
+        self.rows.push((model.to_owned(), id));
+        Ok(id)
+    }
+
+    async fn first(&self, model: &str, domain: Value) -> Result<Option<i64>> {
+        let found = self
+            .call(
+                model,
+                "search",
+                json!([domain, 0, 1]),
+                json!({"context": {"active_test": false}}),
+            )
+            .await?;
+        Ok(found.get(0).and_then(Value::as_i64))
+    }
+
+    /// The id behind an external one.
+    async fn behind(&self, module: &str, name: &str) -> Result<i64> {
+        let domain = json!([["module", "=", module], ["name", "=", name]]);
+        let found = self
+            .call(
+                "ir.model.data",
+                "search_read",
+                json!([domain, ["res_id"]]),
+                json!({}),
+            )
+            .await?;
+        found
+            .pointer("/0/res_id")
+            .and_then(Value::as_i64)
+            .with_context(|| format!("no {module}.{name}"))
+    }
+
+    /// Makes or finds what exchanges speak of. What fails is lacking, with the reason.
+    pub(super) async fn furnish(&mut self, fixtures: &mut Fixtures) -> Result<()> {
+        fixtures.set("prefix", self.prefix.clone());
+        fixtures.lack("simulated", "this server is a real one");
+        for (name, id) in self.known.clone() {
+            fixtures.set(&format!("{name}.id"), id);
+        }
+        for name in ["lost_file", "truncated_file", "orphan_file"] {
+            if !self.known.contains_key(name) {
+                fixtures.lack(
+                    name,
+                    format!("it cannot be made over the API; name one by --known {name}=ID"),
+                );
+            }
+        }
+        for module in ["note", "comment"] {
+            match self.behind("mail", &format!("mt_{module}")).await {
+                Ok(id) => fixtures.set(&format!("subtype.{module}"), id),
+                Err(why) => fixtures.lack(&format!("subtype.{module}"), format!("{why:#}")),
+            }
+        }
+        let domain = json!([
+            ["res_field", "!=", false],
+            ["checksum", "!=", false],
+            ["res_model", "=", "res.partner"]
+        ]);
+        match self.first("ir.attachment", domain).await {
+            Ok(Some(id)) => fixtures.set("field_file.id", id),
+            Ok(None) => fixtures.lack("field_file", "no attachment of a field is here"),
+            Err(why) => fixtures.lack("field_file", format!("{why:#}")),
+        }
+        if self.read_only {
+            for (name, model, domain) in [
+                ("lead", "crm.lead", json!([["active", "=", true]])),
+                ("archived_lead", "crm.lead", json!([["active", "=", false]])),
+                ("tag", "crm.tag", json!([])),
+            ] {
+                match self.first(model, domain).await {
+                    Ok(Some(id)) => fixtures.set(&format!("{name}.id"), id),
+                    _ => fixtures.lack(name, "none is here"),
+                }
+            }
+            return Ok(());
+        }
+        self.users().await;
+        let makings: [&str; 3] = ["records", "messages", "files"];
+        for making in makings {
+            let outcome = match making {
+                "records" => self.records(fixtures).await,
+                "messages" => self.messages(fixtures).await,
+                _ => self.files(fixtures).await,
+            };
+            outcome.with_context(|| format!("the {making} that the table speaks of could not be made (--read-only makes none)"))?;
+        }
+        Ok(())
+    }
+
+    /// A user of each kind that was not given. An administrator only may make them.
+    async fn users(&mut self) {
+        let kinds: [(Caller, &[(&str, &str)]); 3] = [
+            (
+                Caller::Settings,
+                &[
+                    ("base", "group_user"),
+                    ("base", "group_system"),
+                    ("sales_team", "group_sale_manager"),
+                ],
+            ),
+            (
+                Caller::SalesAdministrator,
+                &[("base", "group_user"), ("sales_team", "group_sale_manager")],
+            ),
+            (
+                Caller::Salesman,
+                &[
+                    ("base", "group_user"),
+                    ("sales_team", "group_sale_salesman"),
+                ],
+            ),
+        ];
+        for (caller, groups) in kinds {
+            if self.odoo.accounts.contains_key(&caller) {
+                continue;
+            }
+            if let Err(why) = self.user(caller, groups).await {
+                eprintln!(
+                    "no user of the kind {} could be made: {why:#}",
+                    caller.name()
+                );
+            }
+        }
+    }
+
+    async fn user(&mut self, caller: Caller, groups: &[(&str, &str)]) -> Result<()> {
+        let mut ids = Vec::new();
+        for (module, name) in groups {
+            ids.push(self.behind(module, name).await?);
+        }
+        let field = if self.odoo.version >= 19 {
+            "group_ids"
+        } else {
+            "groups_id"
+        };
+        let login = format!("{}-{}", self.prefix, caller.name());
+        let password = format!("{}-{}", fresh_prefix(), fresh_prefix());
+        let values =
+            json!({"name": login, "login": login, "password": password, field: [[6, 0, ids]]});
+        let named = json!({"context": {"no_reset_password": true}});
+        let made = self
+            .call("res.users", "create", json!([values]), named)
+            .await?;
+        let id = made
+            .as_i64()
+            .or_else(|| made.get(0)?.as_i64())
+            .context("no id")?;
+        let partner = self
+            .call(
+                "res.users",
+                "read",
+                json!([[id], ["partner_id"]]),
+                json!({}),
+            )
+            .await?;
+        if let Some(partner) = partner.pointer("/0/partner_id/0").and_then(Value::as_i64) {
+            self.rows.push(("res.partner".to_owned(), partner));
+        }
+        self.rows.push(("res.users".to_owned(), id));
+        self.know(caller, &login, None, Some(password)).await
+    }
+
+    async fn records(&mut self, fixtures: &mut Fixtures) -> Result<()> {
+        let salesman = self
+            .odoo
+            .accounts
+            .get(&Caller::Salesman)
+            .map(|account| account.uid);
+        let admin = self.odoo.accounts.get(&ADMIN).map(|account| account.uid);
+        let prefix = self.prefix.clone();
+        let name = |what: &str| format!("{prefix} {what}");
+        let lead = self
+            .create("crm.lead", json!({
+                "name": name("lead"), "type": "opportunity", "user_id": salesman.or(admin), "expected_revenue": 1250.5}))
+            .await?;
+        fixtures.set("lead.id", lead);
+        fixtures.set("lead.name", name("lead"));
+        let archived = self
+            .create(
+                "crm.lead",
+                json!({"name": name("archived"), "type": "opportunity", "active": false}),
+            )
+            .await?;
+        fixtures.set("archived_lead.id", archived);
+        let others = self
+            .create(
+                "crm.lead",
+                json!({"name": name("of another"), "type": "opportunity", "user_id": admin}),
+            )
+            .await?;
+        fixtures.set("others_lead.id", others);
+        let tag = self.create("crm.tag", json!({"name": name("tag")})).await?;
+        fixtures.set("tag.id", tag);
+        Ok(())
+    }
+
+    async fn messages(&mut self, fixtures: &mut Fixtures) -> Result<()> {
+        let lead = fixtures.get("lead.id").cloned().unwrap_or_default();
+        let post = async |made: &Self, body: &str, subtype: &str| -> Result<i64> {
+            let named = json!({"body": body, "message_type": "comment", "subtype_xmlid": subtype});
+            let posted = made
+                .call("crm.lead", "message_post", json!([[lead]]), named)
+                .await?;
+            posted
+                .as_i64()
+                .or_else(|| posted.get(0)?.as_i64())
+                .context("no message")
+        };
+        let comment = post(self, "conform", "mail.mt_comment").await?;
+        fixtures.set("comment.id", comment);
+        fixtures.set(
+            "note.id",
+            post(self, "conform, a note", "mail.mt_note").await?,
+        );
+        let removed = post(self, "conform, removed", "mail.mt_comment").await?;
+        match self.remove_message(removed).await {
+            Ok(()) => fixtures.set("removed_message.id", removed),
+            Err(why) => fixtures.lack("removed_message", format!("{why:#}")),
+        }
+        fixtures.lack("personal", "it cannot be made over the API");
+        // Another stage, and Odoo notes the change by itself.
+        let read = self
+            .call(
+                "crm.lead",
+                "read",
+                json!([[lead], ["stage_id", "write_date"]]),
+                json!({}),
+            )
+            .await?;
+        let stage = read.pointer("/0/stage_id/0").cloned().unwrap_or_default();
+        if let Some(other) = self
+            .first("crm.stage", json!([["id", "!=", stage]]))
+            .await?
+        {
+            self.call(
+                "crm.lead",
+                "write",
+                json!([[lead], {"stage_id": other}]),
+                json!({}),
+            )
+            .await?;
+            let domain = json!([
+                ["model", "=", "crm.lead"],
+                ["res_id", "=", lead],
+                ["tracking_value_ids", "!=", false]
+            ]);
+            let found = self
+                .call(
+                    "mail.message",
+                    "search_read",
+                    json!([domain, ["tracking_value_ids"]]),
+                    json!({}),
+                )
+                .await?;
+            if let (Some(message), Some(value)) = (
+                found.pointer("/0/id"),
+                found.pointer("/0/tracking_value_ids/0"),
+            ) {
+                fixtures.set("change.id", message.clone());
+                fixtures.set("tracking.id", value.clone());
+            }
+        }
+        let read = self
+            .call(
+                "crm.lead",
+                "read",
+                json!([[lead], ["write_date"]]),
+                json!({}),
+            )
+            .await?;
+        fixtures.set(
+            "lead.write_date",
+            read.pointer("/0/write_date").cloned().unwrap_or_default(),
+        );
+        Ok(())
+    }
+
+    /// Deletes a message as its author does on the screen.
+    async fn remove_message(&self, id: i64) -> Result<()> {
+        use crate::conversation::Target;
+        let params = if self.odoo.version >= 19 {
+            json!({"message_id": id, "update_data": {"body": "", "attachment_ids": []}})
+        } else {
+            json!({"message_id": id, "body": "", "attachment_ids": []})
+        };
+        let step = crate::table::Step {
+            http: Some("POST /mail/message/update_content".to_owned()),
+            json: Some(json!({"jsonrpc": "2.0", "params": params})),
+            ..Default::default()
+        };
+        match self.odoo.ask(ADMIN, &step).await? {
+            Ok(crate::conversation::Came::Http(answer)) => {
+                let body = answer.json().unwrap_or_default();
+                if answer.status != 200 || body.get("error").is_some() {
+                    bail!(
+                        "this Odoo has no way to delete a message on the screen (HTTP {})",
+                        answer.status
+                    );
+                }
+                Ok(())
+            }
+            Ok(other) => bail!("{other:?}"),
+            Err(why) => bail!(why),
+        }
+    }
+
+    async fn files(&mut self, fixtures: &mut Fixtures) -> Result<()> {
+        let lead = fixtures.get("lead.id").cloned().unwrap_or_default();
+        let others = fixtures.get("others_lead.id").cloned().unwrap_or_default();
+        let binary = pattern_bytes(1000);
+        let files: [(&str, &str, &str, &[u8], Value); 8] = [
+            (
+                "file",
+                "conform.txt",
+                "text/plain",
+                b"conform, a text",
+                json!({}),
+            ),
+            (
+                "binary_file",
+                "conform.bin",
+                "application/x-conform",
+                &binary,
+                json!({}),
+            ),
+            (
+                "empty_file",
+                "conform empty.txt",
+                "text/plain",
+                b"",
+                json!({}),
+            ),
+            (
+                "named_file",
+                "conform ä/1.pdf",
+                "application/pdf",
+                b"%PDF-1.4 conform",
+                json!({}),
+            ),
+            (
+                "broken_name",
+                "conform\r\n1.pdf",
+                "application/pdf",
+                b"%PDF-1.4 conform",
+                json!({}),
+            ),
+            (
+                "others_file",
+                "conform other.txt",
+                "text/plain",
+                b"of another",
+                json!({"res_id": others}),
+            ),
+            (
+                "public_file",
+                "conform public.txt",
+                "text/plain",
+                b"for all",
+                json!({"public": true}),
+            ),
+            (
+                "url_file",
+                "conform link",
+                "",
+                b"",
+                json!({"type": "url", "url": "https://files.example.com/conform"}),
+            ),
+        ];
+        for (name, called, mimetype, content, more) in files {
+            let mut values = json!({"name": called, "res_model": "crm.lead", "res_id": lead});
+            if let Value::Object(values) = &mut values {
+                if !mimetype.is_empty() {
+                    values.insert("mimetype".to_owned(), json!(mimetype));
+                    values.insert("datas".to_owned(), json!(BASE64_STANDARD.encode(content)));
+                }
+                if let Value::Object(more) = more {
+                    values.extend(more);
+                }
+            }
+            let id = self.create("ir.attachment", values).await?;
+            fixtures.set(&format!("{name}.id"), id);
+            fixtures.set(&format!("{name}.sha1"), hex(&Sha1::digest(content)));
+            fixtures.set(&format!("{name}.size"), content.len());
+        }
+        Ok(())
+    }
+
+    /// Removes what was made; what is left, with the reason.
+    pub(super) async fn remove(self) -> Vec<String> {
+        let mut left = Vec::new();
+        for (model, id) in self.rows.iter().rev() {
+            let removed = match self.call(model, "unlink", json!([[id]]), json!({})).await {
+                // Who has written something cannot be deleted everywhere.
+                Err(_) if matches!(model.as_str(), "res.users" | "res.partner") => self
+                    .call(model, "write", json!([[id], {"active": false}]), json!({}))
+                    .await
+                    .map(|_| left.push(format!("{model} {id} ({}), archived", self.prefix))),
+                other => other.map(drop),
+            };
+            if let Err(why) = removed {
+                left.push(format!("{model} {id} ({}): {why:#}", self.prefix));
+            }
+        }
+        left
+    }
+}

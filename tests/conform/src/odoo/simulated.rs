@@ -1,0 +1,241 @@
+//! The simulated Odoo, furnished with what exchanges speak of.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+use world::odoo::{Damage, NewAttachment, Options, Role, Trap, User};
+
+use super::{Account, Odoo};
+use crate::conversation::{hex, pattern_bytes};
+use crate::fixtures::Fixtures;
+use crate::table::Caller;
+
+/// What names begin with.
+const PREFIX: &str = "conform";
+
+fn user(uid: i64, login: &str, role: Role) -> User {
+    User {
+        uid,
+        login: login.to_owned(),
+        name: format!("{PREFIX} {login}"),
+        password: Some(format!("{login}-password")),
+        api_key: Some(format!("{login}-api-key")),
+        role,
+        two_factor: false,
+    }
+}
+
+/// A simulated Odoo of this version and what is in it.
+pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, Fixtures)> {
+    let users = [
+        (Caller::Administrator, User::administrator()),
+        (Caller::Settings, user(7, "settings", Role::Administrator)),
+        (
+            Caller::SalesAdministrator,
+            user(8, "sales", Role::SalesAdministrator),
+        ),
+        (Caller::Salesman, User::salesman()),
+    ];
+    let running = world::odoo::Odoo::start(Options {
+        version,
+        users: users.iter().map(|(_, user)| user.clone()).collect(),
+        ..Options::default()
+    })
+    .await?;
+    running.fill_pipeline(40);
+    let mut odoo = Odoo::new(&running.url(), "odoo")?;
+    odoo.version = version;
+    for (caller, user) in users {
+        let account = Account {
+            login: user.login,
+            uid: user.uid,
+            password: user.password,
+            key: user.api_key,
+        };
+        odoo.accounts.insert(caller, account);
+    }
+    let mut fixtures = Fixtures::default();
+    fixtures.set("prefix", PREFIX);
+    fixtures.set("simulated", true);
+    records(&running, &mut fixtures);
+    files(&running, &mut fixtures);
+    Ok((running, odoo, fixtures))
+}
+
+fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
+    let leads = odoo.records("crm.lead");
+    let lead = |name: &str, more: Value| {
+        let mut values = json!({"name": format!("{PREFIX} {name}"), "type": "opportunity", "user_id": 6, "stage_id": 1});
+        if let (Value::Object(values), Value::Object(more)) = (&mut values, more) {
+            values.extend(more);
+        }
+        leads.insert(values)
+    };
+    let id = lead(
+        "lead",
+        json!({"write_date": "2026-11-21 20:21:16.319", "expected_revenue": 1250.5}),
+    );
+    fixtures.set("lead.id", id);
+    fixtures.set("lead.name", format!("{PREFIX} lead"));
+    fixtures.set("lead.write_date", "2026-11-21 20:21:16");
+    fixtures.set(
+        "archived_lead.id",
+        lead("archived", json!({"active": false})),
+    );
+    let others = lead("of another", json!({"user_id": 2}));
+    leads.hide_from_salesmen([others]);
+    fixtures.set("others_lead.id", others);
+    let tag = odoo
+        .records("crm.tag")
+        .insert(json!({"name": format!("{PREFIX} tag")}));
+    fixtures.set("tag.id", tag);
+
+    let messages = odoo.records("mail.message");
+    let message = |more: Value| {
+        let mut values = json!({
+            "model": "crm.lead", "res_id": id, "record_name": format!("{PREFIX} lead"), "message_type": "comment",
+            "subtype_id": 1, "author_id": 3, "body": "<p>conform</p>", "date": "2026-11-21 20:21:22",
+        });
+        if let (Value::Object(values), Value::Object(more)) = (&mut values, more) {
+            values.extend(more);
+        }
+        messages.insert(values)
+    };
+    let comment = message(json!({}));
+    fixtures.set("comment.id", comment);
+    fixtures.set("note.id", message(json!({"subtype_id": 2})));
+    fixtures.set("reply.id", message(json!({"parent_id": comment})));
+    let changed = message(json!({"message_type": "notification", "subtype_id": 6, "body": ""}));
+    fixtures.set("change.id", changed);
+    let stage = odoo.stage_change(changed);
+    fixtures.set("tracking.id", stage);
+    fixtures.set(
+        "personal.id",
+        message(json!({"message_type": "user_notification"})),
+    );
+    let removed = message(json!({}));
+    odoo.delete_message(removed);
+    fixtures.set("removed_message.id", removed);
+    fixtures.set("subtype.note", 2);
+    fixtures.set("subtype.comment", 1);
+}
+
+fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
+    let attachments = odoo.attachments();
+    let lead = fixtures.get("lead.id").and_then(Value::as_i64);
+    let others = fixtures.get("others_lead.id").and_then(Value::as_i64);
+    let mut file =
+        |name: &str, called: &str, mimetype: &str, content: Vec<u8>, more: NewAttachment| {
+            let (sha1, size) = (hex(&Sha1::digest(&content)), content.len());
+            let id = attachments.insert(NewAttachment {
+                name: Some(called.to_owned()),
+                content: Some(content.into()),
+                mimetype: Some(mimetype.to_owned()),
+                res_model: more
+                    .res_model
+                    .clone()
+                    .or_else(|| Some("crm.lead".to_owned())),
+                res_id: more.res_id.or(lead),
+                ..more
+            });
+            fixtures.set(&format!("{name}.id"), id);
+            fixtures.set(&format!("{name}.sha1"), sha1);
+            fixtures.set(&format!("{name}.size"), size);
+            id
+        };
+    let plain = NewAttachment::default;
+    file(
+        "file",
+        "conform.txt",
+        "text/plain",
+        b"conform, a text".to_vec(),
+        NewAttachment {
+            write_date: Some("2026-11-21 20:21:22.359389".to_owned()),
+            ..plain()
+        },
+    );
+    file(
+        "binary_file",
+        "conform.bin",
+        "application/octet-stream",
+        pattern_bytes(1000),
+        plain(),
+    );
+    file(
+        "empty_file",
+        "conform empty.txt",
+        "text/plain",
+        Vec::new(),
+        plain(),
+    );
+    file(
+        "named_file",
+        "conform ä/1.pdf",
+        "application/pdf",
+        b"%PDF-1.4 conform".to_vec(),
+        plain(),
+    );
+    file(
+        "broken_name",
+        "conform\r\n1.pdf",
+        "application/pdf",
+        b"%PDF-1.4 conform".to_vec(),
+        plain(),
+    );
+    file(
+        "others_file",
+        "conform other.txt",
+        "text/plain",
+        b"of another".to_vec(),
+        NewAttachment {
+            res_id: others,
+            ..plain()
+        },
+    );
+    file(
+        "public_file",
+        "conform public.txt",
+        "text/plain",
+        b"for all".to_vec(),
+        NewAttachment {
+            traps: vec![Trap::Public],
+            ..plain()
+        },
+    );
+    file(
+        "url_file",
+        "conform link",
+        "application/octet-stream",
+        Vec::new(),
+        NewAttachment {
+            traps: vec![Trap::Url],
+            ..plain()
+        },
+    );
+    file(
+        "field_file",
+        "image_128",
+        "image/png",
+        pattern_bytes(100),
+        NewAttachment {
+            res_model: Some("res.partner".to_owned()),
+            res_id: Some(3),
+            res_field: Some("image_128".to_owned()),
+            ..plain()
+        },
+    );
+    for (name, damage) in [
+        ("lost_file", Damage::Lost),
+        ("truncated_file", Damage::Truncated),
+    ] {
+        let id = file(
+            name,
+            "conform damaged.bin",
+            "application/octet-stream",
+            pattern_bytes(1000),
+            plain(),
+        );
+        attachments.damage(id, Some(damage));
+    }
+    fixtures.set("truncated_file.stored", 500);
+}

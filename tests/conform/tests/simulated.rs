@@ -1,0 +1,87 @@
+//! The simulated servers answer as the table says.
+
+use std::collections::BTreeSet;
+
+use conform::{Report, Server, exchanges, odoo, postgres, storage};
+
+/// All exchanges were asked, and all went as the table says.
+fn holds(report: &Report) {
+    assert!(report.differences.is_empty(), "{report}");
+}
+
+async fn an_odoo(version: u8) {
+    let report = odoo::against_simulated(version).await.unwrap();
+    holds(&report);
+    assert!(report.skipped.is_empty(), "{report}");
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_14_answers_as_the_real_one() {
+    an_odoo(14).await;
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_15_answers_as_the_real_one() {
+    an_odoo(15).await;
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_16_answers_as_the_real_one() {
+    an_odoo(16).await;
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_17_answers_as_the_real_one() {
+    an_odoo(17).await;
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_18_answers_as_the_real_one() {
+    an_odoo(18).await;
+}
+
+#[tokio::test]
+async fn the_simulated_odoo_19_answers_as_the_real_one() {
+    an_odoo(19).await;
+}
+
+#[tokio::test]
+async fn the_simulated_storage_answers_as_the_real_one() {
+    let report = storage::against_simulated().await.unwrap();
+    holds(&report);
+}
+
+#[tokio::test]
+async fn the_stand_ins_in_postgres_answer_as_the_real_extensions() {
+    holds(&postgres::against_simulated(false).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_real_pg_cron_answers_as_the_table_says() {
+    holds(&postgres::against_simulated(true).await.unwrap());
+}
+
+#[test]
+fn each_exchange_has_a_name_of_its_own_and_a_source() {
+    let mut names = BTreeSet::new();
+    for server in [Server::Odoo, Server::Storage, Server::Postgres] {
+        for exchange in exchanges(server).unwrap() {
+            assert!(
+                exchange.source.len() > 10,
+                "{}: where was it seen?",
+                exchange.name
+            );
+            assert!(
+                !exchange.steps.is_empty(),
+                "{}: it asks for nothing",
+                exchange.name
+            );
+            assert!(
+                names.insert(exchange.name.clone()),
+                "twice: {}",
+                exchange.name
+            );
+        }
+    }
+    assert!(names.len() >= 300, "{} exchanges", names.len());
+}
