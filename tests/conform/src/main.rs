@@ -44,11 +44,18 @@ struct Arguments {
     /// The login of its administrator
     #[arg(long, value_name = "LOGIN", requires = "odoo_url")]
     odoo_login: Option<String>,
-    /// A further user by kind (settings, sales_administrator, salesman); else one is made
-    #[arg(long, value_name = "KIND=LOGIN", requires = "odoo_url")]
+    #[arg(
+        long,
+        value_name = "KIND=LOGIN",
+        requires = "odoo_url",
+        help = "A further user: settings, sales_administrator or salesman; else one is made"
+    )]
     odoo_user: Vec<String>,
-    /// What is known to be there and cannot be made, such as lost_file=123
-    #[arg(long, value_name = "NAME=ID")]
+    #[arg(
+        long,
+        value_name = "NAME=ID",
+        help = "What is known to be there and cannot be made, such as lost_file=123"
+    )]
     known: Vec<String>,
     /// The address of a Storage
     #[arg(long, value_name = "URL")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use anyhow::Result;
 use conform::{Report, Server, exchanges, odoo, postgres, storage};
 
 /// All exchanges were asked, and all went as the table says.
@@ -9,40 +10,41 @@ fn holds(report: &Report) {
     assert!(report.differences.is_empty(), "{report}");
 }
 
-async fn an_odoo(version: u8) {
-    let report = odoo::against_simulated(version).await.unwrap();
+async fn an_odoo(version: u8) -> Result<()> {
+    let report = odoo::against_simulated(version).await?;
     holds(&report);
     assert!(report.skipped.is_empty(), "{report}");
+    Ok(())
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_14_answers_as_the_real_one() {
-    an_odoo(14).await;
+async fn the_simulated_odoo_14_answers_as_the_real_one() -> Result<()> {
+    an_odoo(14).await
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_15_answers_as_the_real_one() {
-    an_odoo(15).await;
+async fn the_simulated_odoo_15_answers_as_the_real_one() -> Result<()> {
+    an_odoo(15).await
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_16_answers_as_the_real_one() {
-    an_odoo(16).await;
+async fn the_simulated_odoo_16_answers_as_the_real_one() -> Result<()> {
+    an_odoo(16).await
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_17_answers_as_the_real_one() {
-    an_odoo(17).await;
+async fn the_simulated_odoo_17_answers_as_the_real_one() -> Result<()> {
+    an_odoo(17).await
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_18_answers_as_the_real_one() {
-    an_odoo(18).await;
+async fn the_simulated_odoo_18_answers_as_the_real_one() -> Result<()> {
+    an_odoo(18).await
 }
 
 #[tokio::test]
-async fn the_simulated_odoo_19_answers_as_the_real_one() {
-    an_odoo(19).await;
+async fn the_simulated_odoo_19_answers_as_the_real_one() -> Result<()> {
+    an_odoo(19).await
 }
 
 #[tokio::test]

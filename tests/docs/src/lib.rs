@@ -20,6 +20,7 @@ pub const DOCUMENTS: [&str; 16] = [
     "components/deploy/README.md",
     "docs/architecture.md",
     "docs/card.md",
+    "docs/conformance.md",
     "docs/http.md",
     "docs/limits.md",
     "docs/moving-over.md",

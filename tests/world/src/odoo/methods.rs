@@ -598,7 +598,7 @@ impl Call<'_> {
         if field == "datas" {
             return match row.stored() {
                 stored if bin_size && (stored.is_none() || row.file_size() == 0) => {
-                    json.value(&false)
+                    json.value(&false);
                 }
                 _ if bin_size => json.value(&human_size(row.file_size())),
                 Some(content) if row.file_size() > 0 => json.base64(std::sync::Arc::new(content)),

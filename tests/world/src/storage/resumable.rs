@@ -91,8 +91,8 @@ pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> 
 
 /// Whether a name can be one of an upload: bucket, object and version, in base64.
 pub(crate) fn is_id(id: &str) -> bool {
-    let parts = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('=')).ok();
-    parts.is_some_and(|parts| parts.iter().filter(|byte| **byte == b'/').count() >= 2)
+    let place = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('=')).ok();
+    place.is_some_and(|place| place.split(|byte| *byte == b'/').count() >= 3)
 }
 
 /// The answer to what is no name of an upload.
