@@ -164,7 +164,7 @@ impl Made {
         for (name, id) in self.known.clone() {
             fixtures.set(&format!("{name}.id"), id);
         }
-        for name in ["lost_file", "truncated_file", "orphan_file"] {
+        for name in ["lost_file", "truncated_file", "zeroed_file", "orphan_file"] {
             if !self.known.contains_key(name) {
                 fixtures.lack(
                     name,
@@ -199,8 +199,18 @@ impl Made {
                     _ => fixtures.lack(name, "none is here"),
                 }
             }
+            fixtures.lack("made", "nothing is made by --read-only");
+            if let Some(lead) = fixtures.get("lead.id").cloned() {
+                let args = json!([[lead], ["name", "write_date"]]);
+                let read = self.call("crm.lead", "read", args, json!({})).await?;
+                for field in ["name", "write_date"] {
+                    let value = read.pointer(&format!("/0/{field}")).cloned();
+                    fixtures.set(&format!("lead.{field}"), value.unwrap_or_default());
+                }
+            }
             return Ok(());
         }
+        fixtures.set("made", true);
         self.users().await;
         let makings: [&str; 3] = ["records", "messages", "files"];
         for making in makings {
@@ -339,6 +349,14 @@ impl Made {
             "note.id",
             post(self, "conform, a note", "mail.mt_note").await?,
         );
+        let named = json!({
+            "body": "conform, a reply", "message_type": "comment", "subtype_xmlid": "mail.mt_comment",
+            "parent_id": comment,
+        });
+        let reply = self
+            .call("crm.lead", "message_post", json!([[lead]]), named)
+            .await?;
+        fixtures.set("reply.id", reply.get(0).cloned().unwrap_or(reply));
         let removed = post(self, "conform, removed", "mail.mt_comment").await?;
         match self.remove_message(removed).await {
             Ok(()) => fixtures.set("removed_message.id", removed),

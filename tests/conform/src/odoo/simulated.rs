@@ -57,6 +57,7 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
     let mut fixtures = Fixtures::default();
     fixtures.set("prefix", PREFIX);
     fixtures.set("simulated", true);
+    fixtures.set("made", true);
     records(&running, &mut fixtures);
     files(&running, &mut fixtures);
     Ok((running, odoo, fixtures))
