@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use world::storage::{Bucket, KeepBytes};
+use world::storage::{Bucket, KeepBytes, KeyHeaders};
 
 use crate::client::Client;
 use crate::conversation::{Came, Target, ask, hex, pattern_bytes};
@@ -152,11 +152,16 @@ async fn remove(storage: &Storage, fixtures: &Fixtures) -> Vec<String> {
     left
 }
 
-/// Runs the table against a simulated Storage.
-pub async fn against_simulated() -> Result<Report> {
+/// Runs the table against a simulated Storage, behind a gateway or without one.
+pub async fn against_simulated(behind_gateway: bool) -> Result<Report> {
     let secret = "sb_secret_conform";
     let running = world::storage::Storage::start(world::storage::Options {
-        requires_apikey: true,
+        requires_apikey: behind_gateway,
+        key_headers: if behind_gateway {
+            KeyHeaders::Hosted
+        } else {
+            KeyHeaders::OnlyBearer
+        },
         service_keys: vec!["service-role-key".to_owned(), secret.to_owned()],
         buckets: vec![Bucket::private("odoo-archive")],
         strict_chunks: false,

@@ -48,9 +48,11 @@ async fn the_simulated_odoo_19_answers_as_the_real_one() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_simulated_storage_answers_as_the_real_one() {
-    let report = storage::against_simulated().await.unwrap();
-    holds(&report);
+async fn the_simulated_storage_answers_as_the_real_one() -> Result<()> {
+    for behind_gateway in [true, false] {
+        holds(&storage::against_simulated(behind_gateway).await?);
+    }
+    Ok(())
 }
 
 #[tokio::test]
