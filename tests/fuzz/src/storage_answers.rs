@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use futures::executor::block_on;
 use outbound::{Body, Secret};
-use storage::{Resumable, Settings, Storage};
+use storage::{Fingerprint, Resumable, Settings, Storage};
 
 use crate::outside::{KEY, ORIGIN, Recorded, Server, check};
 
@@ -18,13 +18,18 @@ pub fn storage(data: &[u8]) {
         };
         Storage::new(Server::new(Recorded::read(data), 97), settings).unwrap()
     };
-    let body = || Body::from(b"content".to_vec());
+    let content = || b"content".to_vec();
+    let fingerprint = Fingerprint {
+        size: 7,
+        md5: [0; 16],
+    };
     let path = "0d/0d10d65a3cbca6a252daf0510f07e278dbe86fd2";
     block_on(async {
         check(storage().check_bucket().await);
-        for again in [None, Some(body())] {
-            check(storage().store(path, "text/plain", 7, body(), again).await);
-        }
+        let stored = storage()
+            .store(path, "text/plain", content().into(), &fingerprint)
+            .await;
+        check(stored);
         check(storage().info(path).await);
         for info in check(storage().list("0d", 0, 100).await).unwrap_or_default() {
             assert!(info.name.starts_with("0d/"));
@@ -38,8 +43,8 @@ pub fn storage(data: &[u8]) {
         let upload = check(storage().begin(path, "text/plain", 7).await).unwrap_or(known);
         assert!(!upload.id.is_empty() && !upload.id.contains(['/', ' ', '\r', '\n']));
         check(storage().offset(&upload).await);
-        check(storage().append(&upload, 0, body()).await);
-        check(storage().finish(path, 7).await);
+        check(storage().append(&upload, 0, Body::from(content())).await);
+        check(storage().finish(path, &fingerprint).await);
         check(storage().abandon(&upload).await);
     });
 }

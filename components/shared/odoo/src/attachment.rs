@@ -195,11 +195,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         ids: &[i64],
         selection: &Selection,
     ) -> Result<Vec<i64>, Fault> {
-        let mut named = Map::new();
-        let mut domain = vec![json!(["id", "in", ids])];
-        domain.extend(selection.domain());
-        named.insert("domain".into(), json!(domain));
-        self.call(MODEL, "search", None, named).await
+        let domain = [by_id(ids), selection.domain()].concat();
+        self.ids(ATTACHMENTS, domain, ids.len(), "id").await
     }
 
     /// As [`Odoo::attachments_by_id`], the ids only.

@@ -89,6 +89,15 @@ impl Verified {
         self.note(Sign::MissingAtDestination, file.id, &words.join(": "));
     }
 
+    pub(super) fn note_unreadable(&mut self, id: i64) {
+        *self.not_moved.entry("unreadable".to_owned()).or_default() += 1;
+        self.note(
+            Sign::MissingAtDestination,
+            id,
+            "unreadable: Odoo lists it, and does not let this user read it",
+        );
+    }
+
     pub(super) fn note_without_content(&mut self, why: &str) {
         *self.without_content.entry(why.to_owned()).or_default() += 1;
     }

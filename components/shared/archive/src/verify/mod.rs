@@ -236,7 +236,11 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     ) -> Result<(), Fault> {
         let object = sides.object(file);
         let row = sides.source.get(&file.id);
-        let mut sign = compare(file, row.map(content), object);
+        let mut sign = if sides.unreadable.contains(&file.id) {
+            Sign::Error
+        } else {
+            compare(file, row.map(content), object)
+        };
         if sign == Sign::Same
             && self.reads(file)
             && findings.proved.as_ref() != Some(&file.checksum)
@@ -306,12 +310,14 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     ) -> Result<Sides<'a>, Fault> {
         let mut sides = Sides {
             source: HashMap::new(),
+            unreadable: BTreeSet::new(),
             listed,
             asked: HashMap::new(),
         };
         if !ids.is_empty() {
-            let rows = self.odoo.attachments_by_id(ids).await?;
-            sides.source = rows.into_iter().map(|row| (row.id, row)).collect();
+            let listed = self.odoo.attachments_by_id(ids).await?;
+            sides.source = listed.rows.into_iter().map(|row| (row.id, row)).collect();
+            sides.unreadable = listed.unreadable.iter().map(|one| one.id).collect();
         }
         let paths: BTreeSet<&str> = files
             .iter()
@@ -373,6 +379,8 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
 /// What Odoo and the Storage say of some files.
 struct Sides<'a> {
     source: HashMap<i64, Attachment>,
+    /// What Odoo lists, and does not let be read.
+    unreadable: BTreeSet<i64>,
     listed: &'a HashMap<String, Info>,
     asked: HashMap<String, Info>,
 }
@@ -408,6 +416,10 @@ fn content(row: &Attachment) -> (&str, u64) {
 
 /// Counts a file that was not moved, by what Odoo says of it.
 fn not_moved(file: &Rest, sides: &Sides<'_>, findings: &mut Findings, position: &mut Position) {
+    if sides.unreadable.contains(&file.id) {
+        position.verified.note_unreadable(file.id);
+        return;
+    }
     let Some(row) = sides.source.get(&file.id) else {
         // Deleted since it was listed.
         position.gone += 1;
