@@ -453,7 +453,7 @@ impl Made {
         let lead = fixtures.get("lead.id").cloned().unwrap_or_default();
         let others = fixtures.get("others_lead.id").cloned().unwrap_or_default();
         let binary = pattern_bytes(1000);
-        let files: [(&str, &str, &str, &[u8], Value); 8] = [
+        let files: [(&str, &str, &str, &[u8], Value); 9] = [
             (
                 "file",
                 "conform.txt",
@@ -495,6 +495,13 @@ impl Made {
                 "text/plain",
                 b"of another",
                 json!({"res_id": others}),
+            ),
+            (
+                "loose_file",
+                "conform loose.txt",
+                "text/plain",
+                b"of nothing",
+                json!({"res_model": false, "res_id": false}),
             ),
             (
                 "public_file",

@@ -190,6 +190,18 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         b"of another".to_vec(),
         NewAttachment {
             res_id: others,
+            traps: vec![Trap::OfAnother],
+            ..plain()
+        },
+    );
+    file(
+        "loose_file",
+        "conform loose.txt",
+        "text/plain",
+        b"of nothing".to_vec(),
+        NewAttachment {
+            res_model: Some("res.company".to_owned()),
+            res_id: Some(0),
             ..plain()
         },
     );

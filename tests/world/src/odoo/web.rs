@@ -194,13 +194,8 @@ pub(crate) fn content(
         .sessions
         .uid(headers)
         .and_then(|uid| company.users.iter().find(|user| user.uid == uid));
-    let with_session = user.is_some_and(|user| {
-        company
-            .attachments
-            .table()
-            .visible_row(id, user.is_administrator())
-            .is_some()
-    });
+    let with_session =
+        user.is_some_and(|user| company.attachments.table().visible_row(id, user).is_some());
     // Missing and forbidden look the same.
     if !with_token && !with_session && (!row.public || row.hidden) {
         return not_found();

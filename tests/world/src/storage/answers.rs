@@ -108,7 +108,11 @@ impl Refusal {
         Self::of(
             "415",
             "invalid_mime_type",
-            format!("mime type {mimetype} is not supported"),
+            if mimetype.contains('/') {
+                format!("mime type {mimetype} is not supported")
+            } else {
+                "Invalid Content-Type header".to_owned()
+            },
             "InvalidMimeType",
         )
     }

@@ -66,6 +66,8 @@ pub(crate) struct Row {
     pub undated: bool,
     /// Whether its record may be read, but not written to.
     pub read_only: bool,
+    /// Whether its record is one that a salesman does not see.
+    pub of_another: bool,
 }
 
 /// What people attach, and how it is called.

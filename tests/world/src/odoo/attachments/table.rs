@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::super::User;
 use super::super::domain::Domain;
 use super::super::order::Order;
 use super::row::{Kind, Row};
@@ -106,6 +107,7 @@ impl Table {
             write_us: us,
             undated: false,
             read_only: false,
+            of_another: false,
         }
     }
 
@@ -150,16 +152,19 @@ impl Table {
 
     /// Whether an account finds a row in a search: whoever may not see its record does not. What else is
     /// refused at reading is left out from 17 on only (seen on 14, 16 and 17).
-    fn visible(&self, row: &Row, administrator: bool) -> bool {
+    fn visible(&self, row: &Row, user: &User) -> bool {
         !row.hidden
-            && (administrator || row.public || row.res_model.as_deref() != Some("account.move"))
-            && (self.version < 17 || self.readable(row, administrator))
+            && (user.is_administrator()
+                || row.public
+                || row.res_model.as_deref() != Some("account.move"))
+            && (user.sees_all_leads() || row.public || !row.of_another)
+            && (self.version < 17 || self.readable(row, user))
     }
 
     /// Whether an account may read a row that it finds. Without the group Settings nobody reads files of
     /// fields (public ones neither on 14), nor what hangs on no record and was made by others (from 15 on).
-    fn readable(&self, row: &Row, administrator: bool) -> bool {
-        administrator
+    fn readable(&self, row: &Row, user: &User) -> bool {
+        user.is_administrator()
             || match self.version {
                 ..=14 => row.res_field.is_none(),
                 _ => row.public || (row.res_field.is_none() && row.res_id != 0),
@@ -167,9 +172,9 @@ impl Table {
     }
 
     /// The row, if this account may read it.
-    pub(crate) fn visible_row(&self, id: i64, administrator: bool) -> Option<Row> {
+    pub(crate) fn visible_row(&self, id: i64, user: &User) -> Option<Row> {
         self.row(id)
-            .filter(|row| self.visible(row, administrator) && self.readable(row, administrator))
+            .filter(|row| self.visible(row, user) && self.readable(row, user))
     }
 
     /// The ids that a domain finds, in order.
@@ -179,14 +184,14 @@ impl Table {
         order: &Order,
         offset: usize,
         limit: usize,
-        administrator: bool,
+        user: &User,
     ) -> Vec<i64> {
         // 18 counts the offset over all rows, then fills the page with visible ones: the next page
         // begins with rows that filled this one (227 returned, 225 distinct).
         let over_all_rows = self.version >= 18;
         let mut skip = offset;
         let mut keep = |row: &Row| {
-            let visible = self.visible(row, administrator);
+            let visible = self.visible(row, user);
             if skip > 0 && (visible || over_all_rows) {
                 skip -= 1;
                 return false;
@@ -218,9 +223,9 @@ impl Table {
     }
 
     /// How many rows a domain finds.
-    pub(crate) fn count(&self, domain: &Domain, administrator: bool) -> usize {
+    pub(crate) fn count(&self, domain: &Domain, user: &User) -> usize {
         self.candidates(domain)
-            .filter(|row| self.visible(row, administrator) && domain.matches(row))
+            .filter(|row| self.visible(row, user) && domain.matches(row))
             .count()
     }
 

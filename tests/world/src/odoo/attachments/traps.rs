@@ -31,6 +31,8 @@ pub enum Trap {
     TruncatedBytes,
     /// Attached to a record that even an administrator may not see.
     HiddenRecord,
+    /// Attached to the lead of another, which a salesman may not see.
+    OfAnother,
     /// Readable without a session.
     Public,
     /// Inserted by SQL, without `create_date` and `write_date`.
@@ -191,6 +193,7 @@ impl Trap {
                 row.hidden = true;
                 row.res_model = Some(Cow::Borrowed("mail.channel"));
             }
+            Self::OfAnother => row.of_another = true,
             Self::Public => row.public = true,
             Self::Undated => row.undated = true,
             Self::ReadOnly => row.read_only = true,
