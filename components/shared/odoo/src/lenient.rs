@@ -1,6 +1,8 @@
 //! JSON as Python writes it, made JSON: `NaN` and `Infinity` stand bare in it, texts may hold halves of
 //! surrogate pairs, control characters, and bytes that are no UTF-8.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 /// What stands bare, and the text that takes its place. No text of Odoo's begins with a NUL, since Postgres
@@ -44,7 +46,8 @@ fn token(first: char, rest: &str, mended: &mut String) -> usize {
 /// Takes a character of a text, or an escape as a whole; its length.
 fn letter(first: char, rest: &str, mended: &mut String) -> usize {
     if first.is_ascii_control() {
-        mended.push_str(&format!("\\u{:04x}", u32::from(first)));
+        // Writing into memory cannot fail.
+        let _ = write!(mended, "\\u{:04x}", u32::from(first));
         return 1;
     }
     if first != '\\' {

@@ -106,10 +106,9 @@ fn positional(method: &str, ids: Option<&[i64]>, named: &mut Map<String, Value>)
         .map(|name| named.remove(*name))
         .collect();
     let last = given.iter().rposition(Option::is_some);
-    let names = parameters(method).iter();
     let arguments = given
         .into_iter()
-        .zip(names)
+        .zip(parameters(method))
         .take(last.map_or(0, |last| last + 1))
         .map(|(value, name)| match value {
             Some(value) => value,

@@ -42,7 +42,7 @@ pub struct Part {
 impl Part {
     /// The last id that was found.
     pub fn last_id(&self) -> Option<i64> {
-        let read = self.records.iter().filter_map(|record| id_of(record));
+        let read = self.records.iter().filter_map(id_of);
         read.chain(self.unreadable.iter().map(|one| one.id)).max()
     }
 }
