@@ -32,9 +32,10 @@ async fn names_of_downloads(stage: &Stage, files: &Value, client: &str) -> Resul
     let (_, recipe) = blocks
         .find(|(_, block)| block.language == "js" && block.text.contains("createSignedUrl"))
         .context("docs/queries.md signs nothing")?;
+    // Before version 22 Node has no WebSocket, without which supabase-js begins nothing.
     let script = format!(
         "{client}
-const supabase = createClient({url}, 'service-role-key', {{ auth: {{ persistSession: false }} }});
+const supabase = createClient({url}, 'service-role-key', {{ auth: {{ persistSession: false }}, realtime: {{ transport: class {{}} }} }});
 for (const file of {files}) {{
   {}
   const answer = await fetch(address);
