@@ -155,6 +155,43 @@ end
 $$;
 comment on function odoo_sync.require_admin() is 'Raises unless the caller may steer the sync.';
 
+create or replace function odoo_sync.require_owner() returns void
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if not pg_has_role(odoo_sync.caller(), (select nspowner from pg_namespace where nspname = 'odoo_sync'), 'member') then
+    raise exception 'only the owner of the project may do this'
+      using errcode = 'insufficient_privilege', hint = 'Run it in the SQL editor.';
+  end if;
+end
+$$;
+comment on function odoo_sync.require_owner() is 'Raises unless the caller owns schema odoo_sync: what decides where keys go is not for the application''s admins.';
+
+-- Waits until nobody works on these tables, and keeps everybody from them to the end of the file: nobody
+-- sees them half changed. Whoever waits for one while it holds another lets go of all and tries again, so
+-- that a program at work is held up for half a second at most, and never ends in a deadlock.
+create or replace procedure odoo_sync.hold(variadic relations text[])
+  language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
+declare
+  relation text;
+begin
+  for attempt in 1..60 loop
+    begin
+      foreach relation in array relations loop
+        if to_regclass(relation) is not null then
+          execute format('lock table %s in access exclusive mode', relation);
+        end if;
+      end loop;
+      return;
+    exception when lock_not_available or deadlock_detected then
+      perform pg_sleep(random() / 2);
+    end;
+  end loop;
+  raise exception 'somebody has been working on % for too long', relation
+    using hint = 'Look into pg_stat_activity for who it is, and run this file again when that has ended.';
+end
+$$;
+comment on procedure odoo_sync.hold(text[]) is 'Locks tables and views to the end of the transaction, without a deadlock.';
+
 -- Rights on a table by which the API's roles could do more than these files let them: policies of an
 -- older application, and grants. A restrictive policy opens nothing, and stays; so does what
 -- service_role may, which is nobody's but the project's own servers'.
@@ -188,6 +225,8 @@ create or replace function odoo_sync.foreign_rights(target regclass) returns tab
      group by s.name
   $$;
 comment on function odoo_sync.foreign_rights(regclass) is 'What lets the API''s roles do more with a table than these files do: the statement that gives it, and the one that takes it.';
+
+call odoo_sync.hold('odoo_sync.settings', 'odoo_sync.schema_versions', 'odoo_sync.notices');
 
 create table if not exists odoo_sync.notices (
   id bigint generated always as identity primary key,
@@ -271,7 +310,7 @@ comment on function odoo_sync.setting(text) is 'The value of a setting.';
 create or replace function odoo_sync.set(name text, value jsonb) returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  perform odoo_sync.require_admin();
+  perform odoo_sync.require_owner();
   if not exists (select from odoo_sync.settings s where s.name = $1) then
     raise exception 'there is no setting %', $1
       using hint = 'select name, value from odoo_sync.settings lists them.';
@@ -289,7 +328,7 @@ $$;
 comment on function odoo_sync.set(text, jsonb) is 'Sets a setting, such as odoo_sync.set(''keep_days.migration_logs'', ''365'').';
 
 revoke execute on all routines in schema odoo_sync from public;
-grant execute on function odoo_sync.set(text, jsonb), odoo_sync.setting(text) to authenticated, service_role;
-grant execute on function odoo_sync.setting(text) to odoo_sync;
+revoke execute on function odoo_sync.set(text, jsonb) from authenticated, service_role; -- which had it once
+grant execute on function odoo_sync.setting(text) to odoo_sync, authenticated, service_role;
 
 commit;

@@ -2,6 +2,8 @@
 
 begin;
 
+call odoo_sync.hold('odoo_sync.runs', 'odoo_sync.cursors', 'odoo_sync.unreadable', 'public.migration_logs', 'public.sync_validation_log');
+
 create table if not exists public.migration_logs (
   id uuid primary key default gen_random_uuid(),
   created_at timestamptz not null default now(),

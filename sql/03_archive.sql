@@ -2,6 +2,8 @@
 
 begin;
 
+call odoo_sync.hold('public.odoo_attachments', 'odoo_sync.progress');
+
 create table if not exists public.odoo_attachments (
   id              bigint primary key,
   name            text not null default '',
@@ -130,14 +132,11 @@ begin
 end $$;
 comment on function odoo_sync.count_attachments() is 'Keeps odoo_sync.progress in step with public.odoo_attachments.';
 
-drop trigger if exists count_inserted on public.odoo_attachments;
-create trigger count_inserted after insert on public.odoo_attachments
+create or replace trigger count_inserted after insert on public.odoo_attachments
   referencing new table as new_rows for each statement execute function odoo_sync.count_attachments();
-drop trigger if exists count_updated on public.odoo_attachments;
-create trigger count_updated after update on public.odoo_attachments
+create or replace trigger count_updated after update on public.odoo_attachments
   referencing old table as old_rows new table as new_rows for each statement execute function odoo_sync.count_attachments();
-drop trigger if exists count_deleted on public.odoo_attachments;
-create trigger count_deleted after delete on public.odoo_attachments
+create or replace trigger count_deleted after delete on public.odoo_attachments
   referencing old table as old_rows for each statement execute function odoo_sync.count_attachments();
 
 -- What is still to be done, and the figures that a log row carries.

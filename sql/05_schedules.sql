@@ -13,6 +13,8 @@
 
 begin;
 
+call odoo_sync.hold('odoo_sync.jobs', 'odoo_sync.calls', 'odoo_sync.replaced_jobs');
+
 create table if not exists odoo_sync.jobs (
   name text primary key,
   component text not null,
@@ -27,6 +29,7 @@ create table if not exists odoo_sync.jobs (
 );
 alter table odoo_sync.jobs add column if not exists waits boolean not null default false;
 alter table odoo_sync.jobs add column if not exists ran_at timestamptz;
+alter table odoo_sync.jobs add column if not exists scheduled_after bigint;
 comment on table odoo_sync.jobs is 'The jobs that odoo_sync.schedule() gives to pg_cron. Change a row, then run odoo_sync.schedule() again.';
 comment on column odoo_sync.jobs.name is 'The job''s name, in cron.job too.';
 comment on column odoo_sync.jobs.component is 'What it runs: archive-batch, crm-sync, chatter-sync, or maintenance in the database itself.';
@@ -40,6 +43,7 @@ comment on column odoo_sync.jobs.paused_at is 'Since when a person has it paused
 comment on column odoo_sync.jobs.paused_by is 'Who paused it.';
 comment on column odoo_sync.jobs.scheduled_at is 'When odoo_sync.schedule() last gave it to pg_cron; null: not scheduled. What came before says nothing about the present state.';
 comment on column odoo_sync.jobs.ran_at is 'When a job in the database itself last ran to its end; null for those that call: they have odoo_sync.calls.';
+comment on column odoo_sync.jobs.scheduled_after is 'The newest run that pg_cron knew then, by runid: runs that it could not start carry no time.';
 call odoo_sync.protect('odoo_sync.jobs', 'select');
 
 insert into odoo_sync.jobs (name, component, path, body, schedule, period) values
@@ -73,7 +77,7 @@ comment on column odoo_sync.calls.answered_at is 'When pg_net recorded the answe
 comment on column odoo_sync.calls.status_code is 'HTTP status of the answer.';
 comment on column odoo_sync.calls.timed_out is 'Whether pg_net gave up waiting.';
 comment on column odoo_sync.calls.error is 'What pg_net says of a request without an answer.';
-comment on column odoo_sync.calls.content is 'The first 500 characters of the answer.';
+comment on column odoo_sync.calls.content is 'The first 500 characters of the answer, if it is the components'' own: what another server says is not kept.';
 call odoo_sync.protect('odoo_sync.calls', 'select');
 
 create table if not exists odoo_sync.replaced_jobs (
@@ -129,16 +133,52 @@ create or replace function odoo_sync.faults_of(command text) returns text
   $$;
 comment on function odoo_sync.faults_of(text) is 'What is wrong with a job''s command that odoo_sync.schedule() did not make.';
 
+create or replace function odoo_sync.net_state() returns text
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+      when to_regnamespace('net') is null then 'missing'
+      -- Without this right even the look for a table is an error.
+      when not has_schema_privilege('net', 'usage') then 'closed'
+      when to_regclass('net.http_request_queue') is null or to_regclass('net._http_response') is null then 'missing'
+      when has_table_privilege('net.http_request_queue', 'select') and has_table_privilege('net._http_response', 'select') then 'open'
+      else 'closed' end
+  $$;
+comment on function odoo_sync.net_state() is 'Whether pg_net is open, missing, or closed to whoever runs the jobs, as after an upgrade that broke its grants.';
+
+-- Whoever answers at base_url by mistake, or by somebody's design, is not heard further.
+create or replace function odoo_sync.own_answer(content text) returns text
+  language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  answer jsonb;
+begin
+  if content is null or length(content) > 1000000 or content !~ '^\s*\{' then
+    return null;
+  end if;
+  answer := content::jsonb;
+  -- A refusal in words, and nothing else; or how a run stands.
+  if jsonb_typeof(answer -> 'error') = 'string' and answer - array['error', 'kind', 'blame'] = '{}'
+     or jsonb_typeof(answer -> 'status') = 'string' and answer ?| array['run_id', 'elapsed_s', 'errors'] then
+    return left(content, 500);
+  end if;
+  return null;
+exception when others then
+  return null; -- It is no JSON.
+end
+$$;
+comment on function odoo_sync.own_answer(text) is 'The beginning of an answer, if it is one of the components''; null of anybody else''s.';
+-- An older version kept whatever came.
+update odoo_sync.calls c set content = null where c.content is not null and odoo_sync.own_answer(c.content) is null;
+
 -- Copies answers from pg_net to the calls they belong to. The time is compared as well: numbers begin
 -- anew after a crash.
 create or replace function odoo_sync.collect_answers() returns void
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  if to_regclass('net._http_response') is null then
+  if odoo_sync.net_state() <> 'open' then
     return;
   end if;
   update odoo_sync.calls c
-  set answered_at = r.created, status_code = r.status_code, timed_out = r.timed_out, error = r.error_msg, content = left(r.content, 500)
+  set answered_at = r.created, status_code = r.status_code, timed_out = r.timed_out, error = r.error_msg, content = odoo_sync.own_answer(r.content)
   from net._http_response r
   where c.answered_at is null and r.id = c.request_id and r.created >= c.called_at - interval '1 second'
     and r.created >= (select min(o.called_at) from odoo_sync.calls o where o.answered_at is null) - interval '1 second';
@@ -167,14 +207,14 @@ begin
     raise exception 'it is not known where the components are'
       using hint = 'Run: select * from odoo_sync.schedule(''https://…''), with the address of the components.';
   end if;
-  if to_regclass('net.http_request_queue') is null then
+  if odoo_sync.net_state() = 'missing' then
     raise exception 'the extension pg_net is missing'
       using hint = 'Switch it on in the dashboard under Database, Extensions.';
   end if;
   -- pg_net drops a header whose value is null without a word, and the call would end as a 401.
   key := odoo_sync.vault_key();
   if key is null then
-    raise exception 'the vault holds no secret supabase_service_role_key, so nothing was called'
+    raise exception '%, so nothing was called', coalesce('the vault cannot be read: ' || odoo_sync.vault_fault(), 'the vault holds no secret odoo_sync_key')
       using hint = 'Run: select odoo_sync.rotate_key()';
   end if;
 
@@ -219,10 +259,9 @@ declare
   j odoo_sync.jobs;
   old record;
   command text;
-  key text;
   replaced text;
 begin
-  perform odoo_sync.require_admin();
+  perform odoo_sync.require_owner();
   if to_regclass('cron.job') is null then
     raise exception 'the extension pg_cron is missing'
       using hint = 'Switch it on in the dashboard under Database, Extensions.';
@@ -243,20 +282,10 @@ begin
     return next;
   end if;
 
-  -- A key that is in the vault already may serve others too: it is accepted, not replaced.
-  key := odoo_sync.vault_key();
   job := null;
-  if key is null then
+  if not coalesce(odoo_sync.is_accepted(odoo_sync.vault_key()), false) then
     detail := odoo_sync.rotate_key();
     action := 'made a key';
-    return next;
-  elsif not exists (
-    select from odoo_sync.accepted_keys k
-    where k.hash = sha256(convert_to(key, 'UTF8')) and (k.expires_at is null or k.expires_at > now())
-  ) then
-    perform odoo_sync.accept_key(key, 'found in the vault');
-    action := 'accepted the key found in the vault';
-    detail := 'odoo_sync.rotate_key() replaces it by one that can do nothing but trigger these jobs.';
     return next;
   end if;
 
@@ -291,7 +320,7 @@ begin
       end if;
     end loop;
     perform cron.schedule(j.name, j.schedule, command);
-    update odoo_sync.jobs k set scheduled_at = now() where k.name = j.name;
+    update odoo_sync.jobs k set scheduled_at = now(), scheduled_after = (select max(d.runid) from cron.job_run_details d) where k.name = j.name;
     action := case when replaced is null then 'scheduled' else 'replaced' end;
     detail := concat_ws('; ', format('%s (%s)', j.schedule, command), 'instead of ' || replaced,
       case when j.paused_at is not null then 'paused: odoo_sync.resume(' || quote_literal(j.name) || ')' end);
@@ -307,7 +336,7 @@ declare
   j odoo_sync.jobs;
   entry bigint;
 begin
-  perform odoo_sync.require_admin();
+  perform odoo_sync.require_owner();
   for j in select * from odoo_sync.jobs k where unschedule.job is null or unschedule.job in (k.name, k.component) order by k.name loop
     for entry in select c.jobid from cron.job c where c.jobname = j.name and c.username = current_user loop
       perform cron.unschedule(entry);
@@ -373,9 +402,8 @@ $$;
 comment on function odoo_sync.run_now(text) is 'Runs a job now, as cron would.';
 
 revoke execute on all routines in schema odoo_sync from public;
-grant execute on function
-  odoo_sync.schedule(text, text[]), odoo_sync.unschedule(text), odoo_sync.pause(text), odoo_sync.resume(text),
-  odoo_sync.is_paused(text), odoo_sync.run_now(text)
+revoke execute on function odoo_sync.schedule(text, text[]), odoo_sync.unschedule(text) from authenticated, service_role; -- which had them once
+grant execute on function odoo_sync.pause(text), odoo_sync.resume(text), odoo_sync.is_paused(text), odoo_sync.run_now(text)
   to authenticated, service_role;
 grant execute on function odoo_sync.is_paused(text) to odoo_sync;
 

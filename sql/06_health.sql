@@ -20,35 +20,43 @@ create or replace function odoo_sync.moment(at timestamptz) returns text
   $$;
 comment on function odoo_sync.moment(timestamptz) is 'A moment as people read it: UTC, to the second.';
 
--- The newest run of a job by pg_cron, of the command it has now. Looks back a bounded way: other
--- people's jobs may fill that table with millions of rows.
-create or replace function odoo_sync.last_cron_run(job_number bigint, job_command text, since timestamptz, wanted_status text default null)
-  returns table (status text, return_message text, start_time timestamptz, end_time timestamptz)
+-- What pg_cron says of the newest run of each of our jobs, by the command it has now: asked once for all,
+-- and looking back a bounded way, since other people's jobs may fill that table with millions of rows.
+-- One that has not come to an end says nothing yet; one that could not be started has no times.
+create or replace function odoo_sync.cron_runs() returns jsonb
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-  return query
-    select d.status, d.return_message, d.start_time, d.end_time
-    from (select * from cron.job_run_details order by runid desc limit 20000) d
-    where d.jobid = job_number and d.command = job_command and (since is null or d.start_time >= since)
-      and (wanted_status is null or d.status = wanted_status)
-    order by d.runid desc limit 1;
+  return (
+    with ended as (
+      select d.jobid, d.runid, d.status, d.return_message, d.start_time, d.end_time
+        from (select * from cron.job_run_details order by runid desc limit 20000) d
+        join cron.job c on c.jobid = d.jobid and c.command = d.command
+       where c.jobname in (select j.name from odoo_sync.jobs j) and (d.status in ('succeeded', 'failed') or d.start_time is not null)
+    ), newest as (
+      select e.jobid, max(e.runid) as runid, max(e.start_time) as started_at,
+             max(e.end_time) filter (where e.status = 'succeeded') as succeeded_at
+        from ended e group by e.jobid
+    )
+    select coalesce(jsonb_object_agg(n.jobid, to_jsonb(n) || jsonb_build_object(
+             'status', e.status, 'message', e.return_message, 'start_time', e.start_time)), '{}')
+      from newest n join ended e using (jobid, runid));
 end
 $$;
-comment on function odoo_sync.last_cron_run(bigint, text, timestamptz, text) is 'The newest run of a job by pg_cron.';
+comment on function odoo_sync.cron_runs() is 'The newest run of each job by pg_cron, by the job''s number.';
 
 -- A job's calls with their answers, copied already or still with pg_net, newest first.
 create or replace function odoo_sync.recent_calls(job text, since timestamptz, at_most integer)
   returns setof odoo_sync.calls
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
-  if to_regclass('net._http_response') is null then
+  if odoo_sync.net_state() <> 'open' then
     return query select * from odoo_sync.calls c
       where c.job = recent_calls.job and (since is null or c.called_at >= since) order by c.id desc limit at_most;
     return;
   end if;
   return query
     select c.id, c.job, c.request_id, c.called_at, coalesce(c.answered_at, r.created), coalesce(c.status_code, r.status_code),
-           coalesce(c.timed_out, r.timed_out), coalesce(c.error, r.error_msg), coalesce(c.content, left(r.content, 500))
+           coalesce(c.timed_out, r.timed_out), coalesce(c.error, r.error_msg), coalesce(c.content, odoo_sync.own_answer(r.content))
     from (select * from odoo_sync.calls k
           where k.job = recent_calls.job and (since is null or k.called_at >= since) order by k.id desc limit at_most) c
     left join lateral (
@@ -61,7 +69,7 @@ $$;
 comment on function odoo_sync.recent_calls(text, timestamptz, integer) is 'The newest calls of a job, with their answers.';
 
 -- Is it scheduled, by this schema, and able to call?
-create or replace function odoo_sync.look_at_schedule(j odoo_sync.jobs) returns jsonb[]
+create or replace function odoo_sync.look_at_schedule(j odoo_sync.jobs, runs jsonb) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   findings jsonb[] := '{}';
@@ -70,8 +78,11 @@ declare
   key text;
 begin
   if to_regclass('cron.job') is null then
-    return array[odoo_sync.finding('no_pg_cron', 'The extension pg_cron is missing, so nothing runs.',
-      'Switch on pg_cron in the dashboard under Database, Extensions, then run odoo_sync.schedule().')];
+    return array[case when current_setting('cron.database_name', true) <> current_database() then odoo_sync.finding('other_database',
+        format('pg_cron works in the database %s only, and this one is %s: nothing runs.', current_setting('cron.database_name', true), current_database()),
+        'Run the files of sql/ in that database and let the components use it (db_name); or set cron.database_name to this one and restart the database.')
+      else odoo_sync.finding('no_pg_cron', 'The extension pg_cron is missing, so nothing runs.',
+        'Switch on pg_cron in the dashboard under Database, Extensions, then run odoo_sync.schedule().') end];
   end if;
 
   select c.* into entry from cron.job c where c.jobname = j.name order by (c.username = current_user) desc, c.jobid limit 1;
@@ -101,7 +112,19 @@ begin
       format('Run: select * from odoo_sync.schedule(only_jobs := array[%L])', j.name));
   end if;
 
-  findings := findings || odoo_sync.look_at_runs(j, entry.jobid, entry.command);
+  if entry.database <> current_database() then
+    findings := findings || odoo_sync.finding('other_database',
+      format('Job %s runs in the database %s, where these functions are not.', entry.jobid, entry.database),
+      format('Run: select cron.unschedule(%s); then select * from odoo_sync.schedule()', entry.jobid), jsonb_build_object('jobid', entry.jobid));
+  elsif entry.username <> current_user and entry.command = odoo_sync.command_of(j)
+    and not exists (select from pg_roles r where r.rolname = entry.username and pg_has_role(r.oid, current_user, 'usage')) then
+    findings := findings || odoo_sync.finding('other_role',
+      format('Job %s runs as role %s, which may not call what it calls.', entry.jobid, entry.username),
+      format('Run, as that role or a superuser: select cron.unschedule(%s); then, as %s: select * from odoo_sync.schedule()', entry.jobid, current_user),
+      jsonb_build_object('jobid', entry.jobid));
+  end if;
+
+  findings := findings || odoo_sync.look_at_runs(j, entry.command, runs -> entry.jobid::text);
 
   if odoo_sync.holds_clear_key(entry.command) then
     findings := findings || odoo_sync.clear_key_finding(entry.jobid);
@@ -112,24 +135,39 @@ begin
   end if;
 
   if j.path is not null then
-    if to_regclass('net.http_request_queue') is null then
+    if odoo_sync.net_state() = 'missing' then
       findings := findings || odoo_sync.finding('no_pg_net', 'The extension pg_net is missing, so nothing can be called.',
         'Switch on pg_net in the dashboard under Database, Extensions.');
+    elsif odoo_sync.net_state() = 'closed' then
+      findings := findings || odoo_sync.net_grants_finding('the role has no right to use schema net or its tables');
     end if;
     if odoo_sync.setting('base_url') #>> '{}' is null then
       findings := findings || odoo_sync.finding('no_base_url', 'It is not known where the components are.',
         'Run: select * from odoo_sync.schedule(''https://…''), with the address of the components.');
     end if;
     if odoo_sync.vault_key() is null then
-      findings := findings || odoo_sync.finding('vault_missing',
-        'The vault holds no secret supabase_service_role_key, or an empty one, so the job has no key to call with.',
-        'Run: select odoo_sync.rotate_key()');
+      findings := findings || case
+        when odoo_sync.vault_fault() is not null then odoo_sync.finding('vault_unreadable',
+          format('The vault cannot be read (%s): most likely it came here by a restore, and its root key is another project''s. So the job has no key to call with.', rtrim(odoo_sync.vault_fault(), '.')),
+          'Run: select odoo_sync.rotate_key(), which puts a new key into it. Secrets of other programs are to be made anew too.')
+        else odoo_sync.finding('vault_missing',
+          'The vault holds no secret odoo_sync_key, or an empty one, so the job has no key to call with.',
+          'Run: select odoo_sync.rotate_key()') end;
     end if;
   end if;
   return findings;
 end
 $$;
-comment on function odoo_sync.look_at_schedule(odoo_sync.jobs) is 'Findings about a job up to the moment it calls.';
+comment on function odoo_sync.look_at_schedule(odoo_sync.jobs, jsonb) is 'Findings about a job up to the moment it calls.';
+
+create or replace function odoo_sync.net_grants_finding(said text) returns jsonb
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    select odoo_sync.finding('net_grants',
+      format('Role %s may not use pg_net (%s): an upgrade of Postgres or of the extension has been seen to break its grants.', current_user, rtrim(said, '.')),
+      format('Switch pg_net off and on again in the dashboard under Database, Extensions; or, as a superuser, run: grant usage on schema net to %I; grant select, insert, delete on all tables in schema net to %1$I; grant usage on all sequences in schema net to %1$I', current_user),
+      jsonb_build_object('message', said))
+  $$;
+comment on function odoo_sync.net_grants_finding(text) is 'The finding for grants of pg_net that are broken.';
 
 -- A pasted key, and what answers of the last hours say about it. Such a job's own answers cannot be
 -- told from others: pg_net keeps no address with an answer.
@@ -139,7 +177,7 @@ declare
   refused bigint := 0;
   cut_off bigint := 0;
 begin
-  if to_regclass('net._http_response') is not null then
+  if odoo_sync.net_state() = 'open' then
     select count(*) filter (where r.status_code in (401, 403)), count(*) filter (where r.timed_out) into refused, cut_off
     from net._http_response r
     where r.created > now() - interval '6 hours'
@@ -156,29 +194,47 @@ $$;
 comment on function odoo_sync.clear_key_finding(bigint) is 'The finding for a command with a pasted key.';
 
 -- Does pg_cron run it, and does its command succeed?
-create or replace function odoo_sync.look_at_runs(j odoo_sync.jobs, jobid bigint, command text) returns jsonb[]
+create or replace function odoo_sync.look_at_runs(j odoo_sync.jobs, command text, newest jsonb) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
+  is_ours boolean := command = odoo_sync.command_of(j);
   -- A command that somebody else wrote was not scheduled by us at that time.
-  since timestamptz := case when command = odoo_sync.command_of(j) then j.scheduled_at end;
-  run record;
+  since timestamptz := case when is_ours then j.scheduled_at end;
+  started_at timestamptz := (newest ->> 'start_time')::timestamptz;
   last_sign timestamptz;
   message text;
 begin
-  select * into run from odoo_sync.last_cron_run(jobid, command, since);
-  select max(c.called_at) into last_sign from odoo_sync.calls c where c.job = j.name and (since is null or c.called_at >= since);
-  last_sign := greatest(last_sign, run.start_time, case when since is null or j.ran_at >= since then j.ran_at end);
+  -- What was before it was scheduled is bygone.
+  if started_at < since or started_at is null and is_ours and (newest ->> 'runid')::bigint <= j.scheduled_after then
+    newest := null;
+    started_at := null;
+  end if;
+  message := btrim(split_part(newest ->> 'message', E'\nCONTEXT:', 1), E' \n');
+  if started_at is null and newest ->> 'status' = 'failed' then
+    return array[odoo_sync.finding('cron_failed', format('pg_cron could not start it the last time: %s.', rtrim(coalesce(message, 'it does not say why'), '.')),
+      case message
+        when 'connection failed' then 'pg_cron opens a connection for each job, and was refused: look whether all connections are taken (max_connections), and whether cron.host lets the job''s role in.'
+        when 'job startup timeout' then 'No background worker was free in time: raise max_worker_processes or lower cron.max_running_jobs, and restart the database.'
+        else 'Those are pg_cron''s own words; the log of Postgres says more. If it goes on, restart the database.' end,
+      jsonb_build_object('message', message))];
+  end if;
 
-  if run.status = 'failed' and coalesce(last_sign <= run.start_time, true) then
-    message := btrim(split_part(run.return_message, E'\nCONTEXT:', 1), E' \n');
+  select max(c.called_at) into last_sign from odoo_sync.calls c where c.job = j.name and (since is null or c.called_at >= since);
+  last_sign := greatest(last_sign, started_at, case when since is null or j.ran_at >= since then j.ran_at end);
+
+  if newest ->> 'status' = 'failed' and coalesce(last_sign <= started_at, true) then
     if message ~ 'unrecognized configuration parameter "supabase\.' then
       return array[odoo_sync.finding('sql_error',
         format('The command fails at every run before it calls anything: it reads its key by current_setting(…), a setting that does not exist here (%s).', message),
         'Run: select * from odoo_sync.schedule(''https://…''), which takes the job over with the key in the vault.',
         jsonb_build_object('message', message))];
-    elsif message ~ 'the vault holds no secret' then
+    elsif message ~ 'the vault (holds no secret|cannot be read)' then
       -- Said by look_at_schedule, for as long as it is so.
       return '{}';
+    elsif message ~ 'pg_net .*worker is not up' then
+      return array[odoo_sync.worker_down_finding(message)];
+    elsif message ~ 'permission denied for (schema net|(function|table|sequence) (net\.)?_?http_|function wake)' then
+      return array[odoo_sync.net_grants_finding(message)];
     end if;
     return array[odoo_sync.finding('sql_error', format('The command failed in the database: %s.', rtrim(message, '.')),
       coalesce(nullif(btrim(split_part(message, 'HINT:', 2)), ''), 'Run the files of sql/ again, in their order, then select * from odoo_sync.schedule().'),
@@ -197,7 +253,14 @@ begin
   return '{}';
 end
 $$;
-comment on function odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text) is 'Findings about a job''s runs by pg_cron.';
+comment on function odoo_sync.look_at_runs(odoo_sync.jobs, text, jsonb) is 'Findings about a job''s runs by pg_cron.';
+
+create or replace function odoo_sync.worker_down_finding(said text) returns jsonb
+  language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select odoo_sync.finding('worker_down', format('pg_net''s worker is not running: %s.', rtrim(said, '.')),
+      'Run: select net.worker_restart(). If that does not help, restart the database.', jsonb_build_object('message', said))
+  $$;
+comment on function odoo_sync.worker_down_finding(text) is 'The finding for a worker of pg_net that is down.';
 
 -- Was it answered, and how?
 create or replace function odoo_sync.look_at_calls(j odoo_sync.jobs) returns jsonb[]
@@ -211,7 +274,7 @@ declare
   key text := odoo_sync.vault_key();
   accepted odoo_sync.accepted_keys;
 begin
-  if j.path is null or to_regclass('net.http_request_queue') is null then
+  if j.path is null or odoo_sync.net_state() <> 'open' then
     return '{}';
   end if;
 
@@ -222,8 +285,7 @@ begin
     age := clock_timestamp() - c.called_at;
     queued := exists (select from net.http_request_queue q where q.id = c.request_id);
     if queued and odoo_sync.net_worker_is_down() then
-      return array[odoo_sync.finding('worker_down', format('pg_net''s worker is not running: request %s is waiting in its queue since %s.', c.request_id, odoo_sync.moment(c.called_at)),
-        'Run: select net.worker_restart(). If that does not help, restart the database.', jsonb_build_object('request_id', c.request_id))];
+      return array[odoo_sync.worker_down_finding(format('request %s is waiting in its queue since %s', c.request_id, odoo_sync.moment(c.called_at)))];
     elsif queued and age > interval '1 minute' then
       return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, odoo_sync.moment(c.called_at)),
         'Look for webhooks with a long timeout_milliseconds; select net.worker_restart() starts the worker anew.', jsonb_build_object('request_id', c.request_id))];
@@ -261,7 +323,7 @@ begin
     return array[odoo_sync.finding('redirected', format('%s answered 405: most likely a redirect (http to https, a missing www) turned the POST into a GET.', address),
       'Run odoo_sync.schedule(''https://…'') with the address that needs no redirect.', jsonb_build_object('status_code', 405))];
   elsif c.status_code >= 500 then
-    return array[odoo_sync.finding('server_error', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(nullif(left(c.content, 200), ''), 'without a word')),
+    return array[odoo_sync.finding('server_error', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(left(c.content, 200), 'in words that are not the components'' own')),
       case when c.status_code = 503 and c.content ~ 'cannot be checked'
              then 'The components cannot ask Postgres who calls: check db_host, db_port, db_user and db_password; their log says which.'
            when c.content ~ '^\s*\{'
@@ -269,7 +331,7 @@ begin
            else 'Look into the components'' log; a 502, 503 or 504 that is not in their words comes from the proxy before them: are they running?' end,
       jsonb_build_object('status_code', c.status_code))];
   elsif c.status_code is not null then
-    return array[odoo_sync.finding('rejected', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(nullif(left(c.content, 200), ''), 'without a word')),
+    return array[odoo_sync.finding('rejected', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(left(c.content, 200), 'in words that are not the components'' own')),
       format('Check the column body of job %s in odoo_sync.jobs, and that base_url is the components'' address.', j.name), jsonb_build_object('status_code', c.status_code))];
   elsif c.timed_out then
     return array[odoo_sync.finding('timeout', format('No answer within %s ms at %s.', j.timeout_ms, seen),
@@ -429,11 +491,15 @@ declare
   findings jsonb[];
   entry record;
   left_out bigint;
+  runs jsonb := '{}';
 begin
   perform odoo_sync.require_admin();
+  if to_regclass('cron.job_run_details') is not null then
+    runs := odoo_sync.cron_runs();
+  end if;
   for j in select * from odoo_sync.jobs order by name loop
-    findings := odoo_sync.look_at_schedule(j);
-    if not exists (select from unnest(findings) f where f ->> 'state' in ('not_scheduled', 'no_pg_cron')) then
+    findings := odoo_sync.look_at_schedule(j, runs);
+    if not exists (select from unnest(findings) f where f ->> 'state' in ('not_scheduled', 'no_pg_cron', 'other_database')) then
       findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j) || odoo_sync.look_for_doubles(j);
     end if;
     if j.component = 'maintenance' then
@@ -445,9 +511,9 @@ begin
     last_success := j.ran_at;
     if to_regclass('cron.job') is not null then
       for entry in select * from cron.job c where c.jobname = j.name loop
-        last_run := greatest(last_run, (select start_time from odoo_sync.last_cron_run(entry.jobid, entry.command, null)));
+        last_run := greatest(last_run, (runs -> entry.jobid::text ->> 'started_at')::timestamptz);
         if j.path is null then
-          last_success := greatest(last_success, (select end_time from odoo_sync.last_cron_run(entry.jobid, entry.command, null, 'succeeded')));
+          last_success := greatest(last_success, (runs -> entry.jobid::text ->> 'succeeded_at')::timestamptz);
         end if;
       end loop;
     end if;

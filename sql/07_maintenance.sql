@@ -32,16 +32,24 @@ begin
 
   if to_regclass('cron.job_run_details') is not null then
     since := now() - (odoo_sync.setting('keep_days.cron_job_run_details') #>> '{}')::numeric * interval '1 day';
-    delete from cron.job_run_details d
-    where coalesce(d.end_time, d.start_time) < since
-      and (d.jobid in (select c.jobid from cron.job c join odoo_sync.jobs j on j.name = c.jobname)
-        or d.jobid in (select r.jobid from odoo_sync.replaced_jobs r));
+    -- A run that could not be started carries no time: it is as old as what came after it, and of those
+    -- that nothing came after the newest hundred say enough.
+    with ours as (
+      select d.runid, coalesce(d.end_time, d.start_time) as at, d.status,
+             row_number() over (partition by d.jobid order by d.runid desc) as nth
+      from cron.job_run_details d
+      where d.jobid in (select c.jobid from cron.job c join odoo_sync.jobs j on j.name = c.jobname)
+         or d.jobid in (select r.jobid from odoo_sync.replaced_jobs r)
+    )
+    delete from cron.job_run_details d using ours o
+    where d.runid = o.runid and (o.at < since or o.at is null and o.status = 'failed'
+      and (o.nth > 100 or o.runid < (select max(k.runid) from ours k where k.at < since)));
     get diagnostics gone = row_count;
     purged := purged || jsonb_build_object('cron_job_run_details', gone);
   end if;
 
   -- pg_net purges its answers itself, but only when the next request comes.
-  if to_regclass('net._http_response') is not null then
+  if odoo_sync.net_state() = 'open' then
     since := now() - (odoo_sync.setting('keep_days.net_responses') #>> '{}')::numeric * interval '1 day';
     delete from net._http_response r using odoo_sync.calls c
     where r.created < since and c.request_id = r.id and c.answered_at = r.created;

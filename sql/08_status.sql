@@ -7,6 +7,8 @@
 
 begin;
 
+call odoo_sync.hold('odoo_sync.runs', 'public.migration_logs', 'odoo_sync.calls', 'odoo_sync.actions');
+
 -- The newest success and failure of a job are one step away, however long the history is.
 create index if not exists runs_succeeded on odoo_sync.runs (job, finished_at desc) where outcome = 'success';
 create index if not exists runs_failed on odoo_sync.runs (finished_at desc) where outcome in ('error', 'crashed');
@@ -246,7 +248,7 @@ begin
     'jobs', (select coalesce(jsonb_agg(jsonb_build_object(
                'name', h.job, 'component', j.component, 'state', h.state, 'ok', h.ok, 'problem', h.problem, 'remedy', h.remedy,
                'last_run', h.last_run, 'last_success', h.last_success,
-               'expected_next', case when j.paused_at is null and h.state not in ('not_scheduled', 'no_pg_cron')
+               'expected_next', case when j.paused_at is null and h.state not in ('not_scheduled', 'no_pg_cron', 'other_database')
                                      then coalesce(h.last_run, j.scheduled_at) + j.period end,
                'period_s', extract(epoch from j.period)::float8) order by h.job), '[]')
                from (select * from odoo_sync.health() limit 12) h join odoo_sync.jobs j on j.name = h.job),

@@ -6,6 +6,9 @@
 
 begin;
 
+call odoo_sync.hold('public.odoo_pipeline', 'public.odoo_pipeline_stages', 'public.odoo_leads', 'public.odoo_stages', 'public.odoo_teams',
+  'public.odoo_tags', 'public.odoo_lost_reasons', 'public.odoo_users', 'public.odoo_partners');
+
 create table if not exists public.odoo_stages (
   id           bigint primary key,
   name         text,

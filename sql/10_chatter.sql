@@ -3,6 +3,8 @@
 
 begin;
 
+call odoo_sync.hold('public.odoo_chatter', 'public.odoo_messages', 'public.odoo_field_changes', 'odoo_sync.wanted_attachments');
+
 create table if not exists public.odoo_messages (
   id                    bigint primary key,
   model                 text,
@@ -215,7 +217,12 @@ comment on function public.search_odoo_chatter(text, integer) is 'Messages with 
 revoke all on function public.search_odoo_chatter(text, integer) from public, anon;
 grant execute on function public.search_odoo_chatter(text, integer) to authenticated, service_role;
 
+-- What an older odoo_sync.health() called: one that was running when it was replaced has ended by now.
+drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);
+drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
+drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
+
 -- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (1) on conflict (version) do nothing;
+insert into odoo_sync.schema_versions (version) values (2) on conflict (version) do nothing;
 
 commit;

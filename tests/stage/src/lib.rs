@@ -35,4 +35,4 @@ pub use variables::{Variables, of_database, of_odoo, of_storage};
 pub use waiting::until;
 
 /// The service key that the app accepts by its variable.
-pub const SERVICE_KEY: &str = "stage-service-key-c2f7a1";
+pub const SERVICE_KEY: &str = "stage-service-key-c2f7a1-of-at-least-32";

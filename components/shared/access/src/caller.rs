@@ -8,11 +8,34 @@ use uuid::Uuid;
 /// Longer tokens are refused unread. A user token of Supabase is about 1 KB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
+/// What a service key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Call the jobs, with the bodies of `odoo_sync.jobs`: the key that lies in `pg_net`'s queue.
+    Jobs,
+    /// Read the status and the metrics.
+    Read,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// By its name in `odoo_sync.accepted_keys`.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "jobs" => Some(Self::Jobs),
+            "read" => Some(Self::Read),
+            "admin" => Some(Self::Admin),
+            _ => None,
+        }
+    }
+}
+
 /// Who calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
-    /// A holder of a service key: the scheduled jobs.
-    Service,
+    /// A holder of a service key: the scheduled jobs, a person, a program.
+    Service(Scope),
     /// A user of Supabase, by a token that is signed, in time, and meant for us.
     User {
         /// The user's id (`sub`).
@@ -23,12 +46,22 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Whether this caller may start work and read what admins read.
+    /// Whether this caller may start any work and read what admins read.
     pub fn is_trusted(self) -> bool {
         match self {
-            Self::Service => true,
+            Self::Service(scope) => scope == Scope::Admin,
             Self::User { admin, .. } => admin,
         }
+    }
+
+    /// Whether this caller may read status and metrics.
+    pub fn may_look(self) -> bool {
+        self.is_trusted() || self == Self::Service(Scope::Read)
+    }
+
+    /// Whether this caller may run jobs as they are scheduled.
+    pub fn may_run_jobs(self) -> bool {
+        self.is_trusted() || self == Self::Service(Scope::Jobs)
     }
 }
 

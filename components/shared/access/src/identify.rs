@@ -10,12 +10,12 @@ use outbound::{Clock, Http};
 use uuid::Uuid;
 
 use crate::admins::Admins;
-use crate::caller::{Caller, Presented, Refusal};
+use crate::caller::{Caller, Presented, Refusal, Scope};
 use crate::claims::{Claims, Expected};
 use crate::jwt::{UntrustedJwt, parse_jwt_untrusted};
 use crate::key_set::{self, KeySet};
 use crate::policy::Policy;
-use crate::service_key::{AcceptedKeys, KeyHash};
+use crate::service_key::{AcceptedKeys, KeyHash, is_public};
 use crate::signature::{Algorithm, VerifyingKey};
 use crate::snapshot::{Snapshot, Terms};
 
@@ -104,9 +104,14 @@ pub async fn identify(
     let presented = Presented::new(authorization, apikey).ok_or(Refusal::Unauthorized)?;
     let key = KeyHash::of(presented.token);
     let now = clock.now();
-    let held = cache.keys.held(now);
-    if policy.accepts_key(&key) || held.is_some_and(|keys| keys.accept(&key, now)) {
-        return Ok(Caller::Service);
+    // A key that everybody has is none, whoever accepted its hash.
+    let is_public = is_public(presented.token);
+    if policy.accepts_key(&key) {
+        return Ok(Caller::Service(Scope::Admin));
+    }
+    let held = cache.keys.held(now).filter(|_| !is_public);
+    if let Some(scope) = held.and_then(|keys| keys.scope_of(&key, now)) {
+        return Ok(Caller::Service(scope));
     }
 
     // Before Postgres is asked for keys, since most tokens of this form are those of users.
@@ -117,16 +122,18 @@ pub async fn identify(
         }
         Err(refusal) => refusal,
     };
+    if is_public {
+        return Err(refusal);
+    }
 
     let ask = async |asked_at| {
         let rows = ledger::keys::accepted(postgres).await?;
         Ok(AcceptedKeys::new(&rows, asked_at))
     };
     let keys = cache.keys.renewed(clock, ask).await?;
-    if keys.accept(&key, clock.now()) {
-        return Ok(Caller::Service);
-    }
-    Err(refusal)
+    keys.scope_of(&key, clock.now())
+        .map(Caller::Service)
+        .ok_or(refusal)
 }
 
 /// The user whose token this is.

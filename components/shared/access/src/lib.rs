@@ -32,10 +32,11 @@ mod service_key;
 mod signature;
 mod snapshot;
 
-pub use caller::{Caller, MAX_TOKEN_BYTES, Refusal, Unfit, refusal_words};
+pub use caller::{Caller, MAX_TOKEN_BYTES, Refusal, Scope, Unfit, refusal_words};
 pub use claims::{Claims, Expected};
 pub use identify::{Cache, identify};
 pub use jwt::{UntrustedJwt, parse_jwt_untrusted};
 pub use key_set::{KeySet, MAX_KEY_SET_BYTES, parse_key_set};
 pub use policy::Policy;
+pub use service_key::unfit_key;
 pub use signature::{Algorithm, VerifyingKey};

@@ -2,7 +2,7 @@
 
 use outbound::Secret;
 
-use crate::service_key::KeyHash;
+use crate::service_key::{KeyHash, unfit_key};
 
 /// HS256 wants a secret as long as its hash (RFC 7518, 3.2): a shorter one can be guessed by anyone
 /// who holds a token signed with it.
@@ -13,6 +13,7 @@ const MIN_JWT_SECRET_BYTES: usize = 32;
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     service_keys: Vec<KeyHash>,
+    unfit_keys: Vec<&'static str>,
     jwt_secret: Option<Secret>,
     jwt_secret_is_short: bool,
     jwks_url: Option<String>,
@@ -28,14 +29,17 @@ impl Policy {
         Self::default()
     }
 
-    /// Accepts these keys too, comma separated.
+    /// Accepts these keys too, comma separated, but none that is public or could be guessed:
+    /// [`Policy::gaps`] says so.
     #[must_use]
     pub fn service_keys(mut self, keys: &Secret) -> Self {
         let keys = keys.reveal().split(',').map(str::trim);
-        self.service_keys = keys
+        let (unfit, fit): (Vec<_>, Vec<_>) = keys
             .filter(|key| !key.is_empty())
-            .map(KeyHash::of)
-            .collect();
+            .map(|key| (key, unfit_key(key)))
+            .partition(|(_, unfit)| unfit.is_some());
+        self.service_keys = fit.into_iter().map(|(key, _)| KeyHash::of(key)).collect();
+        self.unfit_keys = unfit.into_iter().filter_map(|(_, why)| why).collect();
         self
     }
 
@@ -97,9 +101,9 @@ impl Policy {
     }
 
     /// What the configuration keeps closed, and how to open it: for the log, once.
-    pub fn gaps(&self) -> Vec<&'static str> {
+    pub fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
-        if self.service_keys.is_empty() {
+        if self.service_keys.is_empty() && self.unfit_keys.is_empty() {
             gaps.push("service_keys is not set: only keys in odoo_sync.accepted_keys are accepted (select odoo_sync.rotate_key() makes one)");
         }
         if self.jwt_secret_is_short {
@@ -112,7 +116,9 @@ impl Policy {
                 "no user token is accepted: set jwt_audience (Supabase's is `authenticated`)",
             );
         }
-        gaps
+        let unfit = self.unfit_keys.iter();
+        let unfit = unfit.map(|why| format!("a key of service_keys is not accepted: {why}"));
+        unfit.chain(gaps.into_iter().map(str::to_owned)).collect()
     }
 
     pub(crate) fn accepts_key(&self, key: &KeyHash) -> bool {
@@ -167,10 +173,16 @@ mod tests {
         let commas = Policy::new().service_keys(&Secret::new(" , ,"));
         assert_eq!(commas.gaps(), Policy::new().gaps());
         let complete = Policy::new()
-            .service_keys(&Secret::new("ots_1"))
+            .service_keys(&Secret::new("ots_of-at-least-thirty-two-characters"))
             .jwt_secret(Secret::new(LONG_SECRET))
             .audience("authenticated");
-        assert_eq!(complete.gaps(), Vec::<&str>::new());
+        assert_eq!(complete.gaps(), Vec::<String>::new());
+        let unfit = complete
+            .clone()
+            .service_keys(&Secret::new("sb_publishable_of-at-least-thirty-two,ots_1"));
+        assert_eq!(unfit.gaps().len(), 2);
+        assert!(unfit.gaps()[0].contains("publishable key") && unfit.gaps()[1].contains("32"));
+        assert!(unfit.service_keys.is_empty());
         let short = complete.jwt_secret(Secret::new("short"));
         assert!(short.gaps()[0].starts_with("jwt_secret is shorter"));
         assert!(short.hs256_secret().is_none());

@@ -3,9 +3,63 @@
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ledger::keys::AcceptedKey;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
+
+use crate::caller::Scope;
+
+const NOT_VISIBLE: &str = "it is empty, or holds spaces or other characters than visible ASCII";
+const PUBLISHABLE: &str = "it is the project's publishable key, which every visitor has";
+const NOT_FOR_SERVICES: &str =
+    "it is a token for users or visitors (anon, authenticated), not for services";
+const SHORT: &str = "it is shorter than 32 characters, so that it could be guessed";
+
+/// Why a key is no service key, such as one that is public; `None` where it may be one. The rule is
+/// that of `odoo_sync.unfit_key()`.
+pub fn unfit_key(key: &str) -> Option<&'static str> {
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some(NOT_VISIBLE)
+    } else if key.starts_with("sb_publishable_") {
+        Some(PUBLISHABLE)
+    } else if let Some(payload) = payload_of_jwt(key) {
+        (!is_for_services(payload)).then_some(NOT_FOR_SERVICES)
+    } else {
+        (key.len() < 32).then_some(SHORT)
+    }
+}
+
+/// Whether a key is in everybody's hands: it opens nothing, also where an older version accepted it.
+pub(crate) fn is_public(key: &str) -> bool {
+    matches!(unfit_key(key), Some(PUBLISHABLE | NOT_FOR_SERVICES))
+}
+
+fn payload_of_jwt(key: &str) -> Option<&str> {
+    let is_base64url = |part: &str| {
+        let mut bytes = part.bytes();
+        bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let mut parts = key.split('.');
+    let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_jwt = header.starts_with("eyJ")
+        && parts.next().is_none()
+        && [header, payload, signature].into_iter().all(is_base64url);
+    is_jwt.then_some(payload)
+}
+
+fn is_for_services(payload: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(payload)
+        .ok()
+        .and_then(|json| serde_json::from_slice::<serde_json::Value>(&json).ok())
+        .is_some_and(|claims| {
+            claims
+                .get("role")
+                .is_some_and(|role| role == "service_role")
+        })
+}
 
 /// The SHA-256 of a key. Keys are compared by it, so that neither their length nor their first
 /// differing byte shows in the time it takes.
@@ -59,6 +113,7 @@ pub(crate) struct AcceptedKeys(Vec<Accepted>);
 #[derive(Debug)]
 struct Accepted {
     hash: KeyHash,
+    scope: Scope,
     /// Until when, by the clock's `now`.
     until: Option<Duration>,
 }
@@ -77,18 +132,22 @@ impl AcceptedKeys {
                     .and_then(|left| asked_at.checked_add(left)),
             };
             let hash = KeyHash::from_hex(&row.sha256)?;
-            Some(Accepted { hash, until })
+            let scope = Scope::named(&row.scope)?;
+            Some(Accepted { hash, scope, until })
         });
         Self(accepted.collect())
     }
 
-    /// Whether this key is accepted at `now`.
-    pub(crate) fn accept(&self, key: &KeyHash, now: Duration) -> bool {
+    /// What this key may do at `now`, looking at all of them every time.
+    pub(crate) fn scope_of(&self, key: &KeyHash, now: Duration) -> Option<Scope> {
         let current = self
             .0
             .iter()
             .filter(|k| k.until.is_none_or(|until| now < until));
-        key.is_among(current.map(|k| &k.hash))
+        current.fold(None, |found, k| {
+            let is_same: bool = key.0.ct_eq(&k.hash.0).into();
+            if is_same { Some(k.scope) } else { found }
+        })
     }
 }
 
@@ -102,6 +161,7 @@ mod tests {
     fn row(sha256: &str, expires_in_s: Option<f64>) -> AcceptedKey {
         AcceptedKey {
             sha256: sha256.to_owned(),
+            scope: "jobs".to_owned(),
             expires_in_s,
         }
     }
@@ -111,10 +171,19 @@ mod tests {
         let asked_at = Duration::from_secs(100);
         for hex in [KEY_IN_HEX.to_owned(), KEY_IN_HEX.to_uppercase()] {
             let keys = AcceptedKeys::new(&[row(&hex, Some(2.5))], asked_at);
-            assert!(keys.accept(&KeyHash::of("key"), asked_at));
-            assert!(keys.accept(&KeyHash::of("key"), Duration::from_millis(102_499)));
-            assert!(!keys.accept(&KeyHash::of("key"), Duration::from_millis(102_500)));
-            assert!(!keys.accept(&KeyHash::of("Key"), asked_at));
+            assert_eq!(
+                keys.scope_of(&KeyHash::of("key"), asked_at),
+                Some(Scope::Jobs)
+            );
+            assert_eq!(
+                keys.scope_of(&KeyHash::of("key"), Duration::from_millis(102_499)),
+                Some(Scope::Jobs)
+            );
+            assert_eq!(
+                keys.scope_of(&KeyHash::of("key"), Duration::from_millis(102_500)),
+                None
+            );
+            assert_eq!(keys.scope_of(&KeyHash::of("Key"), asked_at), None);
         }
     }
 
@@ -144,10 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_of_another_version_accepts_nothing() {
+        let unknown = AcceptedKey {
+            scope: "everything".to_owned(),
+            ..row(KEY_IN_HEX, None)
+        };
+        assert!(AcceptedKeys::new(&[unknown], Duration::ZERO).0.is_empty());
+    }
+
+    #[test]
     fn a_time_beyond_all_times_does_not_overflow() {
         for far in [1e300, f64::INFINITY, f64::MAX] {
             let keys = AcceptedKeys::new(&[row(KEY_IN_HEX, Some(far))], Duration::MAX);
-            assert!(keys.accept(&KeyHash::of("key"), Duration::MAX));
+            assert_eq!(
+                keys.scope_of(&KeyHash::of("key"), Duration::MAX),
+                Some(Scope::Jobs)
+            );
         }
     }
 }

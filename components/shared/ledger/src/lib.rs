@@ -12,6 +12,7 @@ pub mod objects;
 pub mod pipeline;
 mod postgres;
 pub mod runs;
+pub mod schema;
 pub mod status;
 pub mod sweep;
 pub mod sync;

@@ -82,6 +82,8 @@ impl Postgres for Asked<'_> {
 thread_local! {
     /// Whether what the configuration keeps closed was told already, once in the life of an instance.
     static GAPS: Cell<bool> = const { Cell::new(false) };
+    /// Whether the tables were found to be new enough, once in the life of an instance.
+    static CURRENT: Cell<bool> = const { Cell::new(false) };
     // Shared by the up to 16 requests that an instance serves at once, and by those after them.
     static CACHE: Rc<Cache> = Rc::default();
 }
@@ -116,6 +118,17 @@ impl Use {
             Self::Work => "Use POST",
         }
     }
+}
+
+/// The answer to a caller who is known, and may not do this.
+fn forbidden(caller: Caller) -> Answer {
+    let words = match caller {
+        Caller::User { .. } => "Forbidden: only an admin may do this",
+        Caller::Service(_) => {
+            "Forbidden: this key is for other things; select odoo_sync.new_key('me', 'admin') makes one for everything"
+        }
+    };
+    answer::error(StatusCode::FORBIDDEN, words)
 }
 
 /// A call that stands at the door.
@@ -175,6 +188,20 @@ impl Door {
         DatabaseSettings::from(&self.variables).map(|settings| SpinPostgres::new(&settings))
     }
 
+    /// The database to work with: its settings are there, and its tables are new enough.
+    pub async fn ready(
+        &self,
+        postgres: Result<SpinPostgres, Fault>,
+    ) -> Result<SpinPostgres, Answer> {
+        let postgres = postgres.map_err(|fault| self.fault(&fault))?;
+        if !CURRENT.get() {
+            let checked = ledger::schema::check(&postgres).await;
+            checked.map_err(|fault| self.fault(&fault))?;
+            CURRENT.set(true);
+        }
+        Ok(postgres)
+    }
+
     /// Lets in who may start work: a service key, or the token of an admin. What a browser asks
     /// first, wrong methods and refusals are answered here; a refusal is on record, at most once a
     /// minute. Nothing of the body is read before.
@@ -188,13 +215,53 @@ impl Door {
         r#use: Use,
         postgres: &Result<SpinPostgres, Fault>,
     ) -> Result<Caller, Answer> {
+        self.admit_whom(r#use, Caller::is_trusted, postgres).await
+    }
+
+    /// Lets in who may start work as it is scheduled: [`Door::only_as_scheduled`] holds the key of the
+    /// jobs to that, once the body is known.
+    pub async fn admit_jobs(
+        &self,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Answer> {
+        self.admit_whom(Use::Work, Caller::may_run_jobs, postgres)
+            .await
+    }
+
+    /// Refuses the key of the jobs for anything but what `odoo_sync.jobs` says: it lies in clear text
+    /// in the queue of `pg_net`.
+    pub async fn only_as_scheduled(
+        &self,
+        caller: Caller,
+        body: &[u8],
+        postgres: &SpinPostgres,
+    ) -> Result<(), Answer> {
+        if caller.is_trusted() {
+            return Ok(());
+        }
+        let body = if body.trim_ascii().is_empty() {
+            b"{}"
+        } else {
+            body
+        };
+        let body = serde_json::from_slice(body).unwrap_or_default();
+        match ledger::keys::is_scheduled(postgres, self.job, &body).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(forbidden(caller)),
+            Err(fault) => Err(answer::fault(&fault)),
+        }
+    }
+
+    async fn admit_whom(
+        &self,
+        r#use: Use,
+        may: fn(Caller) -> bool,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Answer> {
         self.check_method(r#use)?;
         match self.identify(postgres).await {
-            Ok(caller) if caller.is_trusted() => Ok(caller),
-            Ok(_) => Err(answer::error(
-                StatusCode::FORBIDDEN,
-                "Forbidden: only an admin may do this",
-            )),
+            Ok(caller) if may(caller) => Ok(caller),
+            Ok(caller) => Err(forbidden(caller)),
             Err(refusal) => Err(self.refuse(&refusal, postgres).await),
         }
     }
@@ -207,12 +274,13 @@ impl Door {
         postgres: &Result<SpinPostgres, Fault>,
     ) -> Result<Option<Caller>, Answer> {
         if !open {
-            return self.admit_to(Use::Look, postgres).await.map(Some);
+            let caller = self.admit_whom(Use::Look, Caller::may_look, postgres).await;
+            return caller.map(Some);
         }
         self.check_method(Use::Look)?;
         // A token that has run out must not close what is open.
         let caller = self.identify(postgres).await.ok();
-        Ok(caller.filter(|caller| caller.is_trusted()))
+        Ok(caller.filter(|caller| caller.may_look()))
     }
 
     /// Answers what a browser asks first, and methods that a path is not for.

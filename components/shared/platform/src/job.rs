@@ -66,12 +66,13 @@ pub async fn serve<J: Job>(request: Request) -> Answer {
 
 async fn answer<J: Job>(door: &mut Door) -> Result<Answer, Answer> {
     let postgres = door.postgres();
-    door.admit(&postgres).await?;
-    let postgres = postgres.map_err(|fault| door.fault(&fault))?;
+    let caller = door.admit_jobs(&postgres).await?;
+    let postgres = door.ready(postgres).await?;
     let body = door.body().await?;
     let request = J::parse(&body).map_err(|words| {
         door.answer(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "error": words }))
     })?;
+    door.only_as_scheduled(caller, &body, &postgres).await?;
     let run_id = new_id();
     let begun = match J::begin(postgres, door.variables(), request, run_id).await {
         Ok(begun) => begun,

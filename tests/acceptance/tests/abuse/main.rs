@@ -9,6 +9,7 @@ mod configuration;
 mod destinations;
 mod floods;
 mod hostile_text;
+mod keys;
 mod secrets;
 mod statements;
 mod tokens;

@@ -149,10 +149,7 @@ async fn follow(company: &mut Company, step: &Section) -> Result<Seen> {
             ("sql", None) => {
                 let statements = sql(&company.owner, &block.text, company.sync_url()).await?;
                 // "With it in SYNC_KEY", the seventh step goes on.
-                let mut shown = statements
-                    .iter()
-                    .flatten()
-                    .map(|row| row.get("decrypted_secret"));
+                let mut shown = statements.iter().flatten().map(|row| row.get("new_key"));
                 if let Some(key) = shown.find(|key| !key.is_empty()) {
                     company.environment.insert("SYNC_KEY", key.to_owned());
                 }

@@ -1,7 +1,7 @@
 //! `odoo_sync.health()` tells what is wrong, each time provoked for real.
 
 use crate::endpoint::{Endpoint, answer, nobody};
-use crate::project::{ARCHIVE, Health, Project};
+use crate::project::{ARCHIVE, Health, Project, query, without_pg_cron};
 
 fn says(health: &Health, problem: &str, remedy: &str) {
     assert!(!health.ok, "{health:?}");
@@ -80,7 +80,7 @@ async fn a_missing_key_is_told_and_no_call_leaves_without_it() {
     let project = Project::calling(&endpoint.url()).await;
     for emptied in [
         "delete from vault.secrets",
-        "select vault.create_secret('', 'supabase_service_role_key')",
+        "select vault.create_secret('', 'odoo_sync_key')",
     ] {
         project.sql(emptied).await;
         let run = project.supabase.tick(ARCHIVE).await.unwrap();
@@ -92,11 +92,7 @@ async fn a_missing_key_is_told_and_no_call_leaves_without_it() {
         );
         let health = project.health().await;
         assert_eq!(health.state, "vault_missing");
-        says(
-            &health,
-            "supabase_service_role_key",
-            "odoo_sync.rotate_key()",
-        );
+        says(&health, "odoo_sync_key", "odoo_sync.rotate_key()");
     }
     assert!(endpoint.calls().is_empty());
 
@@ -518,7 +514,7 @@ async fn missing_extensions_are_told() {
     for (schema, state) in [
         ("net", "no_pg_net"),
         ("vault", "vault_missing"),
-        ("cron", "no_pg_cron"),
+        ("cron", without_pg_cron(&project.owner).await),
     ] {
         superuser
             .batch_execute(&format!("alter schema {schema} rename to away"))
@@ -570,4 +566,245 @@ async fn what_cannot_be_read_in_odoo_is_told_and_is_no_failure() {
     assert!(health.problem.contains(problem), "{health:?}");
     let remedy = "from odoo_sync.unreadable where job = 'archive-batch'";
     assert!(health.remedy.contains(remedy), "{health:?}");
+}
+
+/// A row of `cron.job_run_details` as `pg_cron` leaves it where it could not even start a job.
+async fn could_not_start(project: &Project, job: &str, message: &str) {
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    let row = "insert into cron.job_run_details (runid, jobid, username, command, status, return_message)
+        select coalesce((select max(runid) from cron.job_run_details), 0) + 1000 + nextval('cron.runid_seq'), c.jobid, c.username, c.command, 'failed', $2
+        from cron.job c where c.jobname = $1";
+    let written = superuser.execute(row, &[&job, &message]).await.unwrap();
+    assert_eq!(written, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_pg_cron_could_not_start_is_told_in_its_words() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    for (message, remedy) in [
+        ("connection failed", "max_connections"),
+        ("job startup timeout", "max_worker_processes"),
+        ("something new", "pg_cron's own words"),
+    ] {
+        project.tick().await;
+        project.becomes("ok").await;
+        could_not_start(&project, ARCHIVE, message).await;
+        let health = project.health().await;
+        assert_eq!(health.state, "cron_failed");
+        says(&health, message, remedy);
+        assert_eq!(
+            project.health_of("odoo-crm-sync-nightly").await.state,
+            "waiting"
+        );
+        // Scheduled again, what was before is bygone.
+        project.sql("select odoo_sync.schedule()").await;
+        assert_eq!(project.health().await.state, "waiting");
+    }
+
+    // One that never came so far, and a purge that did.
+    could_not_start(&project, "odoo-crm-sync-nightly", "connection failed").await;
+    assert_eq!(
+        project.health_of("odoo-crm-sync-nightly").await.state,
+        "cron_failed"
+    );
+    could_not_start(&project, "odoo-sync-purge", "connection failed").await;
+    assert_eq!(
+        project.health_of("odoo-sync-purge").await.state,
+        "cron_failed"
+    );
+    // They are not kept for ever, though they have no date.
+    for _ in 0..150 {
+        could_not_start(&project, ARCHIVE, "connection failed").await;
+    }
+    let run = project.supabase.tick("odoo-sync-purge").await.unwrap();
+    assert_eq!(run.status, "succeeded", "{}", run.return_message);
+    let left = "select count(*) from cron.job_run_details d join cron.job c using (jobid) where d.start_time is null and c.jobname = 'archive-odoo-files-batch'";
+    assert_eq!(project.sql(left).await, ["100"]);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_down_is_told_also_where_a_call_raises_it() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute("create or replace function net.wake() returns void language plpgsql as $$ begin raise exception 'the pg_net background worker is not up'; end $$")
+        .await
+        .unwrap();
+    assert_eq!(
+        project.supabase.tick(ARCHIVE).await.unwrap().status,
+        "failed"
+    );
+    let health = project.health().await;
+    assert_eq!(health.state, "worker_down");
+    says(&health, "worker is not up", "net.worker_restart()");
+}
+
+#[tokio::test]
+async fn broken_grants_of_pg_net_are_told() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    for (broken, mended) in [
+        (
+            "revoke all on net.http_request_queue from public, postgres",
+            "grant all on net.http_request_queue to postgres",
+        ),
+        (
+            "revoke all on sequence net.http_request_queue_id_seq from public, postgres",
+            "grant usage on sequence net.http_request_queue_id_seq to postgres",
+        ),
+        (
+            "revoke execute on function net.http_post(text, jsonb, jsonb, jsonb, integer) from public",
+            "grant execute on function net.http_post(text, jsonb, jsonb, jsonb, integer) to postgres",
+        ),
+    ] {
+        superuser.batch_execute(broken).await.unwrap();
+        let run = project.supabase.tick(ARCHIVE).await.unwrap();
+        assert_eq!(run.status, "failed", "{broken}");
+        let health = project.health().await;
+        assert_eq!(health.state, "net_grants", "{broken}: {health:?}");
+        says(
+            &health,
+            "may not use pg_net",
+            "grant usage on schema net to postgres",
+        );
+        let run = project.supabase.tick("odoo-sync-purge").await.unwrap();
+        assert_eq!(run.status, "succeeded", "{broken}: {}", run.return_message);
+        superuser.batch_execute(mended).await.unwrap();
+        project.sql("select odoo_sync.schedule()").await;
+        project.tick().await;
+        project.becomes("refused").await;
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_a_role_that_may_not_call_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute("update cron.job set username = 'service_role'")
+        .await
+        .unwrap();
+    let health = project.health().await;
+    assert_eq!(health.state, "other_role");
+    says(
+        &health,
+        "runs as role service_role",
+        "select cron.unschedule(",
+    );
+}
+
+#[tokio::test]
+async fn a_clock_that_serves_another_database_is_told() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute("update cron.job set database = 'template1'")
+        .await
+        .unwrap();
+    let health = project.health().await;
+    assert_eq!(health.state, "other_database");
+    says(
+        &health,
+        "runs in the database template1",
+        "select cron.unschedule(",
+    );
+
+    superuser
+        .batch_execute("drop schema cron cascade")
+        .await
+        .unwrap();
+    // Where pg_cron is preloaded it is so already, and cannot be changed.
+    let serves = format!(
+        "alter database {} set cron.database_name = 'postgres'",
+        project.database.dbname()
+    );
+    let _ = superuser.batch_execute(&serves).await;
+    let owner = project.database.connect().await.unwrap();
+    let told =
+        "select state || ': ' || problem from odoo_sync.health() where job = 'odoo-sync-purge'";
+    let told = query(&owner, told).await.unwrap();
+    assert!(
+        told[0].starts_with("other_database: pg_cron works in the database postgres only"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_vault_with_another_root_key_is_told_and_a_rotation_heals_it() {
+    let endpoint = Endpoint::with(202, "{}").await;
+    let project = Project::calling(&endpoint.url()).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    // What a restore into another project comes to.
+    superuser
+        .batch_execute("update vault.secrets set secret = 'of another root key: ' || secret")
+        .await
+        .unwrap();
+    let run = project.supabase.tick(ARCHIVE).await.unwrap();
+    assert_eq!(run.status, "failed");
+    let refusal = project
+        .refusal("select odoo_sync.run_now('archive-batch')")
+        .await;
+    for said in [&run.return_message, &refusal] {
+        assert!(
+            said.contains("the vault cannot be read")
+                && said.contains("invalid ciphertext")
+                && said.contains("odoo_sync.rotate_key()"),
+            "{said}"
+        );
+    }
+    let health = project.health().await;
+    assert_eq!(health.state, "vault_unreadable");
+    says(&health, "invalid ciphertext", "odoo_sync.rotate_key()");
+    project.sql("select odoo_sync.status()").await;
+    assert!(endpoint.calls().is_empty());
+
+    project.sql("select odoo_sync.rotate_key()").await;
+    project.tick().await;
+    project.becomes("ok").await;
+    // Scheduling heals it too.
+    superuser
+        .batch_execute("update vault.secrets set secret = 'of another root key: ' || secret")
+        .await
+        .unwrap();
+    let told = project.schedule(&endpoint.url()).await;
+    assert!(told.contains("made a key"), "{told}");
+    project.tick().await;
+    project.becomes("ok").await;
+}
+
+#[tokio::test]
+async fn a_look_asks_pg_cron_once_for_all_jobs_however_many_runs_it_has() {
+    let project = Project::calling(&nobody().await).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute(
+            "insert into cron.job_run_details (jobid, runid, username, command, status, start_time, end_time)
+             select case when n % 5 = 0 then (select min(jobid) from cron.job) else 99 end, 1000 + n, 'postgres', 'select ' || n, 'succeeded', now(), now()
+             from generate_series(1, 100000) n; analyze cron.job_run_details",
+        )
+        .await
+        .unwrap();
+    // What this session counted is not to arrive later.
+    for _ in 0..2 {
+        let flush = "select pg_stat_force_next_flush()";
+        superuser.batch_execute(flush).await.unwrap();
+    }
+    let read = async || {
+        project.sql("select pg_stat_force_next_flush()").await;
+        let read = "select seq_scan + idx_scan || ' ' || seq_tup_read + idx_tup_fetch from pg_stat_all_tables where relid = 'cron.job_run_details'::regclass";
+        let read = project.sql(read).await.remove(0);
+        let (scans, rows) = read.split_once(' ').unwrap();
+        (scans.parse::<u64>().unwrap(), rows.parse::<u64>().unwrap())
+    };
+    project.sql("select count(*) from odoo_sync.health()").await;
+    let before = read().await;
+    project.sql("select count(*) from odoo_sync.health()").await;
+    let after = read().await;
+    assert_eq!(after.0 - before.0, 1, "times that it was asked");
+    assert!(
+        after.1 - before.1 <= 20_000,
+        "{} rows were read",
+        after.1 - before.1
+    );
 }

@@ -2,7 +2,7 @@
 
 use world::postgres::Database;
 
-use crate::project::{Project, query, server};
+use crate::project::{Project, query, server, without_pg_cron};
 use crate::released;
 
 #[tokio::test]
@@ -216,7 +216,7 @@ async fn without_the_extensions_the_rest_is_set_up_all_the_same() {
     let states = query(&owner, "select distinct state from odoo_sync.health()")
         .await
         .unwrap();
-    assert_eq!(states, ["no_pg_cron"]);
+    assert_eq!(states, [without_pg_cron(&owner).await]);
     let refusal = query(&owner, "select odoo_sync.rotate_key()")
         .await
         .unwrap_err();

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
@@ -107,10 +109,10 @@ async fn a_rotation_under_ticks_loses_no_tick_to_a_401() {
 #[tokio::test]
 async fn vault_and_accepted_keys_change_together() {
     let project = Project::new().await;
-    let in_step = "select count(*) from odoo_sync.accepted_keys k join vault.decrypted_secrets s on k.hash = sha256(convert_to(s.decrypted_secret, 'UTF8')) where k.expires_at is null and s.name = 'supabase_service_role_key'";
+    let in_step = "select count(*) from odoo_sync.accepted_keys k join vault.decrypted_secrets s on k.hash = sha256(convert_to(s.decrypted_secret, 'UTF8')) where k.expires_at is null and s.name = 'odoo_sync_key'";
     for change in [
         "select odoo_sync.rotate_key()",
-        "select odoo_sync.set_key(E' a-service-role-key-given-by-hand\\n')",
+        "select odoo_sync.set_key(E' a-service-role-key-that-was-given-by-hand\\n')",
         "select odoo_sync.rotate_key()",
     ] {
         project.sql(change).await;
@@ -153,44 +155,187 @@ async fn a_replaced_key_is_good_for_ten_minutes() {
 #[tokio::test]
 async fn a_key_given_again_is_good_for_good() {
     let project = Project::new().await;
-    project.sql("select odoo_sync.set_key('the-first-of-two-keys'); select odoo_sync.set_key('the-second-of-two-keys'); select odoo_sync.set_key('the-first-of-two-keys')").await;
+    project.sql("select odoo_sync.set_key('the-first-of-two-keys-for-the-jobs'); select odoo_sync.set_key('the-second-of-two-keys-for-the-jobs'); select odoo_sync.set_key('the-first-of-two-keys-for-the-jobs')").await;
     let good = "select hash from odoo_sync.accepted_keys where expires_at is null";
     let hash: Vec<u8> = project.owner.query_one(good, &[]).await.unwrap().get(0);
-    assert_eq!(hash, Sha256::digest(b"the-first-of-two-keys").to_vec());
+    assert_eq!(
+        hash,
+        Sha256::digest(b"the-first-of-two-keys-for-the-jobs").to_vec()
+    );
 }
 
+/// The project's own service key, as somebody may have put it into the vault for other programs.
+const FOREIGN: &str = "sb_secret_of-the-project-that-others-read-too";
+
 #[tokio::test]
-async fn overwriting_a_secret_that_came_from_elsewhere_is_told() {
+async fn a_foreign_secret_is_not_adopted_not_sent_and_not_overwritten() {
+    let endpoint = Endpoint::with(202, "{}").await;
     let project = Project::new().await;
     project
-        .sql(
-            "select vault.create_secret('a-key-that-others-read-too', 'supabase_service_role_key')",
-        )
+        .sql(&format!(
+            "select vault.create_secret('{FOREIGN}', 'supabase_service_role_key')"
+        ))
         .await;
-    let rotate = "select odoo_sync.rotate_key()";
-    assert!(project.sql(rotate).await[0].contains("came from elsewhere"));
-    assert!(!project.sql(rotate).await[0].contains("came from elsewhere"));
+    project.database.apply_sql().await.unwrap();
+    let told = project.schedule(&endpoint.url()).await;
+    assert!(told.contains("made a key"), "{told}");
+    project.sql("select odoo_sync.rotate_key()").await;
+    project.tick().await;
+    project.becomes("ok").await;
+    for call in endpoint.calls() {
+        let key = call.key().unwrap();
+        assert!(key.starts_with("ots_"), "{key}");
+    }
+    let foreign = format!(
+        "select count(*) from vault.decrypted_secrets where name = 'supabase_service_role_key' and decrypted_secret = '{FOREIGN}'"
+    );
+    assert_eq!(project.sql(&foreign).await, ["1"]);
+    let accepted =
+        format!("select count(*) from odoo_sync.accepted_keys where hash = sha256('{FOREIGN}')");
+    assert_eq!(project.sql(&accepted).await, ["0"]);
+}
+
+/// A token of this role, as Supabase's legacy keys are.
+fn jwt(role: &str) -> String {
+    let claims = serde_json::json!({ "iss": "supabase", "role": role, "exp": 2_000_000_000 });
+    let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+    format!("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{payload}.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg")
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_refused() {
+async fn what_is_no_key_is_refused_and_the_components_have_the_same_rule() {
     let project = Project::new().await;
-    for (key, described) in [
-        ("''", "empty"),
-        ("null", "null"),
-        ("'short'", "short"),
-        ("'two words are not a service key'", "spaces"),
-        ("'schlüssel-mit-umlauten-drin'", "not ASCII"),
+    let broken = format!("{}x", jwt("service_role"));
+    for (key, why) in [
+        (String::new(), "empty"),
+        ("short".to_owned(), "shorter than 32"),
+        (
+            "ots_with-thirty-one-characters!".to_owned(),
+            "shorter than 32",
+        ),
+        (
+            "two words are not a service key at all".to_owned(),
+            "spaces",
+        ),
+        ("schlüssel-mit-umlauten-und-lang-genug".to_owned(), "ASCII"),
+        (
+            "sb_publishable_0123456789012345678901234".to_owned(),
+            "every visitor",
+        ),
+        (jwt("anon"), "anon"),
+        (jwt("authenticated"), "authenticated"),
+        (jwt("postgres"), "not for services"),
+        (
+            "eyJhbGciOiJIUzI1NiJ9.bm8ganNvbg.c2lnbmF0dXJl".to_owned(),
+            "not for services",
+        ),
+        (
+            "eyJhbGciOiJIUzI1NiJ9.W10.c2lnbmF0dXJlLW9mLWl0".to_owned(),
+            "not for services",
+        ),
     ] {
-        let refusal = project
-            .refusal(&format!("select odoo_sync.set_key({key})"))
-            .await;
-        assert!(refusal.contains("this is no key"), "{described}: {refusal}");
+        let set = format!("select odoo_sync.set_key('{key}')");
+        let refusal = project.refusal(&set).await;
+        assert!(
+            refusal.contains("this is no key for a service") && refusal.contains(why),
+            "{key}: {refusal}"
+        );
+        assert_eq!(
+            rule(&project, &key).await.as_deref(),
+            access::unfit_key(&key),
+            "{key}"
+        );
     }
+    assert!(
+        project
+            .refusal("select odoo_sync.set_key(null)")
+            .await
+            .contains("no key")
+    );
     assert_eq!(
         project.sql("select count(*) from vault.secrets").await,
         ["0"]
     );
+
+    for key in [
+        jwt("service_role"),
+        broken,
+        FOREIGN.to_owned(),
+        "eyJ-no-token-but-long-enough-for-one-key".to_owned(),
+        "a.b.c-of-more-than-thirty-two-characters".to_owned(),
+    ] {
+        assert_eq!(rule(&project, &key).await, None, "{key}");
+        assert_eq!(access::unfit_key(&key), None, "{key}");
+        project
+            .sql(&format!("select odoo_sync.set_key('{key}')"))
+            .await;
+    }
+}
+
+async fn rule(project: &Project, key: &str) -> Option<String> {
+    let owner = &project.owner;
+    let rule = "select odoo_sync.unfit_key($1)";
+    owner.query_one(rule, &[&key]).await.unwrap().get(0)
+}
+
+#[tokio::test]
+async fn the_jobs_key_runs_the_jobs_and_others_are_made_for_what_they_are_for() {
+    let project = Project::new().await;
+    project.sql("select odoo_sync.rotate_key()").await;
+    let mut made = Vec::new();
+    for (label, scope) in [("prometheus", "read"), ("me", "admin")] {
+        let key = project
+            .sql(&format!("select odoo_sync.new_key('{label}', '{scope}')"))
+            .await;
+        made.extend(key);
+    }
+    assert!(
+        made.iter().all(|key| access::unfit_key(key).is_none()),
+        "{made:?}"
+    );
+    let keys = "select label || ' ' || scope || ' ' || (expires_at is null) from odoo_sync.accepted_keys order by created_at, label";
+    let three = [
+        "rotate_key jobs true",
+        "prometheus read true",
+        "me admin true",
+    ];
+    assert_eq!(project.sql(keys).await, three);
+    // Nowhere but in whose hands they are.
+    assert_eq!(
+        project.sql("select count(*) from vault.secrets").await,
+        ["1"]
+    );
+    for (n, key) in made.iter().enumerate() {
+        let known = format!("select odoo_sync.is_accepted('{key}')");
+        assert_eq!(project.sql(&known).await, ["t"], "{n}");
+    }
+    // A rotation is the jobs' own affair.
+    project.sql("select odoo_sync.rotate_key()").await;
+    let others =
+        "select count(*) from odoo_sync.accepted_keys where expires_at is null and not of_jobs";
+    assert_eq!(project.sql(others).await, ["2"]);
+    for scope in ["'jobs'", "'everything'", "null"] {
+        let refusal = project
+            .refusal(&format!("select odoo_sync.new_key('x', {scope})"))
+            .await;
+        assert!(refusal.contains("a key is for read or admin"), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_got_into_wrong_hands_ends_at_once() {
+    let project = Project::new().await;
+    project.sql("select odoo_sync.rotate_key()").await;
+    let old = "select encode(hash, 'hex') from odoo_sync.accepted_keys";
+    let old = project.sql(old).await.remove(0);
+    let told = project
+        .sql("select odoo_sync.rotate_key(now := true)")
+        .await;
+    assert!(told[0].contains("accepted no more"), "{told:?}");
+    let component = project.database.connect_as_component().await.unwrap();
+    let good = "select encode(hash, 'hex') from odoo_sync.accepted_keys where expires_at is null or expires_at > now()";
+    let good = query(&component, good).await.unwrap();
+    assert!(good.len() == 1 && !good.contains(&old), "{good:?}");
 }
 
 #[tokio::test]

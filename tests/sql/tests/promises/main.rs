@@ -7,6 +7,7 @@ mod endpoint;
 mod project;
 mod released;
 
+mod cut;
 mod diagnosis;
 mod hostile;
 mod install;

@@ -209,6 +209,17 @@ pub async fn query(client: &Client, statements: &str) -> Result<Vec<String>, Str
         .collect())
 }
 
+/// What a job's state is without the extension: where a real one is preloaded, it serves the server's
+/// main database, and these are others.
+pub async fn without_pg_cron(client: &Client) -> &'static str {
+    let preloaded = "select current_setting('cron.database_name', true) <> current_database()";
+    if query(client, preloaded).await.unwrap() == ["t"] {
+        "other_database"
+    } else {
+        "no_pg_cron"
+    }
+}
+
 /// Asks again until the answer is `Ok`; gives up, with the last answer, after two minutes.
 pub async fn eventually<T, F: Future<Output = Result<T, String>>>(
     ask: impl Fn() -> F,

@@ -11,6 +11,8 @@ pub const VERSIONS: [&str; 1] = ["0.1.0"];
 
 /// A database on which a version was installed.
 pub async fn installed(version: &str) -> Project {
+    // The first database of a server with everything in it lets the components in.
+    server().await.database().await.unwrap();
     let database = server().await.bare_database().await.unwrap();
     install(&database, version).await;
     Project::of(database).await

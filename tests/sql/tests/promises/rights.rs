@@ -3,6 +3,7 @@
 use tokio_postgres::Client;
 
 use crate::project::{Project, query};
+use crate::released;
 
 /// Every table of the project.
 const TABLES: &str = "select oid::regclass::text from pg_class
@@ -81,13 +82,9 @@ async fn a_user_steers_nothing_in(project: &Project) {
     for call in [
         "odoo_sync.health()",
         "odoo_sync.rotate_key()",
-        "odoo_sync.set_key('a-key-that-is-long-enough')",
-        "odoo_sync.schedule('http://a')",
-        "odoo_sync.unschedule()",
         "odoo_sync.pause('archive-batch')",
         "odoo_sync.resume('archive-batch')",
         "odoo_sync.run_now('archive-batch')",
-        "odoo_sync.set('keep_days.runs', '1')",
         "odoo_sync.retry()",
         "odoo_sync.recount()",
     ] {
@@ -102,11 +99,21 @@ async fn a_user_steers_nothing_in(project: &Project) {
     let calls = [
         "odoo_sync.call('archive-odoo-files-batch')",
         "odoo_sync.vault_key()",
-        "odoo_sync.accept_key('a-key-that-is-long-enough', '')",
+        "odoo_sync.accept_key('a-key-that-is-long-enough-for-one', '', '1 day')",
         "odoo_sync.purge()",
     ];
     are_denied(&user, &calls).await;
+    are_denied(&user, &OF_THE_OWNER).await;
 }
+
+/// What decides where keys go, and who gets one, is not for an application's admins and servers.
+const OF_THE_OWNER: [&str; 5] = [
+    "odoo_sync.set_key('a-key-that-is-long-enough-for-one')",
+    "odoo_sync.new_key('mine', 'admin')",
+    "odoo_sync.schedule('http://a')",
+    "odoo_sync.unschedule()",
+    "odoo_sync.set('keep_days.runs', '1')",
+];
 
 /// What holds keys, or their hashes, is for nobody but the owner.
 const CLOSED: [&str; 2] = ["odoo_sync.accepted_keys", "odoo_sync.replaced_jobs"];
@@ -161,12 +168,11 @@ async fn an_admin_reads_and_steers_in(project: &Project) {
     for call in [
         "odoo_sync.resume('archive-batch')",
         "odoo_sync.rotate_key()",
-        "odoo_sync.schedule('https://b.example.com')",
         "odoo_sync.run_now('archive-batch')",
-        "odoo_sync.unschedule()",
     ] {
         query(&admin, &format!("select {call}")).await.expect(call);
     }
+    are_denied(&admin, &OF_THE_OWNER).await;
 }
 
 #[tokio::test]
@@ -211,6 +217,18 @@ async fn service_role_reads_every_table_and_view_and_calls_what_is_for_people() 
                 .await
                 .unwrap_or_else(|refusal| panic!("{call}: {refusal}"));
         }
+        are_denied(&server, &OF_THE_OWNER).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_the_owners_was_everybodys_once_and_is_so_no_more() {
+    for version in released::VERSIONS {
+        let project = released::installed(version).await;
+        project.database.apply_sql().await.unwrap();
+        are_denied(&project.user(true).await, &OF_THE_OWNER).await;
+        let server = project.database.connect_as("service_role", None).await;
+        are_denied(&server.unwrap(), &OF_THE_OWNER).await;
     }
 }
 

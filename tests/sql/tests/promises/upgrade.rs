@@ -2,6 +2,7 @@
 
 use crate::endpoint::{Endpoint, answer};
 use crate::project::{ARCHIVE, Project};
+use crate::released;
 
 const STALE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c3RhbGU";
 
@@ -157,22 +158,144 @@ async fn the_jobs_with_a_pasted_key_that_went_stale() {
     }
 }
 
+/// An installation of an older version that calls, with the key that this statement set.
+async fn calling_with(version: &str, key: &str, endpoint: &Endpoint) -> Project {
+    let project = released::installed(version).await;
+    project.sql(key).await;
+    project.schedule(&endpoint.url()).await;
+    project.tick().await;
+    project.is_answered().await;
+    project
+}
+
+/// Keys that an older version held, by how it came to them; what becomes of them; and what is told.
+const KEYS: [(&str, &str, &str); 4] = [
+    (
+        "select odoo_sync.rotate_key()",
+        "goes on",
+        "is in the vault as odoo_sync_key from now on",
+    ),
+    (
+        "select odoo_sync.set_key('a-service-key-that-was-given-by-hand')",
+        "goes on",
+        "is in the vault as odoo_sync_key from now on",
+    ),
+    (
+        "select vault.create_secret('a-service-key-that-others-read-too', 'supabase_service_role_key')",
+        "is accepted and not sent",
+        "came from elsewhere",
+    ),
+    (
+        "select odoo_sync.set_key('of-twenty-characters')",
+        "is accepted for ten minutes",
+        "shorter than 32 characters",
+    ),
+];
+
 #[tokio::test]
-async fn a_key_that_is_in_the_vault_already_is_accepted_and_not_replaced() {
-    let project = Project::new().await;
-    project.sql("select vault.create_secret('a-service-role-key-others-read-too', 'supabase_service_role_key')").await;
-    let told = project.schedule("https://sync.example.com").await;
-    assert!(
-        told.contains("accepted the key found in the vault"),
-        "{told}"
-    );
-    assert_eq!(
-        project
-            .sql("select decrypted_secret from vault.decrypted_secrets")
-            .await,
-        ["a-service-role-key-others-read-too"]
-    );
-    assert_eq!(project.sql("select count(*) from odoo_sync.accepted_keys where hash = sha256('a-service-role-key-others-read-too')").await, ["1"]);
+async fn the_key_of_an_older_version_moves_to_its_own_name_without_a_gap() {
+    for (set, becomes, told) in KEYS {
+        let endpoint = Endpoint::with(202, "{}").await;
+        let project = calling_with("0.1.0", set, &endpoint).await;
+        let old = endpoint.calls()[0].key().unwrap().to_owned();
+        let secret = "select decrypted_secret from vault.decrypted_secrets where name = 'supabase_service_role_key'";
+        assert_eq!(project.sql(secret).await, [old.clone()]);
+
+        project.database.apply_sql().await.unwrap();
+        project.tick().await;
+        project.is_answered().await;
+        let new = endpoint.calls()[1].key().unwrap().to_owned();
+        let accepted = project
+            .sql(&format!("select odoo_sync.is_accepted('{new}')"))
+            .await;
+        assert_eq!(accepted, ["t"], "{set}");
+        assert_eq!(
+            project.sql(secret).await,
+            [old.clone()],
+            "the old secret is left alone"
+        );
+        let of_old = format!(
+            "select case when expires_at is null then 'for ever' else round(extract(epoch from expires_at - now()) / 60) || ' minutes' end from odoo_sync.accepted_keys where hash = sha256('{old}')"
+        );
+        let (same_key, until) = match becomes {
+            "goes on" => (true, "for ever"),
+            "is accepted and not sent" => (false, "for ever"),
+            _ => (false, "10 minutes"),
+        };
+        assert_eq!(new == old, same_key, "{set}");
+        assert_eq!(project.sql(&of_old).await, [until], "{set}");
+        let health = project.health_of("odoo-sync-purge").await;
+        assert!(
+            health.state == "notice"
+                && health.problem.contains(told)
+                && !health.problem.contains(&old),
+            "{set}: {health:?}"
+        );
+
+        // Once, and what moved can be rotated.
+        project.sql("delete from odoo_sync.notices").await;
+        project.database.apply_sql().await.unwrap();
+        assert_eq!(project.health_of("odoo-sync-purge").await.state, "waiting");
+        project.sql("select odoo_sync.rotate_key()").await;
+        project.tick().await;
+        project.is_answered().await;
+        let rotated = endpoint.calls()[2].key().unwrap().to_owned();
+        assert!(rotated != new && rotated.starts_with("ots_"), "{set}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_key_that_an_older_version_adopted_ends() {
+    let anon = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl";
+    let endpoint = Endpoint::with(202, "{}").await;
+    let put = format!("select vault.create_secret('{anon}', 'supabase_service_role_key')");
+    let project = calling_with("0.1.0", &put, &endpoint).await;
+    project.database.apply_sql().await.unwrap();
+    let accepted = project
+        .sql(&format!("select odoo_sync.is_accepted('{anon}')"))
+        .await;
+    assert_eq!(accepted, ["f"]);
+    project.tick().await;
+    project.becomes("ok").await;
+    assert!(endpoint.calls()[1].key().unwrap().starts_with("ots_"));
+}
+
+#[tokio::test]
+async fn nothing_that_a_foreign_server_says_is_kept() {
+    for (said, kept) in [
+        (
+            r#"{"status": "accepted", "run_id": "5d1cf5a4-2a0f-4d25-8b1e-9a1f0f5d7c22"}"#,
+            true,
+        ),
+        (r#"{"error": "Unauthorized"}"#, true),
+        (
+            r#"{"error": "odoo_url is missing", "kind": "setting", "blame": "configuration"}"#,
+            true,
+        ),
+        (
+            r#"{"AccessKeyId": "AKIA0", "Token": "of the machine"}"#,
+            false,
+        ),
+        (r#"{"error": "no", "password": "hunter2"}"#, false),
+        ("<html>a proxy's page</html>", false),
+        ("[1, 2]", false),
+        ("{not json}", false),
+        ("", false),
+    ] {
+        let endpoint = Endpoint::with(500, said).await;
+        let project = Project::calling(&endpoint.url()).await;
+        project.tick().await;
+        project.is_answered().await;
+        let health = project.health().await;
+        assert_eq!(
+            health.problem.contains(said) && !said.is_empty(),
+            kept,
+            "{health:?}"
+        );
+        project.sql("select odoo_sync.collect_answers()").await;
+        let content = project.sql("select content from odoo_sync.calls").await;
+        assert_eq!(content, [if kept { said } else { "" }]);
+    }
 }
 
 #[tokio::test]

@@ -15,8 +15,18 @@ create table vault.secrets (
 );
 create unique index secrets_name_idx on vault.secrets (name) where name is not null;
 
+-- What was encrypted with another root key, as after a restore into another project, is an error to read.
+create function vault._decrypt(secret text) returns text language plpgsql immutable as $$
+begin
+  if secret like 'of another root key: %' then
+    raise exception 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
+  end if;
+  return convert_from(decode(secret, 'base64'), 'utf8');
+end
+$$;
+
 create view vault.decrypted_secrets as
-  select id, name, description, secret, convert_from(decode(secret, 'base64'), 'utf8') as decrypted_secret,
+  select id, name, description, secret, vault._decrypt(secret) as decrypted_secret,
          key_id, nonce, created_at, updated_at
   from vault.secrets;
 
@@ -28,14 +38,19 @@ create function vault.create_secret(
   returning id
 $$;
 
+-- The real one too decrypts the old value first, and so fails where it cannot.
 create function vault.update_secret(
   secret_id uuid, new_secret text default null, new_name text default null, new_description text default null,
   new_key_id uuid default null
-) returns void language sql security definer set search_path = '' as $$
+) returns void language plpgsql security definer set search_path = '' as $$
+declare
+  decrypted_secret text := (select s.decrypted_secret from vault.decrypted_secrets s where s.id = secret_id);
+begin
   update vault.secrets
   set secret = coalesce(pg_catalog.encode(pg_catalog.convert_to($2, 'utf8'), 'base64'), secret),
       name = coalesce($3, name), description = coalesce($4, description), updated_at = pg_catalog.now()
-  where id = $1
+  where id = $1;
+end
 $$;
 
 revoke all on all functions in schema vault from public;

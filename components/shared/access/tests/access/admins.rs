@@ -1,9 +1,7 @@
 use std::time::Duration;
 
-use access::Caller;
-
 use crate::tokens::{Draft, USER, user};
-use crate::world::{Instance, Mood, is_unavailable};
+use crate::world::{ADMIN, Instance, Mood, is_unavailable};
 
 #[test]
 fn a_right_that_is_given_or_taken_is_seen_within_thirty_seconds() {
@@ -33,7 +31,7 @@ fn what_a_token_says_of_its_role_makes_nobody_an_admin() {
 
 #[test]
 fn only_a_service_key_and_an_admin_are_trusted() {
-    assert!(Caller::Service.is_trusted());
+    assert!(ADMIN.is_trusted());
     assert!(user(true).is_trusted());
     assert!(!user(false).is_trusted());
 }

@@ -1,12 +1,12 @@
 use std::time::Duration;
 
-use access::{Caller, Refusal};
+use access::Refusal;
 use futures::executor::block_on;
 use futures::future::join_all;
 use futures::{FutureExt, pin_mut};
 
 use crate::tokens::{Draft, SECRET, ec_key, ecdsa};
-use crate::world::{Instance, Mood, is_unavailable};
+use crate::world::{Instance, JOBS, Mood, is_unavailable};
 
 const KEY: &str = "ots_the-key";
 
@@ -102,7 +102,7 @@ fn the_right_key_gets_through_a_flood_of_wrong_ones() {
     let app = app();
     for n in 0..2_000 {
         assert_eq!(app.bearer(&format!("ots_{n}")), Err(Refusal::Unauthorized));
-        assert_eq!(app.bearer(KEY), Ok(Caller::Service));
+        assert_eq!(app.bearer(KEY), Ok(JOBS));
         app.world.pass(Duration::from_millis(7));
     }
 }
@@ -138,7 +138,7 @@ fn sixteen_calls_at_once_share_one_question() {
     });
     let outcomes = block_on(join_all(calls));
     for pair in outcomes.chunks(2) {
-        assert_eq!(pair, [Ok(Caller::Service), Err(Refusal::Unauthorized)]);
+        assert_eq!(pair, [Ok(JOBS), Err(Refusal::Unauthorized)]);
     }
     assert_eq!(app.world.keys_asked(), 1);
 }
@@ -192,7 +192,7 @@ fn a_call_dropped_while_it_asks_leaves_the_turn_to_the_next() {
         assert_eq!(call.now_or_never(), None);
     }
     let latest = outbound::Clock::now(&app.world) + Duration::from_millis(1_400);
-    assert_eq!(app.bearer(KEY), Ok(Caller::Service));
+    assert_eq!(app.bearer(KEY), Ok(JOBS));
     assert!(outbound::Clock::now(&app.world) <= latest);
     let asked = app.world.keys_asked.borrow();
     assert!(
@@ -209,11 +209,11 @@ fn a_call_that_is_never_resumed_nor_dropped_blocks_nobody() {
         .set(Mood::Slowly(Duration::from_millis(300)));
     let mut stuck = Box::pin(app.bearer_call("ots_wrong"));
     assert_eq!(stuck.as_mut().now_or_never(), None);
-    assert_eq!(app.bearer(KEY), Ok(Caller::Service));
+    assert_eq!(app.bearer(KEY), Ok(JOBS));
 
     // Resumed after all, it harms nothing.
     assert!(block_on(stuck).is_err());
-    assert_eq!(app.bearer(KEY), Ok(Caller::Service));
+    assert_eq!(app.bearer(KEY), Ok(JOBS));
 }
 
 #[test]

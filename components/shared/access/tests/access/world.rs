@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::time::Duration;
 
-use access::{Cache, Caller, Policy, Refusal, identify};
+use access::{Cache, Caller, Policy, Refusal, Scope, identify};
 use bytes::Bytes;
 use futures::executor::block_on;
 use futures::{StreamExt, stream};
@@ -16,6 +16,12 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::tokens::{self, SECRET};
+
+/// A holder of a key that Postgres accepts: here they are all for the jobs.
+pub const JOBS: Caller = Caller::Service(Scope::Jobs);
+
+/// A holder of a key that is given by variable.
+pub const ADMIN: Caller = Caller::Service(Scope::Admin);
 
 pub const ORIGIN: &str = "https://project.supabase.co";
 pub const JWKS_PATH: &str = "/auth/v1/.well-known/jwks.json";
@@ -136,7 +142,7 @@ impl Postgres for World {
                 .iter()
                 .filter(|(_, until)| until.is_none_or(|until| left(until).is_some()))
                 .map(|(hex, until)| {
-                    json!({ "sha256": hex, "expires_in_s": until.and_then(left).map(|d| d.as_secs_f64()) })
+                    json!({ "sha256": hex, "scope": "jobs", "expires_in_s": until.and_then(left).map(|d| d.as_secs_f64()) })
                 })
                 .collect()
         } else {
