@@ -203,7 +203,7 @@ fn jwt(role: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_refused_and_the_components_have_the_same_rule() {
+async fn what_is_no_key_is_refused() {
     let project = Project::new().await;
     let broken = format!("{}x", jwt("service_role"));
     for (key, why) in [
