@@ -178,7 +178,7 @@ begin
     begin
       foreach relation in array relations loop
         if to_regclass(relation) is not null then
-          execute format('lock table %s in access exclusive mode', relation);
+          execute format('lock table %s in access exclusive mode', relation::regclass);
         end if;
       end loop;
       return;

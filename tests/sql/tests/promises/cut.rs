@@ -22,7 +22,6 @@ fn statements(text: &str) -> Vec<String> {
                 quote = None;
                 end
             }
-            Some(_) => next.len_utf8(),
             None if rest.starts_with("--") => {
                 rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
                 continue;
@@ -40,7 +39,7 @@ fn statements(text: &str) -> Vec<String> {
                 quote = is_quote.then_some(end);
                 taken
             }
-            None => next.len_utf8(),
+            _ => next.len_utf8(),
         };
         let (part, after) = rest.split_at(taken);
         statements.last_mut().unwrap().push_str(part);

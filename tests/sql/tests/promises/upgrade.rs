@@ -199,7 +199,7 @@ async fn the_key_of_an_older_version_moves_to_its_own_name_without_a_gap() {
         let project = calling_with("0.1.0", set, &endpoint).await;
         let old = endpoint.calls()[0].key().unwrap().to_owned();
         let secret = "select decrypted_secret from vault.decrypted_secrets where name = 'supabase_service_role_key'";
-        assert_eq!(project.sql(secret).await, [old.clone()]);
+        assert_eq!(project.sql(secret).await, std::slice::from_ref(&old));
 
         project.database.apply_sql().await.unwrap();
         project.tick().await;
@@ -211,7 +211,7 @@ async fn the_key_of_an_older_version_moves_to_its_own_name_without_a_gap() {
         assert_eq!(accepted, ["t"], "{set}");
         assert_eq!(
             project.sql(secret).await,
-            [old.clone()],
+            std::slice::from_ref(&old),
             "the old secret is left alone"
         );
         let of_old = format!(

@@ -207,7 +207,7 @@ impl Records {
     }
 
     /// Makes every reading of this field fail, as a many2many to a model without rights does on 19: an
-    /// AccessError with these words.
+    /// `AccessError` with these words.
     pub fn fail_field(&self, name: &str, said: &str) {
         self.with(|table| {
             table

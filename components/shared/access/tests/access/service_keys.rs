@@ -31,7 +31,7 @@ fn a_key_in_postgres_is_accepted_and_any_other_is_not() {
 
 #[test]
 fn any_of_the_keys_given_by_variable_is_accepted_and_nobody_is_asked() {
-    let app = Instance::with(Policy::new().service_keys(&Secret::new(&format!(" {A} , {B},, "))));
+    let app = Instance::with(Policy::new().service_keys(&Secret::new(format!(" {A} , {B},, "))));
     for key in [A, B] {
         assert_eq!(app.bearer(key), Ok(ADMIN));
     }
@@ -107,7 +107,7 @@ fn public_keys() -> [String; 4] {
 fn a_key_that_everybody_has_is_none_by_variable_and_by_postgres() {
     for public in public_keys() {
         assert!(access::unfit_key(&public).is_some(), "{public}");
-        let policy = Policy::new().service_keys(&Secret::new(&format!("{public},{A}")));
+        let policy = Policy::new().service_keys(&Secret::new(format!("{public},{A}")));
         assert!(policy.gaps()[0].starts_with("a key of service_keys is not accepted: it is"));
         let app = Instance::with(policy);
         assert_eq!(app.bearer(A), Ok(ADMIN));

@@ -198,7 +198,7 @@ mod tests {
         assert!(waiting.due(NOW, false).is_none());
         assert!(waiting.due(NOW + LONGEST_WAIT, false).is_some());
         assert!(waiting.is_empty());
-        for id in 0..FILES as i64 {
+        for id in (0..).take(FILES) {
             waiting.add(sent(id, "bb22"), NOW);
         }
         waiting.add(sent(99, "cc33"), NOW);
