@@ -233,13 +233,12 @@ pub struct Written {
     /// Rows that are gone from Odoo.
     pub deleted: u64,
     /// Records and fields that cannot be read in Odoo, and were not known to.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub unreadable: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl std::ops::AddAssign for Written {
