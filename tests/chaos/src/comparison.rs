@@ -256,9 +256,12 @@ impl Sides<'_> {
         comparison.rows.insert(name, here.len() as u64);
         let records = self.odoo.records(model);
         for id in records.ids() {
-            let Some(record) = records.get(id) else {
+            let Some(mut record) = records.get(id) else {
                 continue;
             };
+            if model == "mail.message" {
+                self.tell_what_is_internal(&mut record);
+            }
             match here.remove(&id) {
                 None if all => comparison.differs(format!("{name}: {id} is missing")),
                 None => {}
@@ -279,6 +282,27 @@ impl Sides<'_> {
             comparison.expect("leads whose customer was not read", unread, 0);
         }
         Ok(())
+    }
+}
+
+impl Sides<'_> {
+    /// The columns of a message say whether it is internal as Odoo's own rule has it (`mail_message.py`): by its
+    /// flag, without a subtype, or by an internal one.
+    fn tell_what_is_internal(self, message: &mut Value) {
+        let flag = message.get("is_internal") == Some(&Value::Bool(true));
+        let subtype = message.get("subtype_id").and_then(|subtype| {
+            let first = subtype.as_array().and_then(|pair| pair.first());
+            first.unwrap_or(subtype).as_i64()
+        });
+        let subtypes = self.odoo.records("mail.message.subtype");
+        let by_subtype = subtype.is_none_or(|id| {
+            let subtype = subtypes.get(id);
+            subtype.is_none_or(|subtype| subtype.get("internal") != Some(&Value::Bool(false)))
+        });
+        if let Some(fields) = message.as_object_mut() {
+            fields.insert("is_internal".to_owned(), Value::Bool(flag || by_subtype));
+            fields.insert("is_internal_flag".to_owned(), Value::Bool(flag));
+        }
     }
 }
 
