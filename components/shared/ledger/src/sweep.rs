@@ -19,7 +19,7 @@ pub struct Compared {
     pub last_id: i64,
     /// Catalogued, but not listed.
     pub unlisted: Vec<i64>,
-    /// Listed, but not catalogued, or only as deleted.
+    /// Listed, but not catalogued, or only as deleted or not selected.
     pub uncatalogued: Vec<i64>,
     /// How many attachments the catalogue has, in all ranges.
     pub catalogued: u64,
@@ -37,7 +37,8 @@ pub async fn compare(
         with listed as (
           select l.value::bigint as id from jsonb_array_elements($1::jsonb->'listed') l
         ), catalogued as (
-          select a.id, a.deleted_at is null as live from public.odoo_attachments a
+          select a.id, a.deleted_at is null as live, a.deleted_at is null and a.reason is distinct from 'not_selected' as known
+            from public.odoo_attachments a
            where a.id > ($1::jsonb->>'after_id')::bigint and a.id <= ($1::jsonb->>'last_id')::bigint
            order by a.id limit ($1::jsonb->>'most_rows')::bigint
         ), reached as (
@@ -50,7 +51,7 @@ pub async fn compare(
           'unlisted', (select coalesce(jsonb_agg(c.id order by c.id), '[]') from catalogued c
                         where c.live and not exists (select from listed l where l.id = c.id)),
           'uncatalogued', (select coalesce(jsonb_agg(l.id order by l.id), '[]') from listed l
-                            where l.id <= r.last_id and not exists (select from catalogued c where c.id = l.id and c.live)),
+                            where l.id <= r.last_id and not exists (select from catalogued c where c.id = l.id and c.known)),
           'catalogued', (select greatest(coalesce(sum(p.files), 0), 0) from odoo_sync.progress p))
           from reached r";
     let argument = json!({
