@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use access::{Cache, Caller, Refusal, identify, refusal_words};
 use bytes::{Bytes, BytesMut};
-use fault::Fault;
+use fault::{Fault, Kind};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use http::header::{
@@ -195,9 +195,12 @@ impl Door {
     ) -> Result<SpinPostgres, Answer> {
         let postgres = postgres.map_err(|fault| self.fault(&fault))?;
         if !CURRENT.get() {
-            let checked = ledger::schema::check(&postgres).await;
-            checked.map_err(|fault| self.fault(&fault))?;
-            CURRENT.set(true);
+            // Of any other trouble with Postgres the work itself tells, in its report.
+            match ledger::schema::check(&postgres).await {
+                Ok(()) => CURRENT.set(true),
+                Err(fault) if fault.kind() == Kind::LedgerMissing => return Err(self.fault(&fault)),
+                Err(_) => {}
+            }
         }
         Ok(postgres)
     }
