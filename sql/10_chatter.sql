@@ -223,6 +223,6 @@ drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
 drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
 
 -- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (2) on conflict (version) do nothing;
+insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
 
 commit;
