@@ -89,7 +89,11 @@ begin
   if entry.jobid is null then
     select c.* into other from cron.job c
       where j.path is not null and c.command ~ (j.path || '\M') and not exists (select from odoo_sync.jobs k where k.name = c.jobname) limit 1;
-    if other.jobid is null then
+    if other.jobid is null and j.scheduled_at is not null and odoo_sync.setting('base_url') #>> '{}' is not null then
+      return array[odoo_sync.finding('not_scheduled',
+        format('Job %s was scheduled at %s and is not there any more: it did not come along with a restore or a move, or somebody removed it.', j.name, odoo_sync.moment(j.scheduled_at)),
+        format('If this is the project that %s works for, run: select * from odoo_sync.schedule(); else, as in a copy for tests, run it with that one''s address.', odoo_sync.setting('base_url') #>> '{}'))];
+    elsif other.jobid is null then
       return array[odoo_sync.finding('not_scheduled', format('There is no job %s.', j.name),
         'Run: select * from odoo_sync.schedule(''https://…''), with the address of the components.')];
     end if;
@@ -231,6 +235,8 @@ begin
     elsif message ~ 'the vault (holds no secret|cannot be read)' then
       -- Said by look_at_schedule, for as long as it is so.
       return '{}';
+    elsif message ~ 'duplicate key value violates unique constraint' and odoo_sync.look_at_sequences() <> '{}' then
+      return odoo_sync.look_at_sequences();
     elsif message ~ 'pg_net .*worker is not up' then
       return array[odoo_sync.worker_down_finding(message)];
     elsif message ~ 'permission denied for (schema net|(function|table|sequence) (net\.)?_?http_|function wake)' then
@@ -254,6 +260,50 @@ begin
 end
 $$;
 comment on function odoo_sync.look_at_runs(odoo_sync.jobs, text, jsonb) is 'Findings about a job''s runs by pg_cron.';
+
+-- A sequence that stands before the rows it numbers: a restore of tables alone, or a crash, began it anew.
+create or replace function odoo_sync.sequences_behind() returns table (sequence regclass, tab regclass, highest bigint)
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  s record;
+begin
+  for s in select d.objid::regclass as seq, d.refobjid::regclass as tab, a.attname, q.seqstart
+             from pg_depend d join pg_sequence q on q.seqrelid = d.objid
+             join pg_class c on c.oid = d.refobjid join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+            where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i')
+              and c.relnamespace = 'odoo_sync'::regnamespace loop
+    execute format('select max(%I) from %s', s.attname, s.tab) into highest;
+    if highest > coalesce(pg_sequence_last_value(s.seq), s.seqstart - 1) then
+      sequence := s.seq;
+      tab := s.tab;
+      return next;
+    end if;
+  end loop;
+end
+$$;
+comment on function odoo_sync.sequences_behind() is 'Sequences whose next number is taken already, with the table and its highest number.';
+
+create or replace function odoo_sync.mend_sequences() returns bigint
+  language sql set search_path = pg_catalog, pg_temp as $$
+    select count(setval(b.sequence, b.highest)) from odoo_sync.sequences_behind() b
+  $$;
+comment on function odoo_sync.mend_sequences() is 'Has sequences go on after the highest number of their tables; how many did not.';
+select odoo_sync.mend_sequences();
+
+create or replace function odoo_sync.look_at_sequences() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  tables text := (select string_agg(b.tab::text, ', ') from odoo_sync.sequences_behind() b);
+begin
+  if tables is null then
+    return '{}';
+  end if;
+  return array[odoo_sync.finding('sequence_behind',
+    format('The numbers of new rows of %s are taken already, so nothing can be added: the rows came back by a restore, and their sequences did not.', tables),
+    'Run: select odoo_sync.mend_sequences()')];
+end
+$$;
+comment on function odoo_sync.look_at_sequences() is 'Findings about sequences that stand before their rows.';
 
 create or replace function odoo_sync.worker_down_finding(said text) returns jsonb
   language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -322,6 +372,12 @@ begin
   elsif c.status_code = 405 then
     return array[odoo_sync.finding('redirected', format('%s answered 405: most likely a redirect (http to https, a missing www) turned the POST into a GET.', address),
       'Run odoo_sync.schedule(''https://…'') with the address that needs no redirect.', jsonb_build_object('status_code', 405))];
+  elsif c.status_code = 503 and c.content ~ 'cannot be checked just now: .*The component''s log says more' then
+    return odoo_sync.look_at_role() || array[odoo_sync.finding('server_error',
+      format('The components cannot get into Postgres, says their answer of %s (503): %s.', seen,
+        substring(c.content from 'cannot be checked just now: (.*)\. The component''s log says more')),
+      'Mend what it names: in the components'' variables, or in the project. Their log has what was said, word for word.',
+      jsonb_build_object('status_code', c.status_code))];
   elsif c.status_code >= 500 then
     return array[odoo_sync.finding('server_error', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(left(c.content, 200), 'in words that are not the components'' own')),
       case when c.status_code = 503 and c.content ~ 'cannot be checked'
@@ -355,6 +411,28 @@ begin
 end
 $$;
 comment on function odoo_sync.look_at_calls(odoo_sync.jobs) is 'Findings about the answers to a job''s calls.';
+
+-- Where the components cannot log in: is it by their role? Whether it has a password only a superuser sees.
+create or replace function odoo_sync.look_at_role() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  r record;
+  without_password boolean := false;
+begin
+  select a.rolcanlogin, a.rolvaliduntil into r from pg_roles a where a.rolname = 'odoo_sync';
+  if has_table_privilege('pg_authid', 'select') then
+    without_password := exists (select from pg_authid a where a.rolname = 'odoo_sync' and a.rolpassword is null);
+  end if;
+  if r.rolcanlogin and coalesce(r.rolvaliduntil, 'infinity') > now() and not without_password then
+    return '{}';
+  end if;
+  return array[odoo_sync.finding('role_locked',
+    format('The components cannot log in: role odoo_sync %s.', case when not r.rolcanlogin then 'may not log in'
+      when without_password then 'has no password, as after a restore' else format('has a password that ran out at %s', odoo_sync.moment(r.rolvaliduntil)) end),
+    'Run: alter role odoo_sync with login valid until ''infinity'' password ''…''; set the variable db_password to it, and start the components again.')];
+end
+$$;
+comment on function odoo_sync.look_at_role() is 'Findings about the role of the components, where they cannot log in.';
 
 create or replace function odoo_sync.net_worker_is_down() returns boolean
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -491,6 +569,8 @@ declare
   findings jsonb[];
   entry record;
   left_out bigint;
+  storage jsonb;
+  warnings jsonb[];
   runs jsonb := '{}';
 begin
   perform odoo_sync.require_admin();
@@ -503,7 +583,7 @@ begin
       findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j) || odoo_sync.look_for_doubles(j);
     end if;
     if j.component = 'maintenance' then
-      findings := findings || odoo_sync.look_for_notices();
+      findings := findings || odoo_sync.look_at_sequences() || odoo_sync.look_for_notices();
     end if;
 
     job := j.name;
@@ -539,13 +619,29 @@ begin
     if cardinality(findings) > 1 then
       detail := detail || jsonb_build_object('also', to_jsonb(findings[2:]));
     end if;
+    -- What does not keep a job from working is told where nothing does.
+    warnings := '{}';
     left_out := (select count(*) from odoo_sync.unreadable u where u.job = j.component);
     if left_out > 0 then
       detail := coalesce(detail, '{}') || jsonb_build_object('unreadable', left_out);
-      if state = 'ok' then
-        problem := format('%s records or fields of Odoo cannot be read and are left out.', left_out);
-        remedy := format('Run: select model, id, fields, said, since from odoo_sync.unreadable where job = %L. Give the Odoo user the right, or mend the record in Odoo.', j.component);
+      warnings := warnings || odoo_sync.finding('ok', format('%s records or fields of Odoo cannot be read and are left out.', left_out),
+        format('Run: select model, id, fields, said, since from odoo_sync.unreadable where job = %L. Give the Odoo user the right, or mend the record in Odoo.', j.component));
+    end if;
+    if j.component = 'archive-batch' then
+      storage := (select r.counts -> 'storage' from odoo_sync.runs r
+                   where r.job = j.component and jsonb_typeof(r.counts -> 'storage') = 'object' and r.started_at > now() - interval '1 day'
+                   order by r.started_at desc limit 1);
+      if storage is not null then
+        detail := coalesce(detail, '{}') || jsonb_build_object('storage', storage);
       end if;
+      if storage -> 'legacy_key' = 'true' then
+        warnings := warnings || odoo_sync.finding('ok', 'The variable storage_key is a legacy key, which Supabase retires at the end of 2026: from then on no file would be moved.',
+          'Make a secret key in the dashboard under Settings, API Keys, set storage_key to it (sb_secret_…), and start the components again.');
+      end if;
+    end if;
+    if state = 'ok' and cardinality(warnings) > 0 then
+      problem := (select string_agg(w ->> 'problem', ' ') from unnest(warnings) w);
+      remedy := (select string_agg(w ->> 'remedy', ' ') from unnest(warnings) w);
     end if;
     return next;
   end loop;

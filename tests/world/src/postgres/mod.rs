@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 use tokio_postgres::Config;
 
-pub use binaries::ensure_installed;
+pub use binaries::{CHOSEN, ensure_installed, other_majors};
 pub use database::{Database, sql_files, sql_files_in};
 
 use cluster::Cluster;
