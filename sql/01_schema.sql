@@ -1,4 +1,4 @@
--- odoo-to-supabase, 1 of 10: schema, extensions, roles, who is an admin, settings.
+-- odoo-to-supabase, 1: schema, extensions, roles, who is an admin, settings.
 --
 -- Run the files of this folder in their order, as the role `postgres`, in the SQL editor or by any
 -- client; running them again changes nothing that is already so. Each is one transaction: nobody
@@ -317,6 +317,15 @@ begin
   end if;
   if $1 = 'base_url' then
     raise exception 'base_url is set by odoo_sync.schedule(base_url), together with the jobs that use it';
+  end if;
+  if $1 in ('alert_url', 'heartbeat_url') then
+    -- Whoever has such an address may post there: it is kept where only the owner reads.
+    perform odoo_sync.set_webhook($1, $2);
+    $2 := case when $2 <> 'null' then to_jsonb('kept in odoo_sync.webhooks'::text) else 'null' end;
+  elsif $1 = 'alert_after_minutes' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 0 and 10080) then
+    raise exception '% is a number of minutes from 0 to 10080, not %', $1, $2;
+  elsif $1 = 'alert_format' and coalesce($2 #>> '{}', '') not in ('auto', 'slack', 'discord', 'teams', 'mattermost', 'json') then
+    raise exception '% is auto, slack, discord, teams, mattermost or json, not %', $1, $2;
   end if;
   -- Less than a day would purge what odoo_sync.health() stands on.
   if $1 like 'keep\_days.%' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 1 and 36500) then

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 2 of 10: what the components did, who works on what, and how far they came.
+-- odoo-to-supabase, 2: what the components did, who works on what, and how far they came.
 
 begin;
 

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 3 of 10: queue and catalogue of Odoo's attachments in one table, and its progress counters.
+-- odoo-to-supabase, 3: queue and catalogue of Odoo's attachments in one table, and its progress counters.
 
 begin;
 

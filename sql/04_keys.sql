@@ -1,4 +1,4 @@
--- odoo-to-supabase, 4 of 10: the keys. That of the jobs lives in one place.
+-- odoo-to-supabase, 4: the keys. That of the jobs lives in one place.
 --
 -- The vault holds it under a name of its own, and the jobs read it there at each run. The components
 -- hold hashes of accepted keys, which they read here. Both change in one transaction, so no key in use

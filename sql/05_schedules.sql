@@ -1,4 +1,4 @@
--- odoo-to-supabase, 5 of 10: the jobs, by name, and how each of them calls.
+-- odoo-to-supabase, 5: the jobs, by name, and how each of them calls.
 --
 -- Set up, or take over from whatever was there, in one statement:
 --   select * from odoo_sync.schedule('https://sync.example.com');
@@ -30,6 +30,7 @@ create table if not exists odoo_sync.jobs (
 alter table odoo_sync.jobs add column if not exists waits boolean not null default false;
 alter table odoo_sync.jobs add column if not exists ran_at timestamptz;
 alter table odoo_sync.jobs add column if not exists scheduled_after bigint;
+alter table odoo_sync.jobs add column if not exists statement text;
 comment on table odoo_sync.jobs is 'The jobs that odoo_sync.schedule() gives to pg_cron. Change a row, then run odoo_sync.schedule() again.';
 comment on column odoo_sync.jobs.name is 'The job''s name, in cron.job too.';
 comment on column odoo_sync.jobs.component is 'What it runs: archive-batch, crm-sync, chatter-sync, or maintenance in the database itself.';
@@ -44,6 +45,7 @@ comment on column odoo_sync.jobs.paused_by is 'Who paused it.';
 comment on column odoo_sync.jobs.scheduled_at is 'When odoo_sync.schedule() last gave it to pg_cron; null: not scheduled. What came before says nothing about the present state.';
 comment on column odoo_sync.jobs.ran_at is 'When a job in the database itself last ran to its end; null for those that call: they have odoo_sync.calls.';
 comment on column odoo_sync.jobs.scheduled_after is 'The newest run that pg_cron knew then, by runid: runs that it could not start carry no time.';
+comment on column odoo_sync.jobs.statement is 'What a job in the database itself runs; null for those that call a component.';
 call odoo_sync.protect('odoo_sync.jobs', 'select');
 
 insert into odoo_sync.jobs (name, component, path, body, schedule, period) values
@@ -53,6 +55,7 @@ insert into odoo_sync.jobs (name, component, path, body, schedule, period) value
   ('odoo-crm-sync-nightly', 'crm-sync', '/functions/v1/odoo-crm-sync', '{"mode": "full", "validate": true}', '22 2 * * *', '1 day'),
   ('odoo-sync-purge', 'maintenance', null, '{}', '41 3 * * *', '1 day')
 on conflict (name) do nothing;
+update odoo_sync.jobs j set statement = 'select odoo_sync.purge()' where j.name = 'odoo-sync-purge' and j.statement is null;
 
 create table if not exists odoo_sync.calls (
   id bigint generated always as identity primary key,
@@ -107,7 +110,7 @@ revoke all on odoo_sync.replaced_jobs from public, anon, authenticated, service_
 -- What pg_cron is given: nothing in it can go stale.
 create or replace function odoo_sync.command_of(job odoo_sync.jobs) returns text
   language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case when (job).path is null then 'select odoo_sync.purge()' else format('select odoo_sync.call(%L)', (job).name) end
+    select case when (job).path is null then (job).statement else format('select odoo_sync.call(%L)', (job).name) end
   $$;
 comment on function odoo_sync.command_of(odoo_sync.jobs) is 'The cron command of a job.';
 
@@ -391,10 +394,13 @@ begin
       raise exception '% is paused', j.name
         using hint = format('Run: select odoo_sync.resume(%L)', j.name);
     end if;
-    if j.path is null then
-      return format('%s: %s', j.name, odoo_sync.purge());
+    if j.name = 'odoo-sync-purge' then
+      started := started || format('%s: %s', j.name, odoo_sync.purge());
+    elsif j.name = 'odoo-sync-alarm' then
+      started := started || format('%s: %s', j.name, odoo_sync.alarm());
+    else
+      started := started || format('%s as request %s', j.name, odoo_sync.call(j.name));
     end if;
-    started := started || format('%s as request %s', j.name, odoo_sync.call(j.name));
   end loop;
   return array_to_string(started, ', ');
 end

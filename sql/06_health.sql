@@ -1,4 +1,4 @@
--- odoo-to-supabase, 6 of 10: what is wrong, in words, with the remedy.
+-- odoo-to-supabase, 6: what is wrong, in words, with the remedy.
 --
 --   select job, state, problem, remedy from odoo_sync.health();
 --
@@ -8,11 +8,12 @@
 
 begin;
 
-create or replace function odoo_sync.finding(state text, problem text, remedy text, detail jsonb default '{}') returns jsonb
+drop function if exists odoo_sync.finding(text, text, text, jsonb);
+create or replace function odoo_sync.finding(state text, problem text, remedy text, detail jsonb default '{}', said text default null) returns jsonb
   language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select jsonb_build_object('state', state, 'problem', problem, 'remedy', remedy, 'detail', coalesce(detail, '{}'))
+    select jsonb_build_object('state', state, 'problem', problem, 'remedy', remedy, 'detail', coalesce(detail, '{}'), 'said', said)
   $$;
-comment on function odoo_sync.finding(text, text, text, jsonb) is 'Something to say about a job.';
+comment on function odoo_sync.finding(text, text, text, jsonb, text) is 'Something to say about a job. What others said, which may name customers, is apart: an alarm leaves it out.';
 
 create or replace function odoo_sync.moment(at timestamptz) returns text
   language sql immutable set search_path = pg_catalog, pg_temp as $$
@@ -242,9 +243,14 @@ begin
     elsif message ~ 'permission denied for (schema net|(function|table|sequence) (net\.)?_?http_|function wake)' then
       return array[odoo_sync.net_grants_finding(message)];
     end if;
-    return array[odoo_sync.finding('sql_error', format('The command failed in the database: %s.', rtrim(message, '.')),
+    if message ~ 'in a read-only transaction' then
+      return array[odoo_sync.finding('read_only', 'The database takes no writes: it is set to read-only, as Supabase does when its disk is nearly full.',
+        'Make room, or enlarge the disk in the dashboard; where a person set it: alter database … reset default_transaction_read_only. The jobs go on by themselves.',
+        jsonb_build_object('message', message))];
+    end if;
+    return array[odoo_sync.finding('sql_error', 'The command failed in the database:',
       coalesce(nullif(btrim(split_part(message, 'HINT:', 2)), ''), 'Run the files of sql/ again, in their order, then select * from odoo_sync.schedule().'),
-      jsonb_build_object('message', message))];
+      jsonb_build_object('message', message), rtrim(message, '.') || '.')];
   end if;
 
   if last_sign is null then
@@ -379,16 +385,16 @@ begin
       'Mend what it names: in the components'' variables, or in the project. Their log has what was said, word for word.',
       jsonb_build_object('status_code', c.status_code))];
   elsif c.status_code >= 500 then
-    return array[odoo_sync.finding('server_error', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(left(c.content, 200), 'in words that are not the components'' own')),
+    return array[odoo_sync.finding('server_error', format('The function answered %s at %s%s', c.status_code, seen, case when c.content is null then ' in words that are not the components'' own.' else ':' end),
       case when c.status_code = 503 and c.content ~ 'cannot be checked'
              then 'The components cannot ask Postgres who calls: check db_host, db_port, db_user and db_password; their log says which.'
            when c.content ~ '^\s*\{'
              then 'Those are the components'' own words: mend what they name. Their log says more.'
            else 'Look into the components'' log; a 502, 503 or 504 that is not in their words comes from the proxy before them: are they running?' end,
-      jsonb_build_object('status_code', c.status_code))];
+      jsonb_build_object('status_code', c.status_code), left(c.content, 200))];
   elsif c.status_code is not null then
-    return array[odoo_sync.finding('rejected', format('The function answered %s at %s: %s', c.status_code, seen, coalesce(left(c.content, 200), 'in words that are not the components'' own')),
-      format('Check the column body of job %s in odoo_sync.jobs, and that base_url is the components'' address.', j.name), jsonb_build_object('status_code', c.status_code))];
+    return array[odoo_sync.finding('rejected', format('The function answered %s at %s%s', c.status_code, seen, case when c.content is null then ' in words that are not the components'' own.' else ':' end),
+      format('Check the column body of job %s in odoo_sync.jobs, and that base_url is the components'' address.', j.name), jsonb_build_object('status_code', c.status_code), left(c.content, 200))];
   elsif c.timed_out then
     return array[odoo_sync.finding('timeout', format('No answer within %s ms at %s.', j.timeout_ms, seen),
       case when j.waits then 'The job waits for its work to end: make the component''s batch shorter than timeout_ms in odoo_sync.jobs.'
@@ -498,11 +504,10 @@ begin
         where m.job = j.component and m.status <> 'auth_error' and m.created_at >= since order by m.created_at desc limit 3) l;
   if batches.number = 3 and batches.idle then
     return array[odoo_sync.finding('not_moving',
-      concat_ws(' ', 'Ticks arrive, but nothing moves: the last 3 batches moved nothing' || coalesce(format(' of %s that remain', batches.remaining), '') || '.',
-        'The last says: ' || batches.said),
+      'Ticks arrive, but nothing moves: the last 3 batches moved nothing' || coalesce(format(' of %s that remain', batches.remaining), '') || '.',
       coalesce('See the errors in public.migration_logs' || case when j.component = 'archive-batch'
         then ', and public.odoo_attachments where state is dead or attempts > 0; odoo_sync.retry() gives dead files another try.' else '.' end),
-      jsonb_build_object('remaining', batches.remaining, 'error', batches.said))];
+      jsonb_build_object('remaining', batches.remaining, 'error', batches.said), 'The last says: ' || batches.said)];
   end if;
 
   select count(*) as number, bool_and(r.outcome <> 'success') as failing,
@@ -513,10 +518,10 @@ begin
   if runs.number = 3 and runs.failing then
     return array[odoo_sync.finding('not_moving',
       case when runs.silent then 'The last 3 runs began, and ended without a word.'
-        else concat_ws(' ', 'The last 3 runs failed.', runs.fault ->> 'message') end,
+        else 'The last 3 runs failed' || coalesce(format(' (%s)', runs.fault ->> 'kind'), '') || '.' end,
       case when runs.silent then 'The components were stopped in mid-run: look at the memory and time limits of where they run, and their log.'
         else 'See odoo_sync.runs and the components'' log.' end,
-      jsonb_build_object('fault', runs.fault))];
+      jsonb_build_object('fault', runs.fault), case when not runs.silent then runs.fault ->> 'message' end)];
   end if;
   return '{}';
 end
@@ -560,9 +565,37 @@ end
 $$;
 comment on function odoo_sync.look_for_notices() is 'Findings that are no faults: what these files did by themselves.';
 
-create or replace function odoo_sync.health()
-  returns table (job text, state text, ok boolean, problem text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
-  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+-- An alarm that nobody gets is none.
+create or replace function odoo_sync.look_for_undelivered() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  newest record;
+begin
+  if to_regclass('odoo_sync.alerts') is null then
+    return '{}'; -- The file that makes it comes later.
+  end if;
+  for newest in
+    select distinct on (a.event = 'heartbeat') a.* from odoo_sync.alerts a
+    where a.answered_at is not null order by a.event = 'heartbeat', a.id desc
+  loop
+    if newest.status_code between 200 and 299 then
+      continue;
+    end if;
+    return array[odoo_sync.finding('undelivered',
+      format('The %s of %s was not taken: %s.', case newest.event when 'heartbeat' then 'heartbeat' else 'alarm' end, odoo_sync.moment(newest.posted_at),
+        coalesce('the address answered ' || newest.status_code, newest.error, 'no answer came')),
+      format('Look whether the address is still good, set it anew by odoo_sync.set(%L, …), then run: select odoo_sync.alert_test()',
+        case newest.event when 'heartbeat' then 'heartbeat_url' else 'alert_url' end),
+      jsonb_build_object('event', newest.event, 'status_code', newest.status_code))];
+  end loop;
+  return '{}';
+end
+$$;
+comment on function odoo_sync.look_for_undelivered() is 'Findings about alarms and heartbeats that did not arrive.';
+
+create or replace function odoo_sync.diagnose()
+  returns table (job text, state text, ok boolean, problem text, said text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   j odoo_sync.jobs;
@@ -573,7 +606,6 @@ declare
   warnings jsonb[];
   runs jsonb := '{}';
 begin
-  perform odoo_sync.require_admin();
   if to_regclass('cron.job_run_details') is not null then
     runs := odoo_sync.cron_runs();
   end if;
@@ -582,7 +614,10 @@ begin
     if not exists (select from unnest(findings) f where f ->> 'state' in ('not_scheduled', 'no_pg_cron', 'other_database')) then
       findings := findings || odoo_sync.look_at_calls(j) || odoo_sync.look_at_progress(j) || odoo_sync.look_for_doubles(j);
     end if;
-    if j.component = 'maintenance' then
+    if j.name = 'odoo-sync-alarm' then
+      findings := findings || odoo_sync.look_for_undelivered();
+    end if;
+    if j.name = 'odoo-sync-purge' then
       findings := findings || odoo_sync.look_at_sequences() || odoo_sync.look_for_notices();
     end if;
 
@@ -614,10 +649,12 @@ begin
     state := findings[1] ->> 'state';
     ok := state in ('ok', 'waiting', 'paused', 'notice');
     problem := findings[1] ->> 'problem';
+    said := findings[1] ->> 'said';
     remedy := findings[1] ->> 'remedy';
     detail := findings[1] -> 'detail';
     if cardinality(findings) > 1 then
-      detail := detail || jsonb_build_object('also', to_jsonb(findings[2:]));
+      detail := detail || jsonb_build_object('also',
+        (select jsonb_agg((f - 'said') || jsonb_build_object('problem', concat_ws(' ', f ->> 'problem', f ->> 'said'))) from unnest(findings[2:]) f));
     end if;
     -- What does not keep a job from working is told where nothing does.
     warnings := '{}';
@@ -645,6 +682,17 @@ begin
     end if;
     return next;
   end loop;
+end
+$$;
+comment on function odoo_sync.diagnose() is 'What odoo_sync.health() tells, with what others said apart.';
+
+create or replace function odoo_sync.health()
+  returns table (job text, state text, ok boolean, problem text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform odoo_sync.require_admin();
+  return query select d.job, d.state, d.ok, nullif(concat_ws(' ', d.problem, d.said), ''), d.remedy, d.last_run, d.last_success, d.detail
+    from odoo_sync.diagnose() d;
 end
 $$;
 comment on function odoo_sync.health() is 'Each job''s state, and what is wrong with it, why and what to do, in words.';

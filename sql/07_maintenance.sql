@@ -1,4 +1,4 @@
--- odoo-to-supabase, 7 of 10: what keeps tables from growing without bound.
+-- odoo-to-supabase, 7: what keeps tables from growing without bound.
 
 begin;
 
@@ -21,13 +21,14 @@ begin
       ('migration_logs', 'public.migration_logs', 'created_at', 'run_id is not null or (status = ''auth_error'' and errors[1] like ''a call came with%'')'),
       ('sync_validation_log', 'public.sync_validation_log', 'created_at', 'run_id is not null'),
       ('runs', 'odoo_sync.runs', 'started_at', 'outcome <> ''running'''),
-      ('calls', 'odoo_sync.calls', 'called_at', 'true')
+      ('calls', 'odoo_sync.calls', 'called_at', 'true'),
+      ('calls', 'odoo_sync.alerts', 'posted_at', 'true')
     ) w (setting, in_table, by_column, condition)
   loop
     since := now() - (odoo_sync.setting('keep_days.' || what.setting) #>> '{}')::numeric * interval '1 day';
     execute format('delete from %s where %I < $1 and (%s)', what.in_table, what.by_column, what.condition) using since;
     get diagnostics gone = row_count;
-    purged := purged || jsonb_build_object(what.setting, gone);
+    purged := purged || jsonb_build_object(what.setting, gone + coalesce((purged ->> what.setting)::bigint, 0));
   end loop;
 
   if to_regclass('cron.job_run_details') is not null then
@@ -63,7 +64,7 @@ begin
   where u.seen_at < now() - interval '3 days' and (u.job <> 'chatter-sync' or u.fields = '{}');
   delete from odoo_sync.accepted_keys k where k.expires_at < now() - interval '1 day';
   -- Other people's jobs may push its row out of what is looked at of pg_cron's table within hours.
-  update odoo_sync.jobs j set ran_at = now() where j.path is null;
+  update odoo_sync.jobs j set ran_at = now() where j.name = 'odoo-sync-purge';
   return purged;
 end
 $$;

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 8 of 10: the status in one call, whatever the number of files, and what people do about it.
+-- odoo-to-supabase, 8: the status in one call, whatever the number of files, and what people do about it.
 --
 --   select odoo_sync.status();
 --

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 9 of 10: the pipeline. Odoo's leads and what belongs to them, under names that stay the same
+-- odoo-to-supabase, 9: the pipeline. Odoo's leads and what belongs to them, under names that stay the same
 -- from Odoo 14 to 19, and views that a pipeline page reads as they are.
 --
 -- A many2one is the id it points to, without a foreign key: rows arrive in no certain order, and

@@ -1,4 +1,4 @@
--- odoo-to-supabase, 10 of 10: the chatter. What was said and done at the records of the pipeline: messages, notes,
+-- odoo-to-supabase, 10: the chatter. What was said and done at the records of the pipeline: messages, notes,
 -- e-mails and field changes, with the archive's files linked, and a view that a timeline reads as it is.
 
 begin;
@@ -221,8 +221,5 @@ grant execute on function public.search_odoo_chatter(text, integer) to authentic
 drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);
 drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
 drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
-
--- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
 
 commit;

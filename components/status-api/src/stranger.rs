@@ -18,11 +18,12 @@ const COMPONENTS: [&str; 5] = [
     "status-api",
     "maintenance",
 ];
-const JOBS: [&str; 5] = [
+const JOBS: [&str; 6] = [
     "archive-odoo-files-batch",
     "odoo-crm-sync-incremental",
     "odoo-crm-sync-nightly",
     "odoo-chatter-sync-hourly",
+    "odoo-sync-alarm",
     "odoo-sync-purge",
 ];
 const BLAMES: [&str; 4] = ["source", "destination", "configuration", "program"];

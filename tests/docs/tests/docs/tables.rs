@@ -106,6 +106,7 @@ fn every_variable_that_a_document_names_exists() -> Result<()> {
         "sql/08_status.sql",
         "sql/09_pipeline.sql",
         "sql/10_chatter.sql",
+        "sql/11_alarm.sql",
         "sql/01_schema.sql",
         "components/shared/fault/src/kind.rs",
     ];

@@ -7,6 +7,7 @@ mod endpoint;
 mod project;
 mod released;
 
+mod alarm;
 mod cut;
 mod diagnosis;
 mod hostile;

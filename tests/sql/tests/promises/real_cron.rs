@@ -130,7 +130,7 @@ async fn the_stand_in_answers_as_the_real_one_does() {
     assert_eq!(query(&stand_in, columns).await, query(&real, columns).await);
 }
 
-async fn has_real_cron(server: &Postgres) -> bool {
+pub async fn has_real_cron(server: &Postgres) -> bool {
     let client = server.main().connect().await.unwrap();
     let there = !query(
         &client,

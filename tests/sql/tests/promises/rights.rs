@@ -115,8 +115,12 @@ const OF_THE_OWNER: [&str; 5] = [
     "odoo_sync.set('keep_days.runs', '1')",
 ];
 
-/// What holds keys, or their hashes, is for nobody but the owner.
-const CLOSED: [&str; 2] = ["odoo_sync.accepted_keys", "odoo_sync.replaced_jobs"];
+/// What holds keys, their hashes, or addresses that are secrets is for nobody but the owner.
+const CLOSED: [&str; 3] = [
+    "odoo_sync.accepted_keys",
+    "odoo_sync.replaced_jobs",
+    "odoo_sync.webhooks",
+];
 
 #[tokio::test]
 async fn an_admin_reads_everything_but_keys_and_steers() {
@@ -154,7 +158,7 @@ async fn an_admin_reads_and_steers_in(project: &Project) {
         query(&admin, "select count(*) from odoo_sync.health_view")
             .await
             .unwrap(),
-        ["5"]
+        ["6"]
     );
     query(&admin, "select odoo_sync.pause('archive-batch')")
         .await
@@ -264,7 +268,7 @@ async fn the_components_rights_in(project: &Project) {
         query(&component, "select count(*) from odoo_sync.health_view")
             .await
             .unwrap(),
-        ["5"]
+        ["6"]
     );
     assert_eq!(
         query(&component, "select odoo_sync.is_paused('archive-batch')")

@@ -17,6 +17,7 @@ async fn scheduling_again_changes_addresses_and_doubles_nothing() {
             "odoo-chatter-sync-hourly 7 * * * *",
             "odoo-crm-sync-incremental */15 * * * *",
             "odoo-crm-sync-nightly 22 2 * * *",
+            "odoo-sync-alarm */5 * * * *",
             "odoo-sync-purge 41 3 * * *",
         ]
     );
@@ -186,7 +187,7 @@ async fn unscheduling_takes_a_job_a_component_or_all() {
             .len(),
         2
     );
-    assert_eq!(project.sql("select odoo_sync.unschedule()").await.len(), 2);
+    assert_eq!(project.sql("select odoo_sync.unschedule()").await.len(), 3);
     assert_eq!(
         project.sql("select jobname from cron.job").await,
         ["somebody-elses"]
