@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::executor::block_on;
-use outbound::{Body, Secret};
+use outbound::Secret;
 use storage::{Fingerprint, Resumable, Settings, Storage};
 
 use crate::outside::{KEY, ORIGIN, Recorded, Server, check};
@@ -43,7 +43,7 @@ pub fn storage(data: &[u8]) {
         let upload = check(storage().begin(path, "text/plain", 7).await).unwrap_or(known);
         assert!(!upload.id.is_empty() && !upload.id.contains(['/', ' ', '\r', '\n']));
         check(storage().offset(&upload).await);
-        check(storage().append(&upload, 0, Body::from(content())).await);
+        check(storage().append(&upload, 0, content().into()).await);
         check(storage().finish(path, &fingerprint).await);
         check(storage().abandon(&upload).await);
     });

@@ -72,14 +72,9 @@ impl KeyHash {
     }
 
     fn from_hex(hex: &str) -> Option<Self> {
-        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else {
-            return None;
-        };
-        let bytes: Vec<u8> = pairs
-            .iter()
-            .map(|&[high, low]| Some(hex_digit(high)? << 4 | hex_digit(low)?))
-            .collect::<Option<_>>()?;
-        Some(Self(bytes.try_into().ok()?))
+        let mut hash = [0; 32];
+        let decoded = base16ct::mixed::decode(hex, &mut hash).ok()?;
+        (decoded.len() == hash.len()).then_some(Self(hash))
     }
 
     /// Whether it is among these, looking at all of them every time.
@@ -94,15 +89,6 @@ impl KeyHash {
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyHash(…)")
-    }
-}
-
-fn hex_digit(c: u8) -> Option<u8> {
-    match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        b'A'..=b'F' => Some(c - b'A' + 10),
-        _ => None,
     }
 }
 

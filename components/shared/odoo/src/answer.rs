@@ -37,9 +37,7 @@ pub(crate) fn transport(error: TransportError) -> Fault {
             "no TLS connection to Odoo: check odoo_url (http or https?) and its certificate",
         ),
         TransportError::Timeout => Fault::new(Kind::SourceTimeout, "Odoo did not answer in time"),
-        TransportError::Reset | TransportError::BodyAborted => {
-            Fault::new(Kind::SourceTimeout, "Odoo dropped the connection")
-        }
+        TransportError::Reset => Fault::new(Kind::SourceTimeout, "Odoo dropped the connection"),
         TransportError::TooLong { max_bytes } => Fault::told(
             Kind::SourceProtocol,
             format!("Odoo's answer is longer than {max_bytes} bytes"),

@@ -1,4 +1,4 @@
-//! Bodies: whole, or streamed with a known length.
+//! Bodies of answers, as they come.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -8,39 +8,6 @@ use crate::TransportError;
 
 /// Bytes as they come.
 pub type ByteStream = LocalBoxStream<'static, Result<Bytes, TransportError>>;
-
-/// A request's body.
-pub enum Body {
-    /// None.
-    Empty,
-    /// All of it at once.
-    Whole(Bytes),
-    /// As it comes, `length` bytes in all: it is sent with a `Content-Length`, since a chunked upload
-    /// slips past the Storage's size limit. A stream that errs aborts the request.
-    Stream {
-        /// How many bytes the stream will yield.
-        length: u64,
-        /// The bytes.
-        chunks: ByteStream,
-    },
-}
-
-impl Body {
-    /// How many bytes it has.
-    pub fn length(&self) -> u64 {
-        match self {
-            Self::Empty => 0,
-            Self::Whole(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-            Self::Stream { length, .. } => *length,
-        }
-    }
-}
-
-impl From<Vec<u8>> for Body {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Whole(bytes.into())
-    }
-}
 
 /// The whole stream, if it is at most `max_bytes` long.
 pub async fn collect(mut chunks: ByteStream, max_bytes: usize) -> Result<Bytes, TransportError> {

@@ -23,8 +23,6 @@ pub enum TransportError {
         /// The limit, in bytes.
         max_bytes: usize,
     },
-    /// The source of a streamed body failed; its own error is told elsewhere.
-    BodyAborted,
     /// Anything else, in the host's words.
     Other(String),
 }
@@ -49,7 +47,6 @@ impl fmt::Display for TransportError {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("the connection broke off"),
             Self::TooLong { max_bytes } => write!(f, "an answer of more than {max_bytes} bytes"),
-            Self::BodyAborted => f.write_str("the body's source failed"),
             Self::Other(words) => f.write_str(words),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use crate::{Body, ByteStream, TransportError, collect};
+use crate::{ByteStream, TransportError, collect};
 
 /// How long to wait. Spin's own default is 600 s for each, which would hold a tick for ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Request {
     pub url: String,
     /// Headers; `Content-Length` follows from the body and is not among them.
     pub headers: HeaderMap,
-    /// The body.
-    pub body: Body,
+    /// The body, sent with a `Content-Length`: a chunked upload slips past Storage's size limit.
+    pub body: Option<Bytes>,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// Parts of how many bytes the answer's body is wanted in, if not as it comes.
@@ -51,7 +51,7 @@ impl Request {
             method,
             url: url.into(),
             headers: HeaderMap::new(),
-            body: Body::Empty,
+            body: None,
             timeouts: Timeouts::default(),
             part_bytes: None,
         }
@@ -69,8 +69,8 @@ impl Request {
 
     /// With this body.
     #[must_use]
-    pub fn body(mut self, body: impl Into<Body>) -> Self {
-        self.body = body.into();
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
         self
     }
 

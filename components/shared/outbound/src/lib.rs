@@ -10,7 +10,7 @@ mod http_client;
 mod origin;
 mod secret;
 
-pub use body::{Body, ByteStream, collect};
+pub use body::{ByteStream, collect};
 pub use error::TransportError;
 pub use http_client::{Clock, Http, Request, Response, Timeouts};
 pub use origin::{OriginError, parse_origin};

@@ -5,7 +5,6 @@
 //! follows its head waits for the other side's acknowledgement, 40 ms on a kept connection (seen on
 //! Spin 4.1). And an answer is read in large parts, since each part is a call of the host.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::pin;
 
@@ -13,7 +12,7 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
-use outbound::{Body, ByteStream, Http, Request, Response, Timeouts, TransportError};
+use outbound::{Http, Request, Response, Timeouts, TransportError};
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, RequestOptions, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{
@@ -67,13 +66,8 @@ fn begin(request: Request) -> Result<(types::Request, Writing), TransportError> 
         timeouts,
         part_bytes: _,
     } = request;
-    let length = match &body {
-        Body::Empty => None,
-        Body::Whole(bytes) => Some(u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
-        Body::Stream { length, .. } => Some(*length),
-    };
-    if let Some(length) = length {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if let Some(bytes) = &body {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     }
     let fields = Fields::from_list(&fields(&headers))
         .map_err(|_| TransportError::Other("a header that the host does not take".to_owned()))?;
@@ -83,20 +77,10 @@ fn begin(request: Request) -> Result<(types::Request, Writing), TransportError> 
         )))
     });
     let (contents, writing) = match body {
-        Body::Empty => (None, finish(end).boxed_local()),
-        Body::Whole(bytes) => {
+        None => (None, finish(end).boxed_local()),
+        Some(bytes) => {
             let (writer, contents) = wit_stream::new();
-            (
-                Some(contents),
-                write_whole(writer, end, bytes).boxed_local(),
-            )
-        }
-        Body::Stream { chunks, .. } => {
-            let (writer, contents) = wit_stream::new();
-            (
-                Some(contents),
-                write_stream(writer, end, chunks).boxed_local(),
-            )
+            (Some(contents), write(writer, end, bytes).boxed_local())
         }
     };
     let (head, _) = types::Request::new(fields, contents, at_end, Some(options(timeouts)));
@@ -126,26 +110,14 @@ fn address(head: &types::Request, url: &str) -> Option<()> {
     head.set_path_with_query(path).ok()
 }
 
-thread_local! {
-    /// Options as they were made before: a copy is one call of the host, where making them is four.
-    static OPTIONS: RefCell<Vec<(Timeouts, RequestOptions)>> = const { RefCell::new(Vec::new()) };
-}
-
 fn options(timeouts: Timeouts) -> RequestOptions {
-    OPTIONS.with_borrow_mut(|made| {
-        if let Some((_, options)) = made.iter().find(|(of, _)| *of == timeouts) {
-            return options.clone();
-        }
-        let options = RequestOptions::new();
-        let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
-        // A host that does not know an option keeps its own default of 600 s.
-        let _ = options.set_connect_timeout(nanos(timeouts.connect));
-        let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
-        let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
-        let copy = options.clone();
-        made.push((timeouts, options));
-        copy
-    })
+    let options = RequestOptions::new();
+    let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
+    // A host that does not know an option keeps its own default of 600 s.
+    let _ = options.set_connect_timeout(nanos(timeouts.connect));
+    let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
+    let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
+    options
 }
 
 type End = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
@@ -156,7 +128,7 @@ async fn finish(end: End) {
     let _ = end.write(Ok(None)).await;
 }
 
-async fn write_whole(mut writer: StreamWriter<u8>, end: End, mut bytes: Bytes) {
+async fn write(mut writer: StreamWriter<u8>, end: End, mut bytes: Bytes) {
     let most = if bytes.is_unique() {
         bytes.len()
     } else {
@@ -166,26 +138,6 @@ async fn write_whole(mut writer: StreamWriter<u8>, end: End, mut bytes: Bytes) {
         let part = bytes.split_to(bytes.len().min(most));
         if !writer.write_all(part.into()).await.is_empty() {
             return;
-        }
-    }
-    drop(writer);
-    finish(end).await;
-}
-
-async fn write_stream(mut writer: StreamWriter<u8>, end: End, mut chunks: ByteStream) {
-    while let Some(chunk) = chunks.next().await {
-        match chunk {
-            Ok(chunk) => {
-                if !writer.write_all(chunk.into()).await.is_empty() {
-                    return;
-                }
-            }
-            Err(error) => {
-                let _ = end
-                    .write(Err(ErrorCode::InternalError(Some(error.to_string()))))
-                    .await;
-                return;
-            }
         }
     }
     drop(writer);

@@ -56,7 +56,7 @@ pub(crate) fn transport(error: TransportError) -> Fault {
         TransportError::Timeout => {
             Fault::new(Kind::StorageTimeout, "the Storage did not answer in time")
         }
-        TransportError::Reset | TransportError::BodyAborted => {
+        TransportError::Reset => {
             Fault::new(Kind::StorageTimeout, "the Storage dropped the connection")
         }
         other => Fault::told(

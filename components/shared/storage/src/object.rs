@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
-use outbound::{Body, ByteStream, Http, Request, Timeouts};
+use outbound::{ByteStream, Http, Request, Timeouts};
 use serde::Deserialize;
 
 use crate::settings::KeyHeaders;
@@ -214,7 +214,7 @@ impl<H: Http> Storage<H> {
             .timeouts(timeouts(content.len() as u64))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
-            .body(Body::Whole(content));
+            .body(content);
         if upsert {
             // `TRUE` is not `true` (seen on storage-api 1.11).
             request = request.header(UPSERT, "true");

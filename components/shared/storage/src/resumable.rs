@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
-use outbound::{Body, Http, Request};
+use outbound::{Http, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::object::timeouts;
@@ -81,10 +82,15 @@ impl<H: Http> Storage<H> {
     }
 
     /// Adds a piece at `offset`; the offset after it, as the Storage says.
-    pub async fn append(&self, upload: &Resumable, offset: u64, piece: Body) -> Result<u64, Fault> {
+    pub async fn append(
+        &self,
+        upload: &Resumable,
+        offset: u64,
+        piece: Bytes,
+    ) -> Result<u64, Fault> {
         let request = self
             .tus(Method::PATCH, &format!("/{}", upload.id))
-            .timeouts(timeouts(piece.length()))
+            .timeouts(timeouts(piece.len() as u64))
             .header(UPLOAD_OFFSET, offset.to_string())
             .header(header::CONTENT_TYPE, "application/offset+octet-stream")
             .body(piece);

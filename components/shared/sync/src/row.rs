@@ -42,9 +42,7 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     let said = serde_json::to_vec(&row)
         .map_err(|_| Fault::new(FaultKind::Program, "a row that is no JSON"))?;
     let hash = Sha1::digest(&said);
-    let hex = hash
-        .iter()
-        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let hex = base16ct::lower::encode_string(&hash);
     row.insert("row_hash".into(), json!(hex));
     let seen = Seen {
         id,

@@ -104,9 +104,7 @@ impl Shape {
             0 => format!("{shape:?}"),
             version => format!("{version} {shape:?}"),
         };
-        Sha1::digest(said.as_bytes())
-            .iter()
-            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        base16ct::lower::encode_string(&Sha1::digest(said.as_bytes()))
     }
 }
 

@@ -371,7 +371,7 @@ mod tests {
     use futures::{FutureExt, StreamExt, stream};
     use http::header::CONTENT_TYPE;
     use http::{HeaderMap, HeaderValue, StatusCode};
-    use outbound::{Body, Request, Response, Secret, TransportError};
+    use outbound::{Request, Response, Secret, TransportError};
     use serde_json::{Value, json};
 
     use super::*;
@@ -405,7 +405,7 @@ mod tests {
 
     impl Http for World {
         async fn send(&self, request: Request) -> Result<Response, TransportError> {
-            let Body::Whole(call) = &request.body else {
+            let Some(call) = &request.body else {
                 return Err(TransportError::Reset);
             };
             let call: Value = serde_json::from_slice(call).map_err(|_| TransportError::Reset)?;

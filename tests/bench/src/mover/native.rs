@@ -8,17 +8,16 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, anyhow};
 use archive::{Beginning, Environment, Request, Settings, Status};
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::{SinkExt, StreamExt, channel::mpsc};
-use http_body_util::{BodyDataStream, BodyExt, StreamBody};
-use hyper::body::Frame;
+use futures::StreamExt;
+use http_body_util::BodyDataStream;
 use ledger::{Postgres, PostgresError};
 use odoo::Known;
-use outbound::{Body, Clock, Http, Response, Secret, TransportError};
+use outbound::{Clock, Http, Response, Secret, TransportError};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::plain::{self, BoxError, Plain};
+use super::plain::{self, Plain};
 use super::{Mover, Task, Told, check_report, variable};
 
 /// Everything that a batch needs.
@@ -139,39 +138,13 @@ impl Http for NativeHttp {
             .body(())
             .map_err(|error| TransportError::Other(error.to_string()))?;
         *outgoing.headers_mut() = request.headers;
-        // Bytes that are fetched while they are sent are not `Send`: they are handed over here.
-        let (body, feeding) = match request.body {
-            Body::Empty => (plain::whole(Bytes::new()), None),
-            Body::Whole(bytes) => (plain::whole(bytes), None),
-            Body::Stream { length, chunks } => {
-                let (sender, receiver) = mpsc::channel::<Result<Frame<Bytes>, BoxError>>(1);
-                outgoing
-                    .headers_mut()
-                    .insert(http::header::CONTENT_LENGTH, length.into());
-                let body = StreamBody::new(receiver).boxed_unsync();
-                (body, Some((sender, chunks)))
-            }
-        };
-        let feeding = async {
-            let Some((mut sender, mut chunks)) = feeding else {
-                return;
-            };
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map(Frame::data).map_err(BoxError::from);
-                if sender.send(chunk).await.is_err() {
-                    return;
-                }
-            }
-        };
+        let body = plain::whole(request.body.unwrap_or_default());
         let sending = self.0.request(outgoing.map(|()| body));
-        let answered = async {
-            tokio::time::timeout(timeouts.first_byte, sending)
-                .await
-                .map_err(|_| TransportError::Timeout)?
-                .map_err(|_| TransportError::Reset)
-        };
-        let (response, ()) = futures::future::join(answered, feeding).await;
-        let (head, body) = response?.into_parts();
+        let response = tokio::time::timeout(timeouts.first_byte, sending)
+            .await
+            .map_err(|_| TransportError::Timeout)?
+            .map_err(|_| TransportError::Reset)?;
+        let (head, body) = response.into_parts();
         Ok(Response {
             status: head.status,
             headers: head.headers,

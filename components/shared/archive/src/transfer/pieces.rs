@@ -15,7 +15,7 @@ use ledger::attachments::Claimed;
 use md5::digest::common::hazmat::SerializableState;
 use md5::{Digest, Md5};
 use odoo::Odoo;
-use outbound::{Body, Clock, Http};
+use outbound::{Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha1::Sha1;
@@ -279,7 +279,7 @@ async fn move_on<H: Http, C: Clock>(
                 return Ok(end);
             }
             let from = offset.max(*confirmed);
-            storage.append(upload, from, Body::Whole(unsent)).await
+            storage.append(upload, from, unsent).await
         };
         let stop = last || time_is_up();
         let ahead = async {
