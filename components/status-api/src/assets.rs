@@ -15,7 +15,7 @@ const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/schema+json";
 
 /// A file: its path, type and bytes.
-type Asset = (&'static str, &'static str, &'static [u8]);
+pub type Asset = (&'static str, &'static str, &'static [u8]);
 
 const ASSETS: [Asset; 11] = [
     ("/", HTML, include_bytes!("../assets/index.html")),

@@ -12,9 +12,15 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of a reading.
 pub fn metrics(reading: &Reading) -> String {
-    let archive = &reading.archive;
     let mut page = Page::default();
+    archive(&mut page, reading);
+    states(&mut page, reading);
+    syncs(&mut page, reading);
+    page.0
+}
 
+fn archive(page: &mut Page, reading: &Reading) {
+    let archive = &reading.archive;
     page.describe("odoo_sync_archive_files", "Attachments by state.");
     for (bucket, amount) in &archive.progress {
         page.sample(
@@ -51,8 +57,10 @@ pub fn metrics(reading: &Reading) -> String {
             rate.files_per_minute,
         );
     }
+}
 
-    let phase = phase(archive, &reading.jobs, reading.server_time);
+fn states(page: &mut Page, reading: &Reading) {
+    let phase = phase(&reading.archive, &reading.jobs, reading.server_time);
     page.describe("odoo_sync_state", "1 for the state that the card shows.");
     page.sample(
         "odoo_sync_state",
@@ -94,7 +102,9 @@ pub fn metrics(reading: &Reading) -> String {
             job.last_success,
         );
     }
+}
 
+fn syncs(page: &mut Page, reading: &Reading) {
     page.describe(
         "odoo_sync_fresh_as_of_timestamp_seconds",
         "As of when Postgres has what Odoo has.",
@@ -126,7 +136,6 @@ pub fn metrics(reading: &Reading) -> String {
             }
         }
     }
-    page.0
 }
 
 #[derive(Default)]

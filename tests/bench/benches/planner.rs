@@ -11,7 +11,7 @@ fn claimed(count: u32) -> Vec<Claimed> {
             id: id.into(),
             mimetype: Some("application/pdf".to_owned()),
             file_size: u64::from(id.wrapping_mul(2_654_435_761) % 100_000),
-            checksum: Some(format!("{id:040x}")),
+            checksum: content::Sha1::new([id.to_be_bytes()[3]; 20]),
             attempts: 0,
             interruptions: 0,
             upload: None,

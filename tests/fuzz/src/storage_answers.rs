@@ -1,5 +1,6 @@
 //! The Storage's answers: errors, listings, offsets, and where an upload is.
 
+use content::ObjectPath;
 use futures::StreamExt;
 use futures::executor::block_on;
 use outbound::Secret;
@@ -23,11 +24,13 @@ pub fn storage(data: &[u8]) {
         size: 7,
         md5: [0; 16],
     };
-    let path = "0d/0d10d65a3cbca6a252daf0510f07e278dbe86fd2";
+    let sha1 = "0d10d65a3cbca6a252daf0510f07e278dbe86fd2".parse().unwrap();
+    let object = ObjectPath::of(&sha1);
+    let path = object.as_str();
     block_on(async {
         check(storage().check_bucket().await);
         let stored = storage()
-            .store(path, "text/plain", content().into(), &fingerprint)
+            .store(&object, "text/plain", content().into(), &fingerprint)
             .await;
         check(stored);
         check(storage().info(path).await);
@@ -40,11 +43,11 @@ pub fn storage(data: &[u8]) {
         let known = Resumable {
             id: "upload-1".to_owned(),
         };
-        let upload = check(storage().begin(path, "text/plain", 7).await).unwrap_or(known);
+        let upload = check(storage().begin(&object, "text/plain", 7).await).unwrap_or(known);
         assert!(!upload.id.is_empty() && !upload.id.contains(['/', ' ', '\r', '\n']));
         check(storage().offset(&upload).await);
         check(storage().append(&upload, 0, content().into()).await);
-        check(storage().finish(path, &fingerprint).await);
+        check(storage().finish(&object, &fingerprint).await);
         check(storage().abandon(&upload).await);
     });
 }

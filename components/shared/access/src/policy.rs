@@ -1,6 +1,7 @@
 //! What is accepted, by configuration.
 
-use outbound::Secret;
+use fault::Fault;
+use outbound::{Secret, Variables};
 
 use crate::service_key::{KeyHash, unfit_key};
 
@@ -27,6 +28,22 @@ impl Policy {
     /// Nothing but the keys in Postgres.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// From the variables `service_keys`, `jwt_*` and `jwks_path`.
+    pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        // The key set is not read over plain http, since who can change it on the way signs as anybody.
+        let project = variables.origin("storage_url").await.unwrap_or_default();
+        let second_factor = variables.text("jwt_require_aal2").await?;
+        Ok(Self::new()
+            .service_keys(&variables.secret("service_keys").await?)
+            .jwt_secret(variables.secret("jwt_secret").await?)
+            .jwks(&project, &variables.text("jwks_path").await?)
+            .audience(&variables.text("jwt_audience").await?)
+            .issuer(&variables.text("jwt_issuer").await?, &project)
+            .clients(variables.list("jwt_clients").await?)
+            // Anything but a plain no asks for it: a typing error opens nothing.
+            .second_factor(!matches!(second_factor.as_str(), "" | "false")))
     }
 
     /// Accepts these keys too, comma separated, but none that is public or could be guessed:

@@ -110,7 +110,7 @@ mod tests {
             id,
             mimetype: None,
             file_size,
-            checksum: None,
+            checksum: content::Sha1::new([0; 20]),
             attempts,
             interruptions: 0,
             upload: None,

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use fault::{Fault, Kind};
 use odoo::attachment::Selection;
+use outbound::Variables;
+
+/// A lease lasts at least so much longer than a batch, in seconds: what is under way when its time is
+/// up may still end.
+const LEASE_BEYOND_BATCH_S: u32 = 15;
 
 /// How to archive, and between which two.
 #[derive(Debug, Clone)]
@@ -45,4 +51,63 @@ impl Default for Settings {
             selection: Selection::default(),
         }
     }
+}
+
+impl Settings {
+    /// From the variables `odoo_*`, `storage_*` and `archive_*`.
+    pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        const MOST_BYTES: u64 = u64::MAX / 2;
+        let batch_s: u32 = variables.number("archive_batch_seconds", 1..=3600).await?;
+        let lease_s: u32 = variables
+            .number("archive_lease_seconds", 5..=86_400)
+            .await?;
+        Ok(Self {
+            odoo: odoo::Settings::read(variables).await?,
+            storage: storage::Settings::read(variables).await?,
+            batch: Duration::from_secs(batch_s.into()),
+            // A lease that ended within a batch would let the batch overtake itself.
+            lease_s: lease_s.max(batch_s + LEASE_BEYOND_BATCH_S),
+            parallel_runs: variables.number("archive_parallel_runs", 1..=64).await?,
+            parallel_uploads: variables
+                .number("archive_parallel_uploads", 1..=256)
+                .await?,
+            max_file_bytes: variables
+                .number("archive_max_file_bytes", 1..=MOST_BYTES)
+                .await?,
+            max_rpc_bytes: variables
+                .number("archive_max_rpc_bytes", 1..=MOST_BYTES)
+                .await?,
+            max_deleted_share: variables
+                .number("archive_max_deleted_share", 0.0..=1.0)
+                .await?,
+            selection: read_selection(variables).await?,
+        })
+    }
+}
+
+/// Which attachments are the archive's, from the variables `archive_*`.
+pub async fn read_selection(variables: &impl Variables) -> Result<Selection, Fault> {
+    let domain = variables.text("archive_domain").await?;
+    let domain = if domain.is_empty() { "[]" } else { &domain };
+    let domain = serde_json::from_str(domain).map_err(|error| {
+        Fault::told(
+            Kind::Setting,
+            format!("archive_domain must be an Odoo domain in JSON: {error}"),
+        )
+    })?;
+    let companies = variables.list("archive_companies").await?;
+    let companies = companies.iter().map(|id| id.parse());
+    let companies = companies.collect::<Result<_, _>>().map_err(|_| {
+        Fault::new(
+            Kind::Setting,
+            "archive_companies must be ids, comma separated",
+        )
+    })?;
+    Ok(Selection {
+        models: variables.list("archive_models").await?,
+        fields: variables.list("archive_fields").await?,
+        mimetypes: variables.list("archive_mimetypes").await?,
+        companies,
+        domain,
+    })
 }

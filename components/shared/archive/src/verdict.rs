@@ -1,6 +1,10 @@
 //! What is to be done with an attachment, from what Odoo says of it.
 
+use content::Sha1;
 use odoo::attachment::Attachment;
+
+/// There is content, and no SHA-1 to verify it by.
+pub const NO_CHECKSUM: &str = "no_checksum";
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +23,12 @@ pub fn verdict(attachment: &Attachment, max_file_bytes: u64) -> Verdict {
         "url" => Verdict::Skip("url"),
         "cloud_storage" => Verdict::Skip("cloud_storage"),
         "binary" => {
-            let checksum = attachment.checksum.as_deref().unwrap_or_default();
+            let checksum = attachment.checksum.as_deref();
             let limit = i64::try_from(max_file_bytes).unwrap_or(i64::MAX);
             if size <= 0 {
                 Verdict::Skip("empty")
-            } else if !is_sha1(checksum) {
-                Verdict::Skip("no_checksum")
+            } else if checksum.is_none_or(|text| text.parse::<Sha1>().is_err()) {
+                Verdict::Skip(NO_CHECKSUM)
             } else if size > limit {
                 Verdict::Skip("over_size_limit")
             } else {
@@ -33,14 +37,6 @@ pub fn verdict(attachment: &Attachment, max_file_bytes: u64) -> Verdict {
         }
         _ => Verdict::Skip("unknown_type"),
     }
-}
-
-/// Whether a text is a SHA-1 in lower-case hex: it becomes an object's name.
-pub fn is_sha1(text: &str) -> bool {
-    text.len() == 40
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 #[cfg(test)]

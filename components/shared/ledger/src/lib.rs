@@ -13,6 +13,7 @@ pub mod pipeline;
 mod postgres;
 pub mod runs;
 pub mod schema;
+mod settings;
 pub mod status;
 pub mod sweep;
 pub mod sync;
@@ -21,3 +22,4 @@ pub mod validation;
 
 pub use postgres::{Postgres, PostgresError};
 pub(crate) use postgres::{call, call_one};
+pub use settings::Settings;

@@ -59,6 +59,14 @@ const KEPT: usize = 8 * 1024;
 /// Containers that may be open at once. `error.data.context` nests a few levels.
 const DEEPEST: usize = 32;
 
+/// What is known of the record at hand.
+#[derive(Debug, Default)]
+struct Record {
+    id: Option<i64>,
+    /// Whether `datas` was a text.
+    has_datas: bool,
+}
+
 /// A streaming reader of `datas`.
 #[derive(Debug)]
 pub struct DatasDecoder {
@@ -69,12 +77,8 @@ pub struct DatasDecoder {
     text: Vec<u8>,
     /// Whether the text that ends next is a key.
     key_due: bool,
-    /// Up to three base64 characters that wait for their group of four.
-    quad: Vec<u8>,
-    padded: bool,
-    decoded: Vec<u8>,
-    id: Option<i64>,
-    has_datas: bool,
+    base64: Base64,
+    record: Record,
     /// Whether the list of records was there at all.
     has_list: bool,
     done: bool,
@@ -89,11 +93,8 @@ impl Default for DatasDecoder {
             open: Vec::new(),
             text: Vec::new(),
             key_due: false,
-            quad: Vec::with_capacity(4),
-            padded: false,
-            decoded: Vec::new(),
-            id: None,
-            has_datas: false,
+            base64: Base64::default(),
+            record: Record::default(),
             has_list: false,
             done: false,
             error_name: None,
@@ -202,8 +203,7 @@ impl DatasDecoder {
                 self.open.push((byte == b'{', String::new()));
                 self.key_due = byte == b'{';
                 if byte == b'{' && self.in_record() {
-                    self.id = None;
-                    self.has_datas = false;
+                    self.record = Record::default();
                 }
             }
             b'}' | b']' => {
@@ -215,10 +215,10 @@ impl DatasDecoder {
                     return Err(DatasError::Shape);
                 }
                 if object && record {
-                    let id = self.id.take().ok_or(DatasError::Shape)?;
+                    let id = self.record.id.take().ok_or(DatasError::Shape)?;
                     found(Event::Record {
                         id,
-                        has_datas: self.has_datas,
+                        has_datas: self.record.has_datas,
                     });
                 }
                 self.key_due = false;
@@ -227,9 +227,8 @@ impl DatasDecoder {
             b',' => self.key_due = self.open.last().is_some_and(|(object, _)| *object),
             b':' => self.key_due = false,
             b'"' if !self.key_due && self.in_record() && self.key() == "datas" => {
-                self.has_datas = true;
-                self.padded = false;
-                self.quad.clear();
+                self.record.has_datas = true;
+                self.base64 = Base64::default();
                 self.state = State::Datas;
             }
             b'"' => {
@@ -302,8 +301,8 @@ impl DatasDecoder {
         self.state = State::Between;
         let word = std::mem::take(&mut self.text);
         if self.in_record() && self.key() == "id" {
-            self.id = std::str::from_utf8(&word).ok().and_then(|w| w.parse().ok());
-            if self.id.is_none() {
+            self.record.id = std::str::from_utf8(&word).ok().and_then(|w| w.parse().ok());
+            if self.record.id.is_none() {
                 return Err(DatasError::Shape);
             }
         }
@@ -321,12 +320,12 @@ impl DatasDecoder {
     ) -> Result<&'c [u8], DatasError> {
         let end = memchr::memchr2(b'"', b'\\', chunk);
         let (base64, rest) = chunk.split_at(end.unwrap_or(chunk.len()));
-        self.decode(base64, found)?;
+        self.base64.decode(base64, found)?;
         let Some((&stop, rest)) = rest.split_first() else {
             return Ok(rest);
         };
         if stop == b'"' {
-            if !self.quad.is_empty() {
+            if !self.base64.quad.is_empty() {
                 return Err(DatasError::Base64);
             }
             self.state = State::Between;
@@ -343,7 +342,7 @@ impl DatasDecoder {
     ) -> Result<(), DatasError> {
         self.state = State::Datas;
         match byte {
-            b'/' => self.decode(b"/", found),
+            b'/' => self.base64.decode(b"/", found),
             // Line breaks, as some encoders put them.
             b'n' | b'r' => Ok(()),
             b'u' => {
@@ -376,12 +375,23 @@ impl DatasDecoder {
         self.state = State::Datas;
         match u8::try_from(value) {
             Ok(b'\n' | b'\r') => Ok(()),
-            Ok(byte) => self.decode(&[byte], found),
+            Ok(byte) => self.base64.decode(&[byte], found),
             Err(_) => Err(DatasError::Base64),
         }
     }
+}
 
-    /// Decodes base64 characters, keeping what does not fill a group of four.
+/// The base64 of one `datas`, decoded as it comes.
+#[derive(Debug, Default)]
+struct Base64 {
+    /// Up to three characters that wait for their group of four.
+    quad: Vec<u8>,
+    padded: bool,
+    decoded: Vec<u8>,
+}
+
+impl Base64 {
+    /// Decodes characters, keeping what does not fill a group of four.
     fn decode(
         &mut self,
         mut base64: &[u8],
@@ -429,145 +439,4 @@ impl DatasDecoder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    type Files = Vec<(i64, Option<Vec<u8>>)>;
-
-    /// Reads an answer in the given cuts.
-    fn read(answer: &[u8], cuts: &[usize]) -> Result<Files, DatasError> {
-        let mut decoder = DatasDecoder::new();
-        let mut files = Vec::new();
-        let mut bytes = Vec::new();
-        let mut found = |event: Event<'_>| match event {
-            Event::Bytes(more) => bytes.extend_from_slice(more),
-            Event::Record { id, has_datas } => {
-                let content = std::mem::take(&mut bytes);
-                files.push((id, has_datas.then_some(content)));
-            }
-        };
-        let mut rest = answer;
-        for cut in cuts {
-            let (now, later) = rest.split_at((*cut).min(rest.len()));
-            decoder.push(now, &mut found)?;
-            rest = later;
-        }
-        decoder.push(rest, &mut found)?;
-        decoder.finish()?;
-        Ok(files)
-    }
-
-    fn answer(files: &Files, envelope: bool) -> Vec<u8> {
-        let records: Vec<_> = files
-            .iter()
-            .map(|(id, content)| {
-                json!({
-                    "id": id, "name": "a \"datas\": \\\" name", "company_id": [1, "YourCompany"],
-                    "datas": content.as_ref().map_or(json!(false), |c| json!(STANDARD.encode(c))),
-                })
-            })
-            .collect();
-        if envelope {
-            json!({"jsonrpc": "2.0", "id": 1, "result": records})
-                .to_string()
-                .into_bytes()
-        } else {
-            json!(records).to_string().into_bytes()
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_may_be_cut_anywhere(
-            files in prop::collection::vec((1i64..1_000_000, prop::option::of(prop::collection::vec(any::<u8>(), 0..200))), 0..6),
-            cuts in prop::collection::vec(0usize..40, 0..60),
-            envelope: bool,
-        ) {
-            prop_assert_eq!(read(&answer(&files, envelope), &cuts), Ok(files));
-        }
-
-        #[test]
-        fn an_answer_that_ends_early_is_never_taken_for_whole(
-            content in prop::collection::vec(any::<u8>(), 0..100),
-            lost in 1usize..100,
-            envelope: bool,
-        ) {
-            let whole = answer(&vec![(7, Some(content))], envelope);
-            let kept = whole.len().saturating_sub(lost);
-            prop_assert!(read(&whole[..kept], &[]).is_err());
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), cuts in prop::collection::vec(0usize..40, 0..10)) {
-            let _ = read(&bytes, &cuts);
-        }
-
-        #[test]
-        fn no_json_makes_it_panic(text in r#"[\[\]{}",:\\a-z0-9/+= ]{0,200}"#) {
-            let _ = read(text.as_bytes(), &[]);
-            let _ = read(format!(r#"[{{"id":1,"datas":"{text}"#).as_bytes(), &[3, 5]);
-        }
-    }
-
-    #[test]
-    fn escapes_that_json_allows_are_understood() {
-        let plain = STANDARD.encode([0xff, 0xff, 0xfe, 0x3e]);
-        assert_eq!(plain, "///+Pg==");
-        let answer = br#"[{"id":1,"datas":"\/\u002f/\u002BP\ng=="}]"#;
-        assert_eq!(
-            read(answer, &[18, 1, 3, 2]),
-            Ok(vec![(1, Some(vec![0xff, 0xff, 0xfe, 0x3e]))])
-        );
-    }
-
-    #[test]
-    fn what_is_not_base64_is_refused() {
-        for datas in ["15.00 bytes", "AAA", "AA==AAAA", "A=AA", "ä"] {
-            let answer = json!([{ "id": 1, "datas": datas }]).to_string();
-            assert_eq!(
-                read(answer.as_bytes(), &[]),
-                Err(DatasError::Base64),
-                "{datas}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_error_is_read_without_its_traceback() {
-        let answer = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 200, "message": "Odoo Server Error", "data": {
-            "name": "odoo.exceptions.AccessDenied", "debug": "x".repeat(20_000), "message": "Access \"Denied\"", "arguments": ["Access Denied"], "context": {}}}});
-        let mut decoder = DatasDecoder::new();
-        decoder
-            .push(answer.to_string().as_bytes(), &mut |_| panic!("no record"))
-            .unwrap();
-        decoder.finish().unwrap();
-        assert_eq!(
-            decoder.error(),
-            Some(("odoo.exceptions.AccessDenied", "Access \"Denied\""))
-        );
-    }
-
-    #[test]
-    fn an_answer_without_a_list_is_told_from_an_empty_list() {
-        for (answer, has_list) in [
-            ("[]", true),
-            (r#"{"jsonrpc":"2.0","result":[]}"#, true),
-            ("{}", false),
-            (r#"{"result":null}"#, false),
-            (r#"{"error":{"message":"no data","items":[]}}"#, false),
-            ("false", false),
-        ] {
-            let mut decoder = DatasDecoder::new();
-            decoder.push(answer.as_bytes(), &mut |_| ()).unwrap();
-            decoder.finish().unwrap();
-            assert_eq!(decoder.has_list(), has_list, "{answer}");
-        }
-    }
-
-    #[test]
-    fn a_record_without_an_id_is_refused() {
-        assert_eq!(read(br#"[{"datas":"AAAA"}]"#, &[]), Err(DatasError::Shape));
-    }
-}
+mod tests;

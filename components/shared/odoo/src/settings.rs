@@ -1,7 +1,7 @@
 //! How to reach an Odoo.
 
 use fault::Fault;
-use outbound::Secret;
+use outbound::{Secret, Variables};
 
 /// Which protocol to speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +53,26 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// From the variables `odoo_*`.
+    pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        let protocol = "auto, json-2 or json-rpc";
+        Ok(Self {
+            url: variables.origin("odoo_url").await?,
+            database: variables.text("odoo_database").await?,
+            login: variables.text("odoo_login").await?,
+            api_key: variables.secret("odoo_api_key").await?,
+            password: variables.secret("odoo_password").await?,
+            protocol: variables.value("odoo_protocol", protocol).await?,
+            calls_per_second: variables
+                .number("odoo_calls_per_second", 0.0..=1000.0)
+                .await?,
+            parallel_calls: variables.number("odoo_parallel_calls", 1..=32).await?,
+            may_write_access_tokens: variables
+                .value("odoo_access_tokens", "true or false")
+                .await?,
+        })
+    }
+
     /// The fault without what was sent along: some servers repeat it.
     pub(crate) fn hide_secrets_in(&self, fault: Fault) -> Fault {
         fault

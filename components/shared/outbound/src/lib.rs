@@ -1,4 +1,4 @@
-//! What the libraries need of the world outside: HTTP and time, as one small trait each.
+//! What the libraries need of the world outside: HTTP, time and variables, as one small trait each.
 //!
 //! In a component they are Spin's; in native tests and benchmarks they are a plain HTTP client and
 //! the machine's clock. The libraries are the same code in both. Nothing here is `Send`: a
@@ -9,9 +9,11 @@ mod error;
 mod http_client;
 mod origin;
 mod secret;
+mod variables;
 
 pub use body::{ByteStream, collect};
 pub use error::TransportError;
 pub use http_client::{Clock, Http, Request, Response, Timeouts};
 pub use origin::{OriginError, parse_origin};
 pub use secret::Secret;
+pub use variables::Variables;

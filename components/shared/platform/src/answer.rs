@@ -1,11 +1,10 @@
 //! Answers: the one place where an outcome becomes a status and a body.
 
 use bytes::Bytes;
-use fault::{Blame, Fault};
+use fault::Blame;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use serde_json::json;
 use spin_sdk::http::FullBody;
 
 /// An answer.
@@ -59,15 +58,12 @@ pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answe
     answer
 }
 
-/// A refusal in words.
-pub(crate) fn error(status: StatusCode, words: &str) -> Answer {
-    json(status, &json!({ "error": words }))
-}
-
-/// A fault in words.
-pub(crate) fn fault(fault: &Fault) -> Answer {
-    json(
-        blame_status(fault.blame()),
-        &json!({ "error": fault.message(), "kind": fault.kind(), "blame": fault.blame() }),
-    )
+/// Work that goes on after the answer (RFC 7240).
+pub(crate) fn accepted(content: &impl Serialize) -> Answer {
+    let mut answer = json(StatusCode::ACCEPTED, content);
+    answer.headers_mut().insert(
+        HeaderName::from_static("preference-applied"),
+        HeaderValue::from_static("respond-async"),
+    );
+    answer
 }

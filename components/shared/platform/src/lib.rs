@@ -5,22 +5,19 @@
 
 mod answer;
 mod clock;
-mod door;
-mod job;
+mod guard;
 mod outbound_http;
 mod postgres;
-mod settings;
+mod serve;
+mod variables;
 
-pub use answer::{Answer, blame_status, document, json as plain_json, unless_known};
+pub use answer::{Answer, document, json, unless_known};
 pub use clock::SpinClock;
-pub use door::{Door, MAX_BODY_BYTES, Use};
-pub use job::{Copies, Job, serve};
+pub use guard::{Guard, MAX_BODY_BYTES, Refusal, Use};
 pub use outbound_http::SpinHttp;
 pub use postgres::SpinPostgres;
-pub use settings::{
-    DatabaseSettings, Variables, access_policy, archive_settings, chatter_settings, crm_settings,
-    odoo_settings, storage_settings,
-};
+pub use serve::serve;
+pub use variables::SpinVariables;
 
 /// Goes on with work after the answer is out. Nothing bounds it but the host's request timeout, and
 /// a host that stops drops it at once (seen on Spin 4.1): what it does must stand being cut off.

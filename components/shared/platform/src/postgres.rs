@@ -2,14 +2,15 @@
 
 use std::rc::Rc;
 
+use fault::Fault;
 use futures::lock::Mutex;
-use ledger::{Postgres, PostgresError};
+use ledger::{Postgres, PostgresError, Settings};
 use outbound::Secret;
 use spin_sdk::pg::{
     Certificate, Connection, DbValue, Error, OpenOptions, ParameterValue, PgError, QueryError,
 };
 
-use crate::settings::DatabaseSettings;
+use crate::SpinVariables;
 
 /// A connection that is opened when it is first needed. A pooled connection costs one round trip
 /// to open and statements are prepared anew at each call (seen on Spin 4.1), so statements are few
@@ -21,13 +22,14 @@ pub struct SpinPostgres {
 }
 
 impl SpinPostgres {
-    /// The database of these settings; nothing is opened yet.
-    pub fn new(settings: &DatabaseSettings) -> Self {
-        Self {
+    /// The database of this component's variables; nothing is opened yet.
+    pub async fn configured() -> Result<Self, Fault> {
+        let settings = Settings::read(&SpinVariables).await?;
+        Ok(Self {
             address: settings.address(),
-            certificate_authority: settings.certificate_authority.clone(),
+            certificate_authority: settings.certificate_authority,
             connection: Mutex::new(None),
-        }
+        })
     }
 
     async fn connection(&self) -> Result<Rc<Connection>, PostgresError> {

@@ -4,7 +4,7 @@
 //! and, where its etag is one, its MD5 are those of the content ([`Info::holds`]). [`Storage::finish`]
 //! does that; after [`Storage::store`] it is still to be done unless that says so, since its answer says
 //! nothing of what was stored, and a listing tells it of many objects at once. Objects are named by
-//! their content ([`object_path`]), so storing twice is harmless. An upload that breaks off leaves no
+//! their content ([`content::ObjectPath`]), so storing twice is harmless. An upload that breaks off leaves no
 //! object (seen on storage-api 1.11).
 
 mod answer;
@@ -12,6 +12,6 @@ mod object;
 mod resumable;
 mod settings;
 
-pub use object::{Fingerprint, Info, Storage, Stored, object_path};
+pub use object::{Fingerprint, Info, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
 pub use settings::Settings;

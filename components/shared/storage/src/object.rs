@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
+use content::ObjectPath;
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{ByteStream, Http, Request, Timeouts};
@@ -30,12 +31,6 @@ pub(crate) fn timeouts(body_bytes: u64) -> Timeouts {
 
 /// The largest page of a listing, in bytes: 1,000 objects take about 400 KB.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
-
-/// Where the content with this SHA-1 (40 hex digits) lies: `0d/0d10d65a…`. The two first digits keep
-/// any folder's listing short.
-pub fn object_path(sha1: &str) -> String {
-    format!("{}/{sha1}", sha1.get(..2).unwrap_or_default())
-}
 
 /// What tells one content from another in the Storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +176,7 @@ impl<H: Http> Storage<H> {
     /// good as stored; any other is replaced.
     pub async fn store(
         &self,
-        path: &str,
+        path: &ObjectPath,
         content_type: &str,
         content: Bytes,
         fingerprint: &Fingerprint,
@@ -189,7 +184,7 @@ impl<H: Http> Storage<H> {
         let there = match self.put(path, content_type, content.clone(), false).await? {
             Ok(()) => return Ok(Stored::Taken),
             Err(refusal) if refusal.code == "KeyAlreadyExists" || refusal.status_code == "409" => {
-                self.info(path).await?
+                self.info(path.as_str()).await?
             }
             Err(refusal) => return Err(refusal.fault(&self.settings)),
         };
@@ -204,13 +199,13 @@ impl<H: Http> Storage<H> {
 
     async fn put(
         &self,
-        path: &str,
+        path: &ObjectPath,
         content_type: &str,
         content: Bytes,
         upsert: bool,
     ) -> Result<Result<(), answer::Refusal>, Fault> {
         let mut request = self
-            .object(Method::POST, path)
+            .object(Method::POST, path.as_str())
             .timeouts(timeouts(content.len() as u64))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
@@ -388,14 +383,5 @@ mod tests {
         ] {
             assert_eq!(holds(5, no_md5), None);
         }
-    }
-
-    #[test]
-    fn an_object_lies_where_its_content_says() {
-        assert_eq!(
-            object_path("0d10d65a3cbca6a252daf0510f07e278dbe86fd2"),
-            "0d/0d10d65a3cbca6a252daf0510f07e278dbe86fd2"
-        );
-        assert_eq!(object_path("é"), "é/é");
     }
 }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use content::ObjectPath;
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Http, Request};
@@ -38,13 +39,13 @@ impl<H: Http> Storage<H> {
     /// Begins an upload of `length` bytes.
     pub async fn begin(
         &self,
-        path: &str,
+        path: &ObjectPath,
         content_type: &str,
         length: u64,
     ) -> Result<Resumable, Fault> {
         let metadata = [
             ("bucketName", self.settings.bucket.as_str()),
-            ("objectName", path),
+            ("objectName", path.as_str()),
             ("contentType", content_type),
             ("cacheControl", "31536000"),
         ]
@@ -106,8 +107,8 @@ impl<H: Http> Storage<H> {
     }
 
     /// Makes sure that an upload that has all its bytes became an object of this content.
-    pub async fn finish(&self, path: &str, content: &Fingerprint) -> Result<(), Fault> {
-        match self.info(path).await? {
+    pub async fn finish(&self, path: &ObjectPath, content: &Fingerprint) -> Result<(), Fault> {
+        match self.info(path.as_str()).await? {
             Some(info) if info.holds(content) != Some(false) => Ok(()),
             Some(_) => Err(Fault::new(
                 Kind::ObjectDiffers,

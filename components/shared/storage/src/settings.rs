@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use fault::{Fault, Kind};
 use http::{HeaderName, header};
-use outbound::{Request, Secret};
+use outbound::{Request, Secret, Variables};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
@@ -22,6 +22,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// From the variables `storage_*`.
+    pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        let settings = Self {
+            url: variables.origin("storage_url").await?,
+            path: variables.text("storage_path").await?,
+            key: variables.secret("storage_key").await?,
+            bucket: variables.text("storage_bucket").await?,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
     /// Whether there is enough to begin with.
     pub fn check(&self) -> Result<(), Fault> {
         for (missing, words) in [

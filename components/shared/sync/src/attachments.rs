@@ -6,8 +6,8 @@ use ledger::attachments::{Found, catalogue};
 use ledger::chatter::{asked, wanted};
 use outbound::{Clock, Http};
 
-use crate::run::Course;
 use crate::subject::{Stop, Subject};
+use crate::work::Course;
 
 /// The most attachments of one call.
 const PAGE: usize = 500;

@@ -12,6 +12,8 @@ use crate::{Entity, Job, Scope};
 /// them.
 pub static CRM: Job = Job {
     name: "crm-sync",
+    variables: "crm",
+    copies_chatter: false,
     entities: &[STAGES, TEAMS, TAGS, LOST_REASONS, USERS, LEADS, PARTNERS],
     missing_reads_changes: false,
 };

@@ -1,7 +1,6 @@
 //! Keeps copies of Odoo's models in Postgres: complete, fresh and checked.
 //!
-//! [`begin`] takes a slot, and [`Run::work`] does one run of a [`Job`]: for each of its entities it
-//! asks Odoo what may be read, reads what changed, goes on with a full reading where one is under
+//! A [`Job`] is a description: for each of its entities a run asks Odoo what may be read, reads what changed, goes on with a full reading where one is under
 //! way, and compares both sides, all within a time budget. Whatever cuts it off, the next run goes on
 //! where the ledger says: a page and the cursor behind it are one statement.
 //!
@@ -19,18 +18,16 @@ mod refining;
 mod report;
 mod request;
 mod row;
-mod run;
 mod settings;
 mod shape;
 mod source;
 mod subject;
 mod validation;
+mod work;
 
 pub use entity::{Entity, Field, Index, Kind, Known, List, Particular, Refine, Scope};
-pub use job::{Environment, RequestError, Status};
-pub use report::{Copied, Report};
+pub use report::{Copied, Figures, Report};
 pub use request::{Mode, Request};
-pub use run::{Beginning, Run, begin};
 pub use settings::Settings;
 pub use shape::Shape;
 
@@ -39,6 +36,10 @@ pub use shape::Shape;
 pub struct Job {
     /// Its name in the ledger.
     pub name: &'static str,
+    /// What its variables begin with.
+    pub variables: &'static str,
+    /// Whether it copies the chatter of the models that a variable names, and catalogues its attachments.
+    pub copies_chatter: bool,
     /// What it copies, in this order.
     pub entities: &'static [Entity],
     /// Whether a `missing` run reads what changed, too: so it is for a job that is called with it as a

@@ -7,9 +7,9 @@ use odoo::salvage::Part;
 use outbound::{Clock, Http};
 
 use crate::Scope;
-use crate::run::Course;
 use crate::source::PAGE;
 use crate::subject::{Stop, Subject};
+use crate::work::Course;
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Reads what changed since the last time; for an entity that was never read, finds out where

@@ -15,9 +15,9 @@ use crate::Index;
 use crate::cursor::Seen;
 use crate::entity::{EXTERNAL_ID, FILES, Known, List};
 use crate::row::link;
-use crate::run::Course;
 use crate::source::PAGE;
 use crate::subject::Subject;
+use crate::work::Course;
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Records as rows.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use fault::{Blame, Fault};
-use job::Status;
+use ledger::runs::Log;
 use ledger::sync::Written;
+use run::Status;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
+
+use crate::Mode;
 
 /// What was done for one entity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -37,14 +39,13 @@ pub struct Copied {
 }
 
 /// What a run did.
+pub type Report = run::Report<Figures>;
+
+/// What a run did, in figures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Report {
-    /// How it ended.
-    pub status: Status,
+pub struct Figures {
     /// What it was asked to do.
     pub mode: &'static str,
-    /// The run's id in the ledger.
-    pub run_id: Uuid,
     /// Records that Odoo sent.
     pub read: u64,
     /// What became of them. In a dry run: what would have.
@@ -54,8 +55,6 @@ pub struct Report {
     pub lag_s: Option<i64>,
     /// Requests to Odoo.
     pub odoo_calls: u64,
-    /// Seconds.
-    pub elapsed_s: f64,
     /// The same, entity by entity.
     pub entities: BTreeMap<&'static str, Copied>,
     /// Entities that the next run goes on with.
@@ -64,17 +63,12 @@ pub struct Report {
     /// here; `None`: this run does not know of any.
     #[serde(skip)]
     pub as_of: BTreeMap<&'static str, Option<Uuid>>,
-    /// What went wrong, a line each.
-    pub errors: Vec<String>,
-    /// What stopped it, by kind and blame; the first, if several did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fault: Option<Value>,
-    /// Whose fault that is.
+    /// The entities that were asked for, if not all.
     #[serde(skip)]
-    pub blame: Option<Blame>,
+    pub only: Option<Vec<String>>,
 }
 
-impl Report {
+impl Figures {
     /// Adds what was done for an entity.
     pub(crate) fn add(&mut self, entity: &'static str, copied: Copied) {
         self.read += copied.read;
@@ -83,29 +77,63 @@ impl Report {
         self.entities.insert(entity, copied);
     }
 
-    /// A fault stopped the run, or an entity.
-    pub(crate) fn stopped_by(&mut self, fault: &Fault) {
-        self.status = Status::Error;
-        self.errors.push(fault.message().to_owned());
-        if self.fault.is_none() {
-            self.blame = Some(fault.blame());
-            self.fault = Some(job::told(fault));
+    /// Rows that were written.
+    fn changed(&self) -> u64 {
+        self.written.inserted + self.written.updated + self.written.deleted
+    }
+}
+
+impl run::Figures for Figures {
+    const MOST_ERRORS: usize = 100;
+
+    fn of_mode(mode: &'static str) -> Self {
+        Self {
+            mode,
+            ..Self::default()
         }
     }
 
-    /// Rows that were written.
-    pub(crate) fn changed(&self) -> u64 {
-        self.written.inserted + self.written.updated + self.written.deleted
+    fn counts(report: &Report) -> Value {
+        let figures = &report.figures;
+        let written = figures.written;
+        json!({
+            "read": figures.read, "inserted": written.inserted, "updated": written.updated,
+            "unchanged": written.unchanged, "deleted": written.deleted, "lag_s": figures.lag_s,
+            "odoo_calls": figures.odoo_calls, "entities": figures.entities,
+            "unfinished": figures.unfinished, "as_of": figures.as_of, "only": figures.only,
+        })
     }
 
-    /// Whether there is anything that people should find in the log.
-    pub(crate) fn worth_a_row(&self) -> bool {
-        self.status == Status::Error
-            || self.changed() > 0
-            || self.written.unreadable > 0
-            || self
+    fn log(report: &Report) -> Option<Log> {
+        let figures = &report.figures;
+        let worth_a_row = report.status == Status::Error
+            || figures.changed() > 0
+            || figures.written.unreadable > 0
+            || figures
                 .entities
                 .values()
-                .any(|copied| copied.forbidden || !copied.lacking.is_empty())
+                .any(|copied| copied.forbidden || !copied.lacking.is_empty());
+        let written = if report.mode == Mode::DryRun.name() {
+            0
+        } else {
+            figures.changed()
+        };
+        worth_a_row.then(|| Log {
+            migrated: u32::try_from(written).unwrap_or(u32::MAX),
+            failed: u32::try_from(report.errors.len()).unwrap_or(u32::MAX),
+            detail: json!({
+                "mode": report.mode, "entities": figures.entities, "unfinished": figures.unfinished,
+            }),
+            ..Log::default()
+        })
+    }
+
+    fn line(report: &Report) -> String {
+        let figures = &report.figures;
+        let written = figures.written;
+        format!(
+            "{} read {} inserted {} updated {} deleted {}",
+            report.mode, figures.read, written.inserted, written.updated, written.deleted
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! What a caller asks for, from the body of a POST.
 
-use job::{Keys, RequestError};
+use run::{Keys, RequestError};
 use serde_json::Value;
 
 use crate::{Entity, Job};

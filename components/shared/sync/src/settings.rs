@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use fault::{Fault, Kind};
 use odoo::attachment::Selection;
+use outbound::Variables;
+
+use crate::Job;
 
 /// How to copy, and from where.
 #[derive(Debug, Clone)]
@@ -40,6 +44,42 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// From the variables `odoo_*` and those of the job; for a job that copies chatter, also the archive's limit
+    /// and selection.
+    pub(crate) async fn read(job: &Job, variables: &impl Variables) -> Result<Self, Fault> {
+        let prefix = job.variables;
+        let of_job = |name: &str| format!("{prefix}_{name}");
+        let batch_s = variables.number(&of_job("batch_seconds"), 1..=3600).await?;
+        let overlap = variables
+            .number(&of_job("overlap_minutes"), 1..=1440)
+            .await?;
+        let settings = Self {
+            odoo: odoo::Settings::read(variables).await?,
+            batch: Duration::from_secs(batch_s),
+            overlap: TimeDelta::minutes(overlap),
+            language: variables.text(&of_job("language")).await?,
+            ..Self::default()
+        };
+        if !job.copies_chatter {
+            return Ok(settings);
+        }
+        let models = variables.list(&of_job("models")).await?;
+        if models.is_empty() {
+            return Err(Fault::new(
+                Kind::Setting,
+                "chatter_models must name a model at least, such as crm.lead",
+            ));
+        }
+        Ok(Self {
+            models,
+            max_file_bytes: variables
+                .number("archive_max_file_bytes", 1..=u64::MAX / 2)
+                .await?,
+            selection: archive::read_selection(variables).await?,
+            ..settings
+        })
+    }
+
     /// For how long a run may be silent before it counts as crashed, in seconds: what it began within
     /// its time may take one slow answer more.
     pub(crate) fn lease_s(&self) -> u32 {

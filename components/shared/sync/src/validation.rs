@@ -9,9 +9,9 @@ use outbound::{Clock, Http};
 use serde_json::json;
 
 use crate::comparison::Comparison;
-use crate::run::Course;
 use crate::source::PAGE;
 use crate::subject::{Stop, Subject};
+use crate::work::Course;
 use crate::{Mode, Scope};
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {

@@ -6,13 +6,14 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
-use archive::{Beginning, Environment, Request, Settings, Status};
+use archive::{ARCHIVE, Request, Settings};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::StreamExt;
 use http_body_util::BodyDataStream;
 use ledger::{Postgres, PostgresError};
 use odoo::Known;
 use outbound::{Clock, Http, Response, Secret, TransportError};
+use run::{Environment, Status, begin};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
@@ -78,9 +79,9 @@ impl Mover for Native {
             };
             let request = Request::parse(b"{}").map_err(|error| anyhow!("{error}"))?;
             let settings = Ok(self.settings.clone());
-            let report = match archive::begin(environment, settings, request, new_id()).await {
-                Beginning::Begun(batch) => batch.work(&mut known).await,
-                Beginning::Not(report) => *report,
+            let report = match begin(&ARCHIVE, environment, settings, request, new_id()).await {
+                Ok(run) => run.work(&mut known).await,
+                Err(report) => report,
             };
             let status = if report.status == Status::Success {
                 "success"
@@ -88,7 +89,7 @@ impl Mover for Native {
                 "a fault"
             };
             check_report(status, &report)?;
-            if report.remaining == Some(0) {
+            if report.figures.remaining == Some(0) {
                 break;
             }
         }

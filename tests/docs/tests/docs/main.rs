@@ -13,3 +13,4 @@ mod queries;
 mod running;
 mod signed;
 mod tables;
+mod variables;

@@ -152,19 +152,19 @@ impl Breaker {
         }
     }
 
-    /// The batch ends: what nobody could be blamed for is given back, and has used no attempt.
-    pub(super) fn give_back(&mut self) -> Vec<Settled> {
-        let back = |settled: Settled| Settled {
+    /// The batch ends: what nobody could be blamed for is released, and has used no attempt.
+    pub(super) fn release(&mut self) -> Vec<Settled> {
+        let released = |settled: Settled| Settled {
             id: settled.id,
             checksum: settled.checksum,
-            outcome: Outcome::Back {
+            outcome: Outcome::Released {
                 upload: match settled.outcome {
-                    Outcome::Failed { upload, .. } | Outcome::Back { upload } => upload,
+                    Outcome::Failed { upload, .. } | Outcome::Released { upload } => upload,
                     _ => None,
                 },
             },
         };
-        self.take().into_iter().map(back).collect()
+        self.take().into_iter().map(released).collect()
     }
 }
 
@@ -211,12 +211,12 @@ mod tests {
         assert!(!breaker.probe(false), "one probe at a time");
         let verdict = breaker.proved(Proof::Ill(None));
         assert!(verdict.own.is_empty() && verdict.stop.is_some());
-        let given_back = breaker.give_back();
-        assert_eq!(given_back.len(), 10);
+        let released = breaker.release();
+        assert_eq!(released.len(), 10);
         assert!(
-            given_back
+            released
                 .iter()
-                .all(|settled| matches!(settled.outcome, Outcome::Back { .. }))
+                .all(|settled| matches!(settled.outcome, Outcome::Released { .. }))
         );
     }
 
@@ -229,7 +229,7 @@ mod tests {
         breaker.probe(false);
         let verdict = breaker.proved(Proof::Well);
         assert_eq!((verdict.own.len(), verdict.stop), (12, None));
-        assert!(!breaker.is_open() && breaker.give_back().is_empty());
+        assert!(!breaker.is_open() && breaker.release().is_empty());
         // The success came before the probe's end, which says nothing any more.
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(false);
@@ -266,7 +266,7 @@ mod tests {
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(true);
         assert!(breaker.proved(Proof::Unknown).stop.is_some());
-        assert_eq!(breaker.give_back().len(), 10);
+        assert_eq!(breaker.release().len(), 10);
     }
 
     #[test]
@@ -280,7 +280,7 @@ mod tests {
             assert!(verdict.own.is_empty() && verdict.stop.is_none());
         }
         assert!(!breaker.probe(true), "it was asked already");
-        assert_eq!(breaker.give_back().len(), 3);
+        assert_eq!(breaker.release().len(), 3);
     }
 
     #[test]

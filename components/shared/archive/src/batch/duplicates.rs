@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use content::Sha1;
 use ledger::attachments::Claimed;
 
 /// Which contents are under way, and who waits for them.
 #[derive(Default)]
 pub(super) struct Duplicates {
-    waiting: HashMap<String, Vec<Claimed>>,
-    stored: HashSet<String>,
+    waiting: HashMap<Sha1, Vec<Claimed>>,
+    stored: HashSet<Sha1>,
 }
 
 /// What to do with a file.
@@ -24,7 +25,7 @@ pub(super) enum First {
 impl Duplicates {
     /// Takes up a claimed file.
     pub(super) fn take_up(&mut self, file: Claimed) -> First {
-        let content = file.checksum.clone().unwrap_or_default();
+        let content = file.checksum;
         if file.stored || self.stored.contains(&content) {
             return First::Stored(file);
         }
@@ -38,7 +39,7 @@ impl Duplicates {
 
     /// Its content is in the Storage now; those that waited for it.
     pub(super) fn stored(&mut self, file: &Claimed) -> Vec<Claimed> {
-        let content = file.checksum.clone().unwrap_or_default();
+        let content = file.checksum;
         let waited = self.waiting.remove(&content).unwrap_or_default();
         self.stored.insert(content);
         waited
@@ -46,7 +47,7 @@ impl Duplicates {
 
     /// It could not be moved; the next one to try, if others want the same content.
     pub(super) fn failed(&mut self, file: &Claimed) -> Option<Claimed> {
-        let content = file.checksum.as_deref().unwrap_or_default();
+        let content = &file.checksum;
         let next = self.waiting.get_mut(content).and_then(Vec::pop);
         if next.is_none() {
             self.waiting.remove(content);
@@ -59,12 +60,12 @@ impl Duplicates {
 mod tests {
     use super::*;
 
-    fn file(id: i64, checksum: &str) -> Claimed {
+    fn file(id: i64, content: &str) -> Claimed {
         Claimed {
             id,
             mimetype: None,
             file_size: 1,
-            checksum: Some(checksum.to_owned()),
+            checksum: content.repeat(40).parse().unwrap(),
             attempts: 0,
             interruptions: 0,
             upload: None,

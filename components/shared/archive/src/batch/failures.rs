@@ -52,7 +52,7 @@ mod tests {
             id: 8832,
             mimetype: None,
             file_size: 1,
-            checksum: None,
+            checksum: content::Sha1::new([0; 20]),
             attempts,
             interruptions: 0,
             upload: None,

@@ -1,4 +1,4 @@
-//! One batch, from slot to log.
+//! The work of one batch.
 
 mod breaker;
 mod duplicates;
@@ -6,252 +6,190 @@ mod failures;
 mod password;
 mod pipeline;
 
-use std::time::Duration;
-
-use fault::{Fault, Kind};
-use job::{Environment, Status};
-use ledger::runs::{self, Begin, Begun, End, Log};
+use fault::Fault;
 use ledger::{Postgres, attachments};
 use odoo::{Known, Odoo};
-use outbound::{Clock, Http};
-use serde_json::json;
+use outbound::{Clock, Http, Variables};
+use run::{Environment, Job, Plan, RequestError, Run};
 use storage::Storage;
-use uuid::Uuid;
 
 use crate::census::census;
 use crate::discovery::{self, Discovery};
+use crate::report::Figures;
 use crate::sweep::{self, Sweep};
 use crate::verify::{self, Verification};
-use crate::{JOB, Mode, Report, Request, Settings};
-use pipeline::Pipeline;
+use crate::{Mode, Report, Request, Settings};
+use pipeline::{Context, Pipeline};
 
-/// A batch that has its slot.
-pub struct Batch<H, C, P> {
-    environment: Environment<H, C, P>,
-    settings: Result<Settings, Fault>,
-    request: Request,
-    run_id: Uuid,
-    begun: Begun,
-    started: Duration,
-}
+/// Moves attachments, a batch a run.
+#[derive(Debug)]
+pub struct Archive;
 
-/// Whether a batch could begin.
-pub enum Beginning<H, C, P> {
-    /// It could.
-    Begun(Box<Batch<H, C, P>>),
-    /// It could not: another is at work, the job is paused, or the ledger cannot be reached.
-    Not(Box<Report>),
-}
+/// What `archive-batch` does.
+pub static ARCHIVE: Archive = Archive;
 
-/// Begins a batch: quick, one statement. Settings that are unusable do not keep it from beginning,
-/// since that is how their fault gets into the log.
-pub async fn begin<H: Http, C: Clock, P: Postgres>(
-    environment: Environment<H, C, P>,
-    settings: Result<Settings, Fault>,
-    request: Request,
-    run_id: Uuid,
-) -> Beginning<H, C, P> {
-    let started = environment.clock.now();
-    let bounds = settings.clone().unwrap_or_default();
-    let wanted = Begin {
-        run_id,
-        job: JOB,
-        mode: request.mode.name(),
-        lease_s: bounds.lease_s,
-        slots: bounds.parallel_runs,
-    };
-    let mut report = Report {
-        run_id,
-        ..Report::default()
-    };
-    match runs::begin(&environment.postgres, &wanted).await {
-        Ok(begun) if begun.begun => {
-            return Beginning::Begun(Box::new(Batch {
-                environment,
-                settings,
-                request,
-                run_id,
-                begun,
-                started,
-            }));
-        }
-        Ok(begun) => {
-            report.status = if begun.paused {
-                Status::Paused
-            } else {
-                Status::Running
-            };
-            report.remaining = Some(begun.remaining);
-        }
-        Err(fault) => report.stopped_by(&fault),
-    }
-    Beginning::Not(Box::new(report))
-}
+impl Job for Archive {
+    type Request = Request;
+    type Settings = Settings;
+    type Figures = Figures;
 
-impl<H: Http, C: Clock, P: Postgres> Batch<H, C, P> {
-    /// Works until nothing is left or the time is up, and logs what came of it. `known` is what an
-    /// earlier batch learned of Odoo; it is brought up to date.
-    pub async fn work(self, known: &mut Known) -> Report {
-        let mut report = Report {
-            run_id: self.run_id,
-            ..Report::default()
-        };
-        if let Err(fault) = self.try_work(known, &mut report).await {
-            report.stopped_by(&fault);
-        }
-        let elapsed = self.environment.clock.now().saturating_sub(self.started);
-        report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
-        match self.environment.end(&self.end(&report)).await {
-            Ok(ended) => {
-                report.remaining = Some(ended.remaining);
-                if !ended.alive {
-                    report.stopped_by(&Fault::new(
-                        Kind::OutOfTime,
-                        "this batch took longer than its lease and was given up; raise archive_lease_seconds",
-                    ));
-                }
-            }
-            Err(fault) => report.stopped_by(&fault),
-        }
-        report
+    const LEASE_LOST: &'static str =
+        "this batch took longer than its lease and was given up; raise archive_lease_seconds";
+
+    fn name(&self) -> &'static str {
+        "archive-batch"
     }
 
-    async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
-        let Environment { http, clock, .. } = &self.environment;
-        let settings = self.settings.as_ref().map_err(Fault::clone)?;
+    fn parse(&self, body: &[u8]) -> Result<Request, RequestError> {
+        Request::parse(body)
+    }
+
+    async fn settings(&self, variables: &impl Variables) -> Result<Settings, Fault> {
+        Settings::read(variables).await
+    }
+
+    fn plan(&self, request: &Request, settings: Option<&Settings>) -> Plan {
+        let bounds = settings.cloned().unwrap_or_default();
+        Plan {
+            mode: request.mode.name(),
+            lease_s: bounds.lease_s,
+            slots: bounds.parallel_runs,
+        }
+    }
+
+    async fn work<H: Http, C: Clock, P: Postgres>(
+        &self,
+        run: &Run<Self, H, C, P>,
+        settings: &Settings,
+        known: &mut Known,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
+        let Environment { http, clock, .. } = &run.environment;
+        let mode = run.request.mode;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let storage = Storage::new(http, settings.storage.clone())?;
         // Both sides are tried before any file is touched: what is wrong with a setting costs no file
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
-            if self.request.mode.moves() || self.request.mode == Mode::Verify {
+            if mode.moves() || mode == Mode::Verify {
                 storage.check_bucket().await
             } else {
                 Ok(())
             }
         })
         .await;
+        let batch = Batch {
+            run,
+            settings,
+            odoo: &odoo,
+            storage: &storage,
+        };
         let worked = match connected.and(bucket) {
-            Ok(()) => {
-                self.by_mode(settings, &odoo, &storage, &clock, report)
-                    .await
-            }
+            Ok(()) => batch.work(report).await,
             Err(fault) => Err(fault),
         };
         *known = odoo.known();
-        report.odoo_calls = odoo.calls();
-        report.storage_calls = storage.calls();
+        report.figures.odoo_calls = odoo.calls();
+        report.figures.storage_calls = storage.calls();
         worked
     }
+}
 
-    async fn by_mode<'a>(
-        &'a self,
-        settings: &Settings,
-        odoo: &Odoo<&'a H, &'a C>,
-        storage: &Storage<&'a H>,
-        clock: &&'a C,
-        report: &mut Report,
-    ) -> Result<(), Fault> {
-        let postgres = &self.environment.postgres;
-        let until = self.started + settings.batch;
-        let cursor = |name| self.begun.cursors.get(name);
-        match self.request.mode {
+/// A batch, once both sides were found to answer.
+struct Batch<'a, H, C, P> {
+    run: &'a Run<Archive, H, C, P>,
+    settings: &'a Settings,
+    odoo: &'a Odoo<&'a H, &'a C>,
+    storage: &'a Storage<&'a H>,
+}
+
+impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
+    async fn work(&self, report: &mut Report) -> Result<(), Fault> {
+        let Self {
+            run,
+            settings,
+            odoo,
+            ..
+        } = self;
+        let clock = &&run.environment.clock;
+        let until = run.started + settings.batch;
+        match run.request.mode {
             Mode::DryRun => {
-                let after_id = self.request.after_id;
-                report.census = Some(census(odoo, clock, settings, after_id, until).await?);
+                let after_id = run.request.after_id;
+                let counted = census(odoo, clock, settings, after_id, until).await?;
+                report.figures.census = Some(counted);
+                Ok(())
             }
             Mode::Verify => {
                 let verification = Verification {
                     odoo,
-                    storage,
-                    postgres,
+                    storage: self.storage,
+                    postgres: &run.environment.postgres,
                     clock,
                     settings,
-                    run_id: self.run_id,
-                    request: &self.request,
+                    run_id: run.id,
+                    request: &run.request,
                     until,
                 };
-                let verified = verification.run(cursor(verify::CURSOR)).await?;
-                report.errors.clone_from(&verified.examples);
-                report.errors.truncate(20);
-                report.verified = Some(verified);
+                let verified = verification.run(run.cursor(verify::CURSOR)).await?;
+                for example in &verified.examples {
+                    report.error(example);
+                }
+                report.figures.verified = Some(verified);
+                Ok(())
             }
-            Mode::Migrate | Mode::Discover | Mode::RetryFailed => {
-                if self.request.mode == Mode::RetryFailed {
-                    attachments::revive(postgres, self.run_id).await?;
-                }
-                if self.request.mode.moves() && odoo.can_stream() {
-                    password::take_up(postgres, clock, self.run_id, cursor(password::CURSOR))
-                        .await?;
-                }
-                if let Some(ids) = &self.request.ids {
-                    self.catalogue_named(ids, settings, odoo).await?;
-                }
-                let discovery = Discovery::resume(cursor(discovery::CURSOR));
-                let sweep = Sweep::resume(cursor(sweep::CURSOR), &settings.selection);
-                let mut pipeline =
-                    Pipeline::new(odoo, storage, postgres, clock, settings, self.run_id);
-                let worked = pipeline
-                    .run(&self.request, discovery, sweep, self.started)
-                    .await;
-                pipeline.tell(report);
-                worked?;
-            }
+            Mode::Migrate | Mode::Discover | Mode::RetryFailed => self.migrate(report).await,
         }
-        Ok(())
+    }
+
+    async fn migrate(&self, report: &mut Report) -> Result<(), Fault> {
+        let Self {
+            run,
+            settings,
+            odoo,
+            storage,
+        } = *self;
+        let Environment {
+            clock, postgres, ..
+        } = &run.environment;
+        let mode = run.request.mode;
+        if mode == Mode::RetryFailed {
+            attachments::revive(postgres, run.id).await?;
+        }
+        if mode.moves() && odoo.can_stream() {
+            password::take_up(postgres, clock, run.id, run.cursor(password::CURSOR)).await?;
+        }
+        if let Some(ids) = &run.request.ids {
+            self.catalogue_named(ids).await?;
+        }
+        let discovery = Discovery::resume(run.cursor(discovery::CURSOR));
+        let sweep = Sweep::resume(run.cursor(sweep::CURSOR), &settings.selection);
+        let context = Context {
+            odoo,
+            storage,
+            postgres,
+            clock: &clock,
+            settings,
+            run_id: run.id,
+        };
+        let readings = (discovery, sweep);
+        Pipeline::new(&context, &run.request, readings, run.started, report)
+            .run()
+            .await
     }
 
     /// Files that are asked for by name need not have been discovered yet.
-    async fn catalogue_named(
-        &self,
-        ids: &[i64],
-        settings: &Settings,
-        odoo: &Odoo<&H, &C>,
-    ) -> Result<(), Fault> {
-        let postgres = &self.environment.postgres;
-        let listed = odoo.attachments_by_id(ids).await?;
-        discovery::note_unreadable(postgres, self.run_id, listed.unreadable).await?;
+    async fn catalogue_named(&self, ids: &[i64]) -> Result<(), Fault> {
+        let (postgres, run_id) = (&self.run.environment.postgres, self.run.id);
+        let listed = self.odoo.attachments_by_id(ids).await?;
+        discovery::note_unreadable(postgres, run_id, listed.unreadable).await?;
         let found: Vec<_> = listed
             .rows
             .into_iter()
-            .map(|row| discovery::found(row, settings.max_file_bytes))
+            .map(|row| discovery::found(row, self.settings.max_file_bytes))
             .collect();
-        attachments::catalogue(postgres, self.run_id, &found, None)
+        attachments::catalogue(postgres, run_id, &found, None)
             .await
             .map(|_| ())
-    }
-
-    fn end(&self, report: &Report) -> End {
-        let counts = json!({
-            "moved": report.migrated, "failed": report.failed, "skipped": report.skipped,
-            "bytes": report.bytes, "discovered": report.discovered, "deleted": report.deleted,
-            "odoo_calls": report.odoo_calls, "storage_calls": report.storage_calls,
-        });
-        let outcome = if report.status == Status::Error {
-            "error"
-        } else {
-            "success"
-        };
-        let log = report.worth_a_row().then(|| Log {
-            migrated: report.migrated,
-            failed: report.failed,
-            skipped: report.skipped,
-            bytes: report.bytes,
-            elapsed_s: report.elapsed_s,
-            errors: report.errors.clone(),
-            status: outcome,
-            detail: json!({
-                "mode": self.request.mode.name(),
-                "discovered": report.discovered,
-                "deleted": report.deleted,
-            }),
-        });
-        End {
-            run_id: self.run_id,
-            outcome,
-            counts,
-            fault: report.fault.clone(),
-            log,
-        }
     }
 }

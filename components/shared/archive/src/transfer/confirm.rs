@@ -13,7 +13,7 @@ use outbound::Http;
 use sha1::{Digest, Sha1};
 use storage::{Fingerprint, Info, Storage};
 
-use super::{hex, of_one_object, path};
+use super::{of_one_object, path};
 
 /// A folder is asked for when so many files wait for it, or one for so long.
 const FILES: usize = 32;
@@ -53,11 +53,7 @@ pub(crate) struct Confirmation {
 impl Unconfirmed {
     /// The Storage took a file.
     pub(crate) fn add(&mut self, sent: Sent, now: Duration) {
-        let folder = path(&sent.file)
-            .split('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let folder = path(&sent.file).folder().to_owned();
         let (_, files) = self.folders.entry(folder).or_insert((now, Vec::new()));
         files.push(sent);
     }
@@ -106,9 +102,9 @@ pub(crate) async fn confirm<H: Http>(
     let mut confirmed = Vec::with_capacity(files.len());
     for sent in files {
         // Behind a listing's end, or in a bucket that is gone, which looks empty.
-        let info = match listed.get(&path(&sent.file)) {
+        let info = match listed.get(path(&sent.file).as_str()) {
             Some(info) => Ok(Some(info.clone())),
-            None => storage.info(&path(&sent.file)).await,
+            None => storage.info(path(&sent.file).as_str()).await,
         };
         let compared = match info {
             Ok(info) => compare(storage, &sent, info).await,
@@ -151,7 +147,7 @@ async fn compare<H: Http>(
 
 /// Whether an object's bytes have the SHA-1 that its name says.
 async fn has_bytes<H: Http>(storage: &Storage<H>, file: &Claimed) -> Result<bool, Fault> {
-    let Some(mut chunks) = storage.read(&path(file)).await? else {
+    let Some(mut chunks) = storage.read(path(file).as_str()).await? else {
         return Ok(false);
     };
     let mut sha1 = Sha1::new();
@@ -160,7 +156,7 @@ async fn has_bytes<H: Http>(storage: &Storage<H>, file: &Claimed) -> Result<bool
             .map_err(|error| Fault::told(Kind::StorageTimeout, format!("the Storage: {error}")))?;
         sha1.update(chunk);
     }
-    Ok(Some(hex(&sha1.finalize())) == file.checksum)
+    Ok(file.checksum == <[u8; 20]>::from(sha1.finalize()).into())
 }
 
 #[cfg(test)]
@@ -176,7 +172,7 @@ mod tests {
             id,
             mimetype: None,
             file_size: 1,
-            checksum: Some(sha1.to_owned()),
+            checksum: sha1.parse().unwrap(),
             attempts: 0,
             interruptions: 0,
             upload: None,

@@ -9,11 +9,10 @@ use ledger::attachments::Claimed;
 use md5::{Digest, Md5};
 use odoo::Odoo;
 use outbound::{Clock, Http, collect};
-use sha1::Sha1;
 use storage::Fingerprint;
 
 use super::PART_BYTES;
-use super::{of_one_file, verify};
+use super::{of_one_file, sha1, verify};
 use crate::plan::SMALL_BYTES;
 
 /// A file whose bytes are here and verified.
@@ -28,7 +27,7 @@ impl Fetched {
     /// The file, if these are its bytes.
     pub(crate) fn of(file: Claimed, content: Bytes) -> Result<Self, (Claimed, Fault)> {
         let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
-        if let Err(fault) = verify(&file, size, &Sha1::digest(&content)) {
+        if let Err(fault) = verify(&file, size, sha1(&content)) {
             return Err((file, fault));
         }
         let md5 = Md5::digest(&content).into();
@@ -117,7 +116,7 @@ async fn streamed<H: Http, C: Clock>(
     if content
         .sha1
         .as_deref()
-        .is_some_and(|sha1| Some(sha1) != file.checksum.as_deref())
+        .is_some_and(|sha1| sha1 != file.checksum.to_string())
     {
         return Err(Fault::new(
             Kind::WrongBytes,

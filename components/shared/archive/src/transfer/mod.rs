@@ -2,20 +2,23 @@
 
 mod confirm;
 mod fetch;
+mod large;
 mod media_type;
-mod pieces;
+mod resume_point;
 mod upload;
 
 pub(crate) use base16ct::lower::encode_string as hex;
 pub(crate) use confirm::{Sent, Unconfirmed, confirm};
 pub(crate) use fetch::{Fetched, group, whole};
+pub(crate) use large::{LargeEnd, LargeUpload, large};
 use media_type::media_type;
-pub(crate) use pieces::{PiecesEnd, Progress, pieces};
 pub(crate) use upload::upload;
 
+use content::{ObjectPath, Sha1};
 use fault::{Fault, Kind};
 use ledger::attachments::Claimed;
 use outbound::Http;
+use sha1::Digest as _;
 use storage::Storage;
 
 /// A large file comes in the parts that the Storage takes, and all others by the same way as one.
@@ -23,13 +26,18 @@ use storage::Storage;
 const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
 
 /// Where its object lies.
-pub(crate) fn path(file: &Claimed) -> String {
-    storage::object_path(file.checksum.as_deref().unwrap_or_default())
+pub(crate) fn path(file: &Claimed) -> ObjectPath {
+    ObjectPath::of(&file.checksum)
+}
+
+/// The identity of these bytes.
+fn sha1(bytes: &[u8]) -> Sha1 {
+    <[u8; 20]>::from(sha1::Sha1::digest(bytes)).into()
 }
 
 /// Whether these are the file's bytes: length first, then SHA-1. Odoo gives a lost file as an empty
 /// one without any error (seen on 18).
-fn verify(file: &Claimed, length: u64, sha1: &[u8]) -> Result<(), Fault> {
+fn verify(file: &Claimed, length: u64, sha1: Sha1) -> Result<(), Fault> {
     if length == 0 && file.file_size > 0 {
         return Err(Fault::new(
             Kind::SourceEmpty,
@@ -42,8 +50,8 @@ fn verify(file: &Claimed, length: u64, sha1: &[u8]) -> Result<(), Fault> {
             format!("Odoo gave {length} of {} bytes", file.file_size),
         ));
     }
-    let expected = file.checksum.as_deref().unwrap_or_default();
-    if length != file.file_size || hex(sha1) != expected {
+    let expected = file.checksum;
+    if length != file.file_size || sha1 != expected {
         return Err(Fault::told(
             Kind::WrongBytes,
             format!("the bytes' SHA-1 is not {expected}, as Odoo says it is"),
@@ -84,7 +92,7 @@ mod tests {
             id: 1,
             mimetype: mimetype.map(str::to_owned),
             file_size: size,
-            checksum: Some(checksum.to_owned()),
+            checksum: checksum.parse().unwrap(),
             attempts: 0,
             interruptions: 0,
             upload: None,

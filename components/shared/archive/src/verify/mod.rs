@@ -487,7 +487,7 @@ mod tests {
         fn row(&self) -> Value {
             json!({
                 "id": 1, "type": "binary", "checksum": self.sha1, "file_size": CHUNKS, "etag": null,
-                "object_path": storage::object_path(&self.sha1), "deleted": false,
+                "object_path": content::ObjectPath::of(&self.sha1.parse().unwrap()), "deleted": false,
             })
         }
     }

@@ -19,6 +19,8 @@ use crate::{Entity, Index, Job, List, Particular, Scope, Settings};
 /// The chatter. Field changes come after the messages that they belong to.
 pub static CHATTER: Job = Job {
     name: "chatter-sync",
+    variables: "chatter",
+    copies_chatter: true,
     entities: &[MESSAGES, FIELD_CHANGES],
     missing_reads_changes: true,
 };

@@ -1,182 +1,87 @@
-//! One run, from slot to log.
+//! The work of one run.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
-use job::{Environment, Status};
 use ledger::Postgres;
-use ledger::runs::{self, Begin, Begun, End, Log};
 use ledger::sync::Writer;
 use odoo::{Known, Odoo};
-use outbound::{Clock, Http};
-use serde_json::json;
-use uuid::Uuid;
+use outbound::{Clock, Http, Variables};
+use run::{Environment, Plan, RequestError, Run};
+use serde_json::Value;
 
 use crate::comparison::Comparison;
+use crate::report::Figures;
 use crate::source::Source;
 use crate::subject::{Pen, Stop, Subject};
 use crate::{Entity, Job, Mode, Report, Request, Settings, Shape};
 
-/// A run that has its slot.
-pub struct Run<H, C, P> {
-    job: &'static Job,
-    environment: Environment<H, C, P>,
-    settings: Result<Settings, Fault>,
-    request: Request,
-    id: Uuid,
-    begun: Begun,
-    started: Duration,
-}
+impl run::Job for Job {
+    type Request = Request;
+    type Settings = Settings;
+    type Figures = Figures;
 
-/// Whether a run could begin.
-pub enum Beginning<H, C, P> {
-    /// It could.
-    Begun(Box<Run<H, C, P>>),
-    /// It could not: another is at work, the job is paused, or the ledger cannot be reached.
-    Not(Box<Report>),
-}
+    const LEASE_LOST: &'static str = "this run was silent for longer than its lease and was given up: is Odoo or Postgres very slow?";
 
-/// Begins a run: quick, one statement. Settings that are unusable do not keep it from beginning, since
-/// that is how their fault gets into the log.
-pub async fn begin<H: Http, C: Clock, P: Postgres>(
-    job: &'static Job,
-    environment: Environment<H, C, P>,
-    settings: Result<Settings, Fault>,
-    request: Request,
-    run_id: Uuid,
-) -> Beginning<H, C, P> {
-    let started = environment.clock.now();
-    let wanted = Begin {
-        run_id,
-        job: job.name,
-        mode: request.mode.name(),
-        lease_s: settings.clone().unwrap_or_default().lease_s(),
-        slots: 1,
-    };
-    let mut report = Report {
-        run_id,
-        mode: request.mode.name(),
-        ..Report::default()
-    };
-    match runs::begin(&environment.postgres, &wanted).await {
-        Ok(begun) if begun.begun => {
-            return Beginning::Begun(Box::new(Run {
-                job,
-                environment,
-                settings,
-                request,
-                id: run_id,
-                begun,
-                started,
-            }));
-        }
-        Ok(begun) => {
-            report.status = if begun.paused {
-                Status::Paused
-            } else {
-                Status::Running
-            };
-        }
-        Err(fault) => report.stopped_by(&fault),
-    }
-    Beginning::Not(Box::new(report))
-}
-
-impl<H: Http, C: Clock, P: Postgres> Run<H, C, P> {
-    /// Works until nothing is left or the time is up, and logs what came of it. `known` is what an
-    /// earlier run learned of Odoo; it is brought up to date.
-    pub async fn work(self, known: &mut Known) -> Report {
-        let mut report = Report {
-            run_id: self.id,
-            mode: self.request.mode.name(),
-            ..Report::default()
-        };
-        if let Err(fault) = self.try_work(known, &mut report).await {
-            report.stopped_by(&fault);
-        }
-        let elapsed = self.environment.clock.now().saturating_sub(self.started);
-        report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
-        match self.environment.end(&self.end(&report)).await {
-            Ok(ended) if !ended.alive => report.stopped_by(&Fault::new(
-                Kind::OutOfTime,
-                "this run was silent for longer than its lease and was given up: is Odoo or Postgres very slow?",
-            )),
-            Ok(_) => {}
-            Err(fault) => report.stopped_by(&fault),
-        }
-        report
+    fn name(&self) -> &'static str {
+        self.name
     }
 
-    async fn try_work(&self, known: &mut Known, report: &mut Report) -> Result<(), Fault> {
+    fn parse(&self, body: &[u8]) -> Result<Request, RequestError> {
+        Request::parse(body, self)
+    }
+
+    async fn settings(&self, variables: &impl Variables) -> Result<Settings, Fault> {
+        Settings::read(self, variables).await
+    }
+
+    fn plan(&self, request: &Request, settings: Option<&Settings>) -> Plan {
+        Plan {
+            mode: request.mode.name(),
+            lease_s: settings.cloned().unwrap_or_default().lease_s(),
+            slots: 1,
+        }
+    }
+
+    async fn work<H: Http, C: Clock, P: Postgres>(
+        &self,
+        run: &Run<Self, H, C, P>,
+        settings: &Settings,
+        known: &mut Known,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
         let Environment {
             http,
             clock,
             postgres,
-        } = &self.environment;
-        let settings = self.settings.as_ref().map_err(Fault::clone)?;
+        } = &run.environment;
+        let request = &run.request;
+        report.figures.only.clone_from(&request.entities);
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let course = Course {
-            source: Source::new(&odoo, &clock, self.started + settings.batch),
+            source: Source::new(&odoo, &clock, run.started + settings.batch),
             pen: Pen {
                 postgres,
                 writer: Writer {
-                    run_id: self.id,
+                    run_id: run.id,
                     lease_s: settings.lease_s(),
                 },
-                dry: self.request.mode == Mode::DryRun,
+                dry: request.mode == Mode::DryRun,
                 moved: Cell::new(false),
             },
             settings,
-            request: &self.request,
+            request,
             step_ends: Cell::default(),
         };
         let worked = match odoo.connect().await {
-            Ok(_) => course.run(self.job, &self.begun, report).await,
+            Ok(_) => course.run(self, run.cursors(), report).await,
             Err(fault) => Err(fault),
         };
         *known = odoo.known();
-        report.odoo_calls = odoo.calls();
+        report.figures.odoo_calls = odoo.calls();
         worked
-    }
-
-    fn end(&self, report: &Report) -> End {
-        let written = report.written;
-        let counts = json!({
-            "read": report.read, "inserted": written.inserted, "updated": written.updated,
-            "unchanged": written.unchanged, "deleted": written.deleted, "lag_s": report.lag_s,
-            "odoo_calls": report.odoo_calls, "entities": report.entities, "unfinished": report.unfinished,
-            "as_of": report.as_of, "only": self.request.entities,
-        });
-        let outcome = if report.status == Status::Error {
-            "error"
-        } else {
-            "success"
-        };
-        let dry = self.request.mode == Mode::DryRun;
-        let log = report.worth_a_row().then(|| Log {
-            migrated: if dry {
-                0
-            } else {
-                u32::try_from(report.changed()).unwrap_or(u32::MAX)
-            },
-            failed: u32::try_from(report.errors.len()).unwrap_or(u32::MAX),
-            elapsed_s: report.elapsed_s,
-            errors: report.errors.clone(),
-            status: outcome,
-            detail: json!({
-                "mode": report.mode, "entities": report.entities, "unfinished": report.unfinished,
-            }),
-            ..Log::default()
-        });
-        End {
-            run_id: self.id,
-            outcome,
-            counts,
-            fault: report.fault.clone(),
-            log,
-        }
     }
 }
 
@@ -231,23 +136,29 @@ enum Step {
 }
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
-    async fn run(&self, job: &Job, begun: &Begun, report: &mut Report) -> Result<(), Fault> {
+    async fn run(
+        &self,
+        job: &Job,
+        cursors: &BTreeMap<String, Value>,
+        report: &mut Report,
+    ) -> Result<(), Fault> {
         let mut subjects = Vec::new();
-        let worked = match self.steps(job, begun, &mut subjects, report).await {
+        let worked = match self.steps(job, cursors, &mut subjects, report).await {
             Ok(()) => self.save(&subjects).await,
             stopped => stopped,
         };
         // What was not asked for, or only counted, is no newer than it was.
         let names = job.entities.iter().map(|entity| (entity.name, None));
-        report.as_of = names.collect();
+        let figures = &mut report.figures;
+        figures.as_of = names.collect();
         for subject in subjects.iter().filter(|_| !self.pen.dry) {
-            report
+            figures
                 .as_of
                 .insert(subject.entity.name, subject.as_of(self.pen.writer.run_id));
         }
         for subject in subjects {
             if subject.unfinished() && !self.pen.dry {
-                report.unfinished.push(subject.entity.name);
+                figures.unfinished.push(subject.entity.name);
             }
             let mut copied = subject.copied;
             copied.lag_s = subject
@@ -255,7 +166,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .written
                 .zip(subject.newest)
                 .map(|(written, newest)| (newest - written).num_seconds().max(0));
-            report.add(subject.entity.name, copied);
+            figures.add(subject.entity.name, copied);
         }
         match worked {
             Err(Stop::Fault(fault)) => Err(fault),
@@ -267,7 +178,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     async fn steps(
         &self,
         job: &Job,
-        begun: &Begun,
+        cursors: &BTreeMap<String, Value>,
         subjects: &mut Vec<Subject>,
         report: &mut Report,
     ) -> Result<(), Stop> {
@@ -277,7 +188,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             }
             let subject = |fields| {
                 let shape = Shape::of(entity, &fields);
-                Subject::new(entity, job.name, shape, &begun.cursors, self.settings)
+                Subject::new(entity, job.name, shape, cursors, self.settings)
             };
             match self.source.fields(entity.model).await {
                 Ok(fields) => {

@@ -8,7 +8,7 @@ const FIRST: usize = 4;
 /// The controller: additive increase, multiplicative decrease. Up to the first overload it grows with
 /// each success, since by ones it would take a thousand files to come from 4 to 32.
 #[derive(Debug, Clone)]
-pub struct Pace {
+pub struct Limiter {
     limit: usize,
     most: usize,
     /// Whether the other side was overloaded before.
@@ -21,8 +21,8 @@ pub struct Pace {
     pause_until: Duration,
 }
 
-impl Pace {
-    /// A pace of at most `most` at once.
+impl Limiter {
+    /// A limiter of at most `most` at once.
     pub fn new(most: usize) -> Self {
         let most = most.max(1);
         Self {
@@ -41,7 +41,7 @@ impl Pace {
     }
 
     /// Whether new work may begin now.
-    pub fn open(&self, now: Duration) -> bool {
+    pub fn allows(&self, now: Duration) -> bool {
         now >= self.pause_until
     }
 
@@ -77,55 +77,55 @@ mod tests {
     proptest! {
         #[test]
         fn the_limit_stays_within_its_bounds(most in 0usize..100, events in prop::collection::vec((any::<bool>(), 0u64..3000), 0..300)) {
-            let mut pace = Pace::new(most);
+            let mut limiter = Limiter::new(most);
             let mut now = Duration::ZERO;
             for (good, wait) in events {
                 now += Duration::from_millis(wait);
-                let before = pace.limit();
-                if good { pace.success() } else { pace.overload(now, None) }
-                prop_assert!(pace.limit() >= 1 && pace.limit() <= most.max(1));
-                prop_assert!(pace.limit() <= before + 1);
-                prop_assert!(pace.limit() >= (before / 2).max(1));
+                let before = limiter.limit();
+                if good { limiter.success() } else { limiter.overload(now, None) }
+                prop_assert!(limiter.limit() >= 1 && limiter.limit() <= most.max(1));
+                prop_assert!(limiter.limit() <= before + 1);
+                prop_assert!(limiter.limit() >= (before / 2).max(1));
             }
         }
 
         #[test]
         fn a_wait_that_was_asked_for_is_kept(asked in 0u64..600) {
-            let mut pace = Pace::new(16);
+            let mut limiter = Limiter::new(16);
             let now = Duration::from_secs(10);
-            pace.overload(now, Some(Duration::from_secs(asked)));
+            limiter.overload(now, Some(Duration::from_secs(asked)));
             let over = now + Duration::from_secs(asked);
-            prop_assert!(!pace.open(over.saturating_sub(Duration::from_nanos(1))));
-            prop_assert!(pace.open(over));
+            prop_assert!(!limiter.allows(over.saturating_sub(Duration::from_nanos(1))));
+            prop_assert!(limiter.allows(over));
         }
     }
 
     #[test]
     fn the_limit_is_reached_at_once_and_after_an_overload_slowly() {
-        let mut pace = Pace::new(16);
-        let successes_to = |pace: &mut Pace, limit: usize| {
+        let mut limiter = Limiter::new(16);
+        let successes_to = |limiter: &mut Limiter, limit: usize| {
             let mut successes = 0;
-            while pace.limit() < limit {
-                pace.success();
+            while limiter.limit() < limit {
+                limiter.success();
                 successes += 1;
             }
             successes
         };
-        assert_eq!(successes_to(&mut pace, 16), 12);
-        pace.overload(Duration::from_secs(5), None);
-        assert_eq!(successes_to(&mut pace, 16), (8..16).sum::<usize>());
+        assert_eq!(successes_to(&mut limiter, 16), 12);
+        limiter.overload(Duration::from_secs(5), None);
+        assert_eq!(successes_to(&mut limiter, 16), (8..16).sum::<usize>());
     }
 
     #[test]
     fn one_overload_seen_by_many_halves_once() {
-        let mut pace = Pace::new(16);
+        let mut limiter = Limiter::new(16);
         for _ in 0..1000 {
-            pace.success();
+            limiter.success();
         }
-        assert_eq!(pace.limit(), 16);
+        assert_eq!(limiter.limit(), 16);
         for _ in 0..16 {
-            pace.overload(Duration::from_secs(5), None);
+            limiter.overload(Duration::from_secs(5), None);
         }
-        assert_eq!(pace.limit(), 8);
+        assert_eq!(limiter.limit(), 8);
     }
 }

@@ -1,0 +1,186 @@
+//! Fetching from Odoo: small files many to a call, larger ones alone, large ones in pieces.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use fault::Fault;
+use futures::FutureExt;
+use ledger::Postgres;
+use ledger::attachments::Claimed;
+use outbound::{Clock, Http};
+
+use super::events::Arrivals;
+use super::{BUSY_TRIES, Context, Event, Tasks};
+use crate::batch::breaker::Breaker;
+use crate::batch::failures::short_wait;
+use crate::limiter::Limiter;
+use crate::plan::{Fetch, held_at_once, large_at_once};
+use crate::transfer::{self, LargeUpload};
+
+pub(super) struct Fetcher {
+    planned: VecDeque<Fetch>,
+    planned_large: VecDeque<LargeUpload>,
+    /// How many calls are under way.
+    pub(super) calls: usize,
+    large: BTreeMap<i64, Rc<LargeUpload>>,
+    /// The bytes that are held whole, from the fetch to the end of the upload.
+    held_bytes: u64,
+    pub(super) limiter: Limiter,
+    pub(super) rpc: Breaker,
+    pub(super) streams: Breaker,
+    /// Odoo asked for a pause, and has not answered otherwise since.
+    pub(super) busy: Option<Fault>,
+    /// How often in a row it did.
+    busy_times: u32,
+}
+
+impl Fetcher {
+    pub(super) fn new(parallel_calls: usize) -> Self {
+        Self {
+            planned: VecDeque::new(),
+            planned_large: VecDeque::new(),
+            calls: 0,
+            large: BTreeMap::new(),
+            held_bytes: 0,
+            limiter: Limiter::new(parallel_calls),
+            rpc: Breaker::default(),
+            streams: Breaker::default(),
+            busy: None,
+            busy_times: 0,
+        }
+    }
+
+    pub(super) fn plan(&mut self, fetch: Fetch) {
+        self.planned.push_back(fetch);
+    }
+
+    pub(super) fn plan_large(&mut self, upload: LargeUpload) {
+        self.planned_large.push_back(upload);
+    }
+
+    /// How many fetches are planned.
+    pub(super) fn planned(&self) -> usize {
+        self.planned.len() + self.planned_large.len()
+    }
+
+    /// Whether anything is planned or under way.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.planned() + self.calls + self.large.len() > 0
+    }
+
+    pub(super) fn large_under_way(&self) -> impl Iterator<Item = &LargeUpload> {
+        self.large.values().map(Rc::as_ref)
+    }
+
+    pub(super) fn large_ended(&mut self, upload: &LargeUpload) {
+        self.large.remove(&upload.file.id);
+    }
+
+    /// A file is not held any more.
+    pub(super) fn dropped(&mut self, file: &Claimed) {
+        self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
+    }
+
+    /// Odoo answers, and does not ask for a pause.
+    pub(super) fn answers(&mut self) {
+        self.busy_times = 0;
+        self.busy = None;
+    }
+
+    /// Odoo asked for a pause. A fault is one that it asked for too often.
+    pub(super) fn is_busy(&mut self, fault: Fault, now: Duration) -> Result<(), Fault> {
+        self.busy_times += 1;
+        self.limiter.overload(now, short_wait(&fault));
+        self.busy = Some(fault.clone());
+        if self.busy_times >= BUSY_TRIES {
+            return Err(fault);
+        }
+        Ok(())
+    }
+
+    pub(super) fn begin<'a, H: Http, C: Clock, P: Postgres>(
+        &mut self,
+        context: &'a Context<'a, H, C, P>,
+        tasks: &mut Tasks<'a>,
+        arrivals: &Arrivals,
+        uploads: usize,
+        now: Duration,
+        soft: Duration,
+    ) {
+        if !self.limiter.allows(now) || self.rpc.is_open() || self.streams.is_open() {
+            return;
+        }
+        let Context {
+            odoo,
+            storage,
+            clock,
+            settings,
+            ..
+        } = *context;
+        let at_once = large_at_once(
+            odoo.knows_ranges(),
+            settings.parallel_runs,
+            self.limiter.limit(),
+            uploads,
+        );
+        while self.large_may_begin(at_once)
+            && self.held_bytes <= self.room(at_once, settings.parallel_runs)
+            && let Some(upload) = self.planned_large.pop_front()
+        {
+            let upload = Rc::new(upload);
+            self.large.insert(upload.file.id, Rc::clone(&upload));
+            tasks.push(
+                async move {
+                    let time_is_up = || clock.now() >= soft;
+                    let max_rpc_bytes = settings.max_rpc_bytes;
+                    let moving = transfer::large(odoo, storage, &upload, max_rpc_bytes, time_is_up);
+                    let end = moving.await;
+                    Event::LargeEnded(upload, end)
+                }
+                .boxed_local(),
+            );
+        }
+        let calls = self.limiter.limit().saturating_sub(self.large.len());
+        while self.calls < calls.max(1)
+            && self.next_fits(self.room(at_once, settings.parallel_runs))
+            && let Some(fetch) = self.planned.pop_front()
+        {
+            self.calls += 1;
+            self.held_bytes += fetch.bytes();
+            match fetch {
+                Fetch::Group(files) => {
+                    let here = arrivals.sender.clone();
+                    tasks.push(
+                        async move { Event::GroupEnded(transfer::group(odoo, files, &here).await) }
+                            .boxed_local(),
+                    );
+                }
+                Fetch::Whole(file) | Fetch::Pieces(file) => tasks.push(
+                    async move {
+                        let result = transfer::whole(odoo, &file).await;
+                        Event::Fetched(file, result)
+                    }
+                    .boxed_local(),
+                ),
+            }
+        }
+    }
+
+    /// Whether the next large file would not be one too many.
+    fn large_may_begin(&self, at_once: usize) -> bool {
+        !self.planned_large.is_empty() && self.large.len() < at_once
+    }
+
+    /// The bytes that may be held whole beside the large files, the one that may begin included.
+    fn room(&self, large_at_once: usize, runs: u32) -> u64 {
+        let large = self.large.len() + usize::from(self.large_may_begin(large_at_once));
+        held_at_once(large, runs)
+    }
+
+    /// Whether there is room for what is to be fetched next.
+    fn next_fits(&self, room: u64) -> bool {
+        let next = self.planned.front();
+        self.held_bytes == 0 || next.is_none_or(|next| self.held_bytes + next.bytes() <= room)
+    }
+}

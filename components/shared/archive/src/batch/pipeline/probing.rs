@@ -1,0 +1,76 @@
+//! Whether a way that files take is open at all: asked where several failed alike.
+
+use futures::FutureExt;
+use ledger::{Postgres, attachments};
+use odoo::Odoo;
+use outbound::{Clock, Http};
+
+use super::{Event, Pipeline};
+use crate::batch::breaker::{Breaker, Proof};
+use crate::plan::SMALL_BYTES;
+use crate::transfer::{self, Fetched};
+
+/// A way that files take, on which all of them may fail alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Contents by RPC.
+    Rpc,
+    /// Contents by `/web/content`.
+    Streams,
+    /// Into Storage.
+    Storage,
+}
+
+impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
+    pub(super) fn breaker(&mut self, way: Way) -> &mut Breaker {
+        match way {
+            Way::Rpc => &mut self.fetcher.rpc,
+            Way::Streams => &mut self.fetcher.streams,
+            Way::Storage => &mut self.uploader.breaker,
+        }
+    }
+
+    /// Tries a way on which so many files failed that it may be closed to all; with `last`, one on which any did,
+    /// before the batch ends.
+    pub(super) fn probe(&mut self, last: bool) {
+        for way in [Way::Rpc, Way::Streams, Way::Storage] {
+            if !self.breaker(way).probe(last) {
+                continue;
+            }
+            let context = self.context;
+            self.tasks.push(
+                async move {
+                    let proof = match way {
+                        Way::Storage => match context.storage.check_bucket().await {
+                            Ok(()) => Proof::Well,
+                            Err(fault) => Proof::Ill(Some(fault)),
+                        },
+                        Way::Rpc | Way::Streams => {
+                            known_good(context.odoo, context.postgres, way).await
+                        }
+                    };
+                    Event::Probed(way, proof)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+}
+
+/// Whether a file that was moved before can still be had this way.
+async fn known_good<H: Http, C: Clock, P: Postgres>(
+    odoo: &Odoo<H, C>,
+    postgres: &P,
+    way: Way,
+) -> Proof {
+    let Ok(Some(file)) = attachments::any_moved(postgres, SMALL_BYTES).await else {
+        return Proof::Unknown;
+    };
+    let well = if way == Way::Streams {
+        odoo.content(file.id, 0, 1).await.is_ok()
+    } else {
+        let content = transfer::whole(odoo, &file).await;
+        content.is_ok_and(|content| Fetched::of(file, content).is_ok())
+    };
+    if well { Proof::Well } else { Proof::Ill(None) }
+}

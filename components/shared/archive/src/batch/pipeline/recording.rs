@@ -1,0 +1,167 @@
+//! What is claimed and what became of it: records outcomes, many at once, and renews the lease.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use fault::Fault;
+use futures::FutureExt;
+use ledger::Postgres;
+use ledger::attachments::{self, Claimed, Outcome, Recorded, Settled};
+use outbound::Clock;
+
+use super::{Context, Event, Tasks};
+use crate::transfer::LargeUpload;
+
+/// So many results are recorded at once, or as many as there are after [`RECORD_AFTER`].
+const RECORD_FILES: usize = 100;
+const RECORD_AFTER: Duration = Duration::from_secs(2);
+/// So many times the ledger is tried again before the batch gives up.
+const LEDGER_TRIES: u32 = 5;
+/// How much longer to wait before each of these.
+const LEDGER_WAIT: Duration = Duration::from_secs(1);
+
+pub(super) struct Recorder {
+    /// What is claimed and not settled: released at the end, whatever happened to it.
+    pub(super) claimed: HashMap<i64, Claimed>,
+    pub(super) settled: Vec<Settled>,
+    pub(super) recorded: Recorded,
+    pub(super) recording: bool,
+    renewing: bool,
+    /// This run was given up as crashed: it may record nothing any more.
+    pub(super) lease_lost: bool,
+    recorded_at: Duration,
+    renewed_at: Duration,
+    /// How often in a row the ledger did not take what was recorded.
+    failures: u32,
+}
+
+impl Recorder {
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            claimed: HashMap::new(),
+            settled: Vec::new(),
+            recorded: Recorded::default(),
+            recording: false,
+            renewing: false,
+            lease_lost: false,
+            recorded_at: now,
+            renewed_at: now,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn settle(&mut self, file: &Claimed, outcome: Outcome) {
+        self.claimed.remove(&file.id);
+        self.settled.push(Settled::of(file, outcome));
+    }
+
+    /// Records what is due, and renews the lease of this run and of what it has claimed, long before it passes.
+    pub(super) fn begin<'a, H, C, P: Postgres>(
+        &mut self,
+        context: &'a Context<'a, H, C, P>,
+        tasks: &mut Tasks<'a>,
+        now: Duration,
+    ) {
+        let since = now.saturating_sub(self.recorded_at);
+        let due = self.settled.len() >= RECORD_FILES || since >= RECORD_AFTER || tasks.is_empty();
+        let waits = since < LEDGER_WAIT * self.failures;
+        let Context {
+            postgres,
+            run_id,
+            settings,
+            ..
+        } = *context;
+        let lease_s = settings.lease_s;
+        if due && !waits && !self.recording && !self.settled.is_empty() {
+            self.recording = true;
+            self.recorded_at = now;
+            let settled = std::mem::take(&mut self.settled);
+            tasks.push(
+                async move {
+                    let recorded = attachments::record(postgres, run_id, lease_s, &settled).await;
+                    Event::Recorded(settled, recorded)
+                }
+                .boxed_local(),
+            );
+        }
+        let third = Duration::from_secs(lease_s.into()) / 3;
+        if !self.renewing && now.saturating_sub(self.renewed_at) >= third {
+            self.renewing = true;
+            self.renewed_at = now;
+            let ids: Vec<i64> = self.claimed.keys().copied().collect();
+            tasks.push(
+                async move {
+                    Event::Renewed(attachments::renew(postgres, run_id, lease_s, &ids).await)
+                }
+                .boxed_local(),
+            );
+        }
+    }
+
+    /// Outcomes were recorded, or not. A fault is one that the ledger had too often.
+    pub(super) fn recorded(
+        &mut self,
+        settled: Vec<Settled>,
+        result: Result<Recorded, Fault>,
+    ) -> Result<(), Fault> {
+        self.recording = false;
+        match result {
+            Ok(recorded) => {
+                self.failures = 0;
+                if recorded.alive {
+                    self.recorded = recorded;
+                } else {
+                    self.lease_lost = true;
+                }
+            }
+            Err(fault) => {
+                // Recording twice is harmless: the lease is gone with the first time.
+                self.settled.extend(settled);
+                self.failures += 1;
+                if self.failures >= LEDGER_TRIES {
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The lease was renewed. If it could not be, the next try or the next record may.
+    pub(super) fn renewed(&mut self, result: &Result<bool, Fault>) {
+        self.renewing = false;
+        self.lease_lost |= matches!(result, Ok(false));
+    }
+
+    /// Releases all that is claimed and not settled; large ones with how far they came.
+    pub(super) fn release<'a>(&mut self, large: impl Iterator<Item = &'a LargeUpload>) {
+        for upload in large {
+            if let Some(file) = self.claimed.get_mut(&upload.file.id) {
+                file.upload = upload.document();
+            }
+        }
+        let unfinished = self.claimed.drain().map(|(_, mut file)| {
+            let upload = file.upload.take();
+            Settled::of(&file, Outcome::Released { upload })
+        });
+        self.settled.extend(unfinished);
+    }
+
+    /// Records what is left, as long as this run may. Where the ledger does not take it, leases pass by themselves.
+    pub(super) async fn finish<H, C: Clock, P: Postgres>(
+        &mut self,
+        context: &Context<'_, H, C, P>,
+    ) -> Result<(), Fault> {
+        while !self.settled.is_empty() && !self.lease_lost {
+            let settled = std::mem::take(&mut self.settled);
+            let lease_s = context.settings.lease_s;
+            let result =
+                attachments::record(context.postgres, context.run_id, lease_s, &settled).await;
+            let failed = result.is_err();
+            self.recorded(settled, result)?;
+            if failed {
+                context.clock.sleep(LEDGER_WAIT * self.failures).await;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! How to reach Postgres.
+
+use fault::{Fault, Kind};
+use outbound::{Secret, Variables};
+
+/// How to reach Postgres.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    host: String,
+    port: u16,
+    name: String,
+    user: String,
+    password: Secret,
+    sslmode: &'static str,
+    /// PEM of the certificate authority that signed the server's certificate.
+    pub certificate_authority: Option<String>,
+}
+
+impl Settings {
+    /// From the variables `db_*`.
+    pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        let host = variables.text("db_host").await?;
+        if host.is_empty() || host.ends_with(".invalid") {
+            return Err(Fault::new(
+                Kind::Setting,
+                "db_host is not set: give the host of your database's session pooler, such as aws-0-eu-central-1.pooler.supabase.com",
+            ));
+        }
+        let sslmode = variables.text("db_sslmode").await?;
+        let sslmode = ["disable", "prefer", "require"]
+            .into_iter()
+            .find(|known| *known == sslmode)
+            // verify-ca and verify-full are refused by Spin (seen on 4.1).
+            .ok_or(Fault::new(
+                Kind::Setting,
+                "db_sslmode must be disable, prefer or require",
+            ))?;
+        let authority = variables.text("db_ca").await?;
+        Ok(Self {
+            host,
+            port: variables.number("db_port", 1..=u16::MAX).await?,
+            name: variables.text("db_name").await?,
+            user: variables.text("db_user").await?,
+            password: variables.secret("db_password").await?,
+            sslmode,
+            certificate_authority: (!authority.is_empty()).then_some(authority),
+        })
+    }
+
+    /// The address as the driver takes it. It has to be the same text each time: Spin keeps a pool
+    /// for each.
+    pub fn address(&self) -> Secret {
+        let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+        let mut address = format!(
+            "host={} port={} dbname={} user={} sslmode={} connect_timeout=10 application_name=odoo-to-supabase",
+            quote(&self.host),
+            self.port,
+            quote(&self.name),
+            quote(&self.user),
+            self.sslmode,
+        );
+        if !self.password.is_empty() {
+            address.push_str(" password=");
+            address.push_str(&quote(self.password.reveal()));
+        }
+        Secret::new(address)
+    }
+}

@@ -1,0 +1,171 @@
+//! Who calls, and what they may do. Nothing of the body is read before.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use access::{Cache, Caller, Policy, identify, refusal_words};
+use fault::Fault;
+use http::HeaderName;
+use http::header::AUTHORIZATION;
+use ledger::{Postgres, PostgresError};
+
+use super::{Guard, Refusal, Use};
+use crate::{SpinClock, SpinHttp, SpinPostgres, SpinVariables};
+
+const APIKEY: HeaderName = HeaderName::from_static("apikey");
+
+thread_local! {
+    /// Whether what the configuration keeps closed was told already, once in the life of an instance.
+    static GAPS: Cell<bool> = const { Cell::new(false) };
+    // Shared by the up to 16 requests that an instance serves at once, and by those after them.
+    static CACHE: Rc<Cache> = Rc::default();
+}
+
+/// Postgres, or the setting that keeps it from being asked: keys given by variable work without it.
+struct Asked<'a>(&'a Result<SpinPostgres, Fault>);
+
+impl Postgres for Asked<'_> {
+    async fn run(
+        &self,
+        statement: &'static str,
+        argument: Vec<u8>,
+    ) -> Result<Vec<Vec<u8>>, PostgresError> {
+        match self.0 {
+            Ok(postgres) => postgres.run(statement, argument).await,
+            Err(fault) => Err(PostgresError::Other(fault.message().to_owned())),
+        }
+    }
+}
+
+impl Guard {
+    /// Lets in who may start work: a service key, or the token of an admin.
+    pub async fn admit(&self, postgres: &Result<SpinPostgres, Fault>) -> Result<Caller, Refusal> {
+        self.admit_to(Use::Work, postgres).await
+    }
+
+    /// Lets in who may use a path so; as [`Guard::admit`], which is for work.
+    pub async fn admit_to(
+        &self,
+        r#use: Use,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Refusal> {
+        self.admit_whom(r#use, Caller::is_trusted, postgres).await
+    }
+
+    /// Lets in who may start work as it is scheduled: [`Guard::only_as_scheduled`] holds the key of the
+    /// jobs to that, once the body is known.
+    pub async fn admit_jobs(
+        &self,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Refusal> {
+        self.admit_whom(Use::Work, Caller::may_run_jobs, postgres)
+            .await
+    }
+
+    /// Lets in who may look, or, where it is `open`, anyone. `None` is a caller who is not known, and sees what
+    /// anyone may see.
+    pub async fn admit_to_look(
+        &self,
+        open: bool,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Option<Caller>, Refusal> {
+        if !open {
+            let caller = self.admit_whom(Use::Look, Caller::may_look, postgres).await;
+            return caller.map(Some);
+        }
+        self.check_method(Use::Look)?;
+        // A token that has run out must not close what is open.
+        let caller = self.identify(postgres).await.ok();
+        Ok(caller.filter(|caller| caller.may_look()))
+    }
+
+    /// Refuses the key of the jobs for anything but what `odoo_sync.jobs` says: it lies in clear text
+    /// in the queue of `pg_net`.
+    pub async fn only_as_scheduled(
+        &self,
+        caller: Caller,
+        body: &[u8],
+        postgres: &SpinPostgres,
+    ) -> Result<(), Refusal> {
+        if caller.is_trusted() {
+            return Ok(());
+        }
+        let body = if body.trim_ascii().is_empty() {
+            b"{}"
+        } else {
+            body
+        };
+        let body = serde_json::from_slice(body).unwrap_or_default();
+        if ledger::keys::is_scheduled(postgres, self.job, &body).await? {
+            Ok(())
+        } else {
+            Err(Refusal::Forbidden(caller))
+        }
+    }
+
+    async fn admit_whom(
+        &self,
+        r#use: Use,
+        may: fn(Caller) -> bool,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, Refusal> {
+        self.check_method(r#use)?;
+        match self.identify(postgres).await {
+            Ok(caller) if may(caller) => Ok(caller),
+            Ok(caller) => Err(Refusal::Forbidden(caller)),
+            Err(access::Refusal::Unavailable(fault)) => {
+                println!("who calls could not be checked: {fault}");
+                Err(Refusal::Unavailable)
+            }
+            Err(refusal) => {
+                self.record(&refusal, postgres).await;
+                Err(Refusal::Unauthorized)
+            }
+        }
+    }
+
+    async fn identify(
+        &self,
+        postgres: &Result<SpinPostgres, Fault>,
+    ) -> Result<Caller, access::Refusal> {
+        let policy = Policy::read(&SpinVariables)
+            .await
+            .map_err(access::Refusal::Unavailable)?;
+        if !GAPS.replace(true) {
+            for gap in policy.gaps() {
+                println!("{gap}");
+            }
+        }
+        let cache = CACHE.with(Rc::clone);
+        let (authorization, apikey) = self.tokens();
+        let asked = Asked(postgres);
+        identify(
+            authorization,
+            apikey,
+            &policy,
+            &cache,
+            &asked,
+            &SpinHttp,
+            &SpinClock,
+        )
+        .await
+    }
+
+    fn tokens(&self) -> (Option<&str>, Option<&str>) {
+        (self.header(&AUTHORIZATION), self.header(&APIKEY))
+    }
+
+    /// Puts a refused call on record, at most one a minute.
+    async fn record(&self, refusal: &access::Refusal, postgres: &Result<SpinPostgres, Fault>) {
+        let cache = CACHE.with(Rc::clone);
+        let (authorization, apikey) = self.tokens();
+        if let Ok(postgres) = postgres
+            && cache.should_record_refusal(&SpinClock)
+        {
+            let words = refusal_words(refusal, authorization, apikey);
+            if let Err(fault) = ledger::keys::log_refusal(postgres, self.job, words).await {
+                println!("a refused call could not be logged: {fault}");
+            }
+        }
+    }
+}

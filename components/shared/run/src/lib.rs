@@ -1,0 +1,15 @@
+//! The life of a run, the same for every job: a slot, a lease, the work, a report, a row in the log.
+//!
+//! A [`Job`] says what is particular to it and has one method that works. [`begin`] takes a slot, in one
+//! statement; [`Run::work`] works within the lease, ends the run and logs it. `pg_cron` and the dashboard call
+//! every job alike, and read its answer alike.
+
+mod job;
+mod lifecycle;
+mod report;
+mod request;
+
+pub use job::{Job, Plan};
+pub use lifecycle::{Environment, Run, begin};
+pub use report::{Figures, Report, Status};
+pub use request::{Keys, RequestError};

@@ -1,0 +1,149 @@
+//! Slot, lease, work, report, log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::runs::{self, Begin, Begun, End, Ended, Log};
+use odoo::Known;
+use outbound::{Clock, Http};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{Figures, Job, Report, Status};
+
+/// The world outside.
+#[derive(Debug)]
+pub struct Environment<H, C, P> {
+    /// Outbound HTTP.
+    pub http: H,
+    /// Time.
+    pub clock: C,
+    /// Postgres.
+    pub postgres: P,
+}
+
+/// A run that has its slot.
+pub struct Run<J: Job, H, C, P> {
+    job: &'static J,
+    settings: Result<J::Settings, Fault>,
+    mode: &'static str,
+    begun: Begun,
+    /// The world outside.
+    pub environment: Environment<H, C, P>,
+    /// What the caller asks for.
+    pub request: J::Request,
+    /// Its id in the ledger.
+    pub id: Uuid,
+    /// When it began.
+    pub started: Duration,
+}
+
+/// Begins a run: quick, one statement. A report instead says why it could not begin: another one is at work,
+/// the job is paused, or the ledger cannot be reached.
+pub async fn begin<J: Job, H: Http, C: Clock, P: Postgres>(
+    job: &'static J,
+    environment: Environment<H, C, P>,
+    settings: Result<J::Settings, Fault>,
+    request: J::Request,
+    run_id: Uuid,
+) -> Result<Run<J, H, C, P>, Report<J::Figures>> {
+    let started = environment.clock.now();
+    let plan = job.plan(&request, settings.as_ref().ok());
+    let wanted = Begin {
+        run_id,
+        job: job.name(),
+        mode: plan.mode,
+        lease_s: plan.lease_s,
+        slots: plan.slots,
+    };
+    let mut report: Report<J::Figures> = Report::new(run_id, plan.mode);
+    match runs::begin(&environment.postgres, &wanted).await {
+        Ok(begun) if begun.begun => {
+            return Ok(Run {
+                job,
+                settings,
+                mode: plan.mode,
+                begun,
+                environment,
+                request,
+                id: run_id,
+                started,
+            });
+        }
+        Ok(begun) => {
+            report.status = if begun.paused {
+                Status::Paused
+            } else {
+                Status::Running
+            };
+            report.figures.remaining(begun.remaining);
+        }
+        Err(fault) => report.stopped_by(&fault),
+    }
+    Err(report)
+}
+
+impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
+    /// Where an earlier run came to, as it kept it under this name.
+    pub fn cursor(&self, name: &str) -> Option<&Value> {
+        self.begun.cursors.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn cursors(&self) -> &BTreeMap<String, Value> {
+        &self.begun.cursors
+    }
+
+    /// Works, ends the run and logs it. `known` is what an earlier run learned of Odoo; it is brought up to date.
+    pub async fn work(self, known: &mut Known) -> Report<J::Figures> {
+        let mut report: Report<J::Figures> = Report::new(self.id, self.mode);
+        let worked = match &self.settings {
+            Ok(settings) => self.job.work(&self, settings, known, &mut report).await,
+            Err(fault) => Err(fault.clone()),
+        };
+        if let Err(fault) = worked {
+            report.stopped_by(&fault);
+        }
+        let elapsed = self.environment.clock.now().saturating_sub(self.started);
+        report.elapsed_s = (elapsed.as_secs_f64() * 10.0).round() / 10.0;
+        match self.end(&report).await {
+            Ok(ended) => {
+                report.figures.remaining(ended.remaining);
+                if !ended.alive {
+                    report.stopped_by(&Fault::new(Kind::OutOfTime, J::LEASE_LOST));
+                }
+            }
+            Err(fault) => report.stopped_by(&fault),
+        }
+        report
+    }
+
+    /// Ends the run and logs it. Tried three times, a second apart, while Postgres cannot be reached: it may just
+    /// be starting anew, and this is how people hear of the run. Ending twice is ending once.
+    async fn end(&self, report: &Report<J::Figures>) -> Result<Ended, Fault> {
+        const TRIES: u32 = 3;
+        let end = End {
+            run_id: self.id,
+            outcome: report.outcome(),
+            counts: J::Figures::counts(report),
+            fault: report.fault.clone(),
+            log: J::Figures::log(report).map(|log| Log {
+                elapsed_s: report.elapsed_s,
+                errors: report.errors.clone(),
+                status: report.outcome(),
+                ..log
+            }),
+        };
+        for _ in 1..TRIES {
+            match runs::end(&self.environment.postgres, &end).await {
+                Err(fault) if fault.kind() == Kind::LedgerUnreachable => {
+                    self.environment.clock.sleep(Duration::from_secs(1)).await;
+                }
+                other => return other,
+            }
+        }
+        runs::end(&self.environment.postgres, &end).await
+    }
+}

@@ -1,0 +1,165 @@
+//! What a run did, as it is answered and logged.
+
+use fault::{Blame, Fault};
+use ledger::runs::Log;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It did what there was to do, or what its time allowed.
+    #[default]
+    Success,
+    /// A fault stopped it, or a part of it.
+    Error,
+    /// Another one is at work; nothing was changed.
+    Running,
+    /// A person has paused the job; nothing was changed.
+    Paused,
+}
+
+/// What a run did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Report<F> {
+    /// How it ended.
+    pub status: Status,
+    /// What it was asked to do.
+    #[serde(skip)]
+    pub mode: &'static str,
+    /// The run's id in the ledger.
+    pub run_id: Uuid,
+    /// Seconds.
+    pub elapsed_s: f64,
+    /// What went wrong, a line each; what stopped it stands first.
+    pub errors: Vec<String>,
+    /// What stopped it, by kind and blame; the first, if several did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Value>,
+    /// Whose fault that is.
+    #[serde(skip)]
+    pub blame: Option<Blame>,
+    /// How many of the errors are of what stopped it.
+    #[serde(skip)]
+    stops: usize,
+    /// What is particular to the job.
+    #[serde(flatten)]
+    pub figures: F,
+}
+
+/// What is particular to a job's report.
+pub trait Figures: Default + Serialize {
+    /// The most lines of errors; the ledger has them all.
+    const MOST_ERRORS: usize;
+
+    /// What the run's row keeps.
+    fn counts(report: &Report<Self>) -> Value;
+
+    /// A row for `migration_logs`, if there is anything in it that people should find. The elapsed time, the
+    /// errors and the status are filled in by the run.
+    fn log(report: &Report<Self>) -> Option<Log>;
+
+    /// One line of the component's log, without what stopped it.
+    fn line(report: &Report<Self>) -> String;
+
+    /// A run of this mode that has done nothing yet.
+    fn of_mode(_mode: &'static str) -> Self {
+        Self::default()
+    }
+
+    /// How many attachments are still to be moved.
+    fn remaining(&mut self, _remaining: i64) {}
+}
+
+impl<F: Figures> Report<F> {
+    /// A run of this mode that has done nothing yet.
+    pub fn new(run_id: Uuid, mode: &'static str) -> Self {
+        Self {
+            run_id,
+            mode,
+            figures: F::of_mode(mode),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a line, unless there are enough.
+    pub fn error(&mut self, line: impl Into<String>) {
+        if self.errors.len() < F::MOST_ERRORS {
+            self.errors.push(line.into());
+        }
+    }
+
+    /// A fault stopped the run, or a part of it.
+    pub fn stopped_by(&mut self, fault: &Fault) {
+        self.status = Status::Error;
+        let place = self.stops.min(self.errors.len());
+        self.errors.insert(place, fault.message().to_owned());
+        self.errors.truncate(F::MOST_ERRORS);
+        self.stops += 1;
+        if self.fault.is_none() {
+            self.blame = Some(fault.blame());
+            self.fault = Some(json!({
+                "kind": fault.kind(), "blame": fault.blame(), "message": fault.message()
+            }));
+        }
+    }
+
+    /// `success` or `error`.
+    pub fn outcome(&self) -> &'static str {
+        if self.status == Status::Error {
+            "error"
+        } else {
+            "success"
+        }
+    }
+
+    /// What came of it, as one line of the component's log.
+    pub fn line(&self) -> String {
+        let stopped = self.errors.first().filter(|_| self.stops > 0);
+        let stopped = stopped.map_or_else(String::new, |words| format!(", stopped: {words}"));
+        format!("{} in {} s{stopped}", F::line(self), self.elapsed_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fault::Kind;
+
+    #[derive(Debug, Clone, Default, PartialEq, Serialize)]
+    struct Nothing {}
+
+    impl Figures for Nothing {
+        const MOST_ERRORS: usize = 3;
+
+        fn counts(_: &Report<Self>) -> Value {
+            Value::Null
+        }
+
+        fn log(_: &Report<Self>) -> Option<Log> {
+            None
+        }
+
+        fn line(_: &Report<Self>) -> String {
+            "nothing".to_owned()
+        }
+    }
+
+    #[test]
+    fn what_stopped_a_run_stands_first_and_the_first_fault_is_the_one_that_is_told() {
+        let mut report = Report::<Nothing>::default();
+        for line in ["a", "b", "c", "d"] {
+            report.error(line);
+        }
+        assert_eq!(report.line(), "nothing in 0 s");
+        report.stopped_by(&Fault::new(Kind::SourceBusy, "first"));
+        report.stopped_by(&Fault::new(Kind::LedgerFailed, "second"));
+        assert_eq!(report.errors, ["first", "second", "a"]);
+        assert_eq!(report.blame, Some(Kind::SourceBusy.blame()));
+        assert_eq!(report.fault.as_ref().unwrap()["message"], "first");
+        assert_eq!((report.status, report.outcome()), (Status::Error, "error"));
+        assert_eq!(report.line(), "nothing in 0 s, stopped: first");
+    }
+}
