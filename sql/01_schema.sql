@@ -65,17 +65,27 @@ grant usage on schema public to odoo_sync, service_role;
 -- Who is an admin: the application's own public.has_role(user, role) decides. Only where there is
 -- none, the usual one is created.
 do $$
+declare
+  existing regprocedure := (
+    select oid from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and pronargs = 2 limit 1);
+  roles regclass := to_regclass('public.user_roles');
+  -- The table is the application's own: whether a user may read his own row is not known.
+  is_definer boolean := roles is not null;
 begin
-  if exists (
-    select from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and pronargs = 2
-  ) then
-    return;
+  if existing is not null then
+    -- As versions before 0.3.0 made it, with its table: with its owner's rights, which Supabase's linter advises against.
+    if not (coalesce(obj_description(existing, 'pg_proc') = 'Whether a user has a role. Security definer, so that policies may ask it.', false)
+            and exists (select from pg_catalog.pg_policy p where p.polrelid = roles and p.polname = 'own_roles')
+            and has_table_privilege('authenticated', roles, 'select')) then
+      return;
+    end if;
+    is_definer := false;
   end if;
   if to_regtype('public.app_role') is null then
     create type public.app_role as enum ('admin', 'moderator', 'user');
     comment on type public.app_role is 'Roles that a user of the application may have.';
   end if;
-  if to_regclass('public.user_roles') is null then
+  if roles is null then
     create table public.user_roles (
       id uuid primary key default gen_random_uuid(),
       user_id uuid not null references auth.users (id) on delete cascade,
@@ -91,26 +101,26 @@ begin
     grant select on public.user_roles to authenticated;
     create policy own_roles on public.user_roles for select to authenticated using (user_id = (select auth.uid()));
   end if;
-  create function public.has_role(_user_id uuid, _role public.app_role) returns boolean
-    language sql stable security definer set search_path = pg_catalog, pg_temp as $f$
-      select exists (select from public.user_roles where user_id = _user_id and role = _role)
-    $f$;
-  comment on function public.has_role(uuid, public.app_role) is 'Whether a user has a role. Security definer, so that policies may ask it.';
+  if not is_definer and not exists (select from pg_catalog.pg_policy p where p.polrelid = 'public.user_roles'::regclass and p.polname = 'odoo_sync_asks') then
+    -- The status page asks about the user behind a token.
+    grant select on public.user_roles to odoo_sync, service_role;
+    create policy odoo_sync_asks on public.user_roles for select to odoo_sync using (true);
+  end if;
+  execute format($f$
+    create or replace function public.has_role(_user_id uuid, _role public.app_role) returns boolean
+      language sql stable %s set search_path = pg_catalog, pg_temp as $b$
+        select exists (select from public.user_roles where user_id = _user_id and role = _role)
+      $b$ $f$, case when is_definer then 'security definer' else 'security invoker' end);
+  comment on function public.has_role(uuid, public.app_role) is 'Whether a user has a role, as far as the caller may know: his own, for a user.';
   revoke all on function public.has_role(uuid, public.app_role) from public, anon;
   grant execute on function public.has_role(uuid, public.app_role) to authenticated, service_role;
 end
 $$;
--- The status page asks it about the user behind a token. One that an older version of this file made
--- looks up types in the caller's own temporary schema first.
+-- The status page asks it about the user behind a token.
 do $$
 declare
   existing regprocedure;
 begin
-  for existing in
-    select oid from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and proconfig = array['search_path=""']
-  loop
-    execute format('alter function %s set search_path = pg_catalog, pg_temp', existing);
-  end loop;
   for existing in
     select oid from pg_catalog.pg_proc where pronamespace = 'public'::regnamespace and proname = 'has_role' and pronargs = 2
   loop
@@ -271,6 +281,39 @@ $$;
 comment on procedure odoo_sync.protect(regclass, text) is 'Row-level security for a table: role odoo_sync gets these rights, admins and service_role may read, strangers nothing; what opened it to them is taken, and told in odoo_sync.notices.';
 call odoo_sync.protect('odoo_sync.notices', '');
 
+-- has_role() is asked with the owner's rights, by whoever may ask it. One that does not say where it looks, or does
+-- not say that it looks there last, finds what its caller made in his own temporary schema first: a view of the name
+-- of its table, whose functions would then run as the owner. What it finds otherwise stays the same.
+do $$
+declare
+  existing regprocedure;
+  path text;
+  looks text;
+begin
+  for existing, path in
+    select p.oid, (select substr(c, 13) from unnest(p.proconfig) c where c like 'search\_path=%')
+      from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = 'has_role' and p.pronargs = 2
+  loop
+    continue when path ~ '^(?!.*pg_temp.*pg_temp)(.*, )?"?pg_temp"?$';
+    looks := case
+      when path is null then 'public, extensions, pg_temp'
+      when path in ('', '""') then 'pg_catalog, pg_temp'
+      else concat_ws(', ', nullif(btrim(regexp_replace(path, '"?pg_temp"?', '', 'g'), ', '), ''), 'pg_temp') end;
+    begin
+      execute format('alter function %s set search_path = %s', existing, looks);
+      if path is distinct from '""' then
+        insert into odoo_sync.notices (words) values (format(
+          '%s looked into its caller''s own temporary schema first, where anybody can put what is not meant: its search_path is now %s.', existing, looks));
+      end if;
+    exception when insufficient_privilege then
+      insert into odoo_sync.notices (words) values (format(
+        '%s looks into its caller''s own temporary schema first, where anybody can put what is not meant. Its owner has to run: alter function %s set search_path = %s.',
+        existing, existing, looks));
+    end;
+  end loop;
+end
+$$;
+
 create table if not exists odoo_sync.schema_versions (
   version integer primary key,
   applied_at timestamptz not null default now()
@@ -293,6 +336,7 @@ call odoo_sync.protect('odoo_sync.settings', 'select');
 
 insert into odoo_sync.settings (name, value) values
   ('base_url', 'null'),
+  ('allow_http', 'false'),
   ('keep_days.migration_logs', '90'),
   ('keep_days.sync_validation_log', '90'),
   ('keep_days.runs', '30'),
@@ -330,6 +374,9 @@ begin
   -- Less than a day would purge what odoo_sync.health() stands on.
   if $1 like 'keep\_days.%' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 1 and 36500) then
     raise exception '% is a number of days from 1 to 36500, not %', $1, $2;
+  end if;
+  if $1 = 'allow_http' and jsonb_typeof($2) <> 'boolean' then
+    raise exception 'allow_http is true or false, not %', $2;
   end if;
   update odoo_sync.settings s set value = $2, updated_at = now() where s.name = $1;
 end

@@ -253,6 +253,35 @@ end
 $$;
 comment on function odoo_sync.jobs_named(text) is 'The job of that name, or all jobs of that component.';
 
+create or replace function odoo_sync.is_near(host text) returns boolean
+  language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  octet constant text := '(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])';
+  address inet;
+begin
+  -- RFC 6761, 6.3: it never leaves the machine. Any other name may lead anywhere.
+  if lower(host) = 'localhost' then
+    return true;
+  end if;
+  if host ~ format('^%s\.%s\.%s\.%s$', octet, octet, octet, octet) then
+    address := host::inet;
+  elsif host ~ '^\[[0-9A-Fa-f:.]+\]$' then
+    address := btrim(host, '[]')::inet;
+    if address <<= '::ffff:0:0/96' then
+      address := '0.0.0.0'::inet + (address - '::ffff:0:0'::inet);
+    end if;
+  else
+    return false;
+  end if;
+  return address <<= any (case family(address)
+    when 4 then array['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '169.254.0.0/16']::inet[]
+    else array['::1/128', 'fc00::/7', 'fe80::/10']::inet[] end);
+exception when invalid_text_representation then
+  return false;
+end
+$$;
+comment on function odoo_sync.is_near(text) is 'Whether a host is this machine''s or a private network''s, by what is written: only there may a key go over plain http. The components have the same rule.';
+
 create or replace function odoo_sync.schedule(base_url text default null, only_jobs text[] default null)
   returns table (job text, action text, detail text)
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -279,11 +308,15 @@ begin
   if address is null or address !~* '^https?://[a-z0-9.:\[\]_-]+(/[^\s?#@]*)?$' then
     raise exception 'base_url is the address of the components, such as https://sync.example.com, not %', coalesce(quote_literal(address), 'null');
   end if;
-  update odoo_sync.settings s set value = to_jsonb(address), updated_at = now() where s.name = 'base_url';
-  if address ~* '^http://' and address !~* '^http://(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|host\.docker\.internal)' then
-    job := null; action := 'warning'; detail := 'base_url is http: the key travels in clear text over the network. Use https.';
+  if address ~* '^http://' and not odoo_sync.is_near(substring(address from '^[^:]+://(\[[^]/]*\]|[^:/]*)')) then
+    if odoo_sync.setting('allow_http') is distinct from 'true' then
+      raise exception 'base_url is plain http, so the key could be read on the way: %', address
+        using hint = 'Give an https address, or run select odoo_sync.set(''allow_http'', ''true'') where that network is yours alone.';
+    end if;
+    job := null; action := 'warning'; detail := 'base_url is http: the key travels in clear text over the network.';
     return next;
   end if;
+  update odoo_sync.settings s set value = to_jsonb(address), updated_at = now() where s.name = 'base_url';
 
   job := null;
   if not coalesce(odoo_sync.is_accepted(odoo_sync.vault_key()), false) then

@@ -24,6 +24,7 @@ create table if not exists public.odoo_stages (
   synced_at    timestamptz not null default now(),
   deleted_at   timestamptz
 );
+alter table public.odoo_stages add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_stages is 'Stages of the pipeline (crm.stage). Written by crm-sync.';
 comment on column public.odoo_stages.id is 'Odoo''s id.';
 comment on column public.odoo_stages.name is 'Name.';
@@ -32,7 +33,8 @@ comment on column public.odoo_stages.is_won is 'Whether a lead in it is won.';
 comment on column public.odoo_stages.fold is 'Whether it is shown folded.';
 comment on column public.odoo_stages.requirements is 'What has to be done before a lead enters it.';
 comment on column public.odoo_stages.team_ids is 'Teams it is for, in odoo_teams; empty: all. (One team up to Odoo 18, several from 19.)';
-comment on column public.odoo_stages.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_stages.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_stages.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_stages.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_stages.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_stages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -58,6 +60,7 @@ create table if not exists public.odoo_teams (
   synced_at         timestamptz not null default now(),
   deleted_at        timestamptz
 );
+alter table public.odoo_teams add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_teams is 'Sales teams (crm.team). Written by crm-sync.';
 comment on column public.odoo_teams.id is 'Odoo''s id.';
 comment on column public.odoo_teams.name is 'Name.';
@@ -69,7 +72,8 @@ comment on column public.odoo_teams.company_id is 'Company, in Odoo''s ids.';
 comment on column public.odoo_teams.use_leads is 'Whether it works with leads.';
 comment on column public.odoo_teams.use_opportunities is 'Whether it works with opportunities.';
 comment on column public.odoo_teams.color is 'Number of its colour.';
-comment on column public.odoo_teams.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_teams.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_teams.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_teams.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_teams.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_teams.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -88,11 +92,13 @@ create table if not exists public.odoo_tags (
   synced_at   timestamptz not null default now(),
   deleted_at  timestamptz
 );
+alter table public.odoo_tags add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_tags is 'Tags of leads (crm.tag). Written by crm-sync.';
 comment on column public.odoo_tags.id is 'Odoo''s id.';
 comment on column public.odoo_tags.name is 'Name.';
 comment on column public.odoo_tags.color is 'Number of its colour.';
-comment on column public.odoo_tags.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_tags.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_tags.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_tags.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_tags.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_tags.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -111,11 +117,13 @@ create table if not exists public.odoo_lost_reasons (
   synced_at   timestamptz not null default now(),
   deleted_at  timestamptz
 );
+alter table public.odoo_lost_reasons add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_lost_reasons is 'Why leads were lost (crm.lost.reason). Written by crm-sync.';
 comment on column public.odoo_lost_reasons.id is 'Odoo''s id.';
 comment on column public.odoo_lost_reasons.name is 'Reason.';
 comment on column public.odoo_lost_reasons.active is 'False: archived.';
-comment on column public.odoo_lost_reasons.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_lost_reasons.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_lost_reasons.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_lost_reasons.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_lost_reasons.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_lost_reasons.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -140,6 +148,7 @@ create table if not exists public.odoo_users (
   synced_at    timestamptz not null default now(),
   deleted_at   timestamptz
 );
+alter table public.odoo_users add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_users is 'Users of Odoo (res.users). Written by crm-sync.';
 comment on column public.odoo_users.id is 'Odoo''s id.';
 comment on column public.odoo_users.name is 'Name.';
@@ -150,7 +159,8 @@ comment on column public.odoo_users.share is 'True: a customer with access to th
 comment on column public.odoo_users.partner_id is 'Contact, in Odoo''s ids.';
 comment on column public.odoo_users.company_id is 'Company, in Odoo''s ids.';
 comment on column public.odoo_users.sale_team_id is 'Team, in odoo_teams.';
-comment on column public.odoo_users.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_users.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_users.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_users.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_users.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_users.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -191,6 +201,12 @@ create table if not exists public.odoo_partners (
   synced_at             timestamptz not null default now(),
   deleted_at            timestamptz
 );
+alter table public.odoo_partners
+  add column if not exists comment_html text,
+  add column if not exists comment_text text,
+  add column if not exists comment_omitted text,
+  add column if not exists inline_attachment_ids bigint[],
+  add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_partners is 'Contacts and companies (res.partner): those that leads refer to, and their companies. Written by crm-sync.';
 comment on column public.odoo_partners.id is 'Odoo''s id.';
 comment on column public.odoo_partners.name is 'Name.';
@@ -214,10 +230,15 @@ comment on column public.odoo_partners.country_id is 'Country, in Odoo''s ids.';
 comment on column public.odoo_partners.vat is 'Tax number.';
 comment on column public.odoo_partners.ref is 'Reference.';
 comment on column public.odoo_partners.lang is 'Language, such as de_DE.';
-comment on column public.odoo_partners.comment is 'Notes (HTML from Odoo 15).';
+comment on column public.odoo_partners.comment is 'Notes as Odoo has them (HTML from Odoo 15). Never show them: they may hold anything. Show comment_html.';
+comment on column public.odoo_partners.comment_html is 'Notes as HTML that may be shown, of every version: no scripts, handlers, forms, frames or styles. Addresses as in body_html of odoo_messages.';
+comment on column public.odoo_partners.comment_text is 'What the notes say, as plain text.';
+comment on column public.odoo_partners.comment_omitted is 'Why there is no comment_html: too_large (over 2 MB), too_complex (over 6,000 tags).';
+comment on column public.odoo_partners.inline_attachment_ids is 'Files that the HTML of this row refers to, in odoo_attachments.';
 comment on column public.odoo_partners.user_id is 'Salesperson, in odoo_users.';
 comment on column public.odoo_partners.company_id is 'Company it is kept for, in Odoo''s ids.';
-comment on column public.odoo_partners.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_partners.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_partners.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_partners.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_partners.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_partners.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes. Null: a lead refers to it, and it is not read yet.';
@@ -284,6 +305,12 @@ create table if not exists public.odoo_leads (
   synced_at              timestamptz not null default now(),
   deleted_at             timestamptz
 );
+alter table public.odoo_leads
+  add column if not exists description_html text,
+  add column if not exists description_text text,
+  add column if not exists description_omitted text,
+  add column if not exists inline_attachment_ids bigint[],
+  add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_leads is 'Leads and opportunities (crm.lead), archived and lost ones too. Written by crm-sync.';
 comment on column public.odoo_leads.id is 'Odoo''s id.';
 comment on column public.odoo_leads.name is 'Title.';
@@ -321,7 +348,11 @@ comment on column public.odoo_leads.zip is 'Postcode.';
 comment on column public.odoo_leads.city is 'City.';
 comment on column public.odoo_leads.state_id is 'State, in Odoo''s ids.';
 comment on column public.odoo_leads.country_id is 'Country, in Odoo''s ids.';
-comment on column public.odoo_leads.description is 'Notes (HTML from Odoo 15).';
+comment on column public.odoo_leads.description is 'Notes as Odoo has them (HTML from Odoo 15). Never show them: they may hold anything. Show description_html.';
+comment on column public.odoo_leads.description_html is 'Notes as HTML that may be shown, of every version: no scripts, handlers, forms, frames or styles. Addresses as in body_html of odoo_messages.';
+comment on column public.odoo_leads.description_text is 'What the notes say, as plain text.';
+comment on column public.odoo_leads.description_omitted is 'Why there is no description_html: too_large (over 2 MB), too_complex (over 6,000 tags).';
+comment on column public.odoo_leads.inline_attachment_ids is 'Files that the HTML of this row refers to, in odoo_attachments.';
 comment on column public.odoo_leads.referred is 'Who referred it.';
 comment on column public.odoo_leads.campaign_id is 'Campaign, in Odoo''s ids.';
 comment on column public.odoo_leads.source_id is 'Source, in Odoo''s ids.';
@@ -335,8 +366,9 @@ comment on column public.odoo_leads.date_last_action is 'When automated actions 
 comment on column public.odoo_leads.day_open is 'Days until it was assigned.';
 comment on column public.odoo_leads.day_close is 'Days until it was closed.';
 comment on column public.odoo_leads.create_uid is 'Who made it, in odoo_users.';
-comment on column public.odoo_leads.properties is 'Properties that people added to it in Odoo (lead_properties, from 16), as Odoo describes them.';
-comment on column public.odoo_leads.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_leads.properties is 'Properties that people added to it in Odoo (lead_properties, from 16), as Odoo describes them. Never show one as HTML.';
+comment on column public.odoo_leads.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_leads.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_leads.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_leads.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_leads.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -367,7 +399,8 @@ create or replace view public.odoo_pipeline with (security_invoker = true) as
          l.recurring_revenue, l.priority,
          array(select g.name from public.odoo_tags g where g.id = any (l.tag_ids) order by g.name) as tags,
          r.name as lost_reason,
-         l.date_deadline, l.date_closed, l.date_last_stage_update, l.create_date, l.write_date, l.custom
+         l.date_deadline, l.date_closed, l.date_last_stage_update, l.create_date, l.write_date, l.custom,
+         l.description_html, l.description_text, l.custom_html
     from public.odoo_leads l
     left join public.odoo_stages s on s.id = l.stage_id
     left join public.odoo_teams t on t.id = l.team_id
@@ -388,7 +421,10 @@ comment on column public.odoo_pipeline.status is 'open, won, lost or archived.';
 comment on column public.odoo_pipeline.company is 'The customer''s company, or its name as text.';
 comment on column public.odoo_pipeline.weighted_revenue is 'Expected revenue times probability.';
 comment on column public.odoo_pipeline.tags is 'Names of its tags.';
-comment on column public.odoo_pipeline.custom is 'Custom fields (x_…).';
+comment on column public.odoo_pipeline.custom is 'Custom fields (x_…), as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_pipeline.description_html is 'Notes as HTML that may be shown.';
+comment on column public.odoo_pipeline.description_text is 'Notes as plain text.';
+comment on column public.odoo_pipeline.custom_html is 'Custom fields with HTML, as it may be shown.';
 
 create or replace view public.odoo_pipeline_stages with (security_invoker = true) as
   select s.id as stage_id, s.name as stage, s.sequence, s.is_won, s.fold,

@@ -48,7 +48,8 @@ alter table public.odoo_messages
   add column if not exists company_id bigint,
   add column if not exists notifications jsonb,
   add column if not exists reactions jsonb,
-  add column if not exists withdrawn_at timestamptz;
+  add column if not exists withdrawn_at timestamptz,
+  add column if not exists custom_html jsonb not null default '{}';
 -- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have: they are mended at once, and
 -- whatever else is internal when the rows are read again, which the next run begins with.
 update public.odoo_messages set is_internal = true
@@ -63,7 +64,7 @@ comment on column public.odoo_messages.author_id is 'Who said it, in odoo_partne
 comment on column public.odoo_messages.email_from is 'Name and address of the author.';
 comment on column public.odoo_messages.subject is 'Subject.';
 comment on column public.odoo_messages.body is 'HTML as Odoo has it. Never show it: it may hold anything. Show body_html.';
-comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there; odoo-record:<model>/<id> in href is a record of Odoo.';
+comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there; odoo-record:<model>/<id> in href is a record of Odoo; remote-image:https://… in src is a picture of another server, where remote_images is held: put its address there if a reader wants it.';
 comment on column public.odoo_messages.body_text is 'What it says, as plain text.';
 comment on column public.odoo_messages.body_omitted is 'Why there is no body: too_large (over 2 MB, nothing of it is here), too_complex (over 6,000 tags: no body_html).';
 comment on column public.odoo_messages.kind is 'note, message, email, sms, activity (one that was done, with its feedback), change (of a stage or another field; won, lost with the comment, created) or system (what Odoo writes by itself). Whether colleagues only may see it says is_internal.';
@@ -85,7 +86,8 @@ comment on column public.odoo_messages.company_id is 'Company, in Odoo''s ids (O
 comment on column public.odoo_messages.notifications is 'Whom it was sent to and what became of it: a list of partner_id, email, type (email, inbox, sms), status (sent, bounce, exception, …), read, read_at, failure. Odoo forgets old ones; as of when the message was last read.';
 comment on column public.odoo_messages.reactions is 'Reactions: a list of content (an emoji), partner_id, guest_id. Needs an Odoo user of the group Settings.';
 comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without a word. What it said is gone there.';
-comment on column public.odoo_messages.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_messages.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_messages.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_messages.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_messages.write_date is 'When it was last written in Odoo, to the second.';
 comment on column public.odoo_messages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -114,6 +116,7 @@ create table if not exists public.odoo_field_changes (
   synced_at   timestamptz not null default now(),
   deleted_at  timestamptz
 );
+alter table public.odoo_field_changes add column if not exists custom_html jsonb not null default '{}';
 comment on table public.odoo_field_changes is 'Field changes (mail.tracking.value): which field, from what to what. Needs an Odoo user of the group Settings. Written by chatter-sync.';
 comment on column public.odoo_field_changes.id is 'Odoo''s id.';
 comment on column public.odoo_field_changes.message_id is 'The message that tells of it, in odoo_messages.';
@@ -125,7 +128,8 @@ comment on column public.odoo_field_changes.new is 'What it is since, for people
 comment on column public.odoo_field_changes.old_value is 'What it was, as a value: a number, a text, true or false, a date; of a many2one {"id", "name"}.';
 comment on column public.odoo_field_changes.new_value is 'What it is since, as a value.';
 comment on column public.odoo_field_changes.currency_id is 'Currency of an amount, in Odoo''s ids.';
-comment on column public.odoo_field_changes.custom is 'Custom fields (x_…) by their names in Odoo.';
+comment on column public.odoo_field_changes.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_field_changes.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_field_changes.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_field_changes.write_date is 'When it was last written in Odoo, to the second.';
 comment on column public.odoo_field_changes.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -138,7 +142,7 @@ create table if not exists odoo_sync.wanted_attachments (
   id       bigint primary key,
   asked_at timestamptz
 );
-comment on table odoo_sync.wanted_attachments is 'Attachments that messages refer to and that the archive''s catalogue lacks; chatter-sync asks Odoo for them.';
+comment on table odoo_sync.wanted_attachments is 'Attachments that messages and records refer to and that the archive''s catalogue lacks; chatter-sync asks Odoo for them.';
 comment on column odoo_sync.wanted_attachments.id is 'Odoo''s ir.attachment id.';
 comment on column odoo_sync.wanted_attachments.asked_at is 'When Odoo was asked for it and had it not: deleted, or hidden from the key.';
 call odoo_sync.protect('odoo_sync.wanted_attachments', 'select, insert, update, delete');
@@ -189,7 +193,7 @@ begin
   end if;
 end
 $$;
-create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
+create or replace function odoo_sync.search_chatter(words text, at_most integer)
   returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -213,6 +217,15 @@ begin
      order by best.rank desc, c.date desc, c.id desc;
 end
 $$;
+comment on function odoo_sync.search_chatter(text, integer) is 'What public.search_odoo_chatter() finds, for admins: with its owner''s rights, which nothing in schema public has.';
+revoke all on function odoo_sync.search_chatter(text, integer) from public;
+grant execute on function odoo_sync.search_chatter(text, integer) to authenticated, service_role;
+
+create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
+  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
+  language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select * from odoo_sync.search_chatter(words, at_most)
+  $$;
 comment on function public.search_odoo_chatter(text, integer) is 'Messages with these words (as a search engine takes them: "quoted", or, -without), the best of the newest 1,000 first, at most 100; found is plain text, its words between « and ».';
 revoke all on function public.search_odoo_chatter(text, integer) from public, anon;
 grant execute on function public.search_odoo_chatter(text, integer) to authenticated, service_role;
@@ -221,5 +234,39 @@ grant execute on function public.search_odoo_chatter(text, integer) to authentic
 drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);
 drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
 drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
+
+-- A view that somebody made over these tables reads them with its owner's rights, whoever asks it, unless it is told
+-- otherwise; Supabase grants every new view to its API's roles.
+create or replace function odoo_sync.open_views() returns table (view text, shows text, readers text, remedy text)
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive reads as (
+      select r.ev_class as viewed, d.refobjid as relation
+        from pg_depend d
+        join pg_rewrite r on r.oid = d.objid
+       where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class
+    ), above as (
+      select p.polrelid as ours, p.polrelid as relation from pg_policy p where p.polname = 'admins_read'
+      union
+      select a.ours, reads.viewed from above a join reads on reads.relation = a.relation
+    )
+    select v.oid::regclass::text, string_agg(distinct a.ours::regclass::text, ', '), string_agg(distinct s.role, ', '),
+           case v.relkind when 'm' then format('revoke select on %s from anon, authenticated', v.oid::regclass)
+             else format('alter view %s set (security_invoker = true)', v.oid::regclass) end
+      from above a
+      join pg_class v on v.oid = a.relation and v.relkind in ('v', 'm') and v.relnamespace <> 'odoo_sync'::regnamespace
+      cross join (values ('anon'), ('authenticated')) s (role)
+     where has_any_column_privilege(s.role, v.oid, 'select') and has_schema_privilege(s.role, v.relnamespace, 'usage')
+       and not coalesce((select o.option_value::boolean from pg_options_to_table(v.reloptions) o where o.option_name = 'security_invoker'), false)
+     group by v.oid, v.relkind
+     order by 1
+  $$;
+comment on function odoo_sync.open_views() is 'Views over the copied tables that show their rows to whoever may read the view, admin or not, and what lets row-level security decide.';
+revoke execute on function odoo_sync.open_views() from public;
+
+insert into odoo_sync.notices (words)
+  select w.words from (
+    select format('The view %s shows rows of %s to whoever has the role %s, since it reads with its owner''s rights. If that is not meant: %s.',
+             v.view, v.shows, v.readers, v.remedy) as words from odoo_sync.open_views() v) w
+   where not exists (select from odoo_sync.notices n where n.words = w.words);
 
 commit;

@@ -1,5 +1,5 @@
-// The page at /: the card, and a way to hand it a token. The token comes by the form, or by
-// `#token=…` from whoever embeds the page: a fragment is never sent to a server.
+// The page at /: the card, and a way to hand it a token. The token comes by the form; by `#token=…` where a person
+// opened the address (a fragment is never sent to a server); or, in a frame, by a message of the framing page.
 
 const KEPT = "odoo-migration-status token";
 
@@ -9,22 +9,48 @@ const field = document.querySelector("#token");
 const wayIn = document.querySelector("#way-in");
 const refused = document.querySelector("#refused");
 
+// Who follows a link to here, or frames this, may be meant to look with somebody else's token.
+const { fromElsewhere, tokenOrigins } = document.documentElement.dataset;
+const framed = window.self !== window.top;
+// How long a framing page has before it is asked for a better token.
+const ASK_AGAIN_MS = 5000;
+
 // A browser may forbid storage to a frame of another site; then the token lasts as long as the page.
 let inMemory = null;
 
-if (window.self !== window.top) {
-  document.documentElement.classList.add("framed");
-}
-
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) {
-  keep(given);
+  if (!framed && fromElsewhere === undefined && window.opener === null) keep(given);
   history.replaceState(null, "", location.pathname + location.search);
 }
 
+if (framed) {
+  document.documentElement.classList.add("framed");
+  const origins = [location.origin, ...(tokenOrigins ?? "").split(" ")];
+  window.addEventListener("message", async ({ source, origin, data }) => {
+    if (source !== window.parent || !origins.includes(origin)) return;
+    if (data?.type !== "odoo-migration-status:token" || typeof data.token !== "string") return;
+    if (data.token === inMemory) return;
+    inMemory = data.token;
+    await card.refresh?.();
+  });
+}
+
+// There is no secret in it, and the framing page's origin is not known here.
+function askParent() {
+  if (framed) window.parent.postMessage({ type: "odoo-migration-status:ready" }, "*");
+}
+
+let asking = null;
 card.addEventListener("access", (event) => {
   form.hidden = event.detail.granted;
   wayIn.hidden = true;
+  if (!event.detail.granted) {
+    asking ??= setTimeout(() => {
+      asking = null;
+      askParent();
+    }, ASK_AGAIN_MS);
+  }
 });
 
 // A status that is open to anyone is read without a token, or with one that is not good: only its
@@ -53,8 +79,10 @@ form.addEventListener("submit", async (event) => {
 // Before there is a card, so that its first question has the token.
 card.getToken = kept;
 await import("./card.js");
+askParent();
 
 function kept() {
+  if (framed) return inMemory;
   try {
     return sessionStorage.getItem(KEPT) ?? inMemory;
   } catch {
@@ -64,6 +92,7 @@ function kept() {
 
 function keep(token) {
   inMemory = token;
+  if (framed) return;
   try {
     sessionStorage.setItem(KEPT, token);
   } catch {

@@ -1,9 +1,10 @@
 //! The card's files, which are part of the component, and what a browser may do with them.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher};
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY,
 };
 use http::{HeaderName, HeaderValue};
 use platform::{Answer, document, unless_known};
@@ -65,18 +66,32 @@ pub fn asset(path: &str) -> Option<Asset> {
     ASSETS.into_iter().find(|(of, ..)| *of == path)
 }
 
-/// The answer with a file. `frame_ancestors` says who may show the page in a frame; where it is
-/// unusable, nobody may.
-pub fn answer(
-    (_, content_type, bytes): Asset,
-    frame_ancestors: &str,
-    known: Option<&str>,
-) -> Answer {
+/// Who asks for a file, and for whom it is.
+pub struct Visit<'a> {
+    /// Who may show the page in a frame; where it is unusable, nobody may.
+    pub frame_ancestors: &'a str,
+    /// Origins of pages that may hand it a token there.
+    pub token_origins: Vec<String>,
+    /// `Sec-Fetch-Site`: whether a page of another site led here.
+    pub site: Option<&'a str>,
+    /// The tag of the file that is at hand.
+    pub known: Option<&'a str>,
+}
+
+/// The answer with a file.
+pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
+    let bytes = if path == "/" {
+        Cow::Owned(page(bytes, visit))
+    } else {
+        Cow::Borrowed(bytes)
+    };
     let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
+    hasher.write(&bytes);
     let tag = format!("\"{:016x}\"", hasher.finish());
-    let mut answer = unless_known(document(content_type, bytes), &tag, known);
+    let file = document(content_type, bytes.into_owned());
+    let mut answer = unless_known(file, &tag, visit.known);
     let headers = answer.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("Sec-Fetch-Site"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
     // A module script is fetched by CORS rules, and these files hold nothing of anybody's.
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
@@ -85,8 +100,30 @@ pub fn answer(
         HeaderValue::from_static("cross-origin"),
     );
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CONTENT_SECURITY_POLICY, policy(frame_ancestors));
+    headers.insert(CONTENT_SECURITY_POLICY, policy(visit.frame_ancestors));
     answer
+}
+
+/// The page, which is told whether another site led to it, and who may hand it a token.
+fn page(html: &[u8], visit: &Visit<'_>) -> Vec<u8> {
+    let mut told = String::from("<html");
+    // Typed, or of a bookmark; browsers of before 2023 do not say it.
+    if !matches!(visit.site, None | Some("none" | "same-origin")) {
+        told.push_str(" data-from-elsewhere");
+    }
+    let is_plain = |origin: &&String| {
+        origin
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"\"&<>".contains(&b))
+    };
+    let origins = visit.token_origins.iter().filter(is_plain);
+    let origins: Vec<&str> = origins.map(String::as_str).collect();
+    if !origins.is_empty() {
+        told = format!("{told} data-token-origins=\"{}\"", origins.join(" "));
+    }
+    String::from_utf8_lossy(html)
+        .replacen("<html", &told, 1)
+        .into_bytes()
 }
 
 /// What the page may load: its own files and its own status, nothing inline, nothing from elsewhere.
@@ -120,6 +157,35 @@ mod tests {
                 "{policy}"
             );
         }
+    }
+
+    #[test]
+    fn the_page_is_told_who_led_to_it_and_who_may_hand_it_a_token() {
+        let told = |site, origins: &[&str]| {
+            let visit = Visit {
+                frame_ancestors: "'self'",
+                token_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+                site,
+                known: None,
+            };
+            let html = String::from_utf8(page(b"<!doctype html><html lang=\"en\">", &visit));
+            html.unwrap_or_default()
+        };
+        for site in [None, Some("none"), Some("same-origin")] {
+            assert_eq!(told(site, &[]), "<!doctype html><html lang=\"en\">");
+        }
+        for site in ["cross-site", "same-site", "anything"] {
+            assert!(told(Some(site), &[]).contains("<html data-from-elsewhere lang"));
+        }
+        let origins = [
+            "https://a.example",
+            "\"><script>",
+            "https://b.example:8443",
+            "x y",
+        ];
+        assert!(told(None, &origins).contains(
+            "<html data-token-origins=\"https://a.example https://b.example:8443\" lang"
+        ));
     }
 
     #[test]

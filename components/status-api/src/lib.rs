@@ -7,6 +7,7 @@ mod metrics;
 mod order;
 mod pace;
 mod remedy;
+mod shared;
 mod stranger;
 mod verdict;
 
@@ -15,7 +16,6 @@ use document::Document;
 use fault::Fault;
 use http::header::{HeaderValue, IF_NONE_MATCH};
 use http::{HeaderName, StatusCode};
-use ledger::Postgres;
 use ledger::status::{self, Reading};
 use outbound::Variables;
 use platform::{
@@ -30,6 +30,9 @@ const JOB: &str = "status-api";
 
 /// Postgres' clock, also on a 304, whose document the caller has from before.
 const SERVER_TIME: HeaderName = HeaderName::from_static("x-server-time");
+
+/// Whether a page of another site led to a call, as browsers say it.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[http_service]
 async fn handle(request: spin_sdk::http::Request) -> Answer {
@@ -52,12 +55,13 @@ async fn handle(request: spin_sdk::http::Request) -> Answer {
 
 async fn file_of_the_card(guard: &Guard, asset: assets::Asset) -> Result<Answer, Refusal> {
     guard.check_method(Use::Look)?;
-    let ancestors = SpinVariables.text("frame_ancestors").await?;
-    Ok(assets::answer(
-        asset,
-        &ancestors,
-        guard.header(&IF_NONE_MATCH),
-    ))
+    let visit = assets::Visit {
+        frame_ancestors: &SpinVariables.text("frame_ancestors").await?,
+        token_origins: SpinVariables.list("allowed_origins").await?,
+        site: guard.header(&SITE),
+        known: guard.header(&IF_NONE_MATCH),
+    };
+    Ok(assets::answer(asset, &visit))
 }
 
 async fn answer(guard: &mut Guard, path: &str) -> Result<Answer, Refusal> {
@@ -77,14 +81,7 @@ async fn answer(guard: &mut Guard, path: &str) -> Result<Answer, Refusal> {
 }
 
 async fn status(guard: &Guard) -> Result<Answer, Refusal> {
-    let postgres = SpinPostgres::configured().await;
-    let caller = guard.admit_to_look(is_open().await?, &postgres).await?;
-    // What is wrong with the tables is nothing to strangers.
-    let postgres = match caller {
-        Some(_) => guard.ready(postgres).await?,
-        None => postgres?,
-    };
-    let reading = read(&postgres, caller).await?;
+    let (reading, caller) = look(guard).await?;
     let server_time = reading.server_time.to_rfc3339();
     let document = Document::of(reading, caller.is_some());
     let tag = document.tag();
@@ -97,6 +94,16 @@ async fn status(guard: &Guard) -> Result<Answer, Refusal> {
 }
 
 async fn metrics(guard: &Guard) -> Result<Answer, Refusal> {
+    let (reading, _) = look(guard).await?;
+    Ok(platform::document(
+        metrics::CONTENT_TYPE,
+        metrics::metrics(&reading),
+    ))
+}
+
+/// Who looks, and how things stand as far as the caller may see it. What Postgres says of a failure is for admins,
+/// and in the log.
+async fn look(guard: &Guard) -> Result<(Reading, Option<Caller>), Refusal> {
     let postgres = SpinPostgres::configured().await;
     let caller = guard.admit_to_look(is_open().await?, &postgres).await?;
     // What is wrong with the tables is nothing to strangers.
@@ -104,19 +111,18 @@ async fn metrics(guard: &Guard) -> Result<Answer, Refusal> {
         Some(_) => guard.ready(postgres).await?,
         None => postgres?,
     };
-    let reading = read(&postgres, caller).await?;
-    Ok(platform::document(
-        metrics::CONTENT_TYPE,
-        metrics::metrics(&reading),
-    ))
-}
-
-/// How things stand, as far as the caller may see it. What Postgres says of a failure is for admins,
-/// and in the log.
-async fn read(postgres: &impl Postgres, caller: Option<Caller>) -> Result<Reading, Refusal> {
-    match (status::read(postgres).await, caller) {
-        (Ok(reading), Some(_)) => Ok(reading),
-        (Ok(reading), None) => Ok(for_strangers(reading)),
+    let read = match caller {
+        // Whoever has a key is no flood, and may want to know what is so at this moment.
+        Some(Caller::Service(_)) => status::read(&postgres).await,
+        Some(Caller::User { .. }) | None => {
+            drop(postgres);
+            let shared = shared::read().await;
+            shared.map(|reading| Reading::clone(&reading))
+        }
+    };
+    match (read, caller) {
+        (Ok(reading), Some(_)) => Ok((reading, caller)),
+        (Ok(reading), None) => Ok((for_strangers(reading), None)),
         (Err(fault), Some(_)) => Err(fault.into()),
         (Err(fault), None) => {
             println!("the status could not be read: {fault}");
@@ -158,6 +164,7 @@ async fn act(guard: &mut Guard, action: status::Action) -> Result<Answer, Refusa
     let order = order::order(action, &body, user_id)
         .map_err(|words| Refusal::Request(words.to_string()))?;
     let done = status::act(&postgres, &order).await?;
+    shared::forget();
     // What stands against it is the state of things, not the call.
     let status = if done.ok {
         StatusCode::OK

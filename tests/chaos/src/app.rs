@@ -149,6 +149,7 @@ pub async fn serve(listen: SocketAddr) -> Result<()> {
         variables: Variables::new(),
         memory_limit_mib: None,
         request_timeout: None,
+        max_connections: None,
         log: Log::Stderr,
     })
     .await?;

@@ -1,16 +1,13 @@
-//! Bodies of messages: HTML that anybody may have written who can send a mail.
+//! HTML of messages, leads, partners and custom fields: anybody may have written it who can send a mail.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use html5ever::tendril::StrTendril;
 use html5ever::tokenizer::{
     BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
-use odoo::records::Record;
-use serde_json::{Value, json};
-use sync::chatter::CHATTER;
-use sync::{Known, Settings};
+use sync::html::{Cleaner, Files};
 
 /// Elements that show something and do nothing.
 const SHOWN: &str = "a abbr acronym area article aside b bdi bdo blockquote br caption center cite code \
@@ -25,52 +22,35 @@ const HARMLESS: &str = "lang title hreflang dir datetime align char charoff span
 /// The longest form that is shown, in bytes.
 const MAX_SHOWN: usize = 2 * 1024 * 1024;
 
-/// A body that Odoo gives for a message.
+/// HTML that Odoo gives, with pictures of others shown and held.
 pub fn chatter_bodies(data: &[u8]) {
-    let body = String::from_utf8_lossy(data);
-    let message = shown(&body);
-    assert_eq!(message, shown(&body), "the same body, shown differently");
-    let text = |column: &str| message.get(column).and_then(Value::as_str);
-    if let Some(html) = text("body_html") {
-        assert!(html.len() <= MAX_SHOWN);
-        does_nothing(html);
-        let ids = message["inline_attachment_ids"].as_array().unwrap();
-        let ids: Vec<i64> = ids.iter().filter_map(Value::as_i64).collect();
-        assert!(ids.is_sorted_by(|one, next| one < next) && ids.iter().all(|id| *id > 0));
-        for id in ids {
-            assert!(
-                html.contains(&format!("=\"odoo-attachment:{id}")),
-                "{id} is not in it"
-            );
+    let given = String::from_utf8_lossy(data);
+    for hold in [false, true] {
+        let cleaner = Cleaner::new("https://my.odoo.com", hold);
+        let files = Files {
+            own: BTreeSet::from([42]),
+            tokens: BTreeMap::from([(7, "8f2c".to_owned())]),
+        };
+        let shown = cleaner.show(&given, files.clone());
+        assert_eq!(shown, cleaner.show(&given, files), "shown differently");
+        if let Some(html) = &shown.html {
+            assert!(html.len() <= MAX_SHOWN);
+            does_nothing(html, hold);
+            assert!(shown.attachments.iter().all(|id| [7, 42].contains(id)));
+            for id in &shown.attachments {
+                let reference = format!("=\"odoo-attachment:{id}\"");
+                assert!(html.contains(&reference), "{id} is not in it");
+            }
         }
+        if let Some(text) = &shown.text {
+            assert!(!text.contains('\0') && text.len() <= 4096 + given.len());
+        }
+        assert!(shown.omitted.is_some() || shown.html.is_some());
     }
-    if let Some(text) = text("body_text") {
-        assert!(!text.contains('\0') && text.len() <= 4096 + body.len());
-    }
-    assert!(text("body_omitted").is_some() || text("body_html").is_some());
-}
-
-fn shown(body: &str) -> Record {
-    let settings = Settings {
-        odoo: odoo::Settings {
-            url: "https://my.odoo.com".to_owned(),
-            ..odoo::Settings::default()
-        },
-        ..Settings::default()
-    };
-    let messages = CHATTER
-        .entities
-        .iter()
-        .find(|entity| entity.name == "messages");
-    let refine = messages.unwrap().particular.unwrap().refine;
-    let mut record = Record::new();
-    record.insert("body".to_owned(), json!(body));
-    refine(&settings)(&mut record, &Known::new());
-    record
 }
 
 /// By the reading of a browser, HTML holds none but harmless elements and attributes.
-fn does_nothing(html: &str) {
+fn does_nothing(html: &str, hold: bool) {
     let input = BufferQueue::default();
     input.push_back(StrTendril::from(html));
     let tokenizer = Tokenizer::new(Seen::default(), TokenizerOpts::default());
@@ -83,7 +63,7 @@ fn does_nothing(html: &str) {
             Token::TagToken(tag) => {
                 assert!(shown.contains(&*tag.name), "<{}> in {html}", tag.name);
                 if tag.kind == TagKind::StartTag {
-                    check_attributes(&tag, &harmless, html);
+                    check_attributes(&tag, &harmless, hold, html);
                 }
             }
             Token::CommentToken(_) | Token::DoctypeToken(_) => panic!("more than tags in {html}"),
@@ -92,7 +72,7 @@ fn does_nothing(html: &str) {
     }
 }
 
-fn check_attributes(tag: &Tag, harmless: &HashSet<&str>, html: &str) {
+fn check_attributes(tag: &Tag, harmless: &HashSet<&str>, hold: bool, html: &str) {
     for attribute in &tag.attrs {
         let name = &*attribute.name.local;
         match name {
@@ -112,6 +92,18 @@ fn check_attributes(tag: &Tag, harmless: &HashSet<&str>, html: &str) {
                     picture || !address.starts_with("data:"),
                     "{address} in {html}"
                 );
+                // What stands without a scheme leads to the page that shows it; an anchor stays on it.
+                let has_scheme = address.find(':').is_some_and(|end| {
+                    address[..end]
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+                });
+                assert!(
+                    has_scheme || address.starts_with('#'),
+                    "{address} in {html}"
+                );
+                let loads = name == "src" && address.starts_with("http");
+                assert!(!(hold && loads), "{address} is loaded: {html}");
             }
             _ => assert!(harmless.contains(name), "{name} in {html}"),
         }

@@ -113,7 +113,7 @@ fn copied(entity: &Entity, record: &Record) {
 fn fits(kind: sync::Kind, value: &Value, entity: &str, column: &str) {
     use sync::Kind;
     let fits = match kind {
-        Kind::Text => value.is_string(),
+        Kind::Text | Kind::Html => value.is_string(),
         Kind::Integer | Kind::Link => value.is_i64(),
         Kind::Number => value.is_number(),
         Kind::Flag => value.is_boolean(),

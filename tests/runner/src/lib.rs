@@ -62,6 +62,9 @@ pub struct Options {
     /// How long a request may take, and the work after its response; nothing is no limit. Akamai
     /// Functions has 30 s. As with Spin, a guest that computes without waiting is not interrupted.
     pub request_timeout: Option<Duration>,
+    /// The most connections to Postgres in use at once, over all components; further calls wait. Nothing is 64
+    /// for each component.
+    pub max_connections: Option<usize>,
     /// Where the lines go that components print.
     pub log: Log,
 }
@@ -225,6 +228,9 @@ async fn load(
         .unwrap_or(Path::new("."));
     let linker = Arc::new(component::linker(&component::engine()?)?);
     let connections = Connections::new()?;
+    let room = options
+        .max_connections
+        .map(|most| Arc::new(Semaphore::new(most)));
     let mut compiling = JoinSet::new();
     for (id, described) in &manifest.components {
         let name: Arc<str> = id.as_str().into();
@@ -249,7 +255,7 @@ async fn load(
         let postgres = Postgres {
             component: name.clone(),
             allowed_hosts,
-            pools: Arc::new(Pools::default()),
+            pools: Arc::new(Pools::within(room.clone())),
             statements: Statements::default(),
             log: options.log.clone(),
         };

@@ -37,6 +37,9 @@ struct Up {
     /// How long a request may take, in seconds.
     #[arg(long)]
     request_timeout_s: Option<u64>,
+    /// The most connections to Postgres at once, over all components.
+    #[arg(long)]
+    max_connections: Option<usize>,
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -63,6 +66,7 @@ async fn serve(up: Up) -> Result<()> {
         variables: up.variables.into_iter().collect(),
         memory_limit_mib: up.memory_limit_mib,
         request_timeout: up.request_timeout_s.map(Duration::from_secs),
+        max_connections: up.max_connections,
         log: Log::Stderr,
     })
     .await?;

@@ -81,6 +81,13 @@ impl Builder {
         self
     }
 
+    /// With so many connections to Postgres at once, over all components.
+    #[must_use]
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.limits.max_connections = Some(most);
+        self
+    }
+
     /// Sets the stage.
     pub async fn start(self) -> Result<Stage> {
         let server = self.server.map_or_else(Server::of_environment, Ok)?;

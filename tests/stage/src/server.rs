@@ -37,6 +37,8 @@ pub struct Limits {
     pub memory_mib: Option<usize>,
     /// The most time of a request.
     pub request_timeout: Option<Duration>,
+    /// The most connections to Postgres at once, over all components; only the runner takes it from here.
+    pub max_connections: Option<usize>,
 }
 
 /// A served app. It ends when this is dropped.
@@ -68,6 +70,7 @@ impl Host {
             variables,
             memory_limit_mib: limits.memory_mib,
             request_timeout: limits.request_timeout,
+            max_connections: limits.max_connections,
             log,
         })
         .await?;

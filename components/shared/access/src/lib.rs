@@ -40,3 +40,4 @@ pub use key_set::{KeySet, MAX_KEY_SET_BYTES, parse_key_set};
 pub use policy::Policy;
 pub use service_key::unfit_key;
 pub use signature::{Algorithm, VerifyingKey};
+pub use snapshot::{Snapshot, Terms};

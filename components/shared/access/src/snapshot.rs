@@ -18,18 +18,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// How old an answer may be, and how often we may ask.
-pub(crate) struct Terms {
+pub struct Terms {
     /// An answer is used for so long.
-    pub(crate) max_age: Duration,
+    pub max_age: Duration,
     /// No two questions are begun within this time, however many want one. Less than `max_age`.
-    pub(crate) min_interval: Duration,
+    pub min_interval: Duration,
     /// A question takes no longer than this.
-    pub(crate) patience: Duration,
+    pub patience: Duration,
     /// What to say of one that does.
-    pub(crate) late: Fault,
+    pub late: Fault,
 }
 
-pub(crate) struct Snapshot<T> {
+/// What was answered last, and who is asking.
+pub struct Snapshot<T> {
     terms: Terms,
     state: RefCell<State<T>>,
 }
@@ -63,7 +64,8 @@ enum Turn<T> {
 }
 
 impl<T> Snapshot<T> {
-    pub(crate) const fn new(terms: Terms) -> Self {
+    /// Nothing was asked so far.
+    pub const fn new(terms: Terms) -> Self {
         let state = State {
             held: None,
             question: None,
@@ -81,12 +83,31 @@ impl<T> Snapshot<T> {
         (now.saturating_sub(*asked_at) < self.terms.max_age).then(|| Rc::clone(answer))
     }
 
+    /// The answer at hand, where nobody has to wait for a newer one: it is of a moment ago, or somebody asks already
+    /// and it is not too old.
+    pub fn at_hand(&self, now: Duration) -> Option<Rc<T>> {
+        let state = self.state.borrow();
+        let (asked_at, answer) = state.held.as_ref()?;
+        let age = now.saturating_sub(*asked_at);
+        let question = state.question.as_ref();
+        let is_asked = question.is_some_and(|question| matches!(question.outcome, Outcome::Open));
+        let suffices = age < self.terms.min_interval || (is_asked && age < self.terms.max_age);
+        suffices.then(|| Rc::clone(answer))
+    }
+
+    /// Forgets the answer at hand, so that the next one is asked for anew. Who is asking now does not count.
+    pub fn forget(&self) {
+        let mut state = self.state.borrow_mut();
+        state.held = None;
+        state.question = None;
+    }
+
     /// The newest answer that may be had: asks, joins the one who is asking, or takes the outcome of a
     /// question that was begun a moment ago. `ask` is given the time of the question.
     ///
     /// An asker that hangs or is dropped holds nobody up for longer than three times the patience,
     /// one's own question included.
-    pub(crate) async fn renewed(
+    pub async fn renewed(
         &self,
         clock: &impl Clock,
         ask: impl AsyncFnOnce(Duration) -> Result<T, Fault>,
@@ -279,6 +300,26 @@ mod tests {
         let unasked = snapshot.renewed(&clock, async |_| Err(BROKEN));
         assert_eq!(unasked.now_or_never(), None, "waits for the second");
         assert_eq!(block_on(second).as_deref(), Ok(&"new"));
+    }
+
+    #[test]
+    fn while_one_asks_the_others_take_what_is_at_hand_until_it_is_too_old_or_forgotten() {
+        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        assert_eq!(snapshot.at_hand(clock.now()), None);
+        assert!(block_on(snapshot.renewed(&clock, async |_| Ok("one"))).is_ok());
+        assert_eq!(snapshot.at_hand(clock.now()).as_deref(), Some(&"one"));
+        clock.pass(2);
+        assert_eq!(snapshot.at_hand(clock.now()), None, "nobody asks yet");
+        let mut asking = pin!(snapshot.renewed(&clock, async |_| on_second_look(Ok("two")).await));
+        assert!(asking.as_mut().now_or_never().is_none());
+        assert_eq!(snapshot.at_hand(clock.now()).as_deref(), Some(&"one"));
+        clock.pass(18);
+        assert_eq!(snapshot.at_hand(clock.now()), None, "too old");
+        assert_eq!(block_on(asking).as_deref(), Ok(&"two"));
+        snapshot.forget();
+        assert_eq!(snapshot.at_hand(clock.now()), None);
+        let anew = block_on(snapshot.renewed(&clock, async |_| Ok("three")));
+        assert_eq!(anew.as_deref(), Ok(&"three"));
     }
 
     #[test]

@@ -35,11 +35,13 @@ table! {
         name type active stage_id team_id user_id partner_id lost_reason_id tag_ids company_id won_status
         priority kanban_state color probability automated_probability expected_revenue prorated_revenue
         recurring_revenue recurring_plan_id currency_id partner_name contact_name email_from email_cc phone
-        mobile website function street street2 zip city state_id country_id description referred campaign_id
+        mobile website function street street2 zip city state_id country_id description
+        description_html description_text description_omitted inline_attachment_ids referred campaign_id
         source_id medium_id date_deadline date_open date_closed date_conversion date_last_stage_update
         date_last_action day_open day_close create_uid properties
     ],
-    refers to "public.odoo_partners" by [partner_id]
+    refers to "public.odoo_partners" by [partner_id],
+    attaches [inline_attachment_ids]
 }
 
 table! {
@@ -47,8 +49,10 @@ table! {
     /// contact refers to them.
     PARTNERS = "public.odoo_partners" [
         name is_company parent_id commercial_partner_id company_name type active email phone mobile website
-        function street street2 zip city state_id country_id vat ref lang comment user_id company_id
+        function street street2 zip city state_id country_id vat ref lang comment
+        comment_html comment_text comment_omitted inline_attachment_ids user_id company_id
     ],
     wanted "exists (select from public.odoo_partners k where k.id = p.id)",
-    refers to "public.odoo_partners" by [parent_id commercial_partner_id]
+    refers to "public.odoo_partners" by [parent_id commercial_partner_id],
+    attaches [inline_attachment_ids]
 }

@@ -277,6 +277,17 @@ pub async fn read(postgres: &impl Postgres) -> Result<Reading, Fault> {
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
+/// The same, for everybody who polls: no more than two are read at once, over all replicas, so that they leave
+/// connections to the jobs. `None`: two are being read.
+pub async fn read_shared(postgres: &impl Postgres) -> Result<Option<Reading>, Fault> {
+    const STATEMENT: &str = "
+        select case when pg_try_advisory_xact_lock(hashtext('odoo_sync.status'), 1)
+                      or pg_try_advisory_xact_lock(hashtext('odoo_sync.status'), 2)
+                    then odoo_sync.status() else 'null' end
+         where $1::jsonb is not null";
+    call_one(postgres, STATEMENT, &json!({})).await
+}
+
 /// Where a file is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FileStatus {

@@ -58,14 +58,14 @@ macro_rules! table {
                  t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
             from page p left join ", $table, " t on t.id = p.id
         ), written as (
-          insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* "custom, create_date, write_date, row_hash)
-          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce(p.custom, '{}'), p.create_date, p.write_date, p.row_hash
+          insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* "custom, custom_html, create_date, write_date, row_hash)
+          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce(p.custom, '{}'), coalesce(p.custom_html, '{}'), p.create_date, p.write_date, p.row_hash
             from page p join compared c on c.id = p.id
            where c.differs and not p.dry
            order by p.id
           on conflict (id) do update
              set ", $(stringify!($column), " = excluded.", stringify!($column), ", ",)* "
-                 custom = excluded.custom, create_date = excluded.create_date, write_date = excluded.write_date,
+                 custom = excluded.custom, custom_html = excluded.custom_html, create_date = excluded.create_date, write_date = excluded.write_date,
                  row_hash = excluded.row_hash, synced_at = now(), deleted_at = null
           returning 1
         ), gone as (

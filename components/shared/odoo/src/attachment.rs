@@ -12,9 +12,9 @@ use crate::value::{datetime, many2one, or_false};
 pub use crate::window::Window;
 use crate::{Odoo, Protocol, answer};
 
-const MODEL: &str = "ir.attachment";
+pub(crate) const MODEL: &str = "ir.attachment";
 
-const ATTACHMENTS: Model<'static> = Model {
+pub(crate) const ATTACHMENTS: Model<'static> = Model {
     name: MODEL,
     domain: &[],
     language: "",
@@ -335,8 +335,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 
 /// These ids, of attachments proper and of fields.
 fn by_id(ids: &[i64]) -> Vec<Value> {
-    vec![
-        json!(["id", "in", ids]),
+    let mut terms = vec![json!(["id", "in", ids])];
+    terms.extend(of_any_field());
+    terms
+}
+
+/// Without it Odoo leaves out the values of fields.
+pub(crate) fn of_any_field() -> [Value; 3] {
+    [
         json!("|"),
         json!(["res_field", "=", false]),
         json!(["res_field", "!=", false]),

@@ -1,6 +1,7 @@
 //! One conversation with an Odoo.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Odoo<H, C> {
     pub(crate) known: RefCell<Known>,
     /// Held while logging in: who wants a session meanwhile waits for the outcome of that one try.
     pub(crate) logging_in: Mutex<()>,
+    /// The access tokens that were written, by attachment.
+    pub(crate) tokens: RefCell<BTreeMap<i64, String>>,
     pace: Rc<Pace>,
     calls: Cell<u64>,
 }
@@ -88,6 +91,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             settings,
             known: RefCell::new(known),
             logging_in: Mutex::new(()),
+            tokens: RefCell::default(),
             pace,
             calls: Cell::new(0),
         })

@@ -12,7 +12,7 @@ use http::{Method, StatusCode, header};
 use outbound::{ByteStream, Clock, Http, Request, Response, Secret, Timeouts};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::client::WebSession;
 use crate::{Odoo, answer, protocol};
@@ -132,7 +132,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Err(fault) => return Err(fault),
         };
         let url = format!("{}?access_token={token}", self.content_url(id));
-        self.stream(url, None, wanted).await.map(Some)
+        let streamed = self.stream(url, None, wanted).await;
+        if matches!(&streamed, Err(fault) if fault.kind() == Kind::SourceContent) {
+            self.forget_token(id);
+        }
+        streamed.map(Some)
     }
 
     fn content_url(&self, id: i64) -> String {
@@ -271,30 +275,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Err(fault) if passes(&fault) => Err(fault),
             Err(_) => Ok(true),
         }
-    }
-
-    /// Makes an access token; the only call of this program that writes to Odoo.
-    async fn access_token(&self, id: i64) -> Result<String, Fault> {
-        let result: Value = self
-            .call(
-                "ir.attachment",
-                "generate_access_token",
-                Some(&[id]),
-                Map::new(),
-            )
-            .await?;
-        let token = result.get(0).and_then(Value::as_str);
-        token
-            .filter(|token| {
-                token
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            })
-            .map(str::to_owned)
-            .ok_or(Fault::new(
-                Kind::SourceProtocol,
-                "Odoo gave no access token",
-            ))
     }
 }
 

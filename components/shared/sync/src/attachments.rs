@@ -17,11 +17,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// the records that refer to them, so that none is forgotten; what Odoo does not have, or does not
     /// show, is not asked for again.
     pub(crate) async fn catalogue_attachments(&self, subject: &mut Subject) -> Result<(), Stop> {
-        let refers = subject
+        let catalogues = subject
             .entity
             .particular
-            .is_some_and(|particular| particular.attachments.is_some());
-        if !refers || self.pen.dry {
+            .is_some_and(|particular| particular.catalogues);
+        if !catalogues || self.pen.dry {
             return Ok(());
         }
         let run_id = self.pen.writer.run_id;

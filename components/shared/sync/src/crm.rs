@@ -5,7 +5,7 @@
 
 use ledger::pipeline;
 
-use crate::entity::column;
+use crate::entity::{column, made};
 use crate::{Entity, Job, Scope};
 
 /// The pipeline. Leads come after what they point to, and customers after the leads that refer to
@@ -142,7 +142,11 @@ const LEADS: Entity = Entity {
         column!("city", Text),
         column!("state_id", Link),
         column!("country_id", Link),
-        column!("description", Text),
+        column!("description", Html),
+        made!("description_html", Text),
+        made!("description_text", Text),
+        made!("description_omitted", Text),
+        made!("inline_attachment_ids", Links),
         column!("referred", Text),
         column!("campaign_id", Link),
         column!("source_id", Link),
@@ -193,7 +197,11 @@ const PARTNERS: Entity = Entity {
         column!("vat", Text),
         column!("ref", Text),
         column!("lang", Text),
-        column!("comment", Text),
+        column!("comment", Html),
+        made!("comment_html", Text),
+        made!("comment_text", Text),
+        made!("comment_omitted", Text),
+        made!("inline_attachment_ids", Links),
         column!("user_id", Link),
         column!("company_id", Link),
     ],

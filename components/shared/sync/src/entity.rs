@@ -7,6 +7,7 @@ use odoo::records::Record;
 use serde_json::Value;
 
 use crate::Settings;
+use crate::html::Owns;
 
 /// One model of Odoo and the table that it goes to.
 #[derive(Debug)]
@@ -46,12 +47,13 @@ pub struct Particular {
     pub version: u32,
     /// Whether a user who may not read the model at all is a fact that is told once, and no fault.
     pub optional: bool,
-    /// Its records refer to attachments, which the catalogue may lack: those that a record names beside its
-    /// own. What Odoo knows of them is put under [`FILES`] for `refine`.
-    pub attachments: Option<fn(&Record) -> Vec<i64>>,
+    /// What its records own beside the files that hang on them: their HTML may refer to it.
+    pub owns: Option<Owns>,
+    /// Whether it puts into the catalogue what any copied record refers to.
+    pub catalogues: bool,
 }
 
-/// Where `refine` finds what Odoo knows of the attachments that a record names.
+/// Where the cleaner of HTML finds what Odoo knows of the attachments that a record names.
 pub(crate) const FILES: &str = "(files)";
 /// Where it finds the external id of a record of the index.
 pub(crate) const EXTERNAL_ID: &str = "(external id)";
@@ -98,6 +100,11 @@ impl Entity {
         self.particular.map_or(1000, |particular| particular.page)
     }
 
+    /// What its records own, for their HTML.
+    pub(crate) fn owns(&self) -> Option<Owns> {
+        self.particular.and_then(|particular| particular.owns)
+    }
+
     /// Whether a user who may not read it at all is no fault.
     pub(crate) fn optional(&self) -> bool {
         self.particular
@@ -132,6 +139,9 @@ pub struct Field {
 pub enum Kind {
     /// Text.
     Text,
+    /// HTML, or text in other versions of Odoo. A column of it has three beside it that are made:
+    /// `<column>_html`, `<column>_text`, `<column>_omitted`.
+    Html,
     /// A whole number; Odoo's selections of digits too.
     Integer,
     /// A number.
@@ -154,7 +164,8 @@ impl Kind {
     /// The kind of a custom field by Odoo's type; `None` for what is not copied, such as files.
     pub fn of_type(type_name: &str) -> Option<Self> {
         Some(match type_name {
-            "char" | "text" | "html" | "selection" | "reference" => Self::Text,
+            "char" | "text" | "selection" | "reference" => Self::Text,
+            "html" => Self::Html,
             "integer" | "many2one_reference" => Self::Integer,
             "float" | "monetary" => Self::Number,
             "boolean" => Self::Flag,

@@ -13,6 +13,7 @@ mod comparison;
 pub mod crm;
 mod cursor;
 mod entity;
+pub mod html;
 mod reading;
 mod refining;
 mod report;

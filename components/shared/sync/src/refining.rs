@@ -6,7 +6,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::sync::Row;
 use odoo::Window;
-use odoo::records::{Model, Record};
+use odoo::records::Model;
 use odoo::salvage::{Part, is_of_content};
 use outbound::{Clock, Http};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::Index;
 use crate::cursor::Seen;
 use crate::entity::{EXTERNAL_ID, FILES, Known, List};
+use crate::html::named;
 use crate::row::link;
 use crate::source::PAGE;
 use crate::subject::Subject;
@@ -48,9 +49,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 }
             }
         }
-        if let Some(named) = subject.entity.particular.and_then(|own| own.attachments) {
-            self.look_up_files(named, &mut part).await?;
-        }
+        self.look_up_files(subject, &mut part).await?;
         subject.rows(part)
     }
 
@@ -93,13 +92,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok(())
     }
 
-    /// Puts with each record what Odoo knows of the attachments that it names.
-    async fn look_up_files(
-        &self,
-        named: fn(&Record) -> Vec<i64>,
-        part: &mut Part,
-    ) -> Result<(), Fault> {
-        let named: Vec<Vec<i64>> = part.records.iter().map(named).collect();
+    /// Puts with each record what Odoo knows of the attachments that its HTML names.
+    async fn look_up_files(&self, subject: &Subject, part: &mut Part) -> Result<(), Fault> {
+        let (marked, owns) = (&subject.shape.marked, subject.entity.owns());
+        let records = part.records.iter();
+        let named: Vec<_> = records.map(|record| named(record, marked, owns)).collect();
         let ids: BTreeSet<i64> = named.iter().flatten().copied().collect();
         let ids: Vec<i64> = ids.into_iter().collect();
         let mut places = BTreeMap::new();

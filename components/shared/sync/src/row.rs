@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
 
 use crate::cursor::{Seen, Tail};
-use crate::{Kind, Shape};
+use crate::{Kind, Shape, html};
 
 /// A row, and what the cursor needs of it.
 pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Fault> {
@@ -32,6 +32,8 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
         .map(|(name, kind)| (clean(name.clone()), value(*kind, record.remove(name))))
         .collect();
     row.insert("custom".into(), Value::Object(custom));
+    let custom_html = record.remove(html::CUSTOM).unwrap_or_else(|| json!({}));
+    row.insert("custom_html".into(), clean_all(custom_html));
     row.insert(
         "create_date".into(),
         value(Kind::Moment, record.remove("create_date")),
@@ -61,7 +63,7 @@ fn moment(given: Option<&Value>) -> Option<DateTime<Utc>> {
 fn value(kind: Kind, given: Option<Value>) -> Value {
     let given = given.unwrap_or_default();
     match kind {
-        Kind::Text => match given {
+        Kind::Text | Kind::Html => match given {
             Value::String(text) => Value::String(clean(text)),
             Value::Number(number) => json!(number.to_string()),
             _ => Value::Null,
@@ -176,6 +178,7 @@ mod tests {
             columns: vec![("name", Kind::Text, "name".into())],
             custom: vec![("x_region".into(), Kind::Text)],
             made: Vec::new(),
+            marked: Vec::new(),
             beside: Vec::new(),
             lacking: Vec::new(),
             version: 0,
@@ -199,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_value_makes_it_panic(number: i64, text in ".*") {
-            for kind in [Kind::Text, Kind::Integer, Kind::Number, Kind::Flag, Kind::Date, Kind::Moment, Kind::Link, Kind::Links, Kind::Json] {
+            for kind in [Kind::Text, Kind::Html, Kind::Integer, Kind::Number, Kind::Flag, Kind::Date, Kind::Moment, Kind::Link, Kind::Links, Kind::Json] {
                 for given in [json!(number), json!(text), json!([number, text]), json!({"a": text}), json!(null)] {
                     value(kind, Some(given));
                 }

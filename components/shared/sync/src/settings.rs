@@ -27,6 +27,8 @@ pub struct Settings {
     pub max_file_bytes: u64,
     /// The archive's selection: attachments outside of it are catalogued as skipped.
     pub selection: Selection,
+    /// Whether pictures of other servers within HTML are left to the reader to load.
+    pub hold_remote_images: bool,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             models: vec!["crm.lead".to_owned()],
             max_file_bytes: 5 * 1024 * 1024 * 1024,
             selection: Selection::default(),
+            hold_remote_images: false,
         }
     }
 }
@@ -58,6 +61,14 @@ impl Settings {
             batch: Duration::from_secs(batch_s),
             overlap: TimeDelta::minutes(overlap),
             language: variables.text(&of_job("language")).await?,
+            hold_remote_images: match variables.text("remote_images").await?.as_str() {
+                "show" => false,
+                "hold" => true,
+                _ => {
+                    let words = "remote_images must be show or hold";
+                    return Err(Fault::new(Kind::Setting, words));
+                }
+            },
             ..Self::default()
         };
         if !job.copies_chatter {

@@ -8,6 +8,7 @@ use odoo::records::{FieldInfo, Record};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
+use crate::html::Marked;
 use crate::{Entity, Kind, row};
 
 /// Custom fields begin so.
@@ -26,6 +27,8 @@ pub struct Shape {
     pub beside: Vec<&'static str>,
     /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
     pub lacking: Vec<&'static str>,
+    /// Fields with HTML, from which clean forms are made.
+    pub marked: Vec<Marked>,
     /// What is made of a record, by its version.
     pub version: u32,
 }
@@ -40,6 +43,7 @@ impl Shape {
             made: Vec::new(),
             beside: Vec::new(),
             lacking: Vec::new(),
+            marked: Vec::new(),
             version: entity.particular.map_or(0, |particular| particular.version),
         };
         for field in entity.fields {
@@ -47,12 +51,21 @@ impl Shape {
                 shape.made.push(field.column);
                 continue;
             }
-            match field.names.iter().find(|name| fields.contains_key(**name)) {
-                Some(name) => shape
-                    .columns
-                    .push((field.column, field.kind, (*name).to_owned())),
-                None => shape.lacking.push(field.column),
+            let named = |name: &&&str| fields.contains_key(**name);
+            let Some(name) = field.names.iter().find(named) else {
+                shape.lacking.push(field.column);
+                continue;
+            };
+            if field.kind == Kind::Html {
+                shape.marked.push(Marked {
+                    field: (*name).to_owned(),
+                    column: Some(field.column),
+                    is_html: fields.get(*name).is_some_and(|info| info.kind == "html"),
+                });
             }
+            shape
+                .columns
+                .push((field.column, field.kind, (*name).to_owned()));
         }
         shape.beside = entity
             .particular
@@ -66,6 +79,12 @@ impl Shape {
             .filter(|(name, info)| name.starts_with(CUSTOM) && info.store)
             .filter_map(|(name, info)| Some((name.clone(), Kind::of_type(&info.kind)?)))
             .collect();
+        let custom = shape.custom.iter().filter(|(_, kind)| *kind == Kind::Html);
+        shape.marked.extend(custom.map(|(name, _)| Marked {
+            field: name.clone(),
+            column: None,
+            is_html: true,
+        }));
         shape
     }
 
@@ -90,8 +109,8 @@ impl Shape {
     }
 
     /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
-    /// since a field that is new does not change their dates.
-    pub fn fingerprint(&self, domain: &[Value]) -> String {
+    /// since a field that is new does not change their dates. `cleaner` is the version of what is made of HTML.
+    pub fn fingerprint(&self, domain: &[Value], cleaner: &str) -> String {
         let shape = (
             &self.columns,
             &self.custom,
@@ -100,10 +119,13 @@ impl Shape {
             &self.beside,
             domain,
         );
-        let said = match self.version {
+        let mut said = match self.version {
             0 => format!("{shape:?}"),
             version => format!("{version} {shape:?}"),
         };
+        if !self.marked.is_empty() {
+            said = format!("{said} {:?} {cleaner}", self.marked);
+        }
         base16ct::lower::encode_string(&Sha1::digest(said.as_bytes()))
     }
 }
@@ -165,10 +187,10 @@ mod tests {
         let one = Shape::of(entity("tags"), &fields(&[("name", "char", true)]));
         let more = fields(&[("name", "char", true), ("x_a", "char", true)]);
         let two = Shape::of(entity("tags"), &more);
-        assert_ne!(one.fingerprint(&[]), two.fingerprint(&[]));
+        assert_ne!(one.fingerprint(&[], ""), two.fingerprint(&[], ""));
         assert_eq!(
-            two.fingerprint(&[]),
-            Shape::of(entity("tags"), &more).fingerprint(&[])
+            two.fingerprint(&[], ""),
+            Shape::of(entity("tags"), &more).fingerprint(&[], "")
         );
     }
 }

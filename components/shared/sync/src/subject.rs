@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::cursor::{Position, Seen, Tail};
 use crate::entity::{Known, Refine};
+use crate::html::Cleaner;
 use crate::report::Copied;
 use crate::row::row;
 use crate::{Entity, Settings, Shape};
@@ -42,6 +43,8 @@ pub(crate) struct Subject {
     new_shape: bool,
     domain: Vec<Value>,
     refine: Option<Refine>,
+    /// What makes its HTML ready to be shown, where it has any.
+    cleaner: Option<Cleaner>,
     /// What `refine` looks up, once it was read.
     pub index: Option<Known>,
     /// What could not be read, and is not on its list yet.
@@ -125,11 +128,14 @@ impl Subject {
             refine: entity
                 .particular
                 .map(|particular| (particular.refine)(settings)),
+            cleaner: (!shape.marked.is_empty())
+                .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
             index: None,
             unreadable: Vec::new(),
             shape,
         };
-        let fingerprint = subject.shape.fingerprint(&subject.domain);
+        let cleaner = Cleaner::version(settings.hold_remote_images);
+        let fingerprint = subject.shape.fingerprint(&subject.domain, &cleaner);
         if subject.position.shape != fingerprint {
             subject.new_shape = true;
             subject.copied.lacking.clone_from(&subject.shape.lacking);
@@ -182,6 +188,9 @@ impl Subject {
             .records
             .into_iter()
             .map(|mut record| {
+                if let Some(cleaner) = &self.cleaner {
+                    cleaner.refine(&mut record, &self.shape.marked, self.entity);
+                }
                 match (&self.refine, self.entity.bulk) {
                     (Some(refine), _) => refine(&mut record, index),
                     (None, Some(bulk)) if self.asked.iter().any(|field| field == bulk) => {

@@ -13,6 +13,14 @@ use crate::scene::{
 
 const BUCKET: &str = "odoo-archive";
 
+fn insert(stage: &Stage, content: Vec<u8>, mimetype: &str) -> i64 {
+    stage.odoo.attachments().insert(NewAttachment {
+        content: Some(content.into()),
+        mimetype: Some(mimetype.to_owned()),
+        ..NewAttachment::default()
+    })
+}
+
 fn checksum(stage: &Stage, id: i64) -> String {
     let attachment = stage.odoo.attachments().get(id);
     attachment.and_then(|a| a.checksum).unwrap_or_default()
@@ -33,12 +41,7 @@ async fn a_file_that_is_a_form_itself_arrives_with_all_its_bytes() -> Result<()>
             let mut content = form.to_vec();
             content.resize(form.len() + size, b'x');
             content.extend_from_slice(mimetype.as_bytes());
-            let id = stage.odoo.attachments().insert(NewAttachment {
-                content: Some(content.into()),
-                mimetype: Some(mimetype.to_owned()),
-                ..NewAttachment::default()
-            });
-            ids.push((id, mimetype));
+            ids.push((insert(&stage, content, mimetype), mimetype));
         }
     }
     assert_eq!(tick(&stage).await?["migrated"], 8);
@@ -51,6 +54,58 @@ async fn a_file_that_is_a_form_itself_arrives_with_all_its_bytes() -> Result<()>
             object.map(|object| object.mimetype.as_str()),
             Some("application/octet-stream")
         );
+        assert_eq!(row(&stage, id).await?["mimetype"], mimetype);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn content_that_a_browser_would_run_is_stored_as_mere_bytes() -> Result<()> {
+    let stage = set(odoo_with(small(2))).start().await?;
+    let page = b"<script>steal()</script>";
+    let mut ids = Vec::new();
+    for mimetype in [
+        "text/html",
+        "Text/HTML; charset=utf-8",
+        "application/xhtml+xml",
+        "image/svg+xml",
+        "text/xml",
+        "application/atom+xml",
+        "text/javascript",
+    ] {
+        // As it goes up at once, and in pieces.
+        for size in [0, 7_000_000] {
+            let mut content = page.to_vec();
+            content.resize(page.len() + size, b' ');
+            content.extend_from_slice(mimetype.as_bytes());
+            ids.push((
+                insert(&stage, content, mimetype),
+                mimetype,
+                "application/octet-stream",
+            ));
+        }
+    }
+    for mimetype in [
+        "text/plain",
+        "application/pdf",
+        "image/png",
+        "application/json",
+    ] {
+        ids.push((
+            insert(&stage, mimetype.into(), mimetype),
+            mimetype,
+            mimetype,
+        ));
+    }
+    finish(&stage, 3).await?;
+    all_is_well(&stage).await?;
+    let objects = stage.storage.objects();
+    for (id, mimetype, stored) in ids {
+        let path = path_of(&checksum(&stage, id));
+        let object = objects.iter().find(|object| object.name == path);
+        let object = object.map(|object| object.mimetype.as_str());
+        assert_eq!(object, Some(stored), "{mimetype}");
+        // The catalogue knows what it is.
         assert_eq!(row(&stage, id).await?["mimetype"], mimetype);
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! What real databases hold to surprise whoever moves them: each surprise that the facts know.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::Result;
 use serde_json::json;
 use world::faults::Fault;
@@ -457,7 +459,7 @@ async fn an_attachment_without_dates_holds_nothing_up() -> Result<()> {
 
 #[tokio::test]
 async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -> Result<()> {
-    let made = "ir.attachment/generate_access_token";
+    let made = "ir.attachment/write";
     for password in [None, Some("of-another-5f0e")] {
         // The last two hang on a record that may be read, but not written to: no token can be made.
         let files = (8..=9).fold(some_large(), |files, id| files.with(id, Trap::ReadOnly));
@@ -487,6 +489,57 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
         all_is_well(&stage).await?;
     }
     Ok(())
+}
+
+/// Whoever has a token may read the file, and it stands in the logs of proxies.
+#[tokio::test]
+async fn an_access_token_that_we_wrote_is_cleared_and_one_that_people_share_by_is_not() -> Result<()>
+{
+    let files = small(4)
+        .with(2, Trap::Size(900_000))
+        .with(3, Trap::Size(8_000_000));
+    let stage = set(odoo_without_password(files))
+        .variable("odoo_access_tokens", true)
+        .start()
+        .await?;
+    let odoo = stage.odoo.attachments();
+    let shared = odoo.access_token(3);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let age = |seconds: u64| format!("ots-{:x}-0a0b0c", now - seconds);
+    assert_eq!(tick(&stage).await?["migrated"], 4);
+    assert_eq!((odoo.token_of(2), odoo.token_of(3)), (None, shared.clone()));
+    // Batches that are cut off leave some: what is old is cleared by one that comes later.
+    for (id, left) in [(1, age(3 * 3600)), (4, age(60))] {
+        odoo.write_token(&[id], Some(&left))
+            .expect("it may be written to");
+    }
+    odoo.insert(NewAttachment {
+        traps: vec![Trap::Size(910_000)],
+        ..NewAttachment::default()
+    });
+    reading_rest_passes(&stage).await?;
+    assert_eq!(tick(&stage).await?["migrated"], 1);
+    assert_eq!((odoo.token_of(1), odoo.token_of(3)), (None, shared));
+    assert!(odoo.token_of(4).is_some(), "somebody may be using it");
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn an_access_token_of_a_batch_that_a_fault_stops_is_cleared() -> Result<()> {
+    let files = small(2).with(2, Trap::Size(900_000));
+    let stage = set(odoo_without_password(files))
+        .variable("odoo_access_tokens", true)
+        .start()
+        .await?;
+    let lost = Fault::on("/web/content").reset_at(1_000);
+    let lost = stage.odoo.faults().add(lost);
+    tick(&stage).await?;
+    assert!(stage.odoo.counters().of("ir.attachment/write").calls >= 2);
+    assert_eq!(stage.odoo.attachments().token_of(2), None);
+    stage.odoo.faults().remove(lost);
+    finish(&stage, 3).await?;
+    assert_eq!(stage.odoo.attachments().token_of(2), None);
+    all_is_well(&stage).await
 }
 
 #[tokio::test]
@@ -557,14 +610,7 @@ async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Re
         (&row["state"], &row["reason"]),
         (&json!("skipped"), &json!("needs_password"))
     );
-    assert_eq!(
-        stage
-            .odoo
-            .counters()
-            .of("ir.attachment/generate_access_token")
-            .calls,
-        0
-    );
+    assert_eq!(stage.odoo.counters().of("ir.attachment/write").calls, 0);
     all_is_well(&stage).await?;
     // An access token writes to Odoo: only where a variable allows it.
     let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));

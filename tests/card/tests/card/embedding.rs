@@ -106,17 +106,28 @@ async fn a_page_of_an_unknown_origin_reads_nothing_and_may_not_frame_it() {
     assert!(said.contains("frame-ancestors"), "{said}");
 }
 
+/// A page that frames the card, and hands it the service key when it asks.
+fn framing(app: &str, fragment: &str) -> String {
+    format!(
+        "<!doctype html><title>Admin</title><iframe id=f width=500 height=700 src='{app}/{fragment}'></iframe>\
+         <script>const frame = document.querySelector('#f'); window.asked = 0;\
+         addEventListener('message', ({{ source, origin, data }}) => {{\
+           if (source !== frame.contentWindow || origin !== '{app}' || data?.type !== 'odoo-migration-status:ready') return;\
+           window.asked += 1;\
+           frame.contentWindow.postMessage({{ type: 'odoo-migration-status:token', token: '{SERVICE_KEY}' }}, origin);\
+         }});</script>"
+    )
+}
+
 #[tokio::test]
-async fn a_page_that_may_frame_it_does() {
+async fn a_page_that_may_frame_it_hands_it_a_token() {
     let (listener, origin) = reserved().await;
-    let scene = Scene::scheduled(stage().variable("frame_ancestors", format!("'self' {origin}")))
-        .await
-        .unwrap();
+    let stage = stage()
+        .variable("frame_ancestors", format!("'self' {origin}"))
+        .variable("allowed_origins", &origin);
+    let scene = Scene::scheduled(stage).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
-    let app = scene.stage.url();
-    let html = format!(
-        "<!doctype html><title>Admin</title><iframe id=f width=500 height=700 src='{app}/#token={SERVICE_KEY}'></iframe>"
-    );
+    let html = framing(&scene.stage.url(), "");
     tokio::spawn(serve(listener, String::new(), html));
     let Some(visit) = Visit::at("a_page_that_may_frame_it", scene, &origin).await else {
         return;
@@ -135,4 +146,46 @@ async fn a_page_that_may_frame_it_does() {
             .unwrap(),
         "framed"
     );
+    let kept = visit.browser.text("sessionStorage.length").await.unwrap();
+    assert_eq!(kept, "0", "it is in memory only");
+}
+
+/// Whoever may frame the card, or leads somebody to it, would else have him look with a token that is not his.
+#[tokio::test]
+async fn a_token_is_taken_from_nobody_but_an_admin_and_known_origins() {
+    let (listener, origin) = reserved().await;
+    // It may be framed there, and that is all.
+    let stage = stage().variable("frame_ancestors", format!("'self' {origin}"));
+    let scene = Scene::scheduled(stage).await.unwrap();
+    let app = scene.stage.url();
+    let fragment = format!("#token={SERVICE_KEY}");
+    let link = format!("<a id=link href='{app}/{fragment}'>Your migration</a>");
+    let html = framing(&app, &fragment) + &link;
+    tokio::spawn(serve(listener, String::new(), html));
+    let Some(visit) = Visit::at("a_token_is_taken_from_nobody", scene, &origin).await else {
+        return;
+    };
+    visit.browser.until("window.asked > 0").await.unwrap();
+    visit.browser.enter_frame("f").await.unwrap();
+    let refused = "root && $('state').textContent === 'No access' && location.hash === ''";
+    visit.browser.until(refused).await.unwrap();
+    let refreshed = "await card.refresh(); return $('state').textContent";
+    assert_eq!(visit.browser.run(refreshed).await.unwrap(), "No access");
+    // A link of another page.
+    visit.browser.go(&origin).await.unwrap();
+    visit
+        .browser
+        .run("document.querySelector('#link').click()")
+        .await
+        .unwrap();
+    visit.browser.until(refused).await.unwrap();
+    // The same address, opened by a person.
+    visit.browser.go("about:blank").await.unwrap();
+    let opened = format!("{app}/{fragment}");
+    visit.browser.go(&opened).await.unwrap();
+    visit
+        .browser
+        .until("root && $('state').textContent !== 'No access' && location.hash === ''")
+        .await
+        .unwrap();
 }

@@ -12,6 +12,7 @@ mod cost;
 mod cuts;
 mod deletions;
 mod faults;
+mod html;
 mod modes;
 mod oddities;
 mod scene;

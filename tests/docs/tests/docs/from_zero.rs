@@ -105,6 +105,7 @@ impl Company {
             variables: settings,
             memory_limit_mib: None,
             request_timeout: None,
+            max_connections: None,
             log: Log::Discard,
         })
         .await?;

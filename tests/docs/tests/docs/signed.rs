@@ -9,7 +9,7 @@ use docs_tests::Document;
 use serde_json::{Value, json};
 use stage::Stage;
 use tokio::process::Command;
-use world::odoo::{self, Attachments, OddName, Sizes, Trap};
+use world::odoo::{self, Attachments, NewAttachment, OddName, Sizes, Trap};
 
 /// Where `npm install --prefix target/npm @supabase/supabase-js@2` puts it.
 const SUPABASE_JS: &str = "target/npm/node_modules/@supabase/supabase-js/dist/index.mjs";
@@ -25,7 +25,7 @@ const createClient = (url, key) => ({ storage: { from: (bucket) => ({
   },
 }) } });";
 
-/// Runs the recipe for each file; the `Content-Disposition` that each download came with.
+/// Runs the recipe for each file; the `Content-Disposition` and the type that each download came with.
 async fn names_of_downloads(stage: &Stage, files: &Value, client: &str) -> Result<Vec<String>> {
     let queries = Document::open("docs/queries.md")?;
     let mut blocks = queries.blocks();
@@ -39,7 +39,7 @@ const supabase = createClient({url}, 'service-role-key', {{ auth: {{ persistSess
 for (const file of {files}) {{
   {}
   const answer = await fetch(address);
-  console.log(answer.status, answer.headers.get('content-disposition'));
+  console.log(answer.status, answer.headers.get('content-disposition'), answer.headers.get('content-type'));
 }}",
         recipe.text,
         url = json!(stage.storage.url()),
@@ -79,10 +79,22 @@ async fn a_signed_download_has_the_name_that_the_file_has_in_odoo() -> Result<()
         ..odoo::Options::default()
     };
     let stage = Stage::builder().odoo(odoo).start().await?;
+    // What a browser would run if it were shown.
+    for (name, mimetype) in [
+        ("offer.html", "text/html; charset=utf-8"),
+        ("logo.svg", "image/svg+xml"),
+    ] {
+        stage.odoo.attachments().insert(NewAttachment {
+            name: Some(name.to_owned()),
+            mimetype: Some(mimetype.to_owned()),
+            content: Some(format!("<script>alert('{name}')</script>").into()),
+            ..NewAttachment::default()
+        });
+    }
     let answer = stage.post("/archive-batch", "{}").await?;
-    assert_eq!(answer.json()["migrated"], 8, "{}", answer.text());
+    assert_eq!(answer.json()["migrated"], 10, "{}", answer.text());
     let files = stage
-        .value("select jsonb_agg(jsonb_build_object('name', name, 'object_path', object_path) order by id) from public.odoo_attachments")
+        .value("select jsonb_agg(jsonb_build_object('name', name, 'object_path', object_path, 'mimetype', mimetype) order by id) from public.odoo_attachments")
         .await?;
     let mut clients = vec![STAND_IN.to_owned()];
     let installed: PathBuf = stage::root().join(SUPABASE_JS);
@@ -102,8 +114,16 @@ async fn a_signed_download_has_the_name_that_the_file_has_in_odoo() -> Result<()
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(|file| file["name"].as_str())
-            .map(|name| format!("200 attachment; filename*=UTF-8''{}", encoded(name)))
+            .filter_map(|file| Some((file["name"].as_str()?, file["mimetype"].as_str()?)))
+            .map(|(name, mimetype)| {
+                let runs = name.ends_with(".html") || name.ends_with(".svg");
+                let shown = if runs {
+                    "application/octet-stream"
+                } else {
+                    mimetype
+                };
+                format!("200 attachment; filename*=UTF-8''{} {shown}", encoded(name))
+            })
             .collect();
         assert_eq!(told, expected, "{client}");
     }

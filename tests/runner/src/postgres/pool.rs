@@ -2,34 +2,69 @@
 
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, Result, bail};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Config, NoTls, config::SslMode};
 
 /// Spin's, for each pool.
 const MAX_CONNECTIONS: usize = 64;
 
 /// A connection out of a pool. It goes back when the last clone is dropped.
-pub(super) type Client = Arc<Object>;
+pub(super) type Client = Arc<Lent>;
+
+/// A connection, and the room it takes of all components' together.
+pub(super) struct Lent {
+    object: Object,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Lent {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.object
+    }
+}
 
 /// The pools of one component.
 #[derive(Default)]
-pub(crate) struct Pools(Mutex<HashMap<Key, Pool>>);
+pub(crate) struct Pools {
+    pools: Mutex<HashMap<Key, Pool>>,
+    /// As `max_connections` of Spin's `[outbound_pg]`: further calls wait.
+    room: Option<Arc<Semaphore>>,
+}
 
 /// The address as it was given, and the PEM text of the authority.
 type Key = (String, Option<String>);
 
 impl Pools {
+    /// Pools with no more connections in use than there is room for.
+    pub(crate) fn within(room: Option<Arc<Semaphore>>) -> Self {
+        Self {
+            pools: Mutex::default(),
+            room,
+        }
+    }
+
     pub(super) async fn get(&self, address: &str, authority: Option<&str>) -> Result<Client> {
         let pool = self.pool(address, authority)?;
-        Ok(Arc::new(pool.get().await?))
+        let room = match &self.room {
+            Some(room) => Some(Arc::clone(room).acquire_owned().await?),
+            None => None,
+        };
+        Ok(Arc::new(Lent {
+            object: pool.get().await?,
+            _room: room,
+        }))
     }
 
     fn pool(&self, address: &str, authority: Option<&str>) -> Result<Pool> {
-        let mut pools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (address.to_owned(), authority.map(str::to_owned));
         if let Some(pool) = pools.get(&key) {
             return Ok(pool.clone());

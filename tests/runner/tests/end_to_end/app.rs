@@ -101,6 +101,7 @@ impl Setting {
             variables,
             memory_limit_mib: self.memory_limit_mib,
             request_timeout: self.request_timeout,
+            max_connections: None,
             log: Log::Capture(log.clone()),
         })
         .await

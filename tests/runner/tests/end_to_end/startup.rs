@@ -22,6 +22,7 @@ async fn failure(source: &Path, more: &str) -> String {
         variables: BTreeMap::new(),
         memory_limit_mib: None,
         request_timeout: None,
+        max_connections: None,
         log: Log::Discard,
     })
     .await;

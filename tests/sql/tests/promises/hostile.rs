@@ -1,6 +1,6 @@
 //! Somebody who has the components' password, and nothing else.
 
-use crate::project::{Project, query};
+use crate::project::{Project, query, server};
 use crate::released;
 
 /// Types and operators that the caller's own temporary schema has too, each of which runs a function of
@@ -122,4 +122,71 @@ async fn every_routine_is_safe(project: &Project) {
 #[tokio::test]
 async fn every_routine_finds_what_its_caller_made_last() {
     every_routine_is_safe(&Project::new().await).await;
+}
+
+/// Who is an admin, as an application has said it before these files came: with names that say no schema.
+const OWN_HAS_ROLE: &str = "
+    create type public.app_role as enum ('admin', 'user');
+    create table public.user_roles (user_id uuid, role public.app_role);
+    alter table public.user_roles enable row level security;
+    create function public.has_role(_user_id uuid, _role public.app_role) returns boolean
+      language sql stable security definer";
+
+#[tokio::test]
+async fn an_applications_own_has_role_runs_nothing_of_its_callers() {
+    // The components' role gets in.
+    Project::new().await;
+    for says in [
+        "",
+        "set search_path = public",
+        "set search_path to '$user', public",
+    ] {
+        let database = server().await.bare_database().await.unwrap();
+        let owner = database.connect().await.unwrap();
+        let own = format!(
+            "set search_path = public; {OWN_HAS_ROLE} {says}
+             as $$ select exists (select 1 from user_roles where user_id = _user_id and role = _role) $$; reset search_path"
+        );
+        query(&owner, &own).await.unwrap();
+        database.apply_sql().await.unwrap();
+        let project = Project::of(database).await;
+        let component = project.database.connect_as_component().await.unwrap();
+        let trap = "
+            create temp table ran_as (role_name name);
+            grant all on ran_as to public;
+            create function pg_temp.trap() returns boolean language plpgsql as $f$
+              begin insert into pg_temp.ran_as values (current_user); return true; end $f$;
+            grant execute on function pg_temp.trap() to public;
+            create temp view user_roles as
+              select gen_random_uuid() as user_id, 'admin'::public.app_role as role where pg_temp.trap();
+            grant select on user_roles to public;";
+        query(&component, trap).await.unwrap();
+        let asked = "select public.has_role(gen_random_uuid(), 'admin')";
+        assert_eq!(query(&component, asked).await.unwrap(), ["f"], "{says}");
+        let ran = query(&component, "select role_name from pg_temp.ran_as").await;
+        assert_eq!(ran.unwrap(), Vec::<String>::new(), "{says}");
+        // It says of the application's users what it said, and that it was changed is told.
+        assert_eq!(
+            query(
+                &project.user(true).await,
+                "select odoo_sync.pause('crm-sync')"
+            )
+            .await
+            .unwrap()
+            .len(),
+            2
+        );
+        assert!(
+            query(
+                &project.user(false).await,
+                "select odoo_sync.resume('crm-sync')"
+            )
+            .await
+            .is_err()
+        );
+        let told = "select count(*) from odoo_sync.notices where words like '%has_role%pg_temp%'";
+        assert_eq!(project.sql(told).await, ["1"], "{says}");
+        project.database.apply_sql().await.unwrap();
+        assert_eq!(project.sql(told).await, ["1"], "told once: {says}");
+    }
 }

@@ -351,3 +351,91 @@ async fn a_slot_belongs_to_one_run() {
         ))
         .await;
 }
+
+/// The rules of Supabase's linter about functions, policies and views, level WARN and ERROR, spelled anew.
+const LINTS: [(&str, &str); 9] = [
+    ("security_definer_view", "select c.oid::regclass::text from pg_class c where c.relkind = 'v' and c.relnamespace = 'public'::regnamespace
+        and not coalesce('security_invoker=true' = any (c.reloptions), false)"),
+    ("materialized_view_in_api", "select c.oid::regclass::text from pg_class c where c.relkind = 'm' and c.relnamespace = 'public'::regnamespace"),
+    ("function_search_path_mutable", "select p.oid::regprocedure::text from pg_proc p where p.pronamespace in ('public'::regnamespace, 'odoo_sync'::regnamespace)
+        and not exists (select from unnest(p.proconfig) c where c like 'search\\_path=%')"),
+    ("security_definer_function_executable", "select p.oid::regprocedure::text from pg_proc p where p.prosecdef and p.pronamespace = 'public'::regnamespace
+        and (has_function_privilege('anon', p.oid, 'execute') or has_function_privilege('authenticated', p.oid, 'execute'))"),
+    ("rls_disabled", "select c.oid::regclass::text from pg_class c where c.relkind in ('r', 'p') and not c.relrowsecurity
+        and c.relnamespace in ('public'::regnamespace, 'odoo_sync'::regnamespace)"),
+    ("auth_rls_initplan", "select p.polname || ' on ' || p.polrelid::regclass from pg_policy p
+        where regexp_replace(coalesce(pg_get_expr(p.polqual, p.polrelid), '') || coalesce(pg_get_expr(p.polwithcheck, p.polrelid), ''),
+          '\\( SELECT auth\\.(uid|jwt|role)\\(\\)', '', 'g') ~ 'auth\\.(uid|jwt|role)\\(\\)|current_setting'"),
+    ("rls_policy_always_true", "select p.polname || ' on ' || p.polrelid::regclass from pg_policy p
+        where (pg_get_expr(p.polqual, p.polrelid) = 'true' or pg_get_expr(p.polwithcheck, p.polrelid) = 'true')
+          and p.polroles && array[0::oid, 'anon'::regrole::oid, 'authenticated'::regrole::oid]"),
+    ("rls_references_user_metadata", "select p.polname::text from pg_policy p where pg_get_expr(p.polqual, p.polrelid) ~ 'user_metadata'"),
+    ("multiple_permissive_policies", "select p.polrelid::regclass || ' for ' || r from pg_policy p cross join unnest(p.polroles) r
+        where p.polpermissive group by p.polrelid, r, p.polcmd having count(*) > 1"),
+];
+
+#[tokio::test]
+async fn supabases_linter_has_nothing_to_warn_of() {
+    let mut projects = vec![Project::new().await];
+    for version in released::VERSIONS {
+        let project = released::installed(version).await;
+        project.database.apply_sql().await.unwrap();
+        projects.push(project);
+    }
+    for project in projects {
+        for (lint, query) in LINTS {
+            // What stands for pg_net and the vault is in schemas of its own.
+            assert_eq!(project.sql(query).await, Vec::<String>::new(), "{lint}");
+        }
+    }
+    // Each of them finds what it is for.
+    let project = Project::new().await;
+    project
+        .sql("create view public.all_leads as select * from public.odoo_leads;
+              create materialized view public.kept_leads as select * from public.odoo_leads;
+              create function public.loose() returns integer language sql security definer as 'select 1';
+              grant execute on function public.loose() to authenticated;
+              create table public.bare (id bigint primary key);
+              create policy everybody on public.odoo_leads for select using (true);
+              create policy mine on public.odoo_tags for select to authenticated using (auth.uid() is not null);
+              create policy theirs on public.odoo_users for select to authenticated using ((select auth.jwt() -> 'user_metadata') is not null)")
+        .await;
+    for (lint, query) in LINTS {
+        assert!(!project.sql(query).await.is_empty(), "{lint} finds nothing");
+    }
+}
+
+/// A view of somebody's own reads with its owner's rights, and Supabase grants it to the API's roles.
+#[tokio::test]
+async fn a_view_that_shows_rows_to_everybody_is_told() {
+    let project = Project::new().await;
+    project
+        .sql("create view public.sales as select * from public.odoo_pipeline;
+              create view public.over_sales as select id from public.sales;
+              create materialized view public.counted as select count(*) from public.odoo_messages;
+              create view public.decided with (security_invoker = true) as select * from public.odoo_leads;
+              create view public.unread as select * from public.odoo_users;
+              revoke all on public.unread from anon, authenticated;
+              create view public.of_others as select 1 as one;
+              grant select on public.sales, public.over_sales, public.counted, public.decided to authenticated")
+        .await;
+    let open = project.sql("select view from odoo_sync.open_views()").await;
+    assert_eq!(
+        open,
+        ["counted", "over_sales", "sales"].map(|view| format!("public.{view}"))
+    );
+    for _ in 0..2 {
+        project.database.apply_sql().await.unwrap();
+        let told = "select count(*) from odoo_sync.notices where words like 'The view %'";
+        assert_eq!(project.sql(told).await, ["3"], "each once");
+    }
+    // What it tells to run helps.
+    for remedy in project
+        .sql("select remedy from odoo_sync.open_views()")
+        .await
+    {
+        project.sql(&remedy).await;
+    }
+    let open = project.sql("select view from odoo_sync.open_views()").await;
+    assert_eq!(open, Vec::<String>::new());
+}

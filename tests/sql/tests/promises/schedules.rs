@@ -246,25 +246,47 @@ async fn what_makes_no_sense_is_refused_with_what_to_do() {
     }
 }
 
+/// The components hold Odoo's and Storage's addresses against the same table.
 #[tokio::test]
-async fn a_key_that_would_travel_in_clear_text_is_warned_of() {
+async fn a_key_that_would_travel_in_clear_text_is_not_sent() {
     let project = Project::new().await;
-    assert!(
-        project
-            .schedule("http://sync.example.com")
-            .await
-            .contains("warning: base_url is http")
-    );
-    assert!(
-        !project
-            .schedule("http://127.0.0.1:3000")
-            .await
-            .contains("warning")
-    );
-    assert!(
-        !project
-            .schedule("https://sync.example.com")
-            .await
-            .contains("warning")
-    );
+    let near = "http://127.0.0.1:3000";
+    assert!(!project.schedule(near).await.contains("warning"));
+    let cases = include_str!("../../../../components/shared/outbound/src/origins.txt");
+    let cases = cases.lines().filter_map(|case| case.split_once(' '));
+    let mut far = Vec::new();
+    for (kind, address) in cases.filter(|(kind, _)| *kind != "#") {
+        // A path follows, as it may.
+        let schedule = format!("select * from odoo_sync.schedule('{address}/tools/')");
+        if kind == "near" {
+            project.sql(&schedule).await;
+        } else {
+            let refusal = project.refusal(&schedule).await;
+            assert!(refusal.contains("plain http"), "{address}: {refusal}");
+            far.push(address);
+        }
+    }
+    assert!(far.len() > 10);
+    // What it was stays, and its jobs with it.
+    project.schedule(near).await;
+    project
+        .refusal("select * from odoo_sync.schedule('http://sync.example.com')")
+        .await;
+    let kept = "select odoo_sync.setting('base_url') #>> '{}'";
+    assert_eq!(project.sql(kept).await, [near]);
+    // Where the network is one's own, a person may say so.
+    project
+        .sql("select odoo_sync.set('allow_http', 'true')")
+        .await;
+    for address in far {
+        let told = project.schedule(address).await;
+        assert!(
+            told.contains("warning: base_url is http"),
+            "{address}: {told}"
+        );
+    }
+    let refusal = project
+        .refusal("select odoo_sync.set('allow_http', '\"yes\"')")
+        .await;
+    assert!(refusal.contains("true or false"), "{refusal}");
 }

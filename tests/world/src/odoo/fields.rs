@@ -2,7 +2,7 @@
 //!
 //! `fields.json` was drawn from `fields_get` of real 17.0 and 18.0 servers, for an administrator and
 //! for a salesman (the difference is `settings`). What other versions have follows from the renames
-//! that are known; `from-N` and `until-N` say so.
+//! that are known; `from-N`, `until-N` and `text-until-N` say so.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,11 @@ impl Field {
                         word.strip_prefix(prefix)
                             .and_then(|bound: &str| bound.parse::<u8>().ok())
                     };
-                    if let Some(from) = bound("from-") {
+                    if let Some(until) = bound("text-until-") {
+                        if version <= until {
+                            "text".clone_into(&mut field.type_name);
+                        }
+                    } else if let Some(from) = bound("from-") {
                         if version < from {
                             return None;
                         }

@@ -41,6 +41,7 @@ fn signature(version: u8, model: &str, method: &str) -> Option<&'static [&'stati
         "get_external_id" => &["ids"],
         "context_get" if model == "res.users" => &[],
         "generate_access_token" if model == ATTACHMENTS => &["ids"],
+        "write" if model == ATTACHMENTS => &["ids", "vals"],
         _ => return None,
     })
 }
@@ -161,7 +162,10 @@ impl Arguments {
 
 /// Whether the method's first argument is the ids of records.
 pub(crate) fn is_called_on_records(method: &str) -> bool {
-    matches!(method, "read" | "generate_access_token" | "get_external_id")
+    matches!(
+        method,
+        "read" | "write" | "generate_access_token" | "get_external_id"
+    )
 }
 
 /// The ids in an argument: a list, or one bare id.
@@ -261,6 +265,15 @@ pub(crate) fn call(
         "generate_access_token" => {
             let tokens = company.attachments.access_tokens(&call.arguments.ids());
             json.value(&tokens.map_err(|id| call.forbidden(id, "write"))?);
+        }
+        "write" => {
+            let token = call.arguments.get("vals").get("access_token");
+            let token = token.and_then(Value::as_str);
+            let written = company
+                .attachments
+                .write_token(&call.arguments.ids(), token);
+            written.map_err(|id| call.forbidden(id, "write"))?;
+            json.value(&json!(true));
         }
         _ => {
             call.may_read()?;

@@ -88,6 +88,8 @@ impl Job for Archive {
             Ok(()) => batch.work(report).await,
             Err(fault) => Err(fault),
         };
+        let cleared = odoo.clear_access_tokens().await.map(drop);
+        let worked = worked.and(cleared);
         *known = odoo.known();
         report.figures.odoo_calls = odoo.calls();
         report.figures.storage_calls = storage.calls();

@@ -6,19 +6,59 @@ const BYTES: &str = "application/octet-stream";
 /// The longest that is sent: a registered name has 127 characters on either side of the slash.
 const LONGEST: usize = 255;
 
-/// Odoo's text if it is a media type of RFC 9110, and else that of mere bytes. A `multipart` type is never sent:
-/// the Storage would unwrap the content and keep one of its parts (seen on storage-api 1.70).
+/// Odoo's text if it is a media type of RFC 9110 by which a browser only shows the content, and else that of mere
+/// bytes. A `multipart` type is never sent: the Storage would unwrap the content and keep one of its parts (seen
+/// on storage-api 1.70). Nor is one by which a browser runs it: the catalogue keeps that.
 pub(super) fn media_type(text: Option<&str>) -> &str {
     let text = text.unwrap_or_default().trim_matches([' ', '\t']);
-    if text.len() <= LONGEST && parse(text).is_some() {
-        text
-    } else {
-        BYTES
+    match parse(text) {
+        Some((kind, subtype)) if text.len() <= LONGEST && !is_active(kind, subtype) => text,
+        _ => BYTES,
     }
 }
 
-/// `type/subtype`, then parameters, each behind a semicolon.
-fn parse(text: &str) -> Option<()> {
+/// Whether a browser that opens it, or a page that embeds it, runs what is in it: HTML, whatever is XML (SVG among
+/// it), scripts, and what is no type at all, which browsers guess (WHATWG, MIME Sniffing, 4.6 and 7).
+fn is_active(kind: &str, subtype: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    let subtype = subtype.to_ascii_lowercase();
+    let plain = subtype.strip_prefix("x-").unwrap_or(&subtype);
+    if plain.ends_with("+xml")
+        || ["javascript", "ecmascript"]
+            .iter()
+            .any(|s| plain.starts_with(s))
+    {
+        return true;
+    }
+    match kind.as_str() {
+        "text" | "application" => matches!(
+            plain,
+            "html"
+                | "xhtml"
+                | "xml"
+                | "xsl"
+                | "xslt"
+                | "svg"
+                | "jscript"
+                | "livescript"
+                | "vbscript"
+                | "component"
+                | "scriptlet"
+                | "server-parsed-html"
+                | "hta"
+                | "mimearchive"
+                | "shockwave-flash"
+                | "unknown"
+        ),
+        "image" => matches!(plain, "svg"),
+        "message" => matches!(plain, "rfc822" | "global"),
+        "unknown" => true,
+        _ => false,
+    }
+}
+
+/// The type and the subtype of `type/subtype`, then parameters, each behind a semicolon.
+fn parse(text: &str) -> Option<(&str, &str)> {
     let (kind, rest) = token(text)?;
     let (subtype, mut rest) = token(rest.strip_prefix('/')?)?;
     // A range of types is none.
@@ -31,7 +71,7 @@ fn parse(text: &str) -> Option<()> {
         let value = value.strip_prefix('=')?;
         (_, rest) = token(value).or_else(|| quoted(value))?;
     }
-    Some(())
+    Some((kind, subtype))
 }
 
 fn space(text: &str) -> &str {
@@ -74,7 +114,6 @@ mod tests {
             "text/plain; charset=utf-8",
             "text/plain;charset=\"utf-8\" ; format=flowed",
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-            "image/svg+xml",
             "a/b; c=\"d\\\"; e\"",
         ] {
             assert_eq!(media_type(Some(same)), same);
@@ -109,6 +148,64 @@ mod tests {
         assert_eq!(media_type(Some(&format!("a/{}", "b".repeat(254)))), BYTES);
     }
 
+    /// Each with what is like it and harmless.
+    #[test]
+    fn what_a_browser_would_run_is_sent_as_mere_bytes() {
+        for active in [
+            "text/html",
+            "TEXT/Html; charset=\"utf-8\"",
+            "application/xhtml+xml",
+            "application/vnd.wap.xhtml+xml",
+            "image/svg+xml",
+            "Image/SVG+XML ;charset=utf-8",
+            "image/svg",
+            "text/xml",
+            "application/xml;charset=utf-8",
+            "application/rss+xml",
+            "application/mathml+xml",
+            "model/x3d+xml",
+            "text/xsl",
+            "application/xslt+xml",
+            "text/javascript",
+            "text/javascript1.5",
+            "application/javascript",
+            "application/x-javascript",
+            "application/ecmascript",
+            "text/jscript",
+            "text/livescript",
+            "text/vbscript",
+            "text/x-component",
+            "application/hta",
+            "application/x-mimearchive",
+            "message/rfc822",
+            "application/x-shockwave-flash",
+            "application/unknown",
+            "unknown/unknown",
+        ] {
+            assert_eq!(media_type(Some(active)), BYTES, "{active}");
+        }
+        for shown in [
+            "text/plain",
+            "text/css",
+            "text/csv",
+            "text/markdown",
+            "text/calendar",
+            "application/json",
+            "application/ld+json",
+            "application/pdf",
+            "application/zip",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            "application/msword",
+            "image/png",
+            "image/webp",
+            "video/mp4",
+            "audio/mpeg",
+            "message/delivery-status",
+        ] {
+            assert_eq!(media_type(Some(shown)), shown);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_sent_is_a_media_type_and_never_multipart(text in "[a-z*]{0,12}[/ ,;]?[a-zA-Z/;=\"\\\\ \t\r\n,é-]{0,40}") {
@@ -127,7 +224,7 @@ mod tests {
         fn every_media_type_is_sent_as_it_is(
             kind in "[a-z]{1,10}", subtype in "[a-z0-9.+-]{1,20}", name in "[a-z]{1,8}", value in "[a-z0-9-]{1,8}", quotes: bool,
         ) {
-            prop_assume!(kind != "multipart");
+            prop_assume!(kind != "multipart" && !is_active(&kind, &subtype));
             let value = if quotes { format!("\"{value} \"") } else { value };
             let text = format!("{kind}/{subtype}; {name}={value}");
             prop_assert_eq!(media_type(Some(&text)), &text);

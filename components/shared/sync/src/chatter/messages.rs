@@ -5,25 +5,19 @@ use odoo::records::Record;
 use odoo::value::parse_datetime;
 use serde_json::{Value, json};
 
-use super::body::{Cleaner, Files, Shown, named_files};
-use crate::entity::{EXTERNAL_ID, FILES, Known, Refine};
+use crate::entity::{EXTERNAL_ID, Known, Refine};
+use crate::html::{Owned, Shown};
 use crate::{Settings, row};
 
 /// Makes the columns of a message that Odoo has no field for.
-pub(super) fn refine(settings: &Settings) -> Refine {
-    let cleaner = Cleaner::new(&settings.odoo.url);
-    Box::new(move |record: &mut Record, subtypes: &Known| {
-        let files = files(record);
-        let shown = match record.get("body") {
-            // It was left out, since the record was too long with it.
-            None => Shown::too_large(),
-            Some(Value::String(body)) => cleaner.show(body, files),
-            Some(_) => Shown::default(),
-        };
-        if shown.omitted == Some(Shown::TOO_LARGE) {
+pub(super) fn refine(_: &Settings) -> Refine {
+    Box::new(|record: &mut Record, subtypes: &Known| {
+        let shown = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+        let omitted = shown("body_omitted");
+        let says_something = !shown("body_text").is_empty() || !omitted.is_empty();
+        if omitted == Shown::TOO_LARGE {
             record.remove("body");
         }
-        let text = shown.text.as_deref().unwrap_or_default();
         let subtype = Subtype::of(record, subtypes);
         let flag = record.get("is_internal").and_then(Value::as_bool);
         let is_internal = flag == Some(true) || subtype.is_internal;
@@ -41,7 +35,7 @@ pub(super) fn refine(settings: &Settings) -> Refine {
             subtype: subtype.external_id.as_deref(),
             is_internal,
             activity: activity.is_some(),
-            says_something: !text.is_empty() || shown.omitted.is_some(),
+            says_something,
             tracks: tracked.map(|values| !values.is_empty()),
         }
         .kind();
@@ -61,10 +55,6 @@ pub(super) fn refine(settings: &Settings) -> Refine {
             ("subtype", json!(subtype.external_id)),
             ("is_internal", json!(is_internal)),
             ("is_internal_flag", json!(flag)),
-            ("body_html", json!(shown.html)),
-            ("body_text", json!(shown.text)),
-            ("body_omitted", json!(shown.omitted)),
-            ("inline_attachment_ids", json!(shown.attachments)),
         ] {
             record.insert(column.to_owned(), value);
         }
@@ -139,12 +129,14 @@ impl Subtype {
     }
 }
 
-/// The files that a message's body names and that are not among its own.
-pub(super) fn named(record: &Record) -> Vec<i64> {
-    let body = record.get("body").and_then(Value::as_str);
-    let own = own_files(record);
-    let named = body.map(named_files).unwrap_or_default();
-    named.into_iter().filter(|id| !own.contains(id)).collect()
+/// A message has its own files, and those of its record.
+pub(super) fn owns(record: &Record) -> Owned {
+    let model = record.get("model").and_then(Value::as_str);
+    let res_id = record.get("res_id").and_then(Value::as_i64);
+    Owned {
+        files: own_files(record),
+        on: model.map(str::to_owned).zip(res_id),
+    }
 }
 
 fn own_files(record: &Record) -> Vec<i64> {
@@ -153,34 +145,6 @@ fn own_files(record: &Record) -> Vec<i64> {
         .flatten()
         .filter_map(Value::as_i64)
         .collect()
-}
-
-/// The files that a message may refer to: its own, those on its record, and those whose token it has.
-fn files(record: &mut Record) -> Files {
-    let looked_up = record.remove(FILES);
-    let mut files = Files::default();
-    files.own.extend(own_files(record));
-    let record = &*record;
-    let id = |of: &Value, name: &str| of.get(name).and_then(Value::as_i64);
-    let text = |of: Option<&Value>| of.and_then(Value::as_str).map(str::to_owned);
-    let message = record.get("id").and_then(Value::as_i64);
-    let model = text(record.get("model"));
-    let res_id = record.get("res_id").and_then(Value::as_i64);
-    for file in looked_up.iter().filter_map(Value::as_array).flatten() {
-        let Some(file_id) = id(file, "id") else {
-            continue;
-        };
-        let on = (text(file.get("res_model")), id(file, "res_id"));
-        let on_record = on.0.is_some() && on.1 > Some(0) && on == (model.clone(), res_id);
-        let on_message = on == (Some("mail.message".to_owned()), message);
-        if on_record || on_message {
-            files.own.insert(file_id);
-        } else if let Some(token) = text(file.get("access_token")).filter(|token| !token.is_empty())
-        {
-            files.tokens.insert(file_id, token);
-        }
-    }
-    files
 }
 
 /// What tells a message's kind.
@@ -357,31 +321,15 @@ mod tests {
     }
 
     #[test]
-    fn files_of_the_message_and_of_its_record_are_its_own() {
-        let place = |id: i64, model: Value, res_id: i64, token: Value| json!({"id": id, "res_model": model, "res_id": res_id, "access_token": token});
-        let mut record = json!({
-            "id": 9, "model": "crm.lead", "res_id": 50, "attachment_ids": [1],
-            FILES: [
-                place(2, json!("crm.lead"), 50, json!(false)), place(3, json!("mail.message"), 9, json!(false)),
-                place(4, json!("crm.lead"), 51, json!("8f2c")), place(5, json!("res.partner"), 50, json!("")),
-                place(6, json!(false), 0, json!(false)),
-            ],
-        })
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-        let found = files(&mut record);
-        assert_eq!(found.own.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    fn a_message_owns_its_files_and_those_of_its_record() {
+        let record = json!({"id": 9, "model": "crm.lead", "res_id": 50, "attachment_ids": [1]});
+        let owned = owns(record.as_object().unwrap());
         assert_eq!(
-            found.tokens.into_iter().collect::<Vec<_>>(),
-            [(4, "8f2c".to_owned())]
+            (owned.files, owned.on),
+            (vec![1], Some(("crm.lead".to_owned(), 50)))
         );
-        // A message without a record owns nothing that is on none.
-        let mut nowhere = json!({"id": 9, FILES: [place(6, json!(false), 0, json!(false))]})
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
-        assert!(files(&mut nowhere).own.is_empty());
+        let nowhere = json!({"id": 9, "model": false, "res_id": 0});
+        assert_eq!(owns(nowhere.as_object().unwrap()).on, None);
     }
 
     #[test]

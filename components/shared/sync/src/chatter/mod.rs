@@ -5,9 +5,7 @@
 //! changes are read from `mail.tracking.value`, for which an Odoo user needs the Settings group: for
 //! others they are left out, and that is told once.
 
-mod body;
 mod changes;
-mod markup;
 mod messages;
 
 use ledger::chatter;
@@ -38,7 +36,7 @@ const MESSAGES: Entity = Entity {
         column!("author_id", Link),
         column!("email_from", Text),
         column!("subject", Text),
-        column!("body", Text),
+        column!("body", Html),
         made!("body_html", Text),
         made!("body_text", Text),
         made!("body_omitted", Text),
@@ -109,7 +107,8 @@ const MESSAGES: Entity = Entity {
         refine: messages::refine,
         version: 2,
         optional: false,
-        attachments: Some(messages::named),
+        owns: Some(messages::owns),
+        catalogues: true,
     }),
 };
 
@@ -146,7 +145,8 @@ const FIELD_CHANGES: Entity = Entity {
         refine: changes::refine,
         version: 0,
         optional: true,
-        attachments: None,
+        owns: None,
+        catalogues: false,
     }),
 };
 

@@ -413,6 +413,32 @@ impl Handle {
         }
     }
 
+    /// Writes the access tokens of rows, as `write` of a user does. The error is the row that may not be written to.
+    pub fn write_token(&self, ids: &[i64], token: Option<&str>) -> Result<(), i64> {
+        let mut table = self.table_mut();
+        let locked = |id: &&i64| table.row(**id).is_none_or(|row| row.read_only);
+        if let Some(id) = ids.iter().find(locked) {
+            return Err(*id);
+        }
+        for row in ids
+            .iter()
+            .filter_map(|id| table.row(*id))
+            .collect::<Vec<_>>()
+        {
+            table.put(Row {
+                access_token: token.map(str::to_owned),
+                write_us: now_us(),
+                ..row
+            });
+        }
+        Ok(())
+    }
+
+    /// The access token that a row has.
+    pub fn token_of(&self, id: i64) -> Option<String> {
+        self.table_mut().row(id)?.access_token
+    }
+
     /// Gives each row an access token, if it has none; this writes to the row. The error is the row that may
     /// not be written to.
     pub(crate) fn access_tokens(&self, ids: &[i64]) -> Result<Vec<Option<String>>, i64> {

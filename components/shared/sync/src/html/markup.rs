@@ -11,6 +11,8 @@ use std::collections::{HashMap, HashSet};
 
 use ammonia::Builder;
 
+use super::address::RECORD;
+
 /// Elements that are opened anew where they were left open.
 const FORMATTING: [&str; 11] = [
     "a", "b", "code", "em", "i", "s", "small", "strike", "strong", "tt", "u",
@@ -167,7 +169,7 @@ impl<'a> Reference<'a> {
         let of_model = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_');
         let named = !model.is_empty() && model.len() <= 200 && model.chars().all(of_model);
         let id: i64 = id.parse().ok().filter(|id| *id > 0)?;
-        named.then(|| format!("odoo-record:{model}/{id}"))
+        named.then(|| format!("{RECORD}:{model}/{id}"))
     }
 }
 
