@@ -160,7 +160,7 @@ async fn a_token_is_taken_from_nobody_but_an_admin_and_known_origins() {
     let app = scene.stage.url();
     let fragment = format!("#token={SERVICE_KEY}");
     let link = format!("<a id=link href='{app}/{fragment}'>Your migration</a>");
-    let html = framing(&app, &fragment) + &link;
+    let html = format!("{}{link}", framing(&app, &fragment));
     tokio::spawn(serve(listener, String::new(), html));
     let Some(visit) = Visit::at("a_token_is_taken_from_nobody", scene, &origin).await else {
         return;
