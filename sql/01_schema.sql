@@ -342,7 +342,10 @@ insert into odoo_sync.settings (name, value) values
   ('keep_days.runs', '30'),
   ('keep_days.calls', '14'),
   ('keep_days.cron_job_run_details', '7'),
-  ('keep_days.net_responses', '1')
+  ('keep_days.net_responses', '1'),
+  ('compare_days.crm-sync', '1'),
+  ('compare_days.chatter-sync', '7'),
+  ('most_deleted_share', '0.2')
 on conflict (name) do nothing;
 
 create or replace function odoo_sync.setting(name text) returns jsonb
@@ -377,6 +380,12 @@ begin
   end if;
   if $1 = 'allow_http' and jsonb_typeof($2) <> 'boolean' then
     raise exception 'allow_http is true or false, not %', $2;
+  end if;
+  if $1 like 'compare\_days.%' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 0.04 and 365) then
+    raise exception '% is a number of days from 0.04 to 365, not %', $1, $2;
+  end if;
+  if $1 = 'most_deleted_share' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 0 and 1) then
+    raise exception '% is a share from 0 to 1, not %', $1, $2;
   end if;
   update odoo_sync.settings s set value = $2, updated_at = now() where s.name = $1;
 end

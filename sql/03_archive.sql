@@ -82,8 +82,9 @@ create index if not exists odoo_attachments_dead
   on public.odoo_attachments (failed_at desc) where state = 'dead';
 create index if not exists odoo_attachments_failing
   on public.odoo_attachments (failed_at desc) where state = 'pending' and attempts > 0;
-create index if not exists odoo_attachments_needs_password
-  on public.odoo_attachments (id) where state = 'skipped' and reason = 'needs_password';
+create index if not exists odoo_attachments_waiting
+  on public.odoo_attachments (reason, file_size) where state = 'skipped' and reason in ('needs_password', 'over_size_limit');
+drop index if exists public.odoo_attachments_needs_password;
 create index if not exists odoo_attachments_missing
   on public.odoo_attachments (id) where missing_since is not null;
 create index if not exists odoo_attachments_record
@@ -96,14 +97,22 @@ create table if not exists odoo_sync.progress (
   bytes  bigint not null default 0
 );
 comment on table odoo_sync.progress is 'How many attachments are in which state; kept by triggers, checked by odoo_sync.recount().';
-comment on column odoo_sync.progress.bucket is 'pending, failed (pending after a failure), dead, moved or skipped.';
+comment on column odoo_sync.progress.bucket is 'pending, failed (pending after a failure), dead, moved, skipped, or waiting (for a password or a higher limit).';
 comment on column odoo_sync.progress.files is 'Attachments.';
 comment on column odoo_sync.progress.bytes is 'Their bytes, as Odoo says.';
 
 create or replace function odoo_sync.bucket(state text, attempts smallint) returns text
   language sql immutable parallel safe set search_path = pg_catalog, pg_temp
   as $$ select case when state = 'pending' and attempts > 0 then 'failed' else state end $$;
-comment on function odoo_sync.bucket(text, smallint) is 'Under which heading of odoo_sync.progress an attachment counts.';
+comment on function odoo_sync.bucket(text, smallint) is 'The same, of one that waits for no setting.';
+
+create or replace function odoo_sync.bucket(state text, attempts smallint, reason text) returns text
+  language sql immutable parallel safe set search_path = pg_catalog, pg_temp
+  as $$
+    select case when state = 'pending' and attempts > 0 then 'failed'
+                when state = 'skipped' and reason in ('needs_password', 'over_size_limit') then 'waiting' else state end
+  $$;
+comment on function odoo_sync.bucket(text, smallint, text) is 'Under which heading of odoo_sync.progress an attachment counts.';
 
 create or replace function odoo_sync.count_attachments() returns trigger
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -111,20 +120,20 @@ begin
   -- The branches differ in the transition tables that exist; the order keeps parallel runs from deadlock.
   if tg_op = 'INSERT' then
     insert into odoo_sync.progress as p (bucket, files, bytes)
-    select odoo_sync.bucket(n.state, n.attempts) as bucket, count(*), coalesce(sum(n.file_size), 0)
+    select odoo_sync.bucket(n.state, n.attempts, n.reason) as bucket, count(*), coalesce(sum(n.file_size), 0)
       from new_rows n group by 1 order by 1
     on conflict (bucket) do update set files = p.files + excluded.files, bytes = p.bytes + excluded.bytes;
   elsif tg_op = 'DELETE' then
     insert into odoo_sync.progress as p (bucket, files, bytes)
-    select odoo_sync.bucket(o.state, o.attempts) as bucket, -count(*), -coalesce(sum(o.file_size), 0)
+    select odoo_sync.bucket(o.state, o.attempts, o.reason) as bucket, -count(*), -coalesce(sum(o.file_size), 0)
       from old_rows o group by 1 order by 1
     on conflict (bucket) do update set files = p.files + excluded.files, bytes = p.bytes + excluded.bytes;
   else
     insert into odoo_sync.progress as p (bucket, files, bytes)
     select d.bucket, sum(d.files), sum(d.bytes)
-      from (select odoo_sync.bucket(n.state, n.attempts) as bucket, 1 as files, n.file_size as bytes from new_rows n
+      from (select odoo_sync.bucket(n.state, n.attempts, n.reason) as bucket, 1 as files, n.file_size as bytes from new_rows n
             union all
-            select odoo_sync.bucket(o.state, o.attempts), -1, -o.file_size from old_rows o) d
+            select odoo_sync.bucket(o.state, o.attempts, o.reason), -1, -o.file_size from old_rows o) d
      group by d.bucket having sum(d.files) <> 0 or sum(d.bytes) <> 0 order by d.bucket
     on conflict (bucket) do update set files = p.files + excluded.files, bytes = p.bytes + excluded.bytes;
   end if;
@@ -139,11 +148,27 @@ create or replace trigger count_updated after update on public.odoo_attachments
 create or replace trigger count_deleted after delete on public.odoo_attachments
   referencing old table as old_rows for each statement execute function odoo_sync.count_attachments();
 
+-- Files that wait were counted as skipped before.
+with waiting as (
+  select count(*) as files, coalesce(sum(a.file_size), 0)::bigint as bytes from public.odoo_attachments a
+   where a.state = 'skipped' and a.reason in ('needs_password', 'over_size_limit')
+), counted as (
+  insert into odoo_sync.progress (bucket, files, bytes) select 'waiting', w.files, w.bytes from waiting w
+  on conflict (bucket) do nothing
+  returning files, bytes
+)
+update odoo_sync.progress p set files = p.files - c.files, bytes = p.bytes - c.bytes from counted c where p.bucket = 'skipped';
+
 -- What is still to be done, and the figures that a log row carries.
 create or replace function odoo_sync.remaining() returns bigint
   language sql stable security definer set search_path = pg_catalog, pg_temp
   as $$ select coalesce(sum(files), 0)::bigint from odoo_sync.progress where bucket in ('pending', 'failed') $$;
-comment on function odoo_sync.remaining() is 'How many attachments are still to be moved.';
+comment on function odoo_sync.remaining() is 'How many attachments are still to be moved; what waits for a setting stands beside it, in odoo_sync.waiting().';
+
+create or replace function odoo_sync.waiting() returns bigint
+  language sql stable security definer set search_path = pg_catalog, pg_temp
+  as $$ select coalesce(sum(files), 0)::bigint from odoo_sync.progress where bucket = 'waiting' $$;
+comment on function odoo_sync.waiting() is 'How many attachments wait for a setting: a password, or a higher limit.';
 
 -- Counts the table itself and mends the counters; a row where they differed.
 create or replace function odoo_sync.recount()
@@ -155,7 +180,7 @@ begin
   lock table public.odoo_attachments in share row exclusive mode;
   return query
   with counted as (
-    select odoo_sync.bucket(a.state, a.attempts) as bucket, count(*) as files, coalesce(sum(a.file_size), 0)::bigint as bytes
+    select odoo_sync.bucket(a.state, a.attempts, a.reason) as bucket, count(*) as files, coalesce(sum(a.file_size), 0)::bigint as bytes
       from public.odoo_attachments a group by 1
   ), compared as (
     select coalesce(c.bucket, p.bucket) as bucket,
@@ -174,7 +199,7 @@ begin
 end $$;
 comment on function odoo_sync.recount() is 'Recounts the attachments, mends odoo_sync.progress, and returns the figures that differed (none, as it should be).';
 
--- Gives dead files (all of them, or those named) a new life, and those that waited for a password.
+-- Gives dead files (all of them, or those named) a new life, and those that waited for a setting.
 create or replace function odoo_sync.retry(ids bigint[] default null) returns bigint
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare revived bigint;
@@ -182,19 +207,19 @@ begin
   perform odoo_sync.require_admin();
   update public.odoo_attachments a
      set state = 'pending', attempts = 0, interruptions = 0, next_attempt_at = now(), upload = null
-   where (a.state = 'dead' or (a.state = 'skipped' and a.reason = 'needs_password'))
+   where (a.state = 'dead' or (a.state = 'skipped' and a.reason in ('needs_password', 'over_size_limit')))
      and a.deleted_at is null and (ids is null or a.id = any (ids));
   get diagnostics revived = row_count;
   return revived;
 end $$;
-comment on function odoo_sync.retry(bigint[]) is 'Puts dead attachments, and large ones that were skipped for want of odoo_password (all, or the ids given), back into the queue; returns how many.';
+comment on function odoo_sync.retry(bigint[]) is 'Puts dead attachments, and large ones that wait for odoo_password or a higher limit (all, or the ids given), back into the queue; returns how many.';
 
 call odoo_sync.protect('public.odoo_attachments', 'select, insert, update');
 call odoo_sync.protect('odoo_sync.progress', 'select');
 
 revoke all on function odoo_sync.count_attachments(), odoo_sync.recount(), odoo_sync.retry(bigint[]) from public;
-revoke all on function odoo_sync.remaining() from public;
-grant execute on function odoo_sync.remaining(), odoo_sync.recount(), odoo_sync.retry(bigint[]), odoo_sync.bucket(text, smallint)
+revoke all on function odoo_sync.remaining(), odoo_sync.waiting(), odoo_sync.bucket(text, smallint, text) from public;
+grant execute on function odoo_sync.remaining(), odoo_sync.waiting(), odoo_sync.bucket(text, smallint, text), odoo_sync.recount(), odoo_sync.retry(bigint[]), odoo_sync.bucket(text, smallint)
   to odoo_sync, authenticated, service_role;
 
 commit;

@@ -235,6 +235,9 @@ begin
   update odoo_sync.calls c set answered_at = now(), error = 'lost in a crash of Postgres'
   where c.answered_at is null and c.request_id >= request and c.called_at < asked_at;
   insert into odoo_sync.calls (job, request_id, called_at) values (j.name, request, clock_timestamp());
+  if to_regprocedure('odoo_sync.call_for_check()') is not null then
+    perform odoo_sync.call_for_check();
+  end if;
   return request;
 end
 $$;

@@ -550,6 +550,47 @@ end
 $$;
 comment on function odoo_sync.look_for_doubles(odoo_sync.jobs) is 'Findings about other jobs that do a job''s work.';
 
+-- Is what was copied still what Odoo has? Told once for a component, at the job that runs most often.
+create or replace function odoo_sync.look_at_copies(j odoo_sync.jobs) returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  findings jsonb[] := '{}';
+  turned record;
+  days numeric := (odoo_sync.setting('compare_days.' || j.component) #>> '{}')::numeric;
+  overdue record;
+begin
+  if j.name <> (select k.name from odoo_sync.jobs k where k.component = j.component order by k.period, k.name limit 1) then
+    return '{}';
+  end if;
+  select count(*) as records, min(u.since) as since, (array_agg(format('%s %s', u.model, u.id) order by u.since, u.id))[1] as example
+    into turned from odoo_sync.unreadable u where u.job = j.component and u.hidden;
+  if turned.records > 0 then
+    findings := findings || odoo_sync.finding('hidden',
+      format('%s records that are here can no longer be seen by the Odoo user, since %s, such as %s. They are not deleted, and what changes in them is missed.',
+        turned.records, odoo_sync.moment(turned.since), turned.example),
+      'Give the Odoo user back the company or the group that it lost; select model, id, since from odoo_sync.unreadable where hidden lists them.',
+      jsonb_build_object('hidden', turned.records));
+  end if;
+  -- Contents were never compared by what was here before version 3.
+  select count(*) as entities, min(c.at) as since, (array_agg(c.entity order by c.at, c.entity))[1] as example into overdue
+    from (select split_part(k.name, ':', 2) as entity,
+                 coalesce((k.position ->> 'compared')::timestamptz, (select v.applied_at from odoo_sync.schema_versions v where v.version = 3)) as at
+            from odoo_sync.cursors k
+           where k.name like j.component || ':%' and k.position ->> 'complete' = 'true' and k.position ->> 'shape' <> 'forbidden') c
+   where c.at < now() - (2 * days + 1) * interval '1 day';
+  if overdue.entities > 0 then
+    findings := findings || odoo_sync.finding('not_compared',
+      format('The contents of %s were last compared with Odoo''s at %s, though they should be every %s days.',
+        overdue.example, odoo_sync.moment(overdue.since), days),
+      format('It goes on by itself where the runs have time for it: give it more by %s_batch_seconds, or compare less often by odoo_sync.set(''compare_days.%s'', …).',
+        split_part(j.component, '-', 1), j.component),
+      jsonb_build_object('entities', overdue.entities));
+  end if;
+  return findings;
+end
+$$;
+comment on function odoo_sync.look_at_copies(odoo_sync.jobs) is 'Findings about what a component has copied: records that turned invisible, contents that were not compared for too long.';
+
 -- What the files of sql/ did by themselves: told until a person has read it.
 create or replace function odoo_sync.look_for_notices() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -602,6 +643,7 @@ declare
   findings jsonb[];
   entry record;
   left_out bigint;
+  set_aside bigint;
   storage jsonb;
   warnings jsonb[];
   runs jsonb := '{}';
@@ -619,6 +661,8 @@ begin
     end if;
     if j.name = 'odoo-sync-purge' then
       findings := findings || odoo_sync.look_at_sequences() || odoo_sync.look_for_notices();
+    elsif j.scheduled_at is not null then
+      findings := findings || odoo_sync.look_at_copies(j);
     end if;
 
     job := j.name;
@@ -663,6 +707,12 @@ begin
       detail := coalesce(detail, '{}') || jsonb_build_object('unreadable', left_out);
       warnings := warnings || odoo_sync.finding('ok', format('%s records or fields of Odoo cannot be read and are left out.', left_out),
         format('Run: select model, id, fields, said, since from odoo_sync.unreadable where job = %L. Give the Odoo user the right, or mend the record in Odoo.', j.component));
+    end if;
+    set_aside := case when j.component = 'archive-batch' then odoo_sync.waiting() else 0 end;
+    if set_aside > 0 then
+      detail := coalesce(detail, '{}') || jsonb_build_object('waiting', set_aside);
+      warnings := warnings || odoo_sync.finding('ok', format('%s files wait for a password or a higher limit.', set_aside),
+        'Set odoo_password, or raise archive_max_file_bytes or archive_max_rpc_bytes: they are taken up by themselves.');
     end if;
     if j.component = 'archive-batch' then
       storage := (select r.counts -> 'storage' from odoo_sync.runs r

@@ -25,10 +25,12 @@ create table if not exists odoo_sync.actions (
   outcome text not null
 );
 create index if not exists actions_by_time on odoo_sync.actions (done_at);
+alter table odoo_sync.actions drop constraint if exists actions_action_check;
+alter table odoo_sync.actions add constraint actions_action_check check (action in ('retry', 'pause', 'resume', 'run', 'final_check', 'acknowledge'));
 comment on table odoo_sync.actions is 'What people did on the status card: a row for each time, also where it failed.';
 comment on column odoo_sync.actions.id is 'Row id.';
 comment on column odoo_sync.actions.done_at is 'When.';
-comment on column odoo_sync.actions.action is 'retry: dead files back into the queue; pause; resume; run: a tick out of turn.';
+comment on column odoo_sync.actions.action is 'retry: dead files back into the queue; pause; resume; run: a tick out of turn; final_check; acknowledge: what it found is accepted.';
 comment on column odoo_sync.actions.job is 'Which job, or which component for all its jobs.';
 comment on column odoo_sync.actions.who is 'The user''s email or id, or a service key.';
 comment on column odoo_sync.actions.succeeded is 'Whether it could be done.';
@@ -55,7 +57,8 @@ $$;
 comment on function odoo_sync.name_of_user(uuid) is 'The email of a user, else the id; without a user: a service key.';
 
 -- For the components only, which have checked who calls: others could claim to be anybody.
-create or replace function odoo_sync.act(action text, job text, user_id uuid, ids bigint[] default null) returns jsonb
+drop function if exists odoo_sync.act(text, text, uuid, bigint[]);
+create or replace function odoo_sync.act(action text, job text, user_id uuid, ids bigint[] default null, options jsonb default '{}') returns jsonb
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   who text := odoo_sync.name_of_user(user_id);
@@ -74,8 +77,12 @@ begin
         outcome := 'Resumed: ' || (select string_agg(r, ', ') from odoo_sync.resume(act.job) r);
       when 'run' then
         outcome := 'Called: ' || odoo_sync.run_now(act.job);
+      when 'final_check' then
+        outcome := format('Check %s is under way.', odoo_sync.begin_check(coalesce((act.options ->> 'read_data')::boolean, false), who));
+      when 'acknowledge' then
+        outcome := odoo_sync.acknowledge_for(act.options ->> 'entity', act.options ->> 'kind', act.ids, act.options ->> 'note', who);
       else
-        raise exception 'there is no action %', act.action using hint = 'There are retry, pause, resume and run.';
+        raise exception 'there is no action %', act.action using hint = 'There are retry, pause, resume, run, final_check and acknowledge.';
     end case;
   exception when raise_exception then
     -- Those functions' own words: why not, and what to do.
@@ -86,14 +93,14 @@ begin
   -- Few rows come, so whoever adds one takes the old ones out.
   delete from odoo_sync.actions a
   where a.done_at < now() - (odoo_sync.setting('keep_days.actions') #>> '{}')::numeric * interval '1 day';
-  if act.action in ('retry', 'pause', 'resume', 'run') then
+  if act.action in ('retry', 'pause', 'resume', 'run', 'final_check', 'acknowledge') then
     insert into odoo_sync.actions (action, job, who, succeeded, outcome)
     values (act.action, act.job, who, succeeded, concat_ws(' ', outcome, nullif(advice, '')));
   end if;
   return jsonb_build_object('ok', succeeded, 'outcome', outcome, 'remedy', nullif(advice, ''));
 end
 $$;
-comment on function odoo_sync.act(text, text, uuid, bigint[]) is 'Does what a person asked for on the card, and keeps who asked and what came of it.';
+comment on function odoo_sync.act(text, text, uuid, bigint[], jsonb) is 'Does what a person asked for on the card, and keeps who asked and what came of it.';
 
 -- The archive: figures, what it works on now, and the batches that its speed is measured by.
 create or replace function odoo_sync.archive_status() returns jsonb
@@ -267,6 +274,6 @@ comment on function odoo_sync.status() is 'Everything that GET /status is made o
 
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.status() to odoo_sync, authenticated, service_role;
-grant execute on function odoo_sync.act(text, text, uuid, bigint[]) to odoo_sync;
+grant execute on function odoo_sync.act(text, text, uuid, bigint[], jsonb) to odoo_sync;
 
 commit;

@@ -295,7 +295,4 @@ $$;
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.alert_test() to authenticated, service_role;
 
--- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
-
 commit;

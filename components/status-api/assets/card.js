@@ -23,6 +23,7 @@ const QUESTIONS = {
   run: ["Call the archive now, out of turn?", "Run now"],
   pause: ["Pause the archive? Files that are on their way still arrive; nothing new is begun.", "Pause"],
   resume: ["Go on with the archive?", "Resume"],
+  "final-check": ["Compare everything with Odoo anew, to see whether Odoo can be switched off? It goes on over many ticks; the answer is at /certificate.", "Check"],
   retry: ["Put all dead files back into the queue, each with all its attempts?", "Retry"],
 };
 

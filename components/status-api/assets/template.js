@@ -71,6 +71,7 @@ template.innerHTML = `
     <button type="button" id="pause">Pause</button>
     <button type="button" id="resume" hidden>Resume</button>
     <button type="button" id="retry" hidden>Retry dead files</button>
+    <button type="button" id="final-check">Final check</button>
     <p id="outcome" role="status"></p>
   </footer>
 

@@ -104,9 +104,14 @@ export class View {
       `${words.count(archive.skipped)} need no moving`,
       growing && "Odoo's list is still being read",
     ].filter(Boolean).join("; ");
-    say(this.#get("remaining"), archive.dead > 0
-      ? `${words.count(archive.remaining)} remaining, ${words.count(archive.dead)} dead`
-      : `${words.count(archive.remaining)} remaining`);
+    const waiting = archive.waiting ?? 0;
+    say(this.#get("remaining"), [
+      `${words.count(archive.remaining)} remaining`,
+      archive.dead > 0 && `${words.count(archive.dead)} dead`,
+      waiting > 0 && `${words.count(waiting)} waiting`,
+    ].filter(Boolean).join(", "));
+    this.#get("remaining").title = waiting > 0
+      ? `${words.count(waiting)} wait for odoo_password or a higher limit` : "";
 
     const [eta, range] = offline ? ["", ""] : etaOf(archive, alive, now);
     say(this.#get("eta"), eta);

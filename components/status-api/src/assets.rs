@@ -18,7 +18,7 @@ const JSON: &str = "application/schema+json";
 /// A file: its path, type and bytes.
 pub type Asset = (&'static str, &'static str, &'static [u8]);
 
-const ASSETS: [Asset; 11] = [
+const ASSETS: [Asset; 14] = [
     ("/", HTML, include_bytes!("../assets/index.html")),
     (
         "/card/page.js",
@@ -51,6 +51,21 @@ const ASSETS: [Asset; 11] = [
         "/card/words.js",
         JAVASCRIPT,
         include_bytes!("../assets/words.js"),
+    ),
+    (
+        "/certificate",
+        HTML,
+        include_bytes!("../assets/certificate.html"),
+    ),
+    (
+        "/card/certificate.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/certificate.js"),
+    ),
+    (
+        "/card/certificate.css",
+        CSS,
+        include_bytes!("../assets/certificate.css"),
     ),
     ("/card/icon.svg", SVG, include_bytes!("../assets/icon.svg")),
     (

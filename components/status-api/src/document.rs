@@ -2,7 +2,9 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use ledger::status::{self, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation};
+use ledger::status::{
+    self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation,
+};
 use serde::Serialize;
 
 use crate::pace::{Eta, Rate, STEP_S, eta, pace};
@@ -47,6 +49,7 @@ pub struct Archive {
     pub failed: i64,
     pub dead: i64,
     pub skipped: i64,
+    pub waiting: i64,
     pub remaining: i64,
     pub bytes: i64,
     pub bytes_total: i64,
@@ -226,11 +229,12 @@ impl Document {
 
 fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) -> Archive {
     let of = |bucket: &str| archive.progress.get(bucket).copied().unwrap_or_default();
-    let (moved, dead, rest) = (of("moved"), of("dead"), remaining(archive));
-    let total = moved
-        .files
-        .saturating_add(dead.files)
-        .saturating_add(rest.files);
+    let (moved, dead, waiting, rest) = (of("moved"), of("dead"), of("waiting"), remaining(archive));
+    let sum = |of: fn(Amount) -> i64| {
+        let all = [moved, dead, waiting, rest].map(of).into_iter();
+        all.fold(0, i64::saturating_add)
+    };
+    let total = sum(|amount| amount.files);
     let pace = pace(archive, now);
     // What waits for another attempt is not waited for at the speed of the others.
     let at_work = phase == Phase::Moving || (phase == Phase::Waiting && due(archive, now));
@@ -242,12 +246,10 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         failed: of("failed").files,
         dead: dead.files,
         skipped: of("skipped").files,
+        waiting: waiting.files,
         remaining: rest.files,
         bytes: moved.bytes,
-        bytes_total: moved
-            .bytes
-            .saturating_add(dead.bytes)
-            .saturating_add(rest.bytes),
+        bytes_total: sum(|amount| amount.bytes),
         percent: percent(moved.files, total, archive.listed),
         listed: archive.listed,
         rate: pace.rate.filter(|_| at_work),

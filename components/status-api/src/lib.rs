@@ -1,4 +1,4 @@
-//! `GET /status`, `/status/files/{id}`, `/metrics`, `/healthz`, the card with its files, and
+//! `GET /status`, `/status/files/{id}`, `/certificate`, `/metrics`, `/healthz`, the card with its files, and
 //! `POST /actions/…`: everything that people look at, and what they do about it.
 
 mod assets;
@@ -74,6 +74,7 @@ async fn answer(guard: &mut Guard, path: &str) -> Result<Answer, Refusal> {
     match path {
         "/status" => status(guard).await,
         "/metrics" => metrics(guard).await,
+        "/certificate.json" => certificate(guard).await,
         _ => Err(Refusal::NotFound(
             json!({ "error": "there is nothing here; see /status" }),
         )),
@@ -150,6 +151,17 @@ async fn file(guard: &Guard, id: &str) -> Result<Answer, Refusal> {
             json!({ "error": "no attachment of this id was found in Odoo so far", "id": id }),
         )),
     }
+}
+
+/// What the newest final check came to. It names what is missing: this is never open.
+async fn certificate(guard: &Guard) -> Result<Answer, Refusal> {
+    let postgres = SpinPostgres::configured().await;
+    guard.admit_to(Use::Look, &postgres).await?;
+    let postgres = guard.ready(postgres).await?;
+    Ok(json_answer(
+        StatusCode::OK,
+        &status::certificate(&postgres).await?,
+    ))
 }
 
 async fn act(guard: &mut Guard, action: status::Action) -> Result<Answer, Refusal> {

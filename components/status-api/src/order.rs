@@ -2,7 +2,7 @@
 
 use ledger::status::{Action, Order};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The most files that one retry may name.
@@ -14,6 +14,10 @@ const MAX_IDS: usize = 1000;
 struct Body {
     job: Option<String>,
     ids: Option<Vec<i64>>,
+    read_data: bool,
+    entity: Option<String>,
+    kind: Option<String>,
+    note: Option<String>,
 }
 
 /// The action of a path.
@@ -23,6 +27,8 @@ pub fn action(path: &str) -> Option<Action> {
         "/actions/pause" => Some(Action::Pause),
         "/actions/resume" => Some(Action::Resume),
         "/actions/run" => Some(Action::Run),
+        "/actions/final-check" => Some(Action::FinalCheck),
+        "/actions/acknowledge" => Some(Action::Acknowledge),
         _ => None,
     }
 }
@@ -38,7 +44,7 @@ pub fn order(action: Action, body: &[u8], user_id: Option<Uuid>) -> Result<Order
             Ok(document @ Value::Object(_)) => serde_json::from_value(document).ok(),
             _ => None,
         };
-        read.ok_or("the body must be a JSON object; job: a text, ids: a list of numbers")?
+        read.ok_or("the body must be a JSON object; job, entity, kind, note: texts, ids: a list of numbers, read_data: true or false")?
     };
     let job = body.job.unwrap_or_else(|| "archive-batch".to_owned());
     if job.is_empty() || job.len() > 100 {
@@ -51,11 +57,22 @@ pub fn order(action: Action, body: &[u8], user_id: Option<Uuid>) -> Result<Order
     {
         return Err("ids: at most 1000 positive numbers");
     }
+    let is_named = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if action == Action::Acknowledge && !(is_named(&body.entity) && is_named(&body.kind)) {
+        return Err("entity and kind: what is accepted, as the certificate names it");
+    }
+    let texts = [&body.entity, &body.kind, &body.note];
+    if texts.into_iter().flatten().any(|text| text.len() > 1000) {
+        return Err("entity, kind, note: at most 1000 characters");
+    }
     Ok(Order {
         action,
         job,
         user_id,
         ids: body.ids,
+        options: json!({
+            "read_data": body.read_data, "entity": body.entity, "kind": body.kind, "note": body.note,
+        }),
     })
 }
 
@@ -85,10 +102,29 @@ mod tests {
             (r#"{"job":""}"#, "job"),
             (r#"{"ids":[0]}"#, "ids"),
             (r#"{"ids":"1"}"#, "the body"),
+            (r#"{"read_data":"yes"}"#, "the body"),
         ] {
             let refusal = order(Action::Retry, body.as_bytes(), None).unwrap_err();
             assert!(refusal.starts_with(key), "{body}: {refusal}");
         }
+    }
+
+    #[test]
+    fn what_is_accepted_has_to_be_named() {
+        for body in [
+            "",
+            r#"{"entity":"attachments"}"#,
+            r#"{"entity":"","kind":"dead"}"#,
+        ] {
+            let refusal = order(Action::Acknowledge, body.as_bytes(), None).unwrap_err();
+            assert!(refusal.starts_with("entity and kind"), "{body}: {refusal}");
+        }
+        let body = br#"{"entity":"attachments","kind":"dead","ids":[77],"note":"a scan"}"#;
+        let order = order(Action::Acknowledge, body, None).unwrap();
+        assert_eq!(
+            (order.ids, &order.options["note"]),
+            (Some(vec![77]), &json!("a scan"))
+        );
     }
 
     proptest! {

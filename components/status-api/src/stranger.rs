@@ -10,7 +10,7 @@ const OTHER: &str = "other";
 /// What stands for the words of a problem.
 const FOR_ADMINS: &str = "Sign in as an admin to see what is wrong and what to do.";
 
-const BUCKETS: [&str; 5] = ["pending", "failed", "dead", "moved", "skipped"];
+const BUCKETS: [&str; 6] = ["pending", "failed", "dead", "moved", "skipped", "waiting"];
 const COMPONENTS: [&str; 5] = [
     "archive-batch",
     "crm-sync",

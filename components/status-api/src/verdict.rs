@@ -39,7 +39,14 @@ pub enum State {
 }
 
 /// Findings of `odoo_sync.health()` about what happens after a call arrived, or beside it.
-const NOT_OF_CRON: [&str; 4] = ["not_moving", "doubled", "clear_text_key", "foreign_command"];
+const NOT_OF_CRON: [&str; 6] = [
+    "not_moving",
+    "doubled",
+    "clear_text_key",
+    "foreign_command",
+    "hidden",
+    "not_compared",
+];
 
 /// A run that moved files and ended less than so many periods ago still counts as moving: between
 /// two ticks nothing has stopped.
@@ -79,7 +86,10 @@ pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
             Phase::Waiting
         };
     }
+    let waits = archive.progress.get("waiting");
     match (archive.listed, archive.last_run.is_some()) {
+        // Somebody has to give a password, or raise a limit.
+        (true, _) if waits.is_some_and(|waiting| waiting.files > 0) => Phase::Waiting,
         (true, _) => Phase::Done,
         (false, true) => Phase::Discovering,
         (false, false) => Phase::Waiting,

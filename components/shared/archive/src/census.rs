@@ -10,7 +10,7 @@ use outbound::{Clock, Http};
 use serde::Serialize;
 
 use crate::Settings;
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::{OVER_SIZE_LIMIT, Verdict, verdict};
 
 /// How many rows a page has.
 const PAGE: usize = 1000;
@@ -58,7 +58,10 @@ impl Census {
             .file_size
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or_default();
-        match verdict(row, max_file_bytes) {
+        match verdict(row) {
+            Verdict::Move if bytes > max_file_bytes => {
+                group(&mut self.skipped, Some(OVER_SIZE_LIMIT)).add(bytes);
+            }
             Verdict::Move => {
                 self.to_move.add(bytes);
                 group(&mut self.by_model, row.res_model.as_deref()).add(bytes);

@@ -10,9 +10,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use odoo::attachment::Window;
 use serde::{Deserialize, Serialize};
 
-/// How far a reading by `write_date` goes back behind the last one's bound.
-pub const OVERLAP: TimeDelta = TimeDelta::minutes(10);
-
 /// How long the reading by `write_date` rests after it has seen everything, in seconds.
 const REST_S: i64 = 300;
 
@@ -54,7 +51,8 @@ pub enum Step {
 
 impl Position {
     /// What to read next: ids first, as long as `ids_at_end` is false; then changes, if it is time.
-    pub fn next(&self, ids_at_end: bool, now_s: i64) -> Step {
+    /// `overlap` is how far a reading of changes goes back behind the last one's bound.
+    pub fn next(&self, ids_at_end: bool, now_s: i64, overlap: TimeDelta) -> Step {
         if !ids_at_end {
             // The first reading of changes has to reach back to the time before the first page, since
             // what is written behind a page that was read already is seen by no later page.
@@ -69,11 +67,13 @@ impl Position {
         if let Some(changes) = &self.changes {
             return Step::Read(Window {
                 after_id: changes.after_id,
-                since: self.written.map(|written| written - OVERLAP),
+                since: self.written.map(|written| written - overlap),
                 until: Some(changes.until),
             });
         }
-        if self.complete && now_s.saturating_sub(self.changes_ended) >= REST_S {
+        // A moment that is still to come is one of a clock that was ahead: it is as good as none.
+        let rests = (0..REST_S).contains(&now_s.saturating_sub(self.changes_ended));
+        if self.complete && !rests {
             Step::AskNewest
         } else {
             Step::Rest
@@ -126,6 +126,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
     }
@@ -144,7 +146,7 @@ mod tests {
     ) -> Position {
         let mut ids_at_end = false;
         for _ in 0..cut {
-            match position.next(ids_at_end, now_s) {
+            match position.next(ids_at_end, now_s, OVERLAP) {
                 Step::Rest => break,
                 Step::AskNewest => {
                     let newest = rows.values().map(|(stamp, _)| *stamp).max().map(at);

@@ -1,5 +1,6 @@
 //! Reads on in Odoo's list and writes what it finds into the catalogue, a page at a time.
 
+use chrono::TimeDelta;
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Found, catalogue};
@@ -23,13 +24,16 @@ const PAGE: usize = 1000;
 /// The reading of one batch.
 pub(crate) struct Discovery {
     position: Position,
+    /// How far a reading of changes goes back.
+    overlap: TimeDelta,
     ids_at_end: bool,
 }
 
 impl Discovery {
     /// Goes on where the ledger says. A position that cannot be read is one to begin anew from.
-    pub(crate) fn resume(position: Option<&Value>) -> Self {
+    pub(crate) fn resume(position: Option<&Value>, overlap: TimeDelta) -> Self {
         Self {
+            overlap,
             position: position
                 .and_then(|position| serde_json::from_value(position.clone()).ok())
                 .unwrap_or_default(),
@@ -37,9 +41,15 @@ impl Discovery {
         }
     }
 
+    /// The same, without a rest: a final check wants to know what changed up to now.
+    pub(crate) fn at_once(mut self) -> Self {
+        self.position.changes_ended = 0;
+        self
+    }
+
     /// Whether there is something to read now.
     pub(crate) fn due(&self, now_s: i64) -> bool {
-        self.position.next(self.ids_at_end, now_s) != Step::Rest
+        self.position.next(self.ids_at_end, now_s, self.overlap) != Step::Rest
     }
 
     /// Reads one page; what it changed, or `None` where the run was given up meanwhile.
@@ -51,7 +61,7 @@ impl Discovery {
         settings: &Settings,
         now_s: i64,
     ) -> Result<Option<Catalogued>, Fault> {
-        match self.position.next(self.ids_at_end, now_s) {
+        match self.position.next(self.ids_at_end, now_s, self.overlap) {
             Step::Rest => Ok(Some(Catalogued::default())),
             Step::AskNewest => {
                 let newest = odoo.newest_write(&settings.selection).await?;
@@ -91,11 +101,7 @@ impl Discovery {
             .clone()
             .read(window, page.last_id(), at_end, now_s);
         let unreadable = note_unreadable(postgres, run_id, page.unreadable).await?;
-        let found: Vec<Found> = page
-            .rows
-            .into_iter()
-            .map(|row| found(row, settings.max_file_bytes))
-            .collect();
+        let found: Vec<Found> = page.rows.into_iter().map(found).collect();
         // A position that stands still need not be written down.
         if found.is_empty() && next == self.position {
             self.ids_at_end |= at_end && window.until.is_none();
@@ -130,14 +136,15 @@ pub async fn note_unreadable(
             id: one.id,
             fields: one.fields,
             said: one.said,
+            hidden: false,
         })
         .collect();
     note(postgres, run_id, "ir.attachment", &unreadable).await
 }
 
 /// An attachment as the catalogue takes it.
-pub fn found(row: Attachment, max_file_bytes: u64) -> Found {
-    let (state, reason) = match verdict(&row, max_file_bytes) {
+pub fn found(row: Attachment) -> Found {
+    let (state, reason) = match verdict(&row) {
         Verdict::Move => ("pending", None),
         Verdict::Skip(reason) => ("skipped", Some(reason)),
     };

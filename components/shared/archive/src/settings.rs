@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use fault::{Fault, Kind};
 use odoo::attachment::Selection;
 use outbound::Variables;
@@ -25,13 +26,16 @@ pub struct Settings {
     pub parallel_runs: u32,
     /// The most uploads at once.
     pub parallel_uploads: usize,
-    /// Larger files are catalogued as skipped.
+    /// Larger files wait, until this is raised.
     pub max_file_bytes: u64,
     /// Larger files come by RPC only if nothing better is at hand, and not at all above this: an RPC
     /// answer costs Odoo one and a half times the file in memory (seen on 18).
     pub max_rpc_bytes: u64,
     /// A sweep that would mark more than this share of the catalogue as deleted stops instead.
     pub max_deleted_share: f64,
+    /// How far each reading of changes goes back behind the bound of the last one: longer than the slowest
+    /// transaction of Odoo.
+    pub overlap: TimeDelta,
     /// Which attachments.
     pub selection: Selection,
 }
@@ -48,6 +52,7 @@ impl Default for Settings {
             max_file_bytes: 5 * 1024 * 1024 * 1024,
             max_rpc_bytes: 64 * 1024 * 1024,
             max_deleted_share: 0.05,
+            overlap: TimeDelta::minutes(10),
             selection: Selection::default(),
         }
     }
@@ -80,6 +85,11 @@ impl Settings {
             max_deleted_share: variables
                 .number("archive_max_deleted_share", 0.0..=1.0)
                 .await?,
+            overlap: TimeDelta::minutes(
+                variables
+                    .number("archive_overlap_minutes", 1..=1440)
+                    .await?,
+            ),
             selection: read_selection(variables).await?,
         })
     }

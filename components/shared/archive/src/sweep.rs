@@ -1,5 +1,6 @@
-//! Compares Odoo's whole list of ids with the catalogue, a range at a time: what is gone from Odoo is
-//! missed there, and what the user may see or the selection has only since comes (back) to life here.
+//! Compares Odoo's whole list (ids, dates, checksums) with the catalogue, a range at a time: what is gone from Odoo is
+//! missed there; what the user may see or the selection has only since comes (back) to life here, and what changed
+//! in a transaction so slow that no reading by dates saw it is found.
 
 use std::collections::HashSet;
 
@@ -7,6 +8,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, catalogue};
 use ledger::sweep::{Compared, Settled, Step, compare, mark_missing, settle_missing};
+use ledger::unreadable::{Unreadable, note};
 use odoo::Odoo;
 use odoo::attachment::{Selection, Window};
 use outbound::{Clock, Http};
@@ -25,6 +27,9 @@ const PAGE: usize = 5000;
 
 /// How many rows one call reads: about 400 KB of JSON.
 const READ: usize = 1000;
+
+/// How many calls of one step tell what is hidden from what is gone.
+const MOST_CALLS: u32 = 200;
 
 /// How often a sweep begins, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
@@ -95,7 +100,7 @@ impl Sweep {
     /// Whether there is something to do now. What is selected since has no date to be found by.
     pub(crate) fn due(&self, now_s: i64) -> bool {
         self.position.under_way()
-            || now_s.saturating_sub(self.position.ended) >= EVERY_S
+            || !(0..EVERY_S).contains(&now_s.saturating_sub(self.position.ended))
             || (self.position.selection.as_ref()).is_some_and(|then| *then != self.selection)
     }
 
@@ -139,11 +144,11 @@ impl Sweep {
             ..Window::default()
         };
         let listed = odoo
-            .attachment_ids(&settings.selection, window, PAGE)
+            .attachment_marks(&settings.selection, window, PAGE)
             .await?;
         let rising = listed
             .iter()
-            .try_fold(after_id, |last, id| (*id > last).then_some(*id));
+            .try_fold(after_id, |last, mark| (mark.id > last).then_some(mark.id));
         let last_id = match rising {
             Some(_) if listed.len() < PAGE => i64::MAX,
             Some(last_id) => last_id,
@@ -154,7 +159,9 @@ impl Sweep {
                 ));
             }
         };
-        let compared = compare(postgres, (after_id, last_id), &listed, PAGE).await?;
+        let marks = serde_json::to_value(&listed)
+            .map_err(|_| Fault::new(Kind::Program, "a list that is no JSON"))?;
+        let compared = compare(postgres, (after_id, last_id), &marks, PAGE).await?;
         let compared = no_more_than(compared, READ);
         let mut missing = compared.unlisted;
         if !missing.is_empty() {
@@ -166,15 +173,19 @@ impl Sweep {
                 .collect();
             missing.retain(|id| !existing.contains(id));
         }
+        // Nor is what the user may not see any more.
+        let mut hidden = Vec::new();
+        if !missing.is_empty() {
+            let mut calls = MOST_CALLS;
+            let found = odoo.presence("ir.attachment", &missing, &mut calls).await?;
+            missing.retain(|id| !found.hidden.contains(id) && !found.unasked.contains(id));
+            hidden.extend(found.hidden.into_iter().map(Unreadable::hidden));
+        }
         let mut catalogued = Catalogued::default();
         if !compared.uncatalogued.is_empty() {
             let listed = odoo.attachments_by_id(&compared.uncatalogued).await?;
             let unreadable = note_unreadable(postgres, run_id, listed.unreadable).await?;
-            let read: Vec<_> = listed
-                .rows
-                .into_iter()
-                .map(|row| found(row, settings.max_file_bytes))
-                .collect();
+            let read: Vec<_> = listed.rows.into_iter().map(found).collect();
             match catalogue(postgres, run_id, &read, None).await? {
                 Some(written) => {
                     catalogued = Catalogued {
@@ -201,7 +212,11 @@ impl Sweep {
         }
         let to = json(&next)?;
         let range = (after_id, compared.last_id);
-        if !mark_missing(postgres, run_id, range, &missing, self.to(&to)).await? {
+        let turned = note(postgres, run_id, "ir.attachment", &hidden).await?;
+        catalogued.unreadable += turned;
+        let hidden: Vec<i64> = hidden.iter().map(|one| one.id).collect();
+        let found = (missing.as_slice(), hidden.as_slice());
+        if !mark_missing(postgres, run_id, range, found, self.to(&to)).await? {
             return Ok(Stepped::Overtaken(catalogued));
         }
         (self.position, self.kept) = (next, to);
@@ -340,6 +355,8 @@ mod tests {
         assert!(!Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S - 1));
         assert!(Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S));
         assert!(Sweep::resume(Some(&kept), &leads).due(1_000_000));
+        // By a clock that was ahead when it ended.
+        assert!(Sweep::resume(Some(&kept), &all).due(1_000_000 - 3600));
         // Of an older position nobody knows what was selected.
         let older = json!({"after_id": 5000, "listed_any": true, "ended": 1_000_000});
         assert!(!Sweep::resume(Some(&older), &leads).due(1_000_000));

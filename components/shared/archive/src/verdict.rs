@@ -15,22 +15,19 @@ pub enum Verdict {
     Skip(&'static str),
 }
 
-/// A link has no content; content in a cloud is not Odoo's; an empty file has no checksum; and a file
-/// over the limit is left where it is.
-pub fn verdict(attachment: &Attachment, max_file_bytes: u64) -> Verdict {
+/// A link has no content; content in a cloud is not Odoo's; an empty file has no checksum. Whether it may be moved
+/// by the settings of the day is judged when it is claimed.
+pub fn verdict(attachment: &Attachment) -> Verdict {
     let size = attachment.file_size.unwrap_or_default();
     match attachment.kind.as_str() {
         "url" => Verdict::Skip("url"),
         "cloud_storage" => Verdict::Skip("cloud_storage"),
         "binary" => {
             let checksum = attachment.checksum.as_deref();
-            let limit = i64::try_from(max_file_bytes).unwrap_or(i64::MAX);
             if size <= 0 {
                 Verdict::Skip("empty")
             } else if checksum.is_none_or(|text| text.parse::<Sha1>().is_err()) {
                 Verdict::Skip(NO_CHECKSUM)
-            } else if size > limit {
-                Verdict::Skip("over_size_limit")
             } else {
                 Verdict::Move
             }
@@ -39,6 +36,9 @@ pub fn verdict(attachment: &Attachment, max_file_bytes: u64) -> Verdict {
     }
 }
 
+/// Why a file waits that is larger than the setting allows.
+pub const OVER_SIZE_LIMIT: &str = "over_size_limit";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,15 +46,14 @@ mod tests {
 
     fn of(kind: &str, size: i64, checksum: Option<&str>) -> Verdict {
         let row = json!({"id": 1, "type": kind, "file_size": size, "checksum": checksum});
-        verdict(&serde_json::from_value(row).unwrap(), 100)
+        verdict(&serde_json::from_value(row).unwrap())
     }
 
     #[test]
     fn only_content_that_can_be_verified_is_moved() {
         let sha1 = Some("0d10d65a3cbca6a252daf0510f07e278dbe86fd2");
         assert_eq!(of("binary", 15, sha1), Verdict::Move);
-        assert_eq!(of("binary", 100, sha1), Verdict::Move);
-        assert_eq!(of("binary", 101, sha1), Verdict::Skip("over_size_limit"));
+        assert_eq!(of("binary", i64::MAX, sha1), Verdict::Move);
         assert_eq!(of("binary", 0, None), Verdict::Skip("empty"));
         assert_eq!(of("binary", 15, None), Verdict::Skip("no_checksum"));
         assert_eq!(

@@ -75,7 +75,7 @@ pub struct Catalogued {
 /// Writes a page of findings and the cursor behind it, in one statement: a page is in, or it will be
 /// read again. A known row is written only if something changed; its work begins anew only if its
 /// content did (its SHA-1, length or kind; Odoo's `write_date` is no version of the content), and
-/// then whoever still moves the old content has lost the lease. What waits for a password would be
+/// then whoever still moves the old content has lost the lease. What waits for a setting would be
 /// moved as far as Odoo's row goes: that is no change. A name of a model that no table could have is cut,
 /// since one too long for its index would keep the whole page out. `run_id` must still be running.
 pub async fn catalogue(
@@ -118,14 +118,14 @@ pub async fn catalogue(
                     excluded.state, excluded.reason, null::text, null::text, 0::smallint, 0::smallint, now(), null::uuid,
                     null::timestamptz, null::jsonb) as x
                    where (a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
-                      or (a.state = 'skipped' and a.reason is distinct from 'needs_password') <> (excluded.state = 'skipped')
+                      or (a.state = 'skipped' and coalesce(a.reason, '') not in ('needs_password', 'over_size_limit')) <> (excluded.state = 'skipped')
                   union all
                   select a.state, a.reason, a.message, a.blame, a.attempts, a.interruptions, a.next_attempt_at, a.lease_id,
                     a.leased_until, a.upload
                    where not ((a.checksum, a.file_size, a.kind) is distinct from (excluded.checksum, excluded.file_size, excluded.kind)
-                      or (a.state = 'skipped' and a.reason is distinct from 'needs_password') <> (excluded.state = 'skipped')))
+                      or (a.state = 'skipped' and coalesce(a.reason, '') not in ('needs_password', 'over_size_limit')) <> (excluded.state = 'skipped')))
            where (a.name, a.mimetype, a.file_size, a.checksum, a.kind, a.url, a.res_model, a.res_field, a.res_id, a.company_id,
-                  a.write_date, a.state = 'skipped' and a.reason is distinct from 'needs_password', a.deleted_at)
+                  a.write_date, a.state = 'skipped' and coalesce(a.reason, '') not in ('needs_password', 'over_size_limit'), a.deleted_at)
                  is distinct from
                  (excluded.name, excluded.mimetype, excluded.file_size, excluded.checksum, excluded.kind, excluded.url,
                   excluded.res_model, excluded.res_field, excluded.res_id, excluded.company_id, excluded.write_date,
@@ -310,8 +310,7 @@ pub async fn record(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Makes every file that failed or is dead due at once, and those that were skipped for want of a
-/// password; how many.
+/// Makes every file that failed or is dead due at once, and those that wait for a setting; how many.
 pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault> {
     const STATEMENT: &str = "
         with revived as (
@@ -321,36 +320,55 @@ pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault
            where exists (select from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running')
              and a.deleted_at is null and a.lease_id is null
              and (a.state = 'dead' or (a.state = 'pending' and a.attempts > 0)
-                  or (a.state = 'skipped' and a.reason = 'needs_password'))
+                  or (a.state = 'skipped' and a.reason in ('needs_password', 'over_size_limit')))
           returning 1
         )
         select to_jsonb(count(*)) from revived";
     call_one(postgres, STATEMENT, &json!({ "run_id": run_id })).await
 }
 
-/// Makes every file due that was skipped for want of a password, and keeps the cursor that says when that was.
-pub async fn take_up_needs_password(
+/// What the settings of the moment let through.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Limits {
+    /// Larger files wait.
+    pub max_file_bytes: u64,
+    /// Larger files want a password.
+    pub max_rpc_bytes: u64,
+    /// Whether those are taken up too.
+    pub with_password: bool,
+}
+
+/// Makes due what waited for a setting and is within these limits, and keeps a cursor that moved.
+pub async fn take_up(
     postgres: &impl Postgres,
     run_id: Uuid,
-    (cursor, position): (&str, &Value),
+    limits: Limits,
+    moved: Option<(&str, &Value)>,
 ) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with run as (
           select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), limits as (
+          select * from jsonb_to_record($1::jsonb->'limits') as l (max_file_bytes numeric, max_rpc_bytes numeric, with_password boolean)
         ), taken_up as (
           update public.odoo_attachments a
              set state = 'pending', reason = null, next_attempt_at = now()
-            from run
-           where a.state = 'skipped' and a.reason = 'needs_password' and a.deleted_at is null
+            from run, limits l
+           where a.state = 'skipped' and a.deleted_at is null and a.file_size <= l.max_file_bytes
+             and (a.reason = 'over_size_limit'
+                  or (a.reason = 'needs_password' and (l.with_password or a.file_size <= l.max_rpc_bytes)))
           returning 1
         ), kept as (
           insert into odoo_sync.cursors as c (name, position, updated_at)
-          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run
+          select $1::jsonb->>'cursor', $1::jsonb->'position', now() from run where $1::jsonb->>'cursor' is not null
           on conflict (name) do update set position = excluded.position, updated_at = now()
           returning 1
         )
         select to_jsonb((select count(*) from taken_up) + (select count(*) from kept))";
-    let argument = json!({ "run_id": run_id, "cursor": cursor, "position": position });
+    let argument = json!({
+        "run_id": run_id, "limits": limits,
+        "cursor": moved.map(|(name, _)| name), "position": moved.map(|(_, position)| position),
+    });
     call_one::<u64>(postgres, STATEMENT, &argument)
         .await
         .map(|_| ())

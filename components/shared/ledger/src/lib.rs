@@ -7,6 +7,8 @@
 
 pub mod attachments;
 pub mod chatter;
+pub mod check;
+pub mod identity;
 pub mod keys;
 pub mod objects;
 pub mod pipeline;

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::check::Check;
+use crate::identity::Identity;
 use crate::{Postgres, call_one};
 
 /// What is needed to begin.
@@ -35,6 +37,18 @@ pub struct Begun {
     pub cursors: std::collections::BTreeMap<String, Value>,
     /// How many attachments are still to be moved.
     pub remaining: i64,
+    /// To which Odoo and which bucket the tables belong, by side.
+    #[serde(default)]
+    pub identities: std::collections::BTreeMap<String, Identity>,
+    /// The final check that this job takes part in now.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// How many days old the last comparison of contents may be.
+    #[serde(default)]
+    pub compare_days: Option<f64>,
+    /// The share of a table that may be marked as deleted at once.
+    #[serde(default)]
+    pub most_deleted_share: Option<f64>,
     /// There was a free slot, but another run took it at the same moment.
     #[serde(default)]
     pub outrun: bool,
@@ -87,7 +101,12 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
           'crashed', (select count(*) from told),
           'cursors', (select coalesce(jsonb_object_agg(c.name, c.position), '{}') from odoo_sync.cursors c, wanted w
                        where c.name like w.job || ':%'),
-          'remaining', odoo_sync.remaining())";
+          'remaining', odoo_sync.remaining(),
+          'identities', (select coalesce(jsonb_object_agg(i.side, to_jsonb(i)), '{}') from odoo_sync.identities i),
+          'check', (select jsonb_build_object('id', c.id, 'read_data', c.read_data) from odoo_sync.final_checks c, wanted w
+                     where c.state = 'running' and w.job = any (c.jobs)),
+          'compare_days', (select s.value from odoo_sync.settings s, wanted w where s.name = 'compare_days.' || w.job),
+          'most_deleted_share', odoo_sync.setting('most_deleted_share'))";
     let mut begun: Begun = call_one(postgres, STATEMENT, wanted).await?;
     // Replicas that begin together reach for the same slot: whoever was outrun looks for the next one.
     for _ in 0..wanted.slots {

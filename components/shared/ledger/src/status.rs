@@ -37,7 +37,8 @@ pub struct Reading {
 /// The archive.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Archive {
-    /// How many files are in which state: `pending`, `failed`, `dead`, `moved`, `skipped`.
+    /// How many files are in which state: `pending`, `failed`, `dead`, `moved`, `skipped`,
+    /// `waiting` (for a password or a higher limit).
     pub progress: BTreeMap<String, Amount>,
     /// Whether Odoo's list was read to its end, once at least: else the total still grows.
     pub listed: bool,
@@ -352,6 +353,10 @@ pub enum Action {
     Resume,
     /// Runs a job out of turn.
     Run,
+    /// Asks whether Odoo can be switched off.
+    FinalCheck,
+    /// Accepts what a final check found.
+    Acknowledge,
 }
 
 /// Who wants what.
@@ -363,8 +368,10 @@ pub struct Order {
     pub job: String,
     /// Who; `None` for a holder of a service key.
     pub user_id: Option<Uuid>,
-    /// For a retry: only these files.
+    /// For a retry: only these files. For what is accepted: only these records.
     pub ids: Option<Vec<i64>>,
+    /// Of a final check `read_data`; of what is accepted `entity`, `kind` and `note`.
+    pub options: Value,
 }
 
 /// What came of it.
@@ -383,6 +390,13 @@ pub async fn act(postgres: &impl Postgres, order: &Order) -> Result<Done, Fault>
     const STATEMENT: &str = "
         select odoo_sync.act($1::jsonb->>'action', $1::jsonb->>'job', ($1::jsonb->>'user_id')::uuid,
                  case jsonb_typeof($1::jsonb->'ids')
-                   when 'array' then array(select jsonb_array_elements_text($1::jsonb->'ids')::bigint) end)";
+                   when 'array' then array(select jsonb_array_elements_text($1::jsonb->'ids')::bigint) end,
+                 $1::jsonb->'options')";
     call_one(postgres, STATEMENT, order).await
+}
+
+/// The newest final check: how far it is, or its verdict with the evidence.
+pub async fn certificate(postgres: &impl Postgres) -> Result<Value, Fault> {
+    const STATEMENT: &str = "select odoo_sync.certificate() where $1::jsonb is not null";
+    call_one(postgres, STATEMENT, &json!({})).await
 }

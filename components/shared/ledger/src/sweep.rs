@@ -19,7 +19,7 @@ pub struct Compared {
     pub last_id: i64,
     /// Catalogued, but not listed.
     pub unlisted: Vec<i64>,
-    /// Listed, but not catalogued, or only as deleted or not selected.
+    /// Listed, but not catalogued, or only as deleted or not selected, or of another date or content.
     pub uncatalogued: Vec<i64>,
     /// How many attachments the catalogue has, in all ranges.
     pub catalogued: u64,
@@ -30,14 +30,14 @@ pub struct Compared {
 pub async fn compare(
     postgres: &impl Postgres,
     range: (i64, i64),
-    listed: &[i64],
+    listed: &Value,
     most_rows: usize,
 ) -> Result<Compared, Fault> {
     const STATEMENT: &str = "
         with listed as (
-          select l.value::bigint as id from jsonb_array_elements($1::jsonb->'listed') l
+          select * from jsonb_to_recordset($1::jsonb->'listed') as l (id bigint, checksum text, write_date timestamptz, is_unread boolean)
         ), catalogued as (
-          select a.id, a.deleted_at is null as live, a.deleted_at is null and a.reason is distinct from 'not_selected' as known
+          select a.id, a.checksum, a.write_date, a.deleted_at is null as live, a.deleted_at is null and a.reason is distinct from 'not_selected' as known
             from public.odoo_attachments a
            where a.id > ($1::jsonb->>'after_id')::bigint and a.id <= ($1::jsonb->>'last_id')::bigint
            order by a.id limit ($1::jsonb->>'most_rows')::bigint
@@ -51,7 +51,11 @@ pub async fn compare(
           'unlisted', (select coalesce(jsonb_agg(c.id order by c.id), '[]') from catalogued c
                         where c.live and not exists (select from listed l where l.id = c.id)),
           'uncatalogued', (select coalesce(jsonb_agg(l.id order by l.id), '[]') from listed l
-                            where l.id <= r.last_id and not exists (select from catalogued c where c.id = l.id and c.known)),
+                            where l.id <= r.last_id and not exists (
+                              select from catalogued c
+                               where c.id = l.id and c.known
+                                 and (l.is_unread or (c.checksum is not distinct from l.checksum
+                                                      and c.write_date is not distinct from l.write_date)))),
           'catalogued', (select greatest(coalesce(sum(p.files), 0), 0) from odoo_sync.progress p))
           from reached r";
     let argument = json!({
@@ -71,14 +75,14 @@ pub struct Step<'a> {
     pub to: &'a Value,
 }
 
-/// Marks what a sweep missed, unmarks in the same range what it did not miss, and moves its cursor, in
-/// one statement. `false` if the cursor is elsewhere by now, or the run was given up: then nothing is
+/// Marks what a sweep missed, unmarks in the same range what it did not miss, takes what can be seen again from the
+/// list of what is hidden, and moves its cursor, in one statement. `false` if the cursor is elsewhere by now, or the run was given up: then nothing is
 /// changed.
 pub async fn mark_missing(
     postgres: &impl Postgres,
     run_id: Uuid,
     range: (i64, i64),
-    missing: &[i64],
+    (missing, hidden): (&[i64], &[i64]),
     step: Step<'_>,
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
@@ -99,15 +103,21 @@ pub async fn mark_missing(
              and a.id > ($1::jsonb->>'after_id')::bigint and a.id <= ($1::jsonb->>'last_id')::bigint
              and a.id not in (select m.id from missing m)
           returning 1
+        ), visible as (
+          delete from odoo_sync.unreadable u using cursor
+           where u.model = 'ir.attachment' and u.hidden
+             and u.id > ($1::jsonb->>'after_id')::bigint and u.id <= ($1::jsonb->>'last_id')::bigint
+             and not $1::jsonb->'hidden' @> to_jsonb(u.id)
+          returning 1
         ), moved_on as (
           update odoo_sync.cursors c set position = $1::jsonb->'to', updated_at = now() from cursor
            where c.name = cursor.name
           returning 1
         )
         select to_jsonb(exists (select from moved_on))
-          from (select count(*) from marked) m, (select count(*) from seen_again) s";
+          from (select count(*) from marked) m, (select count(*) from seen_again) s, (select count(*) from visible) v";
     let argument = json!({
-        "run_id": run_id, "after_id": range.0, "last_id": range.1, "missing": missing,
+        "run_id": run_id, "after_id": range.0, "last_id": range.1, "missing": missing, "hidden": hidden,
         "cursor": step.cursor, "from": step.from, "to": step.to,
     });
     call_one(postgres, STATEMENT, &argument).await

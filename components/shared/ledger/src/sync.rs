@@ -51,7 +51,10 @@ macro_rules! table {
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
           returning r.id, ($1::jsonb->>'dry')::boolean as dry
         ), page as (
-          select p.*, run.dry from run, jsonb_populate_recordset(null::", $table, ", $1::jsonb->'rows') as p
+          select p.*, t.custom as custom_before, run.dry
+            from run cross join jsonb_array_elements($1::jsonb->'rows') r (value)
+            left join ", $table, " t on t.id = (r.value->>'id')::bigint
+           cross join lateral jsonb_populate_record(t, r.value) p
            where true", $(" and ", $wanted,)? "
         ), compared as (
           select p.id, t.id is null or t.row_hash is null as new,
@@ -59,7 +62,8 @@ macro_rules! table {
             from page p left join ", $table, " t on t.id = p.id
         ), written as (
           insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* "custom, custom_html, create_date, write_date, row_hash)
-          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce(p.custom, '{}'), coalesce(p.custom_html, '{}'), p.create_date, p.write_date, p.row_hash
+          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each(p.custom_before) k where $1::jsonb->'frozen' ? k.key), '{}')
+                 || coalesce(p.custom, '{}'), coalesce(p.custom_html, '{}'), p.create_date, p.write_date, p.row_hash
             from page p join compared c on c.id = p.id
            where c.differs and not p.dry
            order by p.id
@@ -118,6 +122,10 @@ macro_rules! table {
           returning r.id
         ), listed as (
           select l.id, l.write_date from jsonb_to_recordset($1::jsonb->'listed') as l (id bigint, write_date timestamptz)
+        ), seen_again as (
+          delete from odoo_sync.unreadable u using run, listed l
+           where u.model = $1::jsonb->>'model' and u.hidden and u.id = l.id
+          returning 1
         ), here as (
           select t.id, t.write_date from ", $table, " t
            where t.id > ($1::jsonb->>'after_id')::bigint
@@ -137,6 +145,7 @@ macro_rules! table {
           'stale', coalesce(jsonb_agg(c.id order by c.id) filter (where c.what = 'stale' and not c.later), '[]'),
           'extra', coalesce(jsonb_agg(c.id order by c.id) filter (where c.what = 'extra'), '[]'))
           from run left join compared c on true
+         where (select count(*) from seen_again) >= 0
          group by run.id"),
             conclude: concat!("
         with run as (
@@ -172,6 +181,8 @@ macro_rules! table {
             waiting: concat!("
         select coalesce(jsonb_agg(w.id order by w.id), '[]')
           from (select t.id from ", $table, " t where t.row_hash is null and t.deleted_at is null and t.id > ($1::jsonb->>'after_id')::bigint
+                   and not exists (select from odoo_sync.unreadable u where u.model = $1::jsonb->>'model' and u.id = t.id
+                                      and u.hidden and u.seen_at > now() - interval '20 hours')
                  order by t.id limit ($1::jsonb->>'limit')::int) w"),
         };
     };
@@ -215,6 +226,8 @@ pub struct Page<'a> {
     pub gone: &'a [i64],
     /// Their model, and what could not be read of it.
     pub unreadable: (&'a str, &'a [Unreadable]),
+    /// Custom fields that keep what they had where a row does not have them.
+    pub frozen: &'a [String],
     /// The name of the cursor, and where it stands once the page is in.
     pub cursor: Option<(&'a str, &'a Value)>,
     /// Only count what would change.
@@ -269,6 +282,7 @@ pub async fn write(
         gone: &'a [i64],
         model: &'a str,
         unreadable: &'a [Unreadable],
+        frozen: &'a [String],
         cursor: Option<&'a str>,
         position: Option<&'a Value>,
         dry: bool,
@@ -281,6 +295,7 @@ pub async fn write(
         gone: page.gone,
         model: page.unreadable.0,
         unreadable: page.unreadable.1,
+        frozen: page.frozen,
         cursor: page.cursor.map(|(name, _)| name),
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,
@@ -300,6 +315,8 @@ pub struct Listed {
 /// A part of Odoo's list: all its ids above `after_id` up to `up_to_id` (`None`: to the end).
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
+    /// The model.
+    pub model: &'a str,
     /// What Odoo has there.
     pub listed: &'a [Listed],
     /// Where it begins.
@@ -336,6 +353,7 @@ pub async fn compare(
     struct Argument<'a> {
         run_id: Uuid,
         lease_s: u32,
+        model: &'a str,
         listed: &'a [Listed],
         after_id: i64,
         up_to_id: Option<i64>,
@@ -344,6 +362,7 @@ pub async fn compare(
     let argument = Argument {
         run_id: writer.run_id,
         lease_s: writer.lease_s,
+        model: part.model,
         listed: part.listed,
         after_id: part.after_id,
         up_to_id: part.up_to_id,
@@ -384,10 +403,11 @@ pub async fn known(
 pub async fn waiting(
     postgres: &impl Postgres,
     table: &'static Table,
+    model: &str,
     after_id: i64,
     limit: usize,
 ) -> Result<Vec<i64>, Fault> {
-    let argument = serde_json::json!({ "after_id": after_id, "limit": limit });
+    let argument = serde_json::json!({ "model": model, "after_id": after_id, "limit": limit });
     call_one(postgres, table.waiting, &argument).await
 }
 

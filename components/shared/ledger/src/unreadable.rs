@@ -15,23 +15,37 @@ pub struct Unreadable {
     pub fields: Vec<String>,
     /// What was said.
     pub said: String,
+    /// It is there, a copy of it is here, and the user may no longer see it.
+    pub hidden: bool,
+}
+
+impl Unreadable {
+    /// A record that turned invisible.
+    pub fn hidden(id: i64) -> Self {
+        Self {
+            id,
+            fields: Vec::new(),
+            said: "it is still there, and the Odoo user may no longer see it".to_owned(),
+            hidden: true,
+        }
+    }
 }
 
 /// Part of a statement: `noted` puts `$1->'unreadable'` of `$1->>'model'` on the list for `run`, unless it is dry.
 macro_rules! noted {
     () => {
         "noted as (
-          insert into odoo_sync.unreadable as u (model, id, job, fields, said)
+          insert into odoo_sync.unreadable as u (model, id, job, fields, said, hidden)
           select $1::jsonb->>'model', n.id, r.job, coalesce(array_agg(distinct f.name) filter (where f.name is not null), '{}'),
-                 min(n.said)
+                 min(n.said), coalesce(bool_or(n.hidden), false)
             from run join odoo_sync.runs r on r.id = run.id
-           cross join jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint, fields text[], said text)
+           cross join jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint, fields text[], said text, hidden boolean)
             left join lateral unnest(n.fields) as f (name) on true
            where not coalesce(($1::jsonb->>'dry')::boolean, false)
            group by n.id, r.job
            order by n.id
           on conflict (model, id) do update
-             set job = excluded.job, fields = excluded.fields, said = excluded.said, tries = u.tries + 1, seen_at = now()
+             set job = excluded.job, fields = excluded.fields, said = excluded.said, hidden = excluded.hidden, tries = u.tries + 1, seen_at = now()
           returning u.tries = 1 as new
         )"
     };
@@ -61,4 +75,35 @@ pub async fn note(
     let argument =
         serde_json::json!({ "run_id": run_id, "model": model, "unreadable": unreadable });
     call_one(postgres, STATEMENT, &argument).await
+}
+
+/// Puts down which fields of a model could be read once and cannot any more, or that there are none.
+pub async fn note_frozen(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    model: &str,
+    fields: &[String],
+) -> Result<(), Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          select r.job from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), fields as (
+          select coalesce(array_agg(f.name order by f.name), '{}') as names from jsonb_array_elements_text($1::jsonb->'fields') f (name)
+        ), thawed as (
+          delete from odoo_sync.unreadable u using fields f
+           where u.model = $1::jsonb->>'model' and u.id = -1 and f.names = '{}'
+          returning 1
+        ), frozen as (
+          insert into odoo_sync.unreadable as u (model, id, job, fields, said)
+          select $1::jsonb->>'model', -1, run.job, f.names,
+                 'they could be read once and cannot any more: their columns keep what they had'
+            from run, fields f where f.names <> '{}'
+          on conflict (model, id) do update set fields = excluded.fields, seen_at = now()
+          returning 1
+        )
+        select to_jsonb((select count(*) from thawed) + (select count(*) from frozen))";
+    let argument = serde_json::json!({ "run_id": run_id, "model": model, "fields": fields });
+    call_one::<u64>(postgres, STATEMENT, &argument)
+        .await
+        .map(|_| ())
 }

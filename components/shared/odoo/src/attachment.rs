@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use outbound::{Clock, Http};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::records::{Model, Record};
@@ -142,6 +142,33 @@ fn domain(window: Window, selection: &Selection) -> Vec<Value> {
     domain
 }
 
+/// An attachment in a list, and what tells its content from the one before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its id.
+    pub id: i64,
+    /// SHA-1 in hex.
+    #[serde(deserialize_with = "or_false", default)]
+    pub checksum: Option<String>,
+    /// When its row was last written, cut to the second.
+    #[serde(deserialize_with = "datetime", default)]
+    pub write_date: Option<DateTime<Utc>>,
+    /// Whether only its id is known.
+    #[serde(default)]
+    pub is_unread: bool,
+}
+
+impl Mark {
+    fn unread(id: i64) -> Self {
+        Self {
+            id,
+            checksum: None,
+            write_date: None,
+            is_unread: true,
+        }
+    }
+}
+
 /// A part of Odoo's list of attachments.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listed {
@@ -182,6 +209,35 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     ) -> Result<Vec<i64>, Fault> {
         self.ids(ATTACHMENTS, domain(window, selection), limit, "id")
             .await
+    }
+
+    /// The same with what tells a content from the one before. Where one that the user may not read fails the
+    /// list, the ids alone.
+    pub async fn attachment_marks(
+        &self,
+        selection: &Selection,
+        window: Window,
+        limit: usize,
+    ) -> Result<Vec<Mark>, Fault> {
+        let mut named = ATTACHMENTS.call(domain(window, selection), Some(limit));
+        named.insert("fields".into(), json!(["checksum", "write_date"]));
+        match self.call(MODEL, "search_read", None, named).await {
+            Err(fault) if is_of_content(&fault) => {
+                let ids = self.attachment_ids(selection, window, limit).await?;
+                Ok(ids.into_iter().map(Mark::unread).collect())
+            }
+            marks => marks,
+        }
+    }
+
+    /// The ids of the next `limit` attachments of a window, whatever the selection.
+    pub async fn visible_attachment_ids(
+        &self,
+        window: Window,
+        limit: usize,
+    ) -> Result<Vec<i64>, Fault> {
+        // A domain that names `id` lifts the server's own filter.
+        self.ids(ATTACHMENTS, window.domain(), limit, "id").await
     }
 
     /// Those of these attachments that the user can see, whatever the selection.

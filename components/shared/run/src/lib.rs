@@ -4,11 +4,13 @@
 //! statement; [`Run::work`] works within the lease, ends the run and logs it. `pg_cron` and the dashboard call
 //! every job alike, and read its answer alike.
 
+mod identity;
 mod job;
 mod lifecycle;
 mod report;
 mod request;
 
+pub use identity::{belongs_here, bucket_belongs_here};
 pub use job::{Job, Plan};
 pub use lifecycle::{Environment, Run, begin};
 pub use report::{Figures, Report, Status};

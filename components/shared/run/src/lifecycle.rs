@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use fault::{Fault, Kind};
 use ledger::Postgres;
+use ledger::check::{self, Check};
+use ledger::identity::Identity;
 use ledger::runs::{self, Begin, Begun, End, Ended, Log};
 use odoo::Known;
 use outbound::{Clock, Http};
@@ -96,6 +98,26 @@ impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
         &self.begun.cursors
     }
 
+    /// To which Odoo and which bucket the tables belong, by side.
+    pub fn identities(&self) -> &BTreeMap<String, Identity> {
+        &self.begun.identities
+    }
+
+    /// The final check that this job takes part in now.
+    pub fn check(&self) -> Option<Check> {
+        self.begun.check
+    }
+
+    /// How many days old the last comparison of contents may be.
+    pub fn compare_days(&self) -> Option<f64> {
+        self.begun.compare_days
+    }
+
+    /// The share of a table that may be marked as deleted at once.
+    pub fn most_deleted_share(&self) -> Option<f64> {
+        self.begun.most_deleted_share
+    }
+
     /// Works, ends the run and logs it. `known` is what an earlier run learned of Odoo; it is brought up to date.
     pub async fn work(self, known: &mut Known) -> Report<J::Figures> {
         let mut report: Report<J::Figures> = Report::new(self.id, self.mode);
@@ -116,6 +138,11 @@ impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
                 }
             }
             Err(fault) => report.stopped_by(&fault),
+        }
+        if self.begun.check.is_some()
+            && let Err(fault) = check::conclude(&self.environment.postgres).await
+        {
+            report.stopped_by(&fault);
         }
         report
     }

@@ -37,7 +37,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .rows
                 .into_iter()
                 .map(|row| {
-                    let found = archive::found(row, self.settings.max_file_bytes);
+                    let found = archive::found(row);
                     if selected.contains(&found.id) {
                         found
                     } else {

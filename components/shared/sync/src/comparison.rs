@@ -1,10 +1,13 @@
 //! What a comparison of the two sides found, and whether it may be believed.
 
+use chrono::{DateTime, Utc};
 use ledger::sync::Difference;
 use serde::{Deserialize, Serialize};
 
 /// So many ids of each sort are shown to people.
 const EXAMPLES: usize = 100;
+/// So many calls of one final check ask for what no list of an entity shows.
+pub(crate) const MOST_CALLS: u32 = 1000;
 /// So many rows may be marked as gone by one comparison; the next one goes on.
 const MAX_GONE: usize = 10_000;
 
@@ -14,6 +17,18 @@ const MAX_GONE: usize = 10_000;
 pub struct Comparison {
     /// Whether what is found is mended at once.
     pub heal: bool,
+    /// Since when the contents of all rows were read again; `None`: only ids and dates are compared.
+    pub contents: Option<DateTime<Utc>>,
+    /// Rows that were written while all contents were read: they were not as Odoo has them.
+    pub rewritten: u64,
+    /// The final check that it belongs to.
+    pub check: Option<i64>,
+    /// Records that exist, and that no list showed to this user.
+    pub hidden: u64,
+    /// Ids that no list showed and that were not asked for.
+    pub unasked: u64,
+    /// How many calls that check may still make for what no list shows.
+    pub calls: u32,
     /// Every id up to this one was compared.
     pub after_id: i64,
     /// How many Odoo has.
@@ -47,6 +62,16 @@ impl Comparison {
         }
     }
 
+    /// One that follows on a reading of all contents that began then.
+    pub(crate) fn of_contents(began: Option<DateTime<Utc>>, check: Option<i64>) -> Self {
+        Self {
+            contents: began,
+            check,
+            calls: MOST_CALLS,
+            ..Self::new(true)
+        }
+    }
+
     /// A part was compared, and `mended` of its differences were mended.
     pub(crate) fn add(&mut self, difference: &Difference, listed: usize, mended: u64) {
         fn count(ids: &[i64]) -> u64 {
@@ -69,10 +94,11 @@ impl Comparison {
 
     /// Whether the rows that Odoo's list lacks may be taken for gone. A list that is suspiciously
     /// small is a fault of the source until a person says otherwise (`confirm_deletes`): no list at
-    /// all where there was one, or more than a fifth gone at once, five rows apart.
-    pub(crate) fn believable(&self, confirmed: bool) -> Result<(), String> {
-        if confirmed || self.extra == 0 || (self.listed > 0 && self.extra <= (self.here / 5).max(5))
-        {
+    /// all where there was one, or more than `most_share` gone at once, five rows apart.
+    #[allow(clippy::cast_precision_loss)]
+    pub(crate) fn believable(&self, confirmed: bool, most_share: f64) -> Result<(), String> {
+        let most = (self.here as f64 * most_share).max(5.0);
+        if confirmed || self.extra == 0 || (self.listed > 0 && self.extra as f64 <= most) {
             return Ok(());
         }
         Err(format!(
@@ -104,18 +130,22 @@ mod tests {
     #[test]
     fn an_empty_list_deletes_nothing_unless_a_person_says_so() {
         for here in [1, 4, 50_000] {
-            assert!(comparison(0, here, here).believable(false).is_err());
-            assert!(comparison(0, here, here).believable(true).is_ok());
+            assert!(comparison(0, here, here).believable(false, 0.2).is_err());
+            assert!(comparison(0, here, here).believable(true, 0.2).is_ok());
         }
     }
 
     #[test]
     fn a_few_deletions_are_believed_and_a_landslide_is_not() {
-        assert!(comparison(6, 8, 2).believable(false).is_ok());
-        assert!(comparison(45_000, 50_000, 5_000).believable(false).is_ok());
+        assert!(comparison(6, 8, 2).believable(false, 0.2).is_ok());
+        assert!(
+            comparison(45_000, 50_000, 5_000)
+                .believable(false, 0.2)
+                .is_ok()
+        );
         assert!(
             comparison(30_000, 50_000, 20_000)
-                .believable(false)
+                .believable(false, 0.2)
                 .is_err()
         );
     }

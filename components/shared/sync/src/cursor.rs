@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::comparison::Comparison;
+pub use crate::tail::Tail;
 
 /// The position, as it is kept in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,16 @@ pub struct Position {
     pub full: Option<Reading>,
     /// The comparison under way.
     pub comparison: Option<Comparison>,
+    /// The one under way that only looks.
+    pub looking: Option<Comparison>,
+    /// Since when the contents of all rows were last read again, to the end and with a comparison after it, by our clock.
+    pub compared: Option<DateTime<Utc>>,
+    /// The final check that this entity took part in last.
+    pub check: Option<i64>,
+    /// The fields that are read.
+    pub fields: Vec<String>,
+    /// Those that were read once, and cannot be any more: their columns keep what they had.
+    pub frozen: Vec<String>,
     /// Whether a person has said that what Odoo's next list lacks is gone. It holds until that comparison
     /// ends, whichever run ends it.
     pub confirmed: bool,
@@ -45,6 +56,12 @@ pub struct Position {
 pub struct Reading {
     /// Its bound.
     pub until: DateTime<Utc>,
+    /// When it began, by our clock.
+    #[serde(default)]
+    pub began: Option<DateTime<Utc>>,
+    /// Rows that it wrote.
+    #[serde(default)]
+    pub rewritten: u64,
     /// The run that set the bound: once all is read, all that Odoo had when it began is here.
     #[serde(default)]
     pub since_run: Option<Uuid>,
@@ -54,39 +71,6 @@ pub struct Reading {
     pub after_id: i64,
     /// The rows read so far that lie in the overlap before the bound.
     pub tail: Tail,
-}
-
-/// A sum of the hashes of rows: the same rows have the same sum, in whatever order they come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub struct Tail(u64);
-
-impl Tail {
-    /// The part of one row.
-    pub(crate) fn of(hash: &[u8]) -> Self {
-        Self(
-            hash.iter()
-                .take(8)
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
-        )
-    }
-
-    fn add(&mut self, other: Self) {
-        self.0 = self.0.wrapping_add(other.0);
-    }
-}
-
-// As text: numbers of 64 bits do not survive every reader of JSON.
-impl From<Tail> for String {
-    fn from(tail: Tail) -> Self {
-        format!("{:016x}", tail.0)
-    }
-}
-
-impl From<String> for Tail {
-    fn from(text: String) -> Self {
-        Self(u64::from_str_radix(&text, 16).unwrap_or_default())
-    }
 }
 
 /// What the cursor needs of a row.
@@ -106,11 +90,67 @@ impl Position {
         }
     }
 
+    /// The comparison under way: the one that mends, or the one that only `looks`.
+    pub(crate) const fn comparison_of(&mut self, looks: bool) -> &mut Option<Comparison> {
+        if looks {
+            &mut self.looking
+        } else {
+            &mut self.comparison
+        }
+    }
+
     /// Asks for a full reading, if none is under way.
     pub(crate) fn ask_for_full(&mut self) {
         if self.full.is_none() {
             self.full = self.full_reading();
         }
+    }
+
+    /// Asks for one if the contents were last compared longer ago than that, or at a moment that is still to come:
+    /// a clock that was ahead once must not put it off for a year.
+    pub(crate) fn ask_for_full_by_age(&mut self, now: DateTime<Utc>, most_age: TimeDelta) {
+        let ages = |then: DateTime<Utc>| (TimeDelta::minutes(-5)..most_age).contains(&(now - then));
+        if self.complete && self.comparison.is_none() && !self.compared.is_some_and(ages) {
+            self.ask_for_full();
+        }
+    }
+
+    /// A full reading that has not begun yet begins now.
+    pub(crate) fn begin_full(&mut self, now: DateTime<Utc>) {
+        if let Some(full) = &mut self.full {
+            full.began.get_or_insert(now);
+        }
+    }
+
+    /// So many rows were not as Odoo has them, in the full reading under way or the one that just ended.
+    pub(crate) fn rewrote(&mut self, rows: u64) {
+        if let Some(full) = &mut self.full {
+            full.rewritten += rows;
+        } else if let Some(comparison) = &mut self.comparison {
+            comparison.rewritten += rows;
+        }
+    }
+
+    /// Takes part in a final check, once the first reading is over: all that was read before it says nothing of now.
+    pub(crate) fn take_part(&mut self, check: i64) {
+        if self.check != Some(check) && self.complete {
+            self.check = Some(check);
+            self.comparison = None;
+            self.full = self.full_reading();
+        }
+    }
+
+    /// Takes on the fields that can be read; whether others are frozen now than before.
+    pub(crate) fn take_fields(&mut self, fields: Vec<String>) -> bool {
+        let mut frozen: Vec<String> = std::mem::take(&mut self.fields);
+        frozen.extend(self.frozen.iter().cloned());
+        frozen.retain(|field| !fields.contains(field));
+        frozen.sort_unstable();
+        frozen.dedup();
+        self.fields = fields;
+        let other = self.frozen != frozen;
+        self.frozen = frozen;
+        other
     }
 
     fn full_reading(&self) -> Option<Reading> {
@@ -230,7 +270,10 @@ impl Position {
                     next.settled |= full.settles;
                     next.tail = full.tail;
                 }
-                next.comparison = Some(Comparison::new(true));
+                next.comparison = Some(Comparison {
+                    rewritten: full.rewritten,
+                    ..Comparison::of_contents(full.began, next.check)
+                });
             } else {
                 next.full = Some(full);
             }
@@ -243,6 +286,8 @@ impl Reading {
     fn new(until: DateTime<Utc>, settles: bool) -> Self {
         Self {
             until,
+            began: None,
+            rewritten: 0,
             since_run: None,
             settles,
             after_id: 0,

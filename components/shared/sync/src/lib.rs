@@ -9,6 +9,7 @@
 
 mod attachments;
 pub mod chatter;
+mod checking;
 mod comparison;
 pub mod crm;
 mod cursor;
@@ -23,6 +24,7 @@ mod settings;
 mod shape;
 mod source;
 mod subject;
+mod tail;
 mod validation;
 mod work;
 

@@ -25,6 +25,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             subject
                 .position
                 .begin(subject.newest, now, settings.overlap);
+            subject.position.begin_full(now);
             subject.position.bounded_by(self.pen.writer.run_id);
             if subject.position.caught_up() {
                 subject.as_of = Some(self.pen.writer.run_id);
@@ -80,13 +81,18 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             let (rows, seen) = self.rows(subject, part).await?;
             let overlap = self.settings.overlap;
             let next = subject.position.full_read(&seen, up_to, at_end, overlap);
+            let before = subject.copied.written;
             subject.write(&self.pen, &rows, &[], next).await?;
+            let written = subject.copied.written;
+            subject
+                .position
+                .rewrote(written.inserted + written.updated - before.inserted - before.updated);
         }
         Ok(())
     }
 
-    /// Reads what something refers to and that is not here yet. What Odoo does not have, or does not
-    /// show, is marked, so that it is not asked for again and again.
+    /// Reads what something refers to and that is not here yet. What Odoo does not have is marked, so that it is not
+    /// asked for again and again; what it does not show is put on its list, and asked for once a day.
     pub(crate) async fn read_waiting(&self, subject: &mut Subject) -> Result<(), Stop> {
         if subject.entity.scope != Scope::Referred || self.pen.dry {
             return Ok(());
@@ -98,7 +104,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 subject.as_of = None;
                 return Ok(());
             }
-            let ids = waiting(self.pen.postgres, subject.entity.table, after_id, PAGE).await?;
+            let (table, model) = (subject.entity.table, subject.entity.model);
+            let ids = waiting(self.pen.postgres, table, model, after_id, PAGE).await?;
             if ids.is_empty() {
                 // What is read refers to more: a contact to its company. What cannot be read goes on waiting.
                 if !read_any {
@@ -123,6 +130,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .take(asked)
                 .filter(|id| !seen.iter().any(|row| row.id == *id))
                 .collect();
+            let (gone, hidden) = self.gone_or_hidden(subject, &gone).await?;
+            subject.turned_invisible(hidden);
             subject.mend(&self.pen, &rows, &gone).await?;
         }
     }

@@ -71,6 +71,11 @@ impl Request {
         })
     }
 
+    /// Whether it asks for all the work of its job.
+    pub(crate) fn is_whole(&self) -> bool {
+        !matches!(self.mode, Mode::Validate | Mode::DryRun) && self.entities.is_none()
+    }
+
     /// Whether it asks for this entity.
     pub(crate) fn asks_for(&self, entity: &Entity) -> bool {
         self.entities

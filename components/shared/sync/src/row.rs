@@ -19,8 +19,10 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     ))?;
     let mut row = Map::new();
     row.insert("id".into(), json!(id));
+    // What it was read without is left as it is.
     for (column, kind, field) in &shape.columns {
-        row.insert((*column).to_owned(), value(*kind, record.remove(field)));
+        let given = record.remove(field).map(|given| value(*kind, Some(given)));
+        row.extend(given.map(|given| ((*column).to_owned(), given)));
     }
     for column in &shape.made {
         let made = record.remove(*column).unwrap_or_default();
@@ -29,7 +31,12 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     let custom: Map<String, Value> = shape
         .custom
         .iter()
-        .map(|(name, kind)| (clean(name.clone()), value(*kind, record.remove(name))))
+        .filter_map(|(name, kind)| {
+            Some((
+                clean(name.clone()),
+                value(*kind, Some(record.remove(name)?)),
+            ))
+        })
         .collect();
     row.insert("custom".into(), Value::Object(custom));
     let custom_html = record.remove(html::CUSTOM).unwrap_or_else(|| json!({}));
@@ -181,6 +188,7 @@ mod tests {
             marked: Vec::new(),
             beside: Vec::new(),
             lacking: Vec::new(),
+            left_out: Vec::new(),
             version: 0,
         };
         let hash = |record: Value| {

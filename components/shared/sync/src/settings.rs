@@ -23,8 +23,6 @@ pub struct Settings {
     pub language: String,
     /// Whose chatter is copied.
     pub models: Vec<String>,
-    /// The archive's limit: attachments over it are catalogued as skipped.
-    pub max_file_bytes: u64,
     /// The archive's selection: attachments outside of it are catalogued as skipped.
     pub selection: Selection,
     /// Whether pictures of other servers within HTML are left to the reader to load.
@@ -39,7 +37,6 @@ impl Default for Settings {
             overlap: TimeDelta::minutes(10),
             language: String::new(),
             models: vec!["crm.lead".to_owned()],
-            max_file_bytes: 5 * 1024 * 1024 * 1024,
             selection: Selection::default(),
             hold_remote_images: false,
         }
@@ -83,9 +80,6 @@ impl Settings {
         }
         Ok(Self {
             models,
-            max_file_bytes: variables
-                .number("archive_max_file_bytes", 1..=u64::MAX / 2)
-                .await?,
             selection: archive::read_selection(variables).await?,
             ..settings
         })

@@ -29,6 +29,8 @@ pub struct Shape {
     pub lacking: Vec<&'static str>,
     /// Fields with HTML, from which clean forms are made.
     pub marked: Vec<Marked>,
+    /// Custom fields that are not copied, and why.
+    pub left_out: Vec<(String, &'static str)>,
     /// What is made of a record, by its version.
     pub version: u32,
 }
@@ -44,6 +46,7 @@ impl Shape {
             beside: Vec::new(),
             lacking: Vec::new(),
             marked: Vec::new(),
+            left_out: Vec::new(),
             version: entity.particular.map_or(0, |particular| particular.version),
         };
         for field in entity.fields {
@@ -85,6 +88,17 @@ impl Shape {
             column: None,
             is_html: true,
         }));
+        let customs = fields.iter().filter(|(name, _)| name.starts_with(CUSTOM));
+        shape.left_out = customs
+            .filter_map(|(name, info)| {
+                let why = match (info.store, Kind::of_type(&info.kind)) {
+                    (true, Some(_)) => return None,
+                    (true, None) => "a file or a type that is not copied here",
+                    (false, _) => "computed at each reading",
+                };
+                Some((name.clone(), why))
+            })
+            .collect();
         shape
     }
 
@@ -100,6 +114,13 @@ impl Shape {
             .chain(beside)
             .chain(dates)
             .collect()
+    }
+
+    /// The columns and custom fields that are filled.
+    pub fn names(&self) -> Vec<String> {
+        let columns = self.columns.iter().map(|(column, ..)| (*column).to_owned());
+        let customs = self.custom.iter().map(|(name, _)| name.clone());
+        columns.chain(customs).collect()
     }
 
     /// A record as a row of the entity's table. Whatever its values are, Postgres takes the row; the

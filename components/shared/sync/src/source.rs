@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use odoo::attachment::{Listed, Selection};
+use odoo::presence::Presence;
 use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
 use odoo::salvage::{Part, Unreadable, is_of_content};
 use odoo::{Odoo, Window};
@@ -325,6 +326,26 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         ids: &[i64],
     ) -> Result<BTreeMap<i64, String>, Fault> {
         self.patiently(|| self.odoo.external_ids(model, ids)).await
+    }
+
+    /// Which of these records exist, whoever may see them.
+    pub(crate) async fn presence(
+        &self,
+        model: &str,
+        ids: &[i64],
+        calls: &mut u32,
+    ) -> Result<Presence, Fault> {
+        let left = Cell::new(*calls);
+        let asked = self
+            .patiently(|| async {
+                let mut calls = left.get();
+                let found = self.odoo.presence(model, ids, &mut calls).await;
+                left.set(calls);
+                found
+            })
+            .await;
+        *calls = left.get();
+        asked
     }
 
     /// Those of these attachments that are selected.

@@ -49,6 +49,8 @@ pub(crate) struct Subject {
     pub index: Option<Known>,
     /// What could not be read, and is not on its list yet.
     unreadable: Vec<Unreadable>,
+    /// Other fields are frozen than before.
+    pub frozen_anew: bool,
 }
 
 /// The shape of what the user may not read.
@@ -132,6 +134,7 @@ impl Subject {
                 .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
             index: None,
             unreadable: Vec::new(),
+            frozen_anew: false,
             shape,
         };
         let cleaner = Cleaner::version(settings.hold_remote_images);
@@ -141,6 +144,8 @@ impl Subject {
             subject.copied.lacking.clone_from(&subject.shape.lacking);
         }
         subject.position.take_shape(fingerprint);
+        let fields = subject.shape.names();
+        subject.frozen_anew = subject.position.take_fields(fields);
         subject
     }
 
@@ -157,6 +162,7 @@ impl Subject {
     pub(crate) fn forbid(&mut self) {
         self.failed = true;
         self.forbidden = true;
+        self.frozen_anew = false;
         self.as_of = None;
         self.position = self.saved.clone();
         self.copied.lacking.clear();
@@ -183,6 +189,7 @@ impl Subject {
                 id: one.id,
                 fields: one.fields,
                 said: one.said,
+                hidden: false,
             }));
         let (rows, mut seen): (Vec<Row>, Vec<Seen>) = part
             .records
@@ -207,6 +214,24 @@ impl Subject {
         Ok((rows, seen))
     }
 
+    /// Records that are there, and that the user may not see any more.
+    pub(crate) fn turned_invisible(&mut self, ids: impl IntoIterator<Item = i64>) {
+        self.unreadable
+            .extend(ids.into_iter().map(Unreadable::hidden));
+    }
+
+    /// Custom fields that keep what they had: those that cannot be read any more, and those that one of these rows was
+    /// read without.
+    fn frozen_customs(&self, rows: &[Row]) -> Vec<String> {
+        let unread = |name: &String| {
+            let lacks = |row: &Row| row.get("custom").is_some_and(|all| all.get(name).is_none());
+            rows.iter().any(lacks)
+        };
+        let customs = self.shape.custom.iter().map(|(name, _)| name);
+        let unread = customs.filter(|name| unread(name)).cloned();
+        self.position.frozen.iter().cloned().chain(unread).collect()
+    }
+
     /// Writes a page, and with it the position behind it, unless it brought nothing new.
     pub(crate) async fn write<P: Postgres>(
         &mut self,
@@ -226,6 +251,7 @@ impl Subject {
             rows,
             gone,
             unreadable: (self.entity.model, &unreadable),
+            frozen: &self.frozen_customs(rows),
             cursor: Some((&self.cursor, &position)),
             dry: pen.dry,
         };
@@ -251,6 +277,7 @@ impl Subject {
             rows,
             gone,
             unreadable: (self.entity.model, &unreadable),
+            frozen: &self.frozen_customs(rows),
             cursor: None,
             dry: pen.dry,
         };
@@ -304,7 +331,13 @@ impl Subject {
             && (self.position.changes.is_some()
                 || self.position.full.is_some()
                 || self.position.comparison.is_some()
+                || self.position.looking.is_some()
                 || self.position.written.is_none())
+    }
+
+    /// Whether the user may not read it.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.forbidden
     }
 
     /// The run as of whose beginning all is here that the user may read.

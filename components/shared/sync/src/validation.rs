@@ -1,29 +1,43 @@
 //! Comparing both sides by ids and dates, and mending what differs.
 
+use std::collections::BTreeSet;
+
 use fault::{Fault, Kind};
 use ledger::Postgres;
+use ledger::check;
 use ledger::sync::{Listed, Part, compare, known};
+use ledger::unreadable::{self, Unreadable};
 use ledger::validation::Validation;
 use odoo::records::Stamp;
 use outbound::{Clock, Http};
 use serde_json::json;
 
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, MOST_CALLS};
 use crate::source::PAGE;
 use crate::subject::{Stop, Subject};
 use crate::work::Course;
 use crate::{Mode, Scope};
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
-    /// Goes on with comparing, where that is under way, and logs what it came to.
+    /// Goes on with comparing, where that is under way, and logs what it came to. One that only looks is apart from
+    /// the one that mends.
     pub(crate) async fn compare(&self, subject: &mut Subject) -> Result<(), Stop> {
-        while let Some(comparison) = subject.position.comparison.clone() {
+        let looks = self.request.mode == Mode::Validate;
+        while let Some(mut comparison) = subject.position.comparison_of(looks).clone() {
             if self.out_of_time() {
                 return Ok(());
             }
-            let (stamps, up_to_id) = self.list(subject, comparison.after_id).await?;
+            let (mut stamps, mut up_to_id) = self.list(subject, comparison.after_id).await?;
+            if let Some(check) = self
+                .check
+                .filter(|check| comparison.check == Some(check.id))
+            {
+                self.look_into_gaps(subject, check, &mut comparison, &mut stamps, &mut up_to_id)
+                    .await?;
+            }
             let listed: Vec<Listed> = stamps.iter().map(listed).collect();
             let part = Part {
+                model: subject.entity.model,
                 listed: &listed,
                 after_id: comparison.after_id,
                 up_to_id,
@@ -46,7 +60,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             next.add(&difference, listed.len(), mended);
             if let Some(up_to_id) = up_to_id {
                 next.after_id = up_to_id;
-                subject.position.comparison = Some(next);
+                *subject.position.comparison_of(looks) = Some(next);
                 subject.save(&self.pen).await?;
             } else {
                 self.conclude(subject, next).await?;
@@ -100,13 +114,22 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     async fn conclude(&self, subject: &mut Subject, comparison: Comparison) -> Result<(), Stop> {
-        let believable = comparison.believable(subject.position.confirmed);
-        let gone = if comparison.heal && believable.is_ok() {
-            self.confirmed_gone(subject, &comparison.extra_ids).await?
+        let looks = self.request.mode == Mode::Validate;
+        let believable = comparison.believable(subject.position.confirmed, self.most_deleted_share);
+        let (gone, hidden) = if comparison.heal && believable.is_ok() {
+            self.gone_or_hidden(subject, &comparison.extra_ids).await?
         } else {
-            Vec::new()
+            Default::default()
         };
+        if !hidden.is_empty() {
+            let hidden: Vec<Unreadable> = hidden.iter().copied().map(Unreadable::hidden).collect();
+            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+            subject.copied.written.unreadable +=
+                u64::from(unreadable::note(postgres, run_id, subject.entity.model, &hidden).await?);
+        }
         let deleted = u64::try_from(gone.len()).unwrap_or_default();
+        // What is hidden has findings of its own.
+        let settled = u64::try_from(gone.len() + hidden.len()).unwrap_or_default();
         let left = comparison.missing + comparison.stale + comparison.extra;
         let verdict = match (&believable, comparison.heal) {
             (Err(_), _) => "error",
@@ -116,7 +139,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let mut detail = json!({
             "mode": self.request.mode.name(), "mended": comparison.mended, "deleted": deleted,
             "newer_than_the_last_reading": comparison.later, "missing": comparison.missing_ids,
-            "stale": comparison.stale_ids, "extra": comparison.extra_examples(),
+            "stale": comparison.stale_ids, "extra": comparison.extra_examples(), "hidden": hidden,
+            "compared": if comparison.contents.is_some() { "contents" } else { "ids and dates" },
+            "contents_since": comparison.contents, "rewritten": comparison.rewritten,
         });
         if let (Err(problem), Some(detail)) = (&believable, detail.as_object_mut()) {
             detail.insert("problem".into(), json!(problem));
@@ -132,33 +157,66 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             verdict,
             detail,
         };
+        if let Some(check) = self
+            .check
+            .filter(|check| comparison.check == Some(check.id))
+        {
+            let findings = comparison.findings(verdict, settled, believable.as_ref().err());
+            let evidence = comparison.evidence(subject);
+            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+            let name = subject.entity.name;
+            check::keep(
+                postgres,
+                run_id,
+                check,
+                name,
+                (&evidence, true),
+                (&findings, false),
+            )
+            .await?;
+        }
         let mut next = subject.position.clone();
-        next.comparison = None;
-        next.confirmed = false;
+        *next.comparison_of(looks) = None;
+        if !looks {
+            next.confirmed = false;
+            next.compared = comparison.contents.or(next.compared);
+        }
         subject
             .conclude(&self.pen, &validation, &gone, next)
             .await?;
         match believable {
-            Err(problem) if self.request.mode != Mode::Validate => {
-                Err(Fault::told(Kind::SourceProtocol, problem).into())
-            }
+            Err(problem) if !looks => Err(Fault::told(Kind::SourceProtocol, problem).into()),
             _ => Ok(()),
         }
     }
 
-    /// Those of these ids that Odoo does not have when it is asked for them by name, either: what a
-    /// list left out by mistake, or what came back, is not gone.
-    async fn confirmed_gone(&self, subject: &Subject, ids: &[i64]) -> Result<Vec<i64>, Fault> {
-        let mut gone = Vec::new();
+    /// Those of these ids that Odoo does not have when it is asked for them by name, either, and those that it has
+    /// and does not show: what a list left out by mistake, what came back, and what is hidden is not gone.
+    pub(crate) async fn gone_or_hidden(
+        &self,
+        subject: &Subject,
+        ids: &[i64],
+    ) -> Result<(Vec<i64>, BTreeSet<i64>), Fault> {
+        let (mut gone, mut hidden) = (Vec::new(), BTreeSet::new());
+        let mut calls = MOST_CALLS;
         for ids in ids.chunks(PAGE) {
             let model = subject.model(&self.settings.language);
             let there = self.source.stamps_by_id(model, ids).await?;
-            gone.extend(
-                ids.iter()
-                    .filter(|id| !there.iter().any(|stamp| stamp.id == **id)),
-            );
+            let absent = |id: &&i64| !there.iter().any(|stamp| stamp.id == **id);
+            let absent: Vec<i64> = ids.iter().filter(absent).copied().collect();
+            if absent.is_empty() {
+                continue;
+            }
+            let found = self
+                .source
+                .presence(model.name, &absent, &mut calls)
+                .await?;
+            // What exists outside of what is copied is gone from it.
+            let kept = |id: &i64| found.hidden.contains(id) || found.unasked.contains(id);
+            gone.extend(absent.iter().filter(|id| !kept(id)));
+            hidden.extend(found.hidden);
         }
-        Ok(gone)
+        Ok((gone, hidden))
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
-use ledger::Postgres;
+use ledger::check::{self, Check};
 use ledger::sync::Writer;
+use ledger::{Postgres, unreadable};
 use odoo::{Known, Odoo};
 use outbound::{Clock, Http, Variables};
 use run::{Environment, Plan, RequestError, Run};
@@ -73,10 +74,17 @@ impl run::Job for Job {
             },
             settings,
             request,
+            check: run.check().filter(|_| request.is_whole()),
+            compare_days: run.compare_days(),
+            most_deleted_share: run.most_deleted_share().unwrap_or(MOST_DELETED_SHARE),
             step_ends: Cell::default(),
         };
+        let keeps = (request.mode != Mode::DryRun).then_some(run.id);
         let worked = match odoo.connect().await {
-            Ok(_) => course.run(self, run.cursors(), report).await,
+            Ok(_) => match run::belongs_here(&odoo, postgres, run.identities(), keeps).await {
+                Ok(()) => course.run(self, run.cursors(), report).await,
+                Err(fault) => Err(fault),
+            },
             Err(fault) => Err(fault),
         };
         *known = odoo.known();
@@ -91,9 +99,18 @@ pub(crate) struct Course<'a, H, C, P> {
     pub pen: Pen<'a, P>,
     pub settings: &'a Settings,
     pub request: &'a Request,
+    /// The final check that it works for.
+    pub check: Option<Check>,
+    /// How many days old the last comparison of contents may be.
+    pub compare_days: Option<f64>,
+    /// The share of a table that may be marked as deleted at once.
+    pub most_deleted_share: f64,
     /// When the step under way has to end.
     pub step_ends: Cell<Duration>,
 }
+
+/// The share that may be marked as deleted at once where no setting says otherwise.
+const MOST_DELETED_SHARE: f64 = 0.2;
 
 impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
     /// Whether this step has to begin nothing more. A step that got nothing forward yet goes on: where
@@ -142,6 +159,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         cursors: &BTreeMap<String, Value>,
         report: &mut Report,
     ) -> Result<(), Fault> {
+        if let Some(check) = self.check {
+            let names: Vec<&str> = job.entities.iter().map(|entity| entity.name).collect();
+            check::join(self.pen.postgres, self.pen.writer.run_id, check, &names).await?;
+        }
         let mut subjects = Vec::new();
         let worked = match self.steps(job, cursors, &mut subjects, report).await {
             Ok(()) => self.save(&subjects).await,
@@ -194,6 +215,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 Ok(fields) => {
                     let mut subject = subject(fields);
                     self.prepare(&mut subject);
+                    if subject.frozen_anew && self.writes() {
+                        let (model, frozen) = (entity.model, &subject.position.frozen);
+                        let run_id = self.pen.writer.run_id;
+                        unreadable::note_frozen(self.pen.postgres, run_id, model, frozen).await?;
+                    }
                     subjects.push(subject);
                 }
                 Err(fault) if may_be_left_out(entity, &fault) => {
@@ -218,6 +244,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             for subject in subjects.iter_mut().filter(|subject| !subject.failed) {
                 self.source.turn_page(subject.entity);
                 let done = match step {
+                    Step::Changes | Step::All | Step::Waiting | Step::Attachments
+                        if self.request.mode == Mode::Validate =>
+                    {
+                        Ok(())
+                    }
                     Step::Changes if self.reads_changes(job, subject) => {
                         self.read_changes(subject).await
                     }
@@ -240,7 +271,15 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 }
             }
         }
+        for subject in subjects.iter().filter(|subject| subject.is_forbidden()) {
+            self.tell_forbidden(subject).await?;
+        }
         Ok(())
+    }
+
+    /// Whether records are written.
+    fn writes(&self) -> bool {
+        !matches!(self.request.mode, Mode::DryRun | Mode::Validate)
     }
 
     /// What is left of positions to be written, all at once.
@@ -254,26 +293,37 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 
     /// What is asked for, beside what is under way.
     fn prepare(&self, subject: &mut Subject) {
+        let now = self.source.today();
         let position = &mut subject.position;
+        if let Some(check) = self.check {
+            position.take_part(check.id);
+        }
         let mends = matches!(self.request.mode, Mode::Full | Mode::Missing);
         position.confirmed |= mends && self.request.confirm_deletes;
         match self.request.mode {
-            Mode::Incremental | Mode::DryRun => {}
+            Mode::DryRun => {}
             Mode::Full => position.ask_for_full(),
-            Mode::Missing | Mode::Validate => {
-                let heal = self.request.mode == Mode::Missing;
-                let under_way = position.comparison.as_ref();
-                // One that only looks does not mend what it has passed already.
-                if under_way.is_none_or(|under_way| heal && !under_way.heal) {
-                    position.comparison = Some(Comparison::new(heal));
-                }
+            // A check compares by itself, and then nothing but changes is looked for.
+            Mode::Incremental | Mode::Missing if self.check.is_some() => {}
+            Mode::Incremental => self.compare_by_age(position, now),
+            Mode::Missing => {
+                self.compare_by_age(position, now);
+                position
+                    .comparison
+                    .get_or_insert_with(|| Comparison::new(true));
+            }
+            Mode::Validate => {
+                let looking = &mut position.looking;
+                looking.get_or_insert_with(|| Comparison::new(false));
             }
         }
+        position.begin_full(now);
     }
 
     /// A comparison alone reads no rows, but there has to be something to compare with.
     fn reads_changes(&self, job: &Job, subject: &Subject) -> bool {
-        !matches!(self.request.mode, Mode::Missing | Mode::Validate)
+        self.request.mode != Mode::Missing
+            || self.check.is_some()
             || (self.request.mode == Mode::Missing && job.missing_reads_changes)
             || subject.position.written.is_none()
     }

@@ -6,6 +6,7 @@ mod scene;
 mod answers;
 mod attempts;
 mod faults;
+mod final_check;
 mod flood;
 mod integrity;
 mod keys;

@@ -7,8 +7,8 @@ use world::odoo::{NewAttachment, Trap};
 use world::storage::{self, Bucket};
 
 use crate::scene::{
-    all_is_well_but_for_the_log, finish, in_state, odoo_with, odoo_without_password, path_of, row,
-    set, small, tick, tick_with,
+    PATH, all_is_well_but_for_the_log, finish, in_state, odoo_with, odoo_without_password, path_of,
+    row, set, small, tick, tick_with,
 };
 
 /// Verifies until all is compared.
@@ -157,17 +157,86 @@ async fn what_waits_for_a_setting_or_was_never_catalogued_is_no_same() -> Result
 }
 
 #[tokio::test]
+async fn what_waits_for_a_setting_counts_and_is_taken_up_when_that_changes() -> Result<()> {
+    let files = small(12)
+        .with(3, Trap::Size(7_000_000))
+        .with(4, Trap::Size(20_000_000));
+    let stage = set(odoo_without_password(files))
+        .variable("archive_max_rpc_bytes", 1_000_000)
+        .variable("archive_max_file_bytes", 10_000_000)
+        .start()
+        .await?;
+    tick(&stage).await?;
+    let waiting = "select odoo_sync.waiting()";
+    assert_eq!(stage.count(waiting).await?, 2);
+    let health = stage
+        .value(
+            "select to_jsonb(h) from odoo_sync.health() h where job = 'archive-odoo-files-batch'",
+        )
+        .await?;
+    assert_eq!(health["detail"]["waiting"], 2, "{health}");
+    let status = stage.get("/status").await?.json();
+    assert_eq!(
+        (&status["archive"]["waiting"], &status["archive"]["phase"]),
+        (&json!(2), &json!("waiting"))
+    );
+
+    // A plain tick of an app with other settings is all it takes.
+    let (_host, caller) = stage
+        .replica(&[
+            ("archive_max_rpc_bytes", "8000000"),
+            ("archive_max_file_bytes", "5368709120"),
+        ])
+        .await?;
+    let report = caller.post(PATH, stage::SERVICE_KEY, "{}").await?.json();
+    assert_eq!(report["migrated"], 1, "{report}");
+    assert_eq!(row(&stage, 3).await?["state"], "moved");
+    assert_eq!(row(&stage, 4).await?["reason"], "needs_password");
+    let (_host, caller) = stage
+        .replica(&[("archive_max_rpc_bytes", "67108864")])
+        .await?;
+    let report = caller.post(PATH, stage::SERVICE_KEY, "{}").await?.json();
+    assert_eq!(row(&stage, 4).await?["state"], "skipped", "{report}");
+    let (_host, caller) = stage
+        .replica(&[
+            ("archive_max_rpc_bytes", "67108864"),
+            ("archive_max_file_bytes", "5368709120"),
+        ])
+        .await?;
+    let report = caller.post(PATH, stage::SERVICE_KEY, "{}").await?.json();
+    assert_eq!(report["migrated"], 1, "{report}");
+    assert_eq!(stage.count(waiting).await?, 0);
+
+    // Lower than all of them: what is moved stays moved, though its row changes in Odoo.
+    let (_host, caller) = stage.replica(&[("archive_max_file_bytes", "1")]).await?;
+    stage.odoo.attachments().set_record(3, "crm.lead", 4711);
+    stage
+        .owner
+        .batch_execute(
+            "update odoo_sync.cursors set position = '{}' where name = 'archive-batch:discovery'",
+        )
+        .await?;
+    caller.post(PATH, stage::SERVICE_KEY, "{}").await?;
+    assert_eq!(
+        (
+            &row(&stage, 3).await?["state"],
+            &row(&stage, 3).await?["res_id"]
+        ),
+        (&json!("moved"), &json!(4711))
+    );
+    assert_eq!(in_state(&stage, "moved").await?, 12);
+    all_is_well_but_for_the_log(&stage).await
+}
+
+#[tokio::test]
 async fn what_odoo_deleted_is_kept_and_stands_in_nobodys_way() -> Result<()> {
     let stage = set(odoo_with(small(30))).start().await?;
     tick(&stage).await?;
     stage.odoo.attachments().delete([11, 12]);
+    // Whether a sweep has marked them or not: Odoo is asked.
     let found = verify(&stage, plainly()).await?;
-    assert_eq!(
-        found["signs"],
-        json!({"=": 28, "-": 2}),
-        "not known to be deleted yet"
-    );
-    assert_eq!(last_verdict(&stage).await?["verdict"], "differs");
+    assert_eq!(found["signs"], json!({"=": 28, "~": 2}));
+    assert_eq!(last_verdict(&stage).await?["verdict"], "same");
     stage
         .owner
         .batch_execute("update odoo_sync.cursors set position = position || '{\"ended\": 1}' where name = 'archive-batch:sweep'")

@@ -47,7 +47,9 @@ async fn a_run_with_nothing_new_costs_three_calls_an_entity_and_under_ten_statem
             .filter(|(endpoint, _)| endpoint.starts_with(&format!("{model}/")))
             .map(|(_, count)| count.calls)
             .sum();
-        assert!((1..=3).contains(&of_model), "{model}: {of_model}");
+        // One more tells this Odoo from another.
+        let most = if model == "res.users" { 4 } else { 3 };
+        assert!((1..=most).contains(&of_model), "{model}: {of_model}");
     }
     let statements = wire.statements();
     assert!((2..10).contains(&statements), "{statements} statements");

@@ -15,6 +15,7 @@ use crate::running::{Environment, sh};
 const JOBS: [&str; 3] = ["/archive-batch", "/crm-sync", "/chatter-sync"];
 const ACT: &str = "/actions/{action}";
 const FILE: &str = "/status/files/{id}";
+const CERTIFICATE: &str = "/certificate.json";
 
 /// The app, and what it should answer.
 struct Interface {
@@ -258,6 +259,17 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     app.call(Call::get("/status").with("if-none-match", tag), 304)
         .await?;
     app.call(Call::get("/metrics"), 200).await?;
+    app.call(Call::get(CERTIFICATE), 200).await?;
+    let check = Call::post(ACT, "").at("/actions/final-check");
+    app.call(check, 200).await?;
+    let again = Call::post(ACT, r#"{"read_data": true}"#).at("/actions/final-check");
+    app.call(again, 409).await?;
+    let accepted = r#"{"entity": "attachments", "kind": "dead"}"#;
+    let accepted = Call::post(ACT, accepted).at("/actions/acknowledge");
+    app.call(accepted, 409).await?;
+    let nothing = Call::post(ACT, "{}").at("/actions/acknowledge");
+    app.call(nothing, 422).await?;
+    app.call(Call::get(CERTIFICATE), 200).await?;
     app.call(Call::get("/healthz").without_a_key(), 200).await?;
     app.call(Call::get(FILE), 200).await?;
     app.call(Call::get(FILE).at("/status/files/0"), 400).await?;
@@ -276,6 +288,7 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     let mut assets = vec![
         ("/", "/".to_owned()),
         ("/status.schema.json", "/status.schema.json".to_owned()),
+        ("/certificate", "/certificate".to_owned()),
     ];
     assets.extend(files.map(|file| ("/card/{file}", format!("/card/{file}"))));
     for (path, at) in assets {
@@ -311,7 +324,7 @@ async fn who_is_refused(app: &mut Interface) -> Result<()> {
     let user = token_of(&user)?;
     // Postgres is away: who shows a key that only Postgres knows cannot be checked.
     let (_host, away) = app.replica(&[("db_port", "1")]).await?;
-    for path in ["/status", "/metrics", FILE] {
+    for path in ["/status", "/metrics", FILE, CERTIFICATE] {
         app.call(Call::get(path).without_a_key(), 401).await?;
         app.call(Call::get(path).by(&user), 403).await?;
         app.call_at(&away, Call::get(path).by("another-key"), 503)
@@ -385,7 +398,7 @@ async fn what_is_out_of_order(app: &mut Interface) -> Result<()> {
             .json();
         assert_eq!(report["fault"]["kind"], "source_unreachable", "{report}");
     }
-    for path in ["/status", "/metrics", FILE] {
+    for path in ["/status", "/metrics", FILE, CERTIFICATE] {
         app.call_at(&unset, Call::get(path), 500).await?;
         app.call_at(&away, Call::get(path), 502).await?;
     }

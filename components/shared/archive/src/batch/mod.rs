@@ -3,10 +3,11 @@
 mod breaker;
 mod duplicates;
 mod failures;
-mod password;
 mod pipeline;
+mod waiting;
 
 use fault::Fault;
+use ledger::check::{self, Check};
 use ledger::{Postgres, attachments};
 use odoo::{Known, Odoo};
 use outbound::{Clock, Http, Variables};
@@ -71,7 +72,7 @@ impl Job for Archive {
         // Both sides are tried before any file is touched: what is wrong with a setting costs no file
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
-            if mode.moves() || mode == Mode::Verify {
+            if stores(mode) {
                 storage.check_bucket().await
             } else {
                 Ok(())
@@ -84,7 +85,11 @@ impl Job for Archive {
             odoo: &odoo,
             storage: &storage,
         };
-        let worked = match connected.and(bucket) {
+        let here = match connected.and(bucket) {
+            Ok(()) => batch.is_of_here().await,
+            Err(fault) => Err(fault),
+        };
+        let worked = match here {
             Ok(()) => batch.work(report).await,
             Err(fault) => Err(fault),
         };
@@ -97,6 +102,11 @@ impl Job for Archive {
     }
 }
 
+/// Whether the Storage has a part in a mode.
+fn stores(mode: Mode) -> bool {
+    mode.moves() || mode == Mode::Verify
+}
+
 /// A batch, once both sides were found to answer.
 struct Batch<'a, H, C, P> {
     run: &'a Run<Archive, H, C, P>,
@@ -106,6 +116,29 @@ struct Batch<'a, H, C, P> {
 }
 
 impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
+    /// Whether both sides are those that the catalogue belongs to.
+    async fn is_of_here(&self) -> Result<(), Fault> {
+        let (run, settings) = (self.run, self.settings);
+        let (postgres, known) = (&run.environment.postgres, run.identities());
+        let keeps = (run.request.mode != Mode::DryRun).then_some(run.id);
+        run::belongs_here(self.odoo, postgres, known, keeps).await?;
+        if !stores(run.request.mode) {
+            return Ok(());
+        }
+        let bucket = (
+            settings.storage.url.as_str(),
+            settings.storage.bucket.as_str(),
+        );
+        run::bucket_belongs_here(bucket, postgres, known, keeps).await
+    }
+
+    /// The final check that this batch works for.
+    fn check(&self) -> Option<Check> {
+        let request = &self.run.request;
+        let whole = request.mode == Mode::Migrate && request.ids.is_none();
+        self.run.check().filter(|_| whole)
+    }
+
     async fn work(&self, report: &mut Report) -> Result<(), Fault> {
         let Self {
             run,
@@ -132,6 +165,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
                     run_id: run.id,
                     request: &run.request,
                     until,
+                    check: None,
                 };
                 let verified = verification.run(run.cursor(verify::CURSOR)).await?;
                 for example in &verified.examples {
@@ -158,13 +192,19 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         if mode == Mode::RetryFailed {
             attachments::revive(postgres, run.id).await?;
         }
-        if mode.moves() && odoo.can_stream() {
-            password::take_up(postgres, clock, run.id, run.cursor(password::CURSOR)).await?;
+        if mode.moves() {
+            let position = run.cursor(waiting::CURSOR);
+            let has_password = odoo.can_stream();
+            waiting::take_up(postgres, clock, run.id, settings, has_password, position).await?;
         }
         if let Some(ids) = &run.request.ids {
             self.catalogue_named(ids).await?;
         }
-        let discovery = Discovery::resume(run.cursor(discovery::CURSOR));
+        let mut discovery = Discovery::resume(run.cursor(discovery::CURSOR), settings.overlap);
+        if let Some(check) = self.check() {
+            check::join(postgres, run.id, check, &["attachments"]).await?;
+            discovery = discovery.at_once();
+        }
         let sweep = Sweep::resume(run.cursor(sweep::CURSOR), &settings.selection);
         let context = Context {
             odoo,
@@ -177,7 +217,35 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         let readings = (discovery, sweep);
         Pipeline::new(&context, &run.request, readings, run.started, report)
             .run()
-            .await
+            .await?;
+        self.verify_for_check().await
+    }
+
+    /// The part of a final check: what can still be moved was moved before.
+    async fn verify_for_check(&self) -> Result<(), Fault> {
+        let run = self.run;
+        let Some(check) = self.check() else {
+            return Ok(());
+        };
+        let position = run.cursor(verify::CHECK_CURSOR);
+        let clock = &&run.environment.clock;
+        let until = run.started + self.settings.batch;
+        let has_time = clock.now() < until || verify::is_under_way(check, position);
+        if verify::is_done(check, position) || !has_time {
+            return Ok(());
+        }
+        let verification = Verification {
+            odoo: self.odoo,
+            storage: self.storage,
+            postgres: &run.environment.postgres,
+            clock,
+            settings: self.settings,
+            run_id: run.id,
+            request: &run.request,
+            until,
+            check: Some(check),
+        };
+        verification.run(position).await.map(|_| ())
     }
 
     /// Files that are asked for by name need not have been discovered yet.
@@ -185,11 +253,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         let (postgres, run_id) = (&self.run.environment.postgres, self.run.id);
         let listed = self.odoo.attachments_by_id(ids).await?;
         discovery::note_unreadable(postgres, run_id, listed.unreadable).await?;
-        let found: Vec<_> = listed
-            .rows
-            .into_iter()
-            .map(|row| discovery::found(row, self.settings.max_file_bytes))
-            .collect();
+        let found: Vec<_> = listed.rows.into_iter().map(discovery::found).collect();
         attachments::catalogue(postgres, run_id, &found, None)
             .await
             .map(|_| ())

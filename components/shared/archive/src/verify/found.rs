@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ledger::check::Finding;
 use ledger::objects::{Moved, Rest};
 use ledger::validation::Validation;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use storage::Info;
 use uuid::Uuid;
 
@@ -60,6 +61,19 @@ pub struct Verified {
     pub read: u64,
     /// How many were handed to the queue again.
     pub repaired: u64,
+    /// The bytes of the files that Odoo listed with a content, as Odoo says.
+    pub source_bytes: u64,
+    /// The bytes of the objects of files with the sign `=`.
+    pub bytes: u64,
+    /// Of the files with the sign `~`: those that nobody knew to be deleted.
+    pub deleted_since: u64,
+    /// Attachments that exist and that no list shows to the user, where that was asked.
+    pub hidden: u64,
+    /// Ids that no list shows and that were not asked for.
+    pub ids_not_asked_for: u64,
+    /// What stands in the way of switching Odoo off, and is not kept yet.
+    #[serde(skip)]
+    pub findings: Vec<Finding>,
     /// Whether everything was compared. If not, the next verification goes on.
     pub complete: bool,
     /// The folder to go on with, 0 to 256.
@@ -69,6 +83,12 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// Gives a file its sign, and a final check its finding: what is wrong, in a word and in words.
+    pub(super) fn find(&mut self, sign: Sign, id: i64, kind: &str, words: &str) {
+        self.note(sign, id, words);
+        self.findings.push(Finding::new(kind, id, words));
+    }
+
     pub(super) fn note(&mut self, sign: Sign, id: i64, words: &str) {
         let text = sign.text();
         *self.signs.entry(text.to_owned()).or_default() += 1;
@@ -86,16 +106,22 @@ impl Verified {
             file.message.as_deref(),
         ];
         let words: Vec<&str> = words.into_iter().flatten().collect();
-        self.note(Sign::MissingAtDestination, file.id, &words.join(": "));
+        self.find(Sign::MissingAtDestination, file.id, why, &words.join(": "));
     }
 
     pub(super) fn note_unreadable(&mut self, id: i64) {
         *self.not_moved.entry("unreadable".to_owned()).or_default() += 1;
-        self.note(
+        self.find(
             Sign::MissingAtDestination,
             id,
+            "unreadable",
             "unreadable: Odoo lists it, and does not let this user read it",
         );
+    }
+
+    pub(super) fn note_unmeasured(&mut self, id: i64, said: &str) {
+        *self.not_moved.entry("no_checksum".to_owned()).or_default() += 1;
+        self.find(Sign::MissingAtDestination, id, "no_checksum", said);
     }
 
     pub(super) fn note_without_content(&mut self, why: &str) {
@@ -104,6 +130,73 @@ impl Verified {
 
     pub(super) fn count(&self, sign: Sign) -> u64 {
         self.signs.get(sign.text()).copied().unwrap_or_default()
+    }
+
+    /// What a final check keeps of it.
+    pub(super) fn evidence(&self, outside: Option<u64>) -> Value {
+        let mut left_out: Vec<String> = self
+            .without_content
+            .iter()
+            .map(|(why, files)| format!("{files} attachments have no content in Odoo: {why}"))
+            .collect();
+        if let Some(outside) = outside.filter(|outside| *outside > 0) {
+            left_out.push(format!(
+                "{outside} attachments are outside of what the archive_ variables select, such as images of fields and the web client's own files"
+            ));
+        }
+        let kept = self.count(Sign::Kept);
+        if kept > 0 {
+            left_out.push(format!(
+                "{kept} files were deleted in Odoo, and are kept here"
+            ));
+        }
+        json!({
+            "model": "ir.attachment", "compared": "SHA-1 and size of Odoo's lists with the catalogue, size and etag of each object",
+            "read_back": self.read, "signs": self.signs, "source_count": self.listed, "source_bytes": self.source_bytes,
+            "destination_count": self.count(Sign::Same), "destination_bytes": self.bytes, "not_moved": self.not_moved,
+            "without_content": self.without_content, "handed_to_the_queue": self.repaired, "hidden": self.hidden,
+            "ids_not_asked_for": self.ids_not_asked_for, "left_out": left_out,
+        })
+    }
+
+    /// What only the whole tells.
+    pub(super) fn of_the_whole(&self, max_deleted_share: f64) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let signed: u64 = [
+            Sign::Same,
+            Sign::MissingAtDestination,
+            Sign::Differs,
+            Sign::Error,
+        ]
+        .map(|sign| self.count(sign))
+        .iter()
+        .sum();
+        let accounted = signed + self.without_content.values().sum::<u64>();
+        if accounted < self.listed {
+            let said = format!(
+                "{} files changed while they were compared",
+                self.listed - accounted
+            );
+            findings.push(Finding::new("not_compared", 0, said));
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let most = ((self.count(Sign::Kept) + self.listed) as f64 * max_deleted_share).max(10.0);
+        #[allow(clippy::cast_precision_loss)]
+        if self.deleted_since as f64 > most {
+            let said = format!(
+                "{} files are gone from Odoo at once, more than archive_max_deleted_share allows",
+                self.deleted_since
+            );
+            findings.push(Finding::new("not_believed", 0, said));
+        }
+        if self.ids_not_asked_for > 0 {
+            let said = format!(
+                "{} ids that no list showed were not asked for",
+                self.ids_not_asked_for
+            );
+            findings.push(Finding::new("not_asked", 0, said));
+        }
+        findings
     }
 
     /// What was found, as a row of the log. What Odoo listed must be accounted for to the last file: one that changed
@@ -144,8 +237,13 @@ impl Verified {
 }
 
 /// What the three say of a file, put together. `source` is Odoo's SHA-1 and size, `object` the
-/// Storage's size and etag; `None` where there is nothing.
-pub fn compare(file: &Moved, source: Option<(&str, u64)>, object: Option<&Info>) -> Sign {
+/// Storage's size and etag; `None` where there is nothing. `gone`: Odoo has deleted it, and does not merely hide it.
+pub fn compare(
+    file: &Moved,
+    source: Option<(&str, u64)>,
+    object: Option<&Info>,
+    gone: bool,
+) -> Sign {
     let Some(object) = object else {
         return Sign::MissingAtDestination;
     };
@@ -158,7 +256,7 @@ pub fn compare(file: &Moved, source: Option<(&str, u64)>, object: Option<&Info>)
         return Sign::Differs;
     }
     match source {
-        None if file.deleted => Sign::Kept,
+        None if gone => Sign::Kept,
         None => Sign::MissingAtSource,
         Some((sha1, size)) if sha1 == file.checksum && size == file.file_size => Sign::Same,
         // Changed in Odoo since: discovery will find it by its SHA-1.
@@ -180,10 +278,6 @@ mod tests {
             etag: Some("e".into()),
             deleted: false,
         };
-        let gone = Moved {
-            deleted: true,
-            ..file.clone()
-        };
         let object = |size, etag: &str| Info {
             name: "aa/aa".into(),
             size,
@@ -191,16 +285,28 @@ mod tests {
         };
         let same = object(5, "e");
         let odoo = Some(("aa", 5));
-        assert_eq!(compare(&file, odoo, Some(&same)), Sign::Same);
-        assert_eq!(compare(&file, None, Some(&same)), Sign::MissingAtSource);
-        assert_eq!(compare(&gone, None, Some(&same)), Sign::Kept);
-        for file in [&file, &gone] {
-            assert_eq!(compare(file, odoo, None), Sign::MissingAtDestination);
-            assert_eq!(compare(file, None, None), Sign::MissingAtDestination);
+        assert_eq!(compare(&file, odoo, Some(&same), false), Sign::Same);
+        assert_eq!(
+            compare(&file, None, Some(&same), false),
+            Sign::MissingAtSource
+        );
+        assert_eq!(compare(&file, None, Some(&same), true), Sign::Kept);
+        for gone in [false, true] {
+            assert_eq!(compare(&file, odoo, None, gone), Sign::MissingAtDestination);
+            assert_eq!(compare(&file, None, None, gone), Sign::MissingAtDestination);
         }
-        assert_eq!(compare(&file, odoo, Some(&object(4, "e"))), Sign::Differs);
-        assert_eq!(compare(&file, odoo, Some(&object(5, "f"))), Sign::Differs);
-        assert_eq!(compare(&file, Some(("bb", 5)), Some(&same)), Sign::Differs);
+        assert_eq!(
+            compare(&file, odoo, Some(&object(4, "e")), false),
+            Sign::Differs
+        );
+        assert_eq!(
+            compare(&file, odoo, Some(&object(5, "f")), false),
+            Sign::Differs
+        );
+        assert_eq!(
+            compare(&file, Some(("bb", 5)), Some(&same), false),
+            Sign::Differs
+        );
     }
 
     #[test]

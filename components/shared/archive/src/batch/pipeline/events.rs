@@ -23,7 +23,7 @@ use crate::discovery::Discovery;
 use crate::plan::{Fetch, WHOLE_BYTES, plan};
 use crate::sweep::{Stepped, Sweep, Swept};
 use crate::transfer::{self, Fetched, LargeEnd, LargeUpload, Sent};
-use crate::verdict::NO_CHECKSUM;
+use crate::verdict::{NO_CHECKSUM, OVER_SIZE_LIMIT};
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
 /// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
@@ -237,6 +237,11 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 let chance = self.context.clock.chance();
                 self.recorder
                     .settle(&file, outcome(&file, &CUT_OFF, upload, chance));
+                continue;
+            }
+            if file.file_size > self.context.settings.max_file_bytes {
+                let reason = OVER_SIZE_LIMIT;
+                self.recorder.settle(&file, Outcome::Skipped { reason });
                 continue;
             }
             self.recorder.claimed.insert(file.id, file.clone());

@@ -1,0 +1,230 @@
+//! Reading objects again, to the last byte.
+
+use fault::Fault;
+use futures::StreamExt;
+use ledger::Postgres;
+use ledger::objects::Moved;
+use outbound::{Clock, Http};
+use sha1::{Digest, Sha1};
+
+use super::{Position, Sign, Verification};
+
+impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
+    /// Whether an object's bytes have the SHA-1 that its name says. However long that takes, the lease is kept.
+    pub(super) async fn read(&self, file: &Moved, position: &mut Position) -> Result<Sign, Fault> {
+        let mut chunks = match self.storage.read(&file.object_path).await {
+            Ok(Some(chunks)) => chunks,
+            Ok(None) => return Ok(Sign::MissingAtDestination),
+            Err(_) => return Ok(Sign::Error),
+        };
+        let mut sha1 = Sha1::new();
+        while let Some(chunk) = chunks.next().await {
+            let Ok(chunk) = chunk else {
+                return Ok(Sign::Error);
+            };
+            sha1.update(chunk);
+            self.keep_in_time(position).await?;
+        }
+        Ok(if crate::transfer::hex(&sha1.finalize()) == file.checksum {
+            Sign::Same
+        } else {
+            Sign::Differs
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::rc::Rc;
+
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use http::header::CONTENT_TYPE;
+    use http::{HeaderMap, HeaderValue, StatusCode};
+    use ledger::PostgresError;
+    use outbound::{Body, Request as HttpRequest, Response, Secret, TransportError};
+    use serde_json::json;
+
+    use std::time::Duration;
+
+    use fault::Kind;
+    use futures::stream;
+    use odoo::Odoo;
+    use serde_json::Value;
+    use storage::Storage;
+    use uuid::Uuid;
+
+    use super::super::Verified;
+    use super::*;
+    use crate::request::Part;
+    use crate::{Request, Settings};
+
+    /// Postgres, Odoo, the Storage and the clock for one object, whose reading takes a quarter of an hour.
+    struct World {
+        sha1: String,
+        now: Rc<Cell<Duration>>,
+        beats: RefCell<Vec<Duration>>,
+        alive: bool,
+    }
+
+    const CHUNKS: u64 = 30;
+    const CHUNK_TIME: Duration = Duration::from_secs(30);
+
+    impl World {
+        fn new(alive: bool) -> Self {
+            let bytes = vec![7; usize::try_from(CHUNKS).unwrap()];
+            Self {
+                sha1: crate::transfer::hex(&Sha1::digest(&bytes)),
+                now: Rc::default(),
+                beats: RefCell::default(),
+                alive,
+            }
+        }
+
+        fn row(&self) -> Value {
+            json!({
+                "id": 1, "type": "binary", "checksum": self.sha1, "file_size": CHUNKS, "etag": null,
+                "object_path": storage::object_path(&self.sha1), "deleted": false,
+            })
+        }
+    }
+
+    impl Clock for World {
+        fn now(&self) -> Duration {
+            self.now.get()
+        }
+        fn unix_seconds(&self) -> i64 {
+            0
+        }
+        async fn sleep(&self, _: Duration) {}
+        fn chance(&self) -> f64 {
+            0.5
+        }
+    }
+
+    impl Postgres for World {
+        async fn run(
+            &self,
+            statement: &'static str,
+            argument: Vec<u8>,
+        ) -> Result<Vec<Vec<u8>>, PostgresError> {
+            if statement.contains("leased_until") {
+                self.beats.borrow_mut().push(self.now.get());
+                return Ok(vec![json!(self.alive).to_string().into_bytes()]);
+            }
+            if statement.contains("pg_stat_activity") {
+                return Ok(vec![
+                    json!("2026-11-29T12:00:00+00:00").to_string().into_bytes(),
+                ]);
+            }
+            let argument: Value = serde_json::from_slice(&argument).unwrap();
+            // The first page of the folder; nothing of what Odoo lists is in no folder.
+            let first = argument["after"] == argument["prefix"] && argument["after"] != Value::Null;
+            Ok(first
+                .then(|| self.row().to_string().into())
+                .into_iter()
+                .collect())
+        }
+    }
+
+    impl Http for World {
+        async fn send(&self, request: HttpRequest) -> Result<Response, TransportError> {
+            let listed = json!({ "name": self.sha1, "metadata": { "size": CHUNKS } });
+            let chunks = if request.url.ends_with("/jsonrpc") {
+                let Body::Whole(call) = &request.body else {
+                    return Err(TransportError::Reset);
+                };
+                let call = String::from_utf8_lossy(call);
+                let result = if call.contains("\"authenticate\"") {
+                    json!(2)
+                } else if call.contains("\"search\"") {
+                    json!([1])
+                } else {
+                    json!([self.row()])
+                };
+                vec![json!({ "result": result }).to_string().into()]
+            } else if request.url.contains("/list/") {
+                vec![json!([listed]).to_string().into()]
+            } else {
+                vec![Bytes::from_static(&[7]); usize::try_from(CHUNKS).unwrap()]
+            };
+            let is_object = chunks.len() > 1;
+            let now = self.now.clone();
+            let body = stream::iter(chunks).map(move |chunk| {
+                if is_object {
+                    now.set(now.get() + CHUNK_TIME);
+                }
+                Ok(chunk)
+            });
+            let json = HeaderValue::from_static("application/json");
+            Ok(Response {
+                status: StatusCode::OK,
+                headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
+                body: body.boxed_local(),
+            })
+        }
+    }
+
+    fn verify(world: &World) -> Result<Verified, Fault> {
+        let settings = Settings {
+            odoo: odoo::Settings {
+                url: "http://odoo".into(),
+                database: "odoo".into(),
+                login: "admin".into(),
+                password: Secret::new("of-the-admin"),
+                ..odoo::Settings::default()
+            },
+            storage: storage::Settings {
+                url: "http://storage".into(),
+                key: Secret::new("of-the-storage"),
+                bucket: "files".into(),
+                ..storage::Settings::default()
+            },
+            ..Settings::default()
+        };
+        let folder = u16::from_str_radix(&world.sha1[..2], 16).unwrap();
+        let verification = Verification {
+            odoo: &Odoo::new(world, world, settings.odoo.clone(), odoo::Known::default())?,
+            storage: &Storage::new(world, settings.storage.clone())?,
+            postgres: world,
+            clock: &world,
+            settings: &settings,
+            run_id: Uuid::nil(),
+            request: &Request {
+                read_data: Some(Part { part: 1, parts: 1 }),
+                ..Request::default()
+            },
+            until: settings.batch,
+            check: None,
+        };
+        let position = json!({ "next_folder": folder, "began": "2026-11-29T11:00:00Z" });
+        let run = verification.run(Some(&position));
+        run.now_or_never().expect("nothing is waited for")
+    }
+
+    #[test]
+    fn an_object_that_reads_longer_than_the_lease_is_read_to_its_end_under_it() {
+        let world = World::new(true);
+        let verified = verify(&world).unwrap();
+        assert_eq!((verified.read, verified.count(Sign::Same)), (1, 1));
+        assert!(world.now.get() > Duration::from_secs(Settings::default().lease_s.into()) * 2);
+        let beats = world.beats.take();
+        let longest = beats
+            .iter()
+            .zip(std::iter::once(&Duration::ZERO).chain(&beats))
+            .map(|(beat, before)| beat.saturating_sub(*before))
+            .max();
+        assert!(longest < Some(Duration::from_mins(2)), "{beats:?}");
+    }
+
+    #[test]
+    fn a_verification_that_was_given_up_reads_no_further() {
+        let world = World::new(false);
+        assert_eq!(
+            verify(&world).map_err(|fault| fault.kind()),
+            Err(Kind::OutOfTime)
+        );
+        assert!(world.now.get() < CHUNK_TIME * 4);
+    }
+}

@@ -1,0 +1,225 @@
+//! Both sides of some files, and the sign that each file gets.
+
+use std::collections::{BTreeSet, HashMap};
+
+use fault::Fault;
+use futures::{StreamExt, TryStreamExt, stream};
+use ledger::Postgres;
+use ledger::objects::{Moved, Rest};
+use odoo::attachment::Attachment;
+use outbound::{Clock, Http};
+use storage::Info;
+
+use super::{MODEL, MOST_CALLS, Position, Sign, Verification, compare};
+use crate::verdict::{Verdict, verdict};
+
+/// How many objects are asked for at once.
+const ASKED_AT_ONCE: usize = 16;
+
+impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
+    /// Gives a file that counts as moved its sign.
+    pub(super) async fn compare(
+        &self,
+        file: &Moved,
+        sides: &Sides<'_>,
+        findings: &mut Findings,
+        position: &mut Position,
+    ) -> Result<(), Fault> {
+        let object = sides.object(file);
+        let row = sides.source.get(&file.id);
+        position.verified.source_bytes += row.map_or(0, |row| content(row).1);
+        let mut sign = if sides.unreadable.contains(&file.id) {
+            Sign::Error
+        } else {
+            let gone = file.deleted || sides.gone.contains(&file.id);
+            compare(file, row.map(content), object, gone)
+        };
+        if sign == Sign::Same
+            && self.reads(file)
+            && findings.proved.as_ref() != Some(&file.checksum)
+        {
+            sign = self.read(file, position).await?;
+            position.verified.read += 1;
+            // Several files may share an object: it is read once.
+            findings.proved = (sign == Sign::Same).then(|| file.checksum.clone());
+        }
+        match (sign, row) {
+            (Sign::Same, _) if file.etag.is_none() => {
+                let etag = object.and_then(|object| object.etag.clone());
+                let noted = etag.map(|etag| (file.id, file.object_path.clone(), etag));
+                findings.etags.extend(noted);
+            }
+            (Sign::MissingAtDestination | Sign::Differs, Some(row)) => {
+                if content(row) == (&file.checksum, file.file_size) {
+                    findings.again.insert(file.checksum.clone());
+                } else {
+                    findings.changed.push(row.clone());
+                }
+            }
+            _ => {}
+        }
+        let changed =
+            row.is_some_and(|row| content(row) != (file.checksum.as_str(), file.file_size));
+        let path = &file.object_path;
+        let verified = &mut position.verified;
+        match sign {
+            Sign::Same => verified.bytes += file.file_size,
+            Sign::Kept if !file.deleted => verified.deleted_since += 1,
+            _ => {}
+        }
+        let kind = match sign {
+            Sign::Same | Sign::Kept => {
+                verified.note(sign, file.id, path);
+                return Ok(());
+            }
+            Sign::MissingAtSource => "hidden",
+            Sign::MissingAtDestination => "object_missing",
+            Sign::Differs if changed => "changed",
+            Sign::Differs => "object_differs",
+            Sign::Error => "not_compared",
+        };
+        verified.find(sign, file.id, kind, path);
+        Ok(())
+    }
+
+    pub(super) fn reads(&self, file: &Moved) -> bool {
+        let folder = file.checksum.get(..2);
+        let folder = folder.and_then(|folder| u8::from_str_radix(folder, 16).ok());
+        if self.check.is_some_and(|check| check.read_data) {
+            return true;
+        }
+        self.request
+            .read_data
+            .zip(folder)
+            .is_some_and(|(part, folder)| part.holds(folder))
+    }
+
+    /// What both sides say of these files. Objects that are not `listed` are asked for by name.
+    pub(super) async fn sides<'a>(
+        &self,
+        ids: &[i64],
+        files: &[Moved],
+        listed: &'a HashMap<String, Info>,
+    ) -> Result<Sides<'a>, Fault> {
+        let mut sides = Sides {
+            source: HashMap::new(),
+            unreadable: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            unmeasured: BTreeSet::new(),
+            listed,
+            asked: HashMap::new(),
+        };
+        if !ids.is_empty() {
+            let listed = self.odoo.attachments_by_id(ids).await?;
+            sides.source = listed.rows.into_iter().map(|row| (row.id, row)).collect();
+            sides.unreadable = listed.unreadable.iter().map(|one| one.id).collect();
+            let empty = sides.source.values();
+            let empty = empty.filter(|row| verdict(row) == Verdict::Skip("empty"));
+            let empty: Vec<i64> = empty.map(|row| row.id).collect();
+            if !empty.is_empty() {
+                sides.unmeasured = self.odoo.with_content(&empty).await?;
+            }
+            let seen = |id: &i64| sides.source.contains_key(id) || sides.unreadable.contains(id);
+            let absent: Vec<i64> = ids.iter().copied().filter(|id| !seen(id)).collect();
+            if !absent.is_empty() {
+                let mut calls = MOST_CALLS;
+                let found = self.odoo.presence(MODEL, &absent, &mut calls).await?;
+                let there = |id: &i64| found.hidden.contains(id) || found.unasked.contains(id);
+                sides.gone = absent.iter().copied().filter(|id| !there(id)).collect();
+            }
+        }
+        let paths: BTreeSet<&str> = files
+            .iter()
+            .map(|file| file.object_path.as_str())
+            .filter(|path| !listed.contains_key(*path))
+            .collect();
+        let mut answers = stream::iter(paths)
+            .map(|path| self.storage.info(path))
+            .buffer_unordered(ASKED_AT_ONCE);
+        while let Some(info) = answers.try_next().await? {
+            sides
+                .asked
+                .extend(info.map(|info| (info.name.clone(), info)));
+        }
+        Ok(sides)
+    }
+}
+
+/// What Odoo and the Storage say of some files.
+pub(super) struct Sides<'a> {
+    source: HashMap<i64, Attachment>,
+    /// What Odoo lists, and does not let be read.
+    unreadable: BTreeSet<i64>,
+    /// What has a content, though neither a checksum nor a size says so.
+    unmeasured: BTreeSet<i64>,
+    /// What is in Odoo no more, whoever asks.
+    gone: BTreeSet<i64>,
+    listed: &'a HashMap<String, Info>,
+    asked: HashMap<String, Info>,
+}
+
+impl Sides<'_> {
+    fn object(&self, file: &Moved) -> Option<&Info> {
+        let path = &file.object_path;
+        self.listed.get(path).or_else(|| self.asked.get(path))
+    }
+}
+
+/// What is to be written down of some files.
+#[derive(Default)]
+pub(super) struct Findings {
+    /// Etags that were seen for the first time: of each attachment the id, where its object lies, and the etag.
+    pub(super) etags: Vec<(i64, String, String)>,
+    /// The content whose object is missing or another.
+    pub(super) again: BTreeSet<String>,
+    /// What Odoo has otherwise than the catalogue, or only Odoo has.
+    pub(super) changed: Vec<Attachment>,
+    /// The content whose bytes were read last, and were right.
+    proved: Option<String>,
+}
+
+/// A file's content, as Odoo has it: SHA-1 and size.
+fn content(row: &Attachment) -> (&str, u64) {
+    let size = row.file_size.and_then(|size| u64::try_from(size).ok());
+    (
+        row.checksum.as_deref().unwrap_or_default(),
+        size.unwrap_or_default(),
+    )
+}
+
+/// Counts a file that was not moved, by what Odoo says of it.
+pub(super) fn not_moved(
+    file: &Rest,
+    sides: &Sides<'_>,
+    findings: &mut Findings,
+    position: &mut Position,
+) {
+    if sides.unreadable.contains(&file.id) {
+        position.verified.note_unreadable(file.id);
+        return;
+    }
+    let Some(row) = sides.source.get(&file.id) else {
+        // Deleted since it was listed.
+        position.gone += 1;
+        return;
+    };
+    let (_, size) = content(row);
+    match verdict(row) {
+        Verdict::Skip("empty") if sides.unmeasured.contains(&file.id) => {
+            let said =
+                "no_checksum: it has a content, and Odoo knows neither its size nor its SHA-1";
+            position.verified.note_unmeasured(file.id, said);
+            return;
+        }
+        Verdict::Skip(why @ ("url" | "cloud_storage" | "empty")) => {
+            position.verified.note_without_content(why);
+            return;
+        }
+        _ => {}
+    }
+    position.verified.source_bytes += size;
+    position.verified.note_not_moved(file);
+    if file.state == Rest::UNKNOWN {
+        findings.changed.push(row.clone());
+    }
+}

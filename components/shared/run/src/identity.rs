@@ -1,0 +1,85 @@
+//! The tables belong to one Odoo and one bucket: whoever finds another one stops before anything is written.
+
+use std::collections::BTreeMap;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::identity::{Identity, keep};
+use odoo::Odoo;
+use odoo::identity::in_words;
+use outbound::{Clock, Http};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Whether this is the Odoo that the tables belong to. `keeps` is the run that puts it down the first time.
+pub async fn belongs_here<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    postgres: &impl Postgres,
+    known: &BTreeMap<String, Identity>,
+    keeps: Option<Uuid>,
+) -> Result<(), Fault> {
+    let found = odoo.identity().await?;
+    let words = in_words(&odoo.place(), &found);
+    let kept = known.get("odoo");
+    let before: odoo::identity::Identity = kept
+        .and_then(|kept| serde_json::from_value(kept.identity.clone()).ok())
+        .unwrap_or_default();
+    if let Some(kept) = kept
+        && !before.may_be(&found)
+    {
+        return Err(another(
+            "odoo_url and odoo_database lead",
+            &words,
+            &kept.words,
+            "Give back the ones before; where it is the same data by other means, run: select odoo_sync.adopt_odoo()",
+        ));
+    }
+    let identity = json!(before.joined(&found));
+    note("odoo", kept, keeps, postgres, (&identity, &words)).await
+}
+
+/// Whether this is the bucket that the catalogue belongs to.
+pub async fn bucket_belongs_here(
+    (url, bucket): (&str, &str),
+    postgres: &impl Postgres,
+    known: &BTreeMap<String, Identity>,
+    keeps: Option<Uuid>,
+) -> Result<(), Fault> {
+    let identity = json!({ "url": url, "bucket": bucket });
+    let words = format!("bucket {bucket} at {url}");
+    let kept = known.get("storage");
+    if let Some(kept) = kept
+        && kept.identity != identity
+    {
+        return Err(another(
+            "storage_url and storage_bucket lead",
+            &words,
+            &kept.words,
+            "Give back the ones before; or, to move there, run: select odoo_sync.move_storage()",
+        ));
+    }
+    note("storage", kept, keeps, postgres, (&identity, &words)).await
+}
+
+fn another(settings: &str, found: &str, kept: &str, remedy: &str) -> Fault {
+    Fault::told(
+        Kind::Setting,
+        format!(
+            "{settings} to {found}, and these tables belong to {kept}. Nothing was written. {remedy}"
+        ),
+    )
+}
+
+async fn note(
+    side: &str,
+    kept: Option<&Identity>,
+    keeps: Option<Uuid>,
+    postgres: &impl Postgres,
+    (identity, words): (&Value, &str),
+) -> Result<(), Fault> {
+    let is_known = kept.is_some_and(|kept| kept.identity == *identity && kept.words == words);
+    match keeps {
+        Some(run_id) if !is_known => keep(postgres, run_id, side, (identity, words)).await,
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,219 @@
+//! What a final check wants of an entity: its evidence, what stands in the way, and what no list shows.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fault::Fault;
+use ledger::Postgres;
+use ledger::check::{self, Check, Finding};
+use odoo::presence;
+use odoo::records::Stamp;
+use outbound::{Clock, Http};
+use serde_json::{Value, json};
+
+use crate::Scope;
+use crate::comparison::Comparison;
+use crate::cursor::Position;
+use crate::subject::Subject;
+use crate::work::Course;
+
+/// How many ids that a list skips are asked for in one step.
+const MOST_GAPS: usize = 5 * presence::BLOCK;
+
+impl Comparison {
+    /// What a final check keeps of it.
+    pub(crate) fn evidence(&self, subject: &Subject) -> Value {
+        let lacking = subject.shape.lacking.iter();
+        let frozen = &subject.position.frozen;
+        let mut left_out: Vec<String> = lacking
+            .filter(|column| !frozen.iter().any(|name| name == *column))
+            .map(|column| format!("column {column}: this Odoo, or its user, has no such field"))
+            .collect();
+        left_out.extend(
+            subject
+                .shape
+                .left_out
+                .iter()
+                .map(|(field, why)| format!("field {field}: {why}")),
+        );
+        json!({
+            "model": subject.entity.model, "compared": "every row by the SHA-1 of its contents, then the lists of ids",
+            "contents_since": self.contents, "source_count": self.listed, "destination_count": self.here,
+            "rewritten": self.rewritten, "missing": self.missing, "stale": self.stale, "extra": self.extra,
+            "mended": self.mended, "newer_than_the_last_reading": self.later, "hidden": self.hidden,
+            "ids_not_asked_for": self.unasked, "left_out": left_out,
+        })
+    }
+
+    /// What stands in the way of switching Odoo off.
+    pub(crate) fn findings(
+        &self,
+        verdict: &str,
+        settled: u64,
+        problem: Option<&String>,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if let Some(problem) = problem {
+            findings.push(Finding::new("not_believed", 0, problem.clone()));
+        } else if verdict != "same" {
+            let (unmended, unsettled) = (
+                (self.missing + self.stale).saturating_sub(self.mended),
+                self.extra.saturating_sub(settled),
+            );
+            for (kind, rows, ids, said) in [
+                (
+                    "missing",
+                    unmended.min(self.missing),
+                    self.missing_ids.as_slice(),
+                    "in Odoo, and not here",
+                ),
+                (
+                    "stale",
+                    unmended.min(self.stale),
+                    &self.stale_ids,
+                    "of another date than in Odoo",
+                ),
+                (
+                    "extra",
+                    unsettled,
+                    &self.extra_ids,
+                    "here, and no longer in Odoo's list",
+                ),
+            ] {
+                if rows > 0 {
+                    let words = format!(
+                        "{rows} rows are {said}; among these: {:?}",
+                        ids.get(..10).unwrap_or(ids)
+                    );
+                    findings.push(Finding::new(kind, 0, words));
+                }
+            }
+        }
+        if self.unasked > 0 {
+            let said = format!(
+                "{} ids that no list showed were not asked for",
+                self.unasked
+            );
+            findings.push(Finding::new("not_asked", 0, said));
+        }
+        if self.contents.is_none() {
+            findings.push(Finding::new(
+                "not_compared",
+                0,
+                "its contents were not read",
+            ));
+        }
+        findings
+    }
+}
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    /// Asks for the ids that a part of a list skips: what exists there, nobody has shown this user. A part with many
+    /// of them ends where there are enough for one step.
+    pub(crate) async fn look_into_gaps(
+        &self,
+        subject: &Subject,
+        check: Check,
+        comparison: &mut Comparison,
+        stamps: &mut Vec<Stamp>,
+        up_to_id: &mut Option<i64>,
+    ) -> Result<(), Fault> {
+        if subject.entity.scope != Scope::All {
+            return Ok(());
+        }
+        let mut after_id = comparison.after_id;
+        if comparison.calls == 0 {
+            // Nothing more is asked for; how much that would be is told.
+            let last = stamps.last().map_or(after_id, |stamp| stamp.id);
+            let skipped = (last - after_id)
+                .unsigned_abs()
+                .saturating_sub(stamps.len() as u64);
+            comparison.unasked += skipped;
+            return Ok(());
+        }
+        let mut ids: Vec<i64> = stamps.iter().map(|stamp| stamp.id).collect();
+        loop {
+            let is_last = up_to_id.is_none();
+            let (skipped, end) = presence::gaps(after_id, &ids, is_last, MOST_GAPS);
+            let model = subject.entity.model;
+            let found = self
+                .source
+                .presence(model, &skipped, &mut comparison.calls)
+                .await?;
+            let findings: Vec<Finding> = found
+                .hidden
+                .iter()
+                .map(|id| {
+                    Finding::new(
+                        "hidden",
+                        *id,
+                        format!("{model} {id} exists, and the Odoo user may not read it"),
+                    )
+                })
+                .collect();
+            comparison.hidden += found.hidden.len() as u64;
+            comparison.unasked += found.unasked.len() as u64;
+            let evidence = comparison.evidence(subject);
+            if !findings.is_empty() {
+                let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+                let name = subject.entity.name;
+                check::keep(
+                    postgres,
+                    run_id,
+                    check,
+                    name,
+                    (&evidence, false),
+                    (&findings, false),
+                )
+                .await?;
+            }
+            let last = ids.last().copied().unwrap_or(after_id);
+            if end < last || (is_last && skipped.len() >= MOST_GAPS) {
+                // The rest of the part is listed again.
+                stamps.retain(|stamp| stamp.id <= end);
+                *up_to_id = Some(end);
+                return Ok(());
+            }
+            // Where something is beyond the end of the list, more may be.
+            let beyond = found
+                .hidden
+                .iter()
+                .chain(&found.readable)
+                .any(|id| *id > last);
+            if !(is_last && beyond) {
+                return Ok(());
+            }
+            after_id = end;
+            ids.clear();
+        }
+    }
+
+    /// Contents are compared again when that was last done too long ago, whoever calls.
+    pub(crate) fn compare_by_age(&self, position: &mut Position, now: DateTime<Utc>) {
+        if let Some(days) = self.compare_days {
+            #[allow(clippy::cast_possible_truncation)]
+            let most_age = TimeDelta::seconds((days * 86_400.0) as i64);
+            position.ask_for_full_by_age(now, most_age);
+        }
+    }
+
+    /// A final check hears of what the user may not read at all.
+    pub(crate) async fn tell_forbidden(&self, subject: &Subject) -> Result<(), Fault> {
+        let Some(check) = self.check else {
+            return Ok(());
+        };
+        let model = subject.entity.model;
+        let said = format!("the Odoo user may not read {model}: none of it is here");
+        let evidence = json!({ "model": model, "left_out": [said] });
+        let findings = [Finding::new("forbidden", 0, said)];
+        let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+        let name = subject.entity.name;
+        check::keep(
+            postgres,
+            run_id,
+            check,
+            name,
+            (&evidence, true),
+            (&findings, false),
+        )
+        .await
+    }
+}
