@@ -60,7 +60,13 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "ledger_unreachable" => "Check db_host, db_port and db_sslmode, and that Postgres is up.",
         "ledger_read_only" => "Make room on the database's disk, or end its read-only mode.",
         "ledger_missing" => "Run the files of sql/ on this database, in their order.",
-        "ledger_login" => "Check db_user and db_password, and run the files of sql/ again.",
+        "ledger_login" => {
+            "Check db_user, db_password and db_host; else run the files of sql/ again."
+        }
+        "ledger_busy" => "Raise the pooler's pool size, or lower max_connections of [outbound_pg].",
+        "ledger_tls" => {
+            "Check db_sslmode and db_ca, and that db_host is a name of the certificate."
+        }
         "setting" => "Mend the variable that the message names, and start the components again.",
         "cut_off" => {
             "The components were stopped in mid-work: look at their limits of memory and time."

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// The documents for people, from the project's folder.
-pub const DOCUMENTS: [&str; 17] = [
+pub const DOCUMENTS: [&str; 18] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -26,6 +26,7 @@ pub const DOCUMENTS: [&str; 17] = [
     "docs/moving-over.md",
     "docs/operations.md",
     "docs/queries.md",
+    "docs/restore.md",
     "docs/settings.md",
     "docs/setup.md",
     "docs/threat-model.md",

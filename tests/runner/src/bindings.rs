@@ -14,9 +14,10 @@ wasmtime::component::bindgen!({
     world: "odoo-to-supabase:runner/host",
     imports: { default: trappable },
     with: {
+        "spin:key-value/key-value.store": crate::key_value::Store,
         "spin:postgres/postgres.connection": crate::postgres::Connection,
         "spin:postgres/postgres.connection-builder": crate::postgres::ConnectionBuilder,
     },
 });
 
-pub use spin::{postgres::postgres, variables::variables};
+pub use spin::{key_value::key_value, postgres::postgres, variables::variables};

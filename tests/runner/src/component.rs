@@ -21,6 +21,7 @@ use wasmtime_wasi_http::{
 
 use crate::{
     bindings,
+    key_value::{HasKeyValue, KeyValue, KeyValueView},
     log::Log,
     memory::{Meter, Peak},
     outbound_http::OutboundHttp,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The interfaces that are linked, by how their names begin. `std` brings the ones of WASI 0.2.
-const OFFERED: [&str; 13] = [
+const OFFERED: [&str; 14] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:filesystem/",
@@ -39,6 +40,7 @@ const OFFERED: [&str; 13] = [
     "wasi:sockets/",
     "wasi:http/types@0.3.0",
     "wasi:http/client@0.3.0",
+    "spin:key-value/key-value@3.0",
     "spin:postgres/postgres@4.0",
     "spin:postgres/postgres@4.1",
     "spin:postgres/postgres@4.2",
@@ -54,6 +56,7 @@ pub(crate) struct Component {
     pub(crate) variables: ComponentVariables,
     pub(crate) http: OutboundHttp,
     pub(crate) postgres: Postgres,
+    pub(crate) key_value: Option<KeyValue>,
     pub(crate) peak: Peak,
     pub(crate) memory_limit_bytes: Option<usize>,
     pub(crate) log: Log,
@@ -66,6 +69,7 @@ pub(crate) struct State {
     http_context: WasiHttpCtx,
     http: OutboundHttp,
     postgres: Postgres,
+    key_value: Option<KeyValue>,
     variables: ComponentVariables,
     meter: Meter,
     /// Its place among the app's instances.
@@ -99,6 +103,13 @@ impl State {
         }
     }
 
+    fn key_value(&mut self) -> KeyValueView<'_> {
+        KeyValueView {
+            table: &mut self.table,
+            store: self.key_value.as_ref(),
+        }
+    }
+
     fn variables(&mut self) -> &mut ComponentVariables {
         &mut self.variables
     }
@@ -119,6 +130,7 @@ pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>> {
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     bindings::postgres::add_to_linker::<_, HasPostgres>(&mut linker, State::postgres)?;
+    bindings::key_value::add_to_linker::<_, HasKeyValue>(&mut linker, State::key_value)?;
     bindings::variables::add_to_linker::<_, HasVariables>(&mut linker, State::variables)?;
     Ok(linker)
 }
@@ -181,6 +193,7 @@ impl Component {
             http_context: WasiHttpCtx::new(),
             http: self.http.clone(),
             postgres: self.postgres.clone(),
+            key_value: self.key_value.clone(),
             variables: self.variables.clone(),
             meter: Meter::new(self.peak.clone(), self.memory_limit_bytes),
             _slot: slot,

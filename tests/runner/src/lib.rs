@@ -12,6 +12,7 @@ mod allowed_hosts;
 mod bindings;
 mod component;
 mod instances;
+mod key_value;
 mod log;
 mod manifest;
 mod memory;
@@ -39,6 +40,7 @@ use crate::{
     allowed_hosts::AllowedHosts,
     component::Component,
     instances::{Instances, MAX_INSTANCES},
+    key_value::KeyValue,
     manifest::Manifest,
     memory::Peak,
     outbound_http::{Connections, OutboundHttp},
@@ -231,6 +233,7 @@ async fn load(
     let room = options
         .max_connections
         .map(|most| Arc::new(Semaphore::new(most)));
+    let key_value = KeyValue::default();
     let mut compiling = JoinSet::new();
     for (id, described) in &manifest.components {
         let name: Arc<str> = id.as_str().into();
@@ -259,6 +262,7 @@ async fn load(
             statements: Statements::default(),
             log: options.log.clone(),
         };
+        let key_value = (!described.key_value_stores.is_empty()).then(|| key_value.clone());
         let log = options.log.clone();
         let memory_limit_bytes = options
             .memory_limit_mib
@@ -272,6 +276,7 @@ async fn load(
                 variables: ComponentVariables::new(name, values),
                 http,
                 postgres,
+                key_value,
                 peak: Peak::default(),
                 memory_limit_bytes,
                 log,

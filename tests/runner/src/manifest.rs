@@ -58,6 +58,8 @@ pub(crate) struct Component {
     pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) allowed_outbound_hosts: Vec<String>,
+    #[serde(default)]
+    pub(crate) key_value_stores: Vec<String>,
 }
 
 impl Manifest {
@@ -98,6 +100,13 @@ impl Manifest {
             );
         }
         for (id, component) in &self.components {
+            ensure!(
+                component
+                    .key_value_stores
+                    .iter()
+                    .all(|store| store == "default"),
+                "component.{id}.key_value_stores names another store than \"default\", which this runner does not have"
+            );
             for name in component.variables.keys() {
                 check_variable_name(name).with_context(|| format!("component.{id}.variables"))?;
             }
@@ -199,6 +208,7 @@ fn refuse_unknown_keys(document: &Table) -> Result<()> {
                 "variables",
                 "environment",
                 "allowed_outbound_hosts",
+                "key_value_stores",
                 // These only describe, or are for `spin build` and other tools.
                 "description",
                 "build",
@@ -303,7 +313,7 @@ mod tests {
         let text = SMALL
             .replace(
                 "source = \"one.wasm\"",
-                "source = \"one.wasm\"\nkey_value_stores = [\"default\"]\nfiles = []",
+                "source = \"one.wasm\"\nsqlite_databases = [\"default\"]\nfiles = []",
             )
             .replace("name = \"small\"", "name = \"small\"\nbase = \"/x\"")
             .replace("route = \"/a\"", "route = \"/a\"\nstatic_response = {}")
@@ -311,7 +321,7 @@ mod tests {
             + "\n[[trigger.redis]]\nchannel = \"x\"\n[extra]\n";
         let error = error_of(&text);
         for key in [
-            "component.one.key_value_stores",
+            "component.one.sqlite_databases",
             "component.one.files",
             "application.base",
             "trigger.http.static_response",

@@ -35,6 +35,9 @@ pub struct Figures {
     pub odoo_calls: u64,
     /// Requests to Storage.
     pub storage_calls: u64,
+    /// Where contents are sent, and whether the key is a legacy one; absent where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<storage::Told>,
 }
 
 impl run::Figures for Figures {
@@ -46,6 +49,7 @@ impl run::Figures for Figures {
             "moved": figures.migrated, "failed": figures.failed, "skipped": figures.skipped,
             "bytes": figures.bytes, "discovered": figures.discovered, "deleted": figures.deleted,
             "odoo_calls": figures.odoo_calls, "storage_calls": figures.storage_calls,
+            "storage": figures.storage,
         })
     }
 

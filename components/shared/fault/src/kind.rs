@@ -121,11 +121,15 @@ kinds! {
 
     /// No connection to Postgres.
     LedgerUnreachable = "ledger_unreachable", Destination, Batch, Later;
+    /// Postgres, or the pooler before it, has no connection free.
+    LedgerBusy = "ledger_busy", Destination, Batch, Later;
+    /// The connection to Postgres could not be encrypted as it was asked for.
+    LedgerTls = "ledger_tls", Configuration, Batch, Manual;
     /// Postgres takes no writes: it is read-only, or its disk is full.
     LedgerReadOnly = "ledger_read_only", Destination, Batch, Later;
     /// The tables of `sql/` are missing or of another version.
     LedgerMissing = "ledger_missing", Configuration, Batch, Manual;
-    /// Wrong user, password, or a right is missing.
+    /// Postgres, or the pooler before it, does not let this program in, or a right is missing.
     LedgerLogin = "ledger_login", Configuration, Batch, Manual;
     /// Postgres refused or cut off a statement.
     LedgerFailed = "ledger_failed", Destination, Batch, Later;

@@ -22,6 +22,8 @@ const MAX_MESSAGE_CHARS: usize = 300;
 pub struct Fault {
     kind: Kind,
     message: Cow<'static, str>,
+    /// The part of the message that is the program's own, where there is one.
+    own: Option<&'static str>,
     retry_after: Option<Duration>,
 }
 
@@ -31,7 +33,19 @@ impl Fault {
         Self {
             kind,
             message: Cow::Borrowed(message),
+            own: Some(message),
             retry_after: None,
+        }
+    }
+
+    /// A failure told in the program's own words, and after them what the other side said.
+    pub fn quoting(kind: Kind, own: &'static str, said: &str) -> Self {
+        if said.trim().is_empty() {
+            return Self::new(kind, own);
+        }
+        Self {
+            own: Some(own),
+            ..Self::told(kind, format!("{own} ({said})"))
         }
     }
 
@@ -40,6 +54,7 @@ impl Fault {
         Self {
             kind,
             message: Cow::Owned(clean(message.as_ref())),
+            own: None,
             retry_after: None,
         }
     }
@@ -105,6 +120,11 @@ impl Fault {
         &self.message
     }
 
+    /// The program's own words alone, which anybody may read.
+    pub fn own_words(&self) -> Option<&'static str> {
+        self.own
+    }
+
     /// How long the other side asked to be left alone.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
@@ -159,6 +179,16 @@ mod tests {
                 .to_string(),
             "File 8832: Attachment not found or empty"
         );
+    }
+
+    #[test]
+    fn own_words_are_told_from_what_the_other_side_said() {
+        let fault = Fault::quoting(Kind::LedgerLogin, "check db_user", "FATAL: no\nsuch role");
+        assert_eq!(fault.message(), "check db_user (FATAL: no such role)");
+        assert_eq!(fault.own_words(), Some("check db_user"));
+        let silent = Fault::quoting(Kind::LedgerLogin, "check db_user", " ");
+        assert_eq!(silent, Fault::new(Kind::LedgerLogin, "check db_user"));
+        assert_eq!(Fault::told(Kind::Program, "said").own_words(), None);
     }
 
     #[test]

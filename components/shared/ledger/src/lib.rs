@@ -8,8 +8,10 @@
 pub mod attachments;
 pub mod chatter;
 pub mod check;
+pub mod connection;
 pub mod identity;
 pub mod keys;
+pub mod login;
 pub mod objects;
 pub mod pipeline;
 mod postgres;

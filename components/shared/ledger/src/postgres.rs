@@ -4,6 +4,8 @@ use fault::{Fault, Kind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::connection;
+
 /// One statement with one `jsonb` parameter, whose rows have one column, of `jsonb` or of its text. Spin reads a
 /// `jsonb` and writes it anew on its way (seen on 4.1), but not a text.
 pub trait Postgres {
@@ -42,6 +44,8 @@ pub enum PostgresError {
     /// A statement was not run: the session was read-only by a setting that is gone by now, and was ended. The
     /// next statement has another session.
     Outlived,
+    /// A setting without which it cannot be asked.
+    Unset(Fault),
     /// Anything else.
     Other(String),
 }
@@ -62,21 +66,7 @@ impl PostgresError {
 impl From<PostgresError> for Fault {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::Unreachable(words) => {
-                // The driver names the address it was given; a password in it must not get out.
-                let login = ["password", "authentication", "no pg_hba.conf", "role "];
-                if login.iter().any(|w| words.contains(w)) {
-                    Fault::new(
-                        Kind::LedgerLogin,
-                        "Postgres refused the login: check db_user and db_password",
-                    )
-                } else {
-                    Fault::new(
-                        Kind::LedgerUnreachable,
-                        "no connection to Postgres: check db_host, db_port and db_sslmode, and that the server is up",
-                    )
-                }
-            }
+            PostgresError::Unreachable(words) => connection::fault(&words),
             PostgresError::Refused { code, message } => match code.as_str() {
                 // undefined table, column, function, schema
                 "42P01" | "42703" | "42883" | "3F000" => Fault::told(
@@ -86,10 +76,6 @@ impl From<PostgresError> for Fault {
                 "42501" => Fault::told(
                     Kind::LedgerLogin,
                     format!("db_user lacks a right (run the files of sql/ again): {message}"),
-                ),
-                "28P01" | "28000" => Fault::new(
-                    Kind::LedgerLogin,
-                    "Postgres refused the login: check db_user and db_password",
                 ),
                 "25006" => Fault::told(
                     Kind::LedgerReadOnly,
@@ -103,23 +89,38 @@ impl From<PostgresError> for Fault {
                         "Postgres takes no writes, since its disk is full; work goes on by itself when there is room ({message})"
                     ),
                 ),
-                "3D000" => Fault::new(Kind::LedgerLogin, "the database of db_name does not exist"),
-                _ if code.starts_with("08") || code.starts_with("57P") => Fault::told(
-                    Kind::LedgerUnreachable,
-                    format!("Postgres is not available: {message}"),
-                ),
-                _ => Fault::told(
-                    Kind::LedgerFailed,
-                    format!("Postgres refused a statement ({code}): {message}"),
-                ),
+                // Of a pooler (XX000), and of a connection: in the words in which it is refused.
+                _ if ["XX000", "08", "28", "3D", "53", "57P"]
+                    .iter()
+                    .any(|class| code.starts_with(class)) =>
+                {
+                    let gone = code.starts_with("08") || code.starts_with("57P");
+                    connection::of_answer(&message).unwrap_or_else(|| {
+                        if gone {
+                            let own = "Postgres is not available";
+                            Fault::quoting(Kind::LedgerUnreachable, own, &message)
+                        } else {
+                            refused(&code, &message)
+                        }
+                    })
+                }
+                _ => refused(&code, &message),
             },
             PostgresError::Outlived => Fault::new(
                 Kind::LedgerReadOnly,
                 "Postgres was read-only, and all sessions from then had to be ended",
             ),
+            PostgresError::Unset(fault) => fault,
             PostgresError::Other(words) => Fault::told(Kind::LedgerFailed, words),
         }
     }
+}
+
+fn refused(code: &str, message: &str) -> Fault {
+    Fault::told(
+        Kind::LedgerFailed,
+        format!("Postgres refused a statement ({code}): {message}"),
+    )
 }
 
 /// Runs a statement; all its rows.
@@ -263,10 +264,34 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_server_tells_nothing_of_its_address() {
-        let fault = Fault::from(PostgresError::Unreachable(
-            "error connecting to host=db user=x pass=hunter2".into(),
-        ));
-        assert!(!fault.message().contains("hunter2"));
+    fn what_a_pooler_answers_to_a_statement_is_told_as_what_it_says_to_a_connection() {
+        for (code, message, kind) in [
+            (
+                "XX000",
+                "(EMAXCONN) max client connections reached, limit: 200",
+                Kind::LedgerBusy,
+            ),
+            ("53300", "sorry, too many clients already", Kind::LedgerBusy),
+            (
+                "57P01",
+                "terminating connection due to administrator command",
+                Kind::LedgerUnreachable,
+            ),
+            (
+                "57P03",
+                "the database system is shutting down",
+                Kind::LedgerUnreachable,
+            ),
+            ("08006", "something new", Kind::LedgerUnreachable),
+            ("XX000", "something new", Kind::LedgerFailed),
+            ("22012", "division by zero: tenant/user", Kind::LedgerFailed),
+        ] {
+            let fault = Fault::from(PostgresError::Refused {
+                code: code.into(),
+                message: message.into(),
+            });
+            assert_eq!(fault.kind(), kind, "{code} {message}");
+            assert!(fault.message().contains(message), "{fault}");
+        }
     }
 }

@@ -10,7 +10,8 @@ pub struct Settings {
     port: u16,
     name: String,
     user: String,
-    password: Secret,
+    /// The role's password.
+    pub password: Secret,
     sslmode: &'static str,
     /// PEM of the certificate authority that signed the server's certificate.
     pub certificate_authority: Option<String>,

@@ -1,22 +1,104 @@
 //! Postgres by the host: one connection a request, statements one at a time on it.
 
+use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+use std::time::Duration;
 
-use fault::Fault;
+use fault::{Fault, Kind};
 use futures::lock::Mutex;
-use ledger::{Postgres, PostgresError, Settings};
-use outbound::Secret;
+use ledger::login::{self, Attempt, Refused};
+use ledger::{Postgres, PostgresError, Settings, connection};
+use outbound::{Clock, Secret};
+use spin_sdk::key_value::Store;
 use spin_sdk::pg::{
     Certificate, Connection, DbValue, Error, OpenOptions, ParameterValue, PgError, QueryError,
 };
 
-use crate::SpinVariables;
+use crate::{SpinClock, SpinVariables};
+
+/// After which a new password is known to a pooler.
+const A_MOMENT: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Whether this instance was let in before: then it asks nobody.
+    static LET_IN: Cell<bool> = const { Cell::new(false) };
+    /// Whether a request of this instance logs in.
+    static LOGS_IN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// One request of an instance logs in; those that wait for it hear what came of it. They look now and then, as all
+/// who wait for another request do, and not for ever.
+struct Turn;
+
+impl Turn {
+    async fn taken() -> Self {
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        const LOOKS: u32 = 200;
+        for _ in 0..LOOKS {
+            if !LOGS_IN.get() {
+                break;
+            }
+            SpinClock.sleep(LOOK_EVERY).await;
+        }
+        LOGS_IN.set(true);
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        LOGS_IN.set(false);
+    }
+}
+
+/// What the instances of all components know together, in the app's key-value store. Where there is none, each
+/// is alone.
+struct Shared(Option<Store>);
+
+impl Shared {
+    const KEY: &str = "refused-login";
+
+    async fn open() -> Self {
+        Self(Store::open_default().await.ok())
+    }
+
+    async fn kept(&self) -> Option<Refused> {
+        let document = self.0.as_ref()?.get(Self::KEY).await.ok()??;
+        serde_json::from_slice(&document).ok()
+    }
+
+    async fn keep(&self, refused: &Refused) {
+        if let (Some(store), Ok(document)) = (&self.0, serde_json::to_vec(refused)) {
+            drop(store.set(Self::KEY, document).await);
+        }
+    }
+
+    async fn forget(&self) {
+        if let Some(store) = &self.0 {
+            drop(store.delete(Self::KEY).await);
+        }
+    }
+}
+
+/// What was said, if a login was refused and would be again.
+fn is_refused(error: &PostgresError) -> Option<&str> {
+    match error {
+        PostgresError::Unreachable(said) if connection::fault(said).kind() == Kind::LedgerLogin => {
+            Some(said)
+        }
+        _ => None,
+    }
+}
 
 /// A connection that is opened when it is first needed. A pooled connection costs one round trip
 /// to open and statements are prepared anew at each call (seen on Spin 4.1), so statements are few
 /// and large and the connection is kept for the whole request.
 pub struct SpinPostgres {
     address: Secret,
+    /// Of the address, and no way back to it.
+    fingerprint: u32,
+    password: Secret,
     certificate_authority: Option<String>,
     connection: Mutex<Option<Rc<Connection>>>,
 }
@@ -25,8 +107,13 @@ impl SpinPostgres {
     /// The database of this component's variables; nothing is opened yet.
     pub async fn configured() -> Result<Self, Fault> {
         let settings = Settings::read(&SpinVariables).await?;
+        let address = settings.address();
+        let mut hasher = DefaultHasher::new();
+        address.reveal().hash(&mut hasher);
         Ok(Self {
-            address: settings.address(),
+            fingerprint: u32::try_from(hasher.finish() >> 32).unwrap_or_default(),
+            address,
+            password: settings.password,
             certificate_authority: settings.certificate_authority,
             connection: Mutex::new(None),
         })
@@ -37,6 +124,59 @@ impl SpinPostgres {
         if let Some(connection) = kept.as_ref() {
             return Ok(Rc::clone(connection));
         }
+        let connection = Rc::new(self.log_in().await?);
+        *kept = Some(Rc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Opens a connection. A login that is refused is tried again rarely, by all instances together, and right
+    /// after a password was changed once more a moment later.
+    async fn log_in(&self) -> Result<Connection, PostgresError> {
+        if LET_IN.get() {
+            match self.open().await {
+                Err(refused) if is_refused(&refused).is_some() => LET_IN.set(false),
+                other => return other,
+            }
+        }
+        let _turn = Turn::taken().await;
+        if LET_IN.get() {
+            return self.open().await;
+        }
+        let shared = Shared::open().await;
+        let kept = shared.kept().await;
+        let now = SpinClock.unix_seconds();
+        let mut is_kept = kept.is_some();
+        let attempt = login::attempt(kept.as_ref(), self.fingerprint, now);
+        let is_first = attempt == Attempt::First;
+        let mut opened = match attempt {
+            Attempt::Later(said) => return Err(PostgresError::Unreachable(said)),
+            Attempt::First => self.open().await,
+            Attempt::Again => {
+                let said = kept.as_ref().map_or("", Refused::said);
+                shared.keep(&Refused::at(now, self.fingerprint, said)).await;
+                self.open().await
+            }
+        };
+        if let Err(error) = &opened
+            && let Some(said) = is_refused(error)
+        {
+            shared.keep(&Refused::at(now, self.fingerprint, said)).await;
+            is_kept = true;
+            if is_first && connection::is_wrong_password(&connection::fault(said)) {
+                SpinClock.sleep(A_MOMENT).await;
+                opened = self.open().await;
+            }
+        }
+        if opened.is_ok() {
+            LET_IN.set(true);
+            if is_kept {
+                shared.forget().await;
+            }
+        }
+        opened
+    }
+
+    async fn open(&self) -> Result<Connection, PostgresError> {
         // Never the synchronous calls: they block the instance, and one of them skips the check of
         // allowed hosts (seen on Spin 4.1).
         let opened = match &self.certificate_authority {
@@ -48,9 +188,22 @@ impl SpinPostgres {
                 Connection::open_with_options(self.address.reveal(), options).await
             }
         };
-        let connection = Rc::new(opened.map_err(|error| refusal(&error))?);
-        *kept = Some(Rc::clone(&connection));
-        Ok(connection)
+        opened.map_err(|error| self.no_connection(&error))
+    }
+
+    /// What was said, should the password be in it without it.
+    fn no_connection(&self, error: &Error) -> PostgresError {
+        let words = match error {
+            Error::PgError(PgError::ConnectionFailed(words) | PgError::Other(words)) => {
+                words.clone()
+            }
+            other => other.to_string(),
+        };
+        let password = self.password.reveal();
+        PostgresError::Unreachable(match password {
+            "" => words,
+            password => words.replace(password, "…"),
+        })
     }
 
     /// Whether this session is read-only by a setting that is gone by now. If so, it is ended: `reset all`, which

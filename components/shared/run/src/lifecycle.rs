@@ -165,7 +165,9 @@ impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
         };
         for _ in 1..TRIES {
             match runs::end(&self.environment.postgres, &end).await {
-                Err(fault) if fault.kind() == Kind::LedgerUnreachable => {
+                Err(fault)
+                    if matches!(fault.kind(), Kind::LedgerUnreachable | Kind::LedgerBusy) =>
+                {
                     self.environment.clock.sleep(Duration::from_secs(1)).await;
                 }
                 other => return other,

@@ -156,6 +156,18 @@ impl Refusal {
         self.meaning(&settings.bucket).hiding(settings.key.reveal())
     }
 
+    /// Whether there are no bytes: no object of this name, or its row alone, as after a restore of the database.
+    /// Then S3 answers by way of the Storage, and a folder of its own does (code of storage-api 1.70).
+    pub(crate) fn lacks_bytes(&self) -> bool {
+        let said = self.said();
+        match self.code.as_str() {
+            "NoSuchKey" => true,
+            "S3Error" => self.status_code == "404" || said == "NoSuchKey",
+            "InternalError" => said.contains("ENOENT"),
+            _ => false,
+        }
+    }
+
     /// Its own words.
     pub(crate) fn said(&self) -> &str {
         if self.message.is_empty() {

@@ -14,4 +14,4 @@ mod settings;
 
 pub use object::{Fingerprint, Info, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
-pub use settings::Settings;
+pub use settings::{Settings, Told};

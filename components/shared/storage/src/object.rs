@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use content::ObjectPath;
-use fault::{Fault, Kind};
+use fault::{Fault, Kind, Reach};
 use http::{HeaderName, Method, StatusCode, header};
-use outbound::{ByteStream, Http, Request, Timeouts};
+use outbound::{ByteStream, Http, Request, Timeouts, TransportError};
 use serde::Deserialize;
 
 use crate::settings::KeyHeaders;
@@ -107,10 +107,30 @@ impl<H: Http> Storage<H> {
     }
 
     pub(crate) fn request(&self, method: Method, rest: &str) -> Request {
+        self.request_at(&self.settings.url, method, rest)
+    }
+
+    /// A request of an upload, which may have a host of its own.
+    pub(crate) fn upload(&self, method: Method, rest: &str) -> Request {
+        self.request_at(self.settings.uploads(), method, rest)
+    }
+
+    fn request_at(&self, host: &str, method: Method, rest: &str) -> Request {
         self.calls.set(self.calls.get() + 1);
-        let request =
-            Request::new(method, format!("{}{rest}", self.settings.base())).timeouts(timeouts(0));
+        let request = Request::new(method, self.settings.address(host, rest)).timeouts(timeouts(0));
         self.key_headers.get().carry(&self.settings.key, request)
+    }
+
+    /// An upload that got no answer: told with its host, where that is another.
+    pub(crate) fn upload_failed(&self, error: TransportError) -> Fault {
+        let fault = answer::transport(error);
+        match &self.settings.upload_url {
+            Some(_) if fault.reach() == Reach::Batch => {
+                let host = self.settings.told().uploads_to;
+                fault.at(format!("uploads by storage_upload_url, {host}"))
+            }
+            _ => fault,
+        }
     }
 
     fn object(&self, method: Method, path: &str) -> Request {
@@ -188,7 +208,9 @@ impl<H: Http> Storage<H> {
             }
             Err(refusal) => return Err(refusal.fault(&self.settings)),
         };
-        if there.is_some_and(|there| there.holds(fingerprint) == Some(true)) {
+        if there.is_some_and(|there| there.holds(fingerprint) == Some(true))
+            && self.has_bytes(path.as_str()).await?
+        {
             return Ok(Stored::Confirmed);
         }
         match self.put(path, content_type, content, true).await? {
@@ -204,8 +226,9 @@ impl<H: Http> Storage<H> {
         content: Bytes,
         upsert: bool,
     ) -> Result<Result<(), answer::Refusal>, Fault> {
+        let bucket = self.settings.bucket_segment();
         let mut request = self
-            .object(Method::POST, path.as_str())
+            .upload(Method::POST, &format!("/object/{bucket}/{}", path.as_str()))
             .timeouts(timeouts(content.len() as u64))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
@@ -214,7 +237,7 @@ impl<H: Http> Storage<H> {
             // `TRUE` is not `true` (seen on storage-api 1.11).
             request = request.header(UPSERT, "true");
         }
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         if response.status.is_success() {
             if !response.is_json() {
                 return Err(not_a_storage(response.status));
@@ -311,7 +334,7 @@ impl<H: Http> Storage<H> {
         Ok(listed.into_iter().filter_map(info).collect())
     }
 
-    /// An object's bytes, or `None` if there is none of this name.
+    /// An object's bytes, or `None` if there is none of this name, or its bytes are gone.
     pub async fn read(&self, path: &str) -> Result<Option<ByteStream>, Fault> {
         let response = self
             .http
@@ -322,8 +345,26 @@ impl<H: Http> Storage<H> {
             return Ok(Some(response.body));
         }
         let refusal = answer::refusal(response).await?;
-        if refusal.code == "NoSuchKey" {
+        if refusal.lacks_bytes() {
             Ok(None)
+        } else {
+            Err(refusal.fault(&self.settings))
+        }
+    }
+
+    /// Whether an object that the Storage knows of has bytes: after a restore of the database alone it has a
+    /// row, its size and its MD5, and nothing behind them.
+    async fn has_bytes(&self, path: &str) -> Result<bool, Fault> {
+        let request = self
+            .object(Method::GET, path)
+            .header(header::RANGE, "bytes=0-0");
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Ok(true);
+        }
+        let refusal = answer::refusal(response).await?;
+        if refusal.lacks_bytes() {
+            Ok(false)
         } else {
             Err(refusal.fault(&self.settings))
         }

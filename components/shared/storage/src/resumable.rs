@@ -32,7 +32,7 @@ pub struct Resumable {
 
 impl<H: Http> Storage<H> {
     fn tus(&self, method: Method, rest: &str) -> Request {
-        self.request(method, &format!("/upload/resumable{rest}"))
+        self.upload(method, &format!("/upload/resumable{rest}"))
             .header(TUS_RESUMABLE, "1.0.0")
     }
 
@@ -56,7 +56,7 @@ impl<H: Http> Storage<H> {
             .header(UPLOAD_LENGTH, length.to_string())
             .header(UPLOAD_METADATA, metadata)
             .header(UPSERT, "true");
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         if response.status != StatusCode::CREATED {
             return Err(answer::refusal(response).await?.fault(&self.settings));
         }
@@ -74,7 +74,7 @@ impl<H: Http> Storage<H> {
     /// How many bytes of an upload the Storage has, or `None` if it knows nothing of it any more.
     pub async fn offset(&self, upload: &Resumable) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::HEAD, &format!("/{}", upload.id));
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         match response.status {
             StatusCode::OK | StatusCode::NO_CONTENT => offset_of(&response).map(Some),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
@@ -95,7 +95,7 @@ impl<H: Http> Storage<H> {
             .header(UPLOAD_OFFSET, offset.to_string())
             .header(header::CONTENT_TYPE, "application/offset+octet-stream")
             .body(piece);
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         match response.status {
             StatusCode::NO_CONTENT | StatusCode::OK => offset_of(&response),
             StatusCode::CONFLICT | StatusCode::NOT_FOUND | StatusCode::GONE => Err(Fault::new(
@@ -124,7 +124,7 @@ impl<H: Http> Storage<H> {
     /// Gives an upload up.
     pub async fn abandon(&self, upload: &Resumable) -> Result<(), Fault> {
         let request = self.tus(Method::DELETE, &format!("/{}", upload.id));
-        self.http.send(request).await.map_err(answer::transport)?;
+        (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         Ok(())
     }
 }

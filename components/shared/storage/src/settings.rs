@@ -5,6 +5,7 @@ use std::fmt::Write;
 use fault::{Fault, Kind};
 use http::{HeaderName, header};
 use outbound::{Request, Secret, Variables};
+use serde::Serialize;
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
@@ -13,6 +14,9 @@ const APIKEY: HeaderName = HeaderName::from_static("apikey");
 pub struct Settings {
     /// `scheme://host[:port]`, without a path.
     pub url: String,
+    /// Where contents are sent, if not there: hosted projects have a host of its own for large uploads,
+    /// `https://PROJECT.storage.supabase.co`.
+    pub upload_url: Option<String>,
     /// What stands before `/object`: `/storage/v1` on hosted Supabase, nothing without a gateway.
     pub path: String,
     /// The service key.
@@ -24,8 +28,15 @@ pub struct Settings {
 impl Settings {
     /// From the variables `storage_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
+        let upload_url = variables.text("storage_upload_url").await?;
         let settings = Self {
             url: variables.origin("storage_url").await?,
+            upload_url: if upload_url.is_empty() || upload_url.ends_with(".invalid") {
+                // As all hosts that are not set.
+                None
+            } else {
+                Some(variables.origin("storage_upload_url").await?)
+            },
             path: variables.text("storage_path").await?,
             key: variables.secret("storage_key").await?,
             bucket: variables.text("storage_bucket").await?,
@@ -83,14 +94,38 @@ impl Settings {
             })
     }
 
-    pub(crate) fn base(&self) -> String {
-        let path = self.path.trim_matches('/');
-        if path.is_empty() {
-            self.url.clone()
-        } else {
-            format!("{}/{path}", self.url)
+    /// What people should know of how it is used.
+    pub fn told(&self) -> Told {
+        let url = self.uploads();
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
+        Told {
+            uploads_to: host.to_owned(),
+            legacy_key: self.key_is_legacy(),
         }
     }
+
+    pub(crate) fn uploads(&self) -> &str {
+        self.upload_url.as_deref().unwrap_or(&self.url)
+    }
+
+    /// An address of the API at one of the two hosts.
+    pub(crate) fn address(&self, host: &str, rest: &str) -> String {
+        let path = self.path.trim_matches('/');
+        if path.is_empty() {
+            format!("{host}{rest}")
+        } else {
+            format!("{host}/{path}{rest}")
+        }
+    }
+}
+
+/// What people should know of how a Storage is used.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// The host that contents are sent to.
+    pub uploads_to: String,
+    /// Whether the key is one of those that Supabase retires.
+    pub legacy_key: bool,
 }
 
 /// The headers that carry the key. A secret key (`sb_secret_…`) is no JWT, and is refused as a bearer
@@ -157,6 +192,23 @@ mod tests {
             assert_eq!(settings.key_headers(), headers, "{key}");
             assert_eq!(settings.key_is_legacy(), legacy, "{key}");
         }
+    }
+
+    #[test]
+    fn what_is_in_use_is_told() {
+        let mut settings = Settings {
+            url: "https://abcd.supabase.co".to_owned(),
+            path: "/storage/v1".to_owned(),
+            key: Secret::new("sb_secret_x"),
+            ..Settings::default()
+        };
+        assert_eq!(settings.told().uploads_to, "abcd.supabase.co");
+        settings.upload_url = Some("https://abcd.storage.supabase.co".to_owned());
+        assert_eq!(settings.told().uploads_to, "abcd.storage.supabase.co");
+        assert_eq!(
+            settings.address(settings.uploads(), "/upload/resumable"),
+            "https://abcd.storage.supabase.co/storage/v1/upload/resumable"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod scene;
 
 mod answers;
 mod attempts;
+mod connection;
 mod faults;
 mod final_check;
 mod flood;
@@ -21,5 +22,6 @@ mod rights;
 mod stops;
 mod sweep;
 mod traps;
+mod uploads;
 mod verification;
 mod writes;

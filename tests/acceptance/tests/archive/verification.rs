@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::Stage;
+use world::faults::Fault;
 use world::odoo::{NewAttachment, Trap};
 use world::storage::{self, Bucket};
 
@@ -417,5 +418,37 @@ async fn a_page_costs_the_same_however_many_files_share_a_content() -> Result<()
         (ROWS..4 * ROWS).contains(&read),
         "{read} rows were read for {ROWS}"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn objects_whose_bytes_did_not_come_along_with_a_restore_are_found_and_sent_again()
+-> Result<()> {
+    let stage = set(odoo_with(small(6))).start().await?;
+    finish(&stage, 2).await?;
+    let object = path(&stage, 4)?;
+    // As storage-api answers for a row whose object S3 does not have: to the verification, and to whoever would
+    // take the row for the object. What is stored since is there.
+    let gone = stage.storage.faults().add(
+        Fault::on(&format!("/object/odoo-archive/{object}"))
+            .method("GET")
+            .times(2)
+            .answer(
+                400,
+                &[("content-type", "application/json")],
+                r#"{"statusCode":"404","error":"S3Error","message":"NoSuchKey","code":"S3Error"}"#,
+            ),
+    );
+    let every_byte = json!({"mode": "verify", "read_data": "1/1", "repair": true});
+    let found = verify(&stage, every_byte.clone()).await?;
+    assert_eq!(found["signs"], json!({"=": 5, "+": 1}), "{found}");
+    assert_eq!(found["repaired"], 1, "{found}");
+    finish(&stage, 2).await?;
+    assert_eq!(stage.storage.faults().struck(gone), 2);
+    let mut restart = every_byte;
+    restart["restart"] = json!(true);
+    let found = verify(&stage, restart).await?;
+    assert_eq!(found["signs"], json!({"=": 6}), "{found}");
+    assert_eq!(in_state(&stage, "moved").await?, 6);
     Ok(())
 }

@@ -45,6 +45,7 @@ impl Native {
             storage: storage::Settings {
                 url: text("storage_url")?,
                 path: text("storage_path")?,
+                upload_url: None,
                 key: Secret::new(text("storage_key")?),
                 bucket: text("storage_bucket")?,
             },

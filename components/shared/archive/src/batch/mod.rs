@@ -69,6 +69,7 @@ impl Job for Archive {
         let mode = run.request.mode;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let storage = Storage::new(http, settings.storage.clone())?;
+        report.figures.storage = Some(settings.storage.told());
         // Both sides are tried before any file is touched: what is wrong with a setting costs no file
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {

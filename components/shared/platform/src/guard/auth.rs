@@ -32,7 +32,7 @@ impl Postgres for Asked<'_> {
     ) -> Result<Vec<Vec<u8>>, PostgresError> {
         match self.0 {
             Ok(postgres) => postgres.run(statement, argument).await,
-            Err(fault) => Err(PostgresError::Other(fault.message().to_owned())),
+            Err(fault) => Err(PostgresError::Unset(fault.clone())),
         }
     }
 }
@@ -115,7 +115,7 @@ impl Guard {
             Ok(caller) => Err(Refusal::Forbidden(caller)),
             Err(access::Refusal::Unavailable(fault)) => {
                 println!("who calls could not be checked: {fault}");
-                Err(Refusal::Unavailable)
+                Err(Refusal::Unavailable(fault.own_words()))
             }
             Err(refusal) => {
                 self.record(&refusal, postgres).await;

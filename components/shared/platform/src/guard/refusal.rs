@@ -21,8 +21,9 @@ pub enum Refusal {
     Method(Use),
     /// Nobody knows the caller. It is told nothing that could help to guess.
     Unauthorized,
-    /// Who calls cannot be checked; why is in the component's log.
-    Unavailable,
+    /// Who calls cannot be checked. Why is told in our own words, one of a list, since the diagnosis in the database
+    /// and the card learn of it by this; what Postgres said is in the component's log.
+    Unavailable(Option<&'static str>),
     /// The caller is known, and may not do this.
     Forbidden(Caller),
     /// The body did not come, or not as it should.
@@ -59,10 +60,13 @@ impl Refusal {
                 answer
             }
             Self::Unauthorized => error(StatusCode::UNAUTHORIZED, "Unauthorized"),
-            Self::Unavailable => error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Who calls cannot be checked just now: the database, or its settings, is out of order. The component's log says what is wrong",
-            ),
+            Self::Unavailable(why) => {
+                let why = why.unwrap_or("the database, or its settings, is out of order");
+                let words = format!(
+                    "Who calls cannot be checked just now: {why}. The component's log says more"
+                );
+                error(StatusCode::SERVICE_UNAVAILABLE, &words)
+            }
             Self::Forbidden(Caller::User { .. }) => error(
                 StatusCode::FORBIDDEN,
                 "Forbidden: only an admin may do this",

@@ -149,7 +149,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 Ok(())
             }
             // What to move is known without it.
-            Err(fault) if matches!(fault.kind(), Kind::LedgerFailed | Kind::LedgerUnreachable) => {
+            Err(fault)
+                if matches!(
+                    fault.kind(),
+                    Kind::LedgerFailed | Kind::LedgerUnreachable | Kind::LedgerBusy
+                ) =>
+            {
                 self.report
                     .error(format!("Sweep: {fault}; the next batch goes on with it"));
                 goes_on = false;
