@@ -13,6 +13,7 @@ pub fn storage(data: &[u8]) {
     let storage = || {
         let settings = Settings {
             url: ORIGIN.to_owned(),
+            upload_url: None,
             path: "/storage/v1".to_owned(),
             key: Secret::new(KEY),
             bucket: "odoo-archive".to_owned(),

@@ -169,7 +169,7 @@ async fn answers_can_be_replaced() {
     let stranger = version().await;
     assert_eq!(
         (stranger.status, stranger.header("location")),
-        (StatusCode::SEE_OTHER, "/web/login?redirect=%2Fjsonrpc")
+        (StatusCode::SEE_OTHER, "/web/login?redirect=%2Fjsonrpc%3F")
     );
     odoo.faults().add(
         Fault::on("/jsonrpc")

@@ -453,7 +453,7 @@ async fn signed_addresses_open_without_a_key_until_they_expire() {
     assert_eq!(named.body, PDF);
     assert_eq!(
         named.header("content-disposition"),
-        "attachment; filename*=UTF-8''contract%20%C3%A4.pdf"
+        "attachment; filename=contract%20%C3%A4.pdf; filename*=UTF-8''contract%20%C3%A4.pdf"
     );
     let short = sign(1).await;
     while get(short.clone()).await.status == StatusCode::OK {

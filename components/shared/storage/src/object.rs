@@ -359,15 +359,8 @@ impl<H: Http> Storage<H> {
             .object(Method::GET, path)
             .header(header::RANGE, "bytes=0-0");
         let response = self.http.send(request).await.map_err(answer::transport)?;
-        if response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE {
-            return Ok(true);
-        }
-        let refusal = answer::refusal(response).await?;
-        if refusal.lacks_bytes() {
-            Ok(false)
-        } else {
-            Err(refusal.fault(&self.settings))
-        }
+        // Whatever cannot be read is sent again.
+        Ok(response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE)
     }
 }
 

@@ -85,6 +85,7 @@ fn functions_in_postgres_quote_whatever_they_put_together() {
                 "::regclass)",
                 "what.in_table",
                 "split_part(setting",
+                "case when is_definer",
             ]
             .iter()
             .any(|source| statement.contains(source));

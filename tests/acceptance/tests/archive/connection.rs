@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use serde_json::Value;
 use stage::{Caller, Host, SERVICE_KEY, Stage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -168,15 +169,23 @@ async fn at(stage: &Stage, gate: &Gate, sslmode: &str, authority: &str) -> Resul
     stage.replica(&variables).await
 }
 
+/// A text of a document; empty if there is none.
+fn text_at<'a>(document: &'a Value, place: &str) -> &'a str {
+    document
+        .pointer(place)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
 /// What two callers are told: one whose key is among the variables, and one whose key only Postgres knows.
 async fn tells(caller: &Caller, kind: &str, own: &str, said: &str) -> Result<()> {
     // A message has 300 characters at most.
     let said = said.get(..60).unwrap_or(said);
     let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
     let report = answer.json();
-    let told = report["fault"]["message"].as_str().unwrap_or_default();
+    let told = text_at(&report, "/fault/message");
     ensure!(
-        report["fault"]["kind"] == kind && told.contains(own) && told.contains(said),
+        text_at(&report, "/fault/kind") == kind && told.contains(own) && told.contains(said),
         "{kind}, {own:?}, {said:?}: {report}"
     );
     for path in ["/status", "/metrics"] {

@@ -298,9 +298,9 @@ async fn a_sweep_of_two_batches_is_one_sweep() -> Result<()> {
     a_day_later(&stage).await?;
     // The one has compared a page, and waits for the next.
     let asking = Fault::on_call("ir.attachment", "search");
-    let held = stage.odoo.faults().add(asking.nth(3).hold());
+    let held = stage.odoo.faults().add(asking.nth(2).hold());
     let slow = begin_discovery(stage.caller());
-    until("it asks for the next page", async || {
+    until("it asks what exists of the next page", async || {
         Ok(stage.odoo.faults().struck(held) == 1)
     })
     .await?;

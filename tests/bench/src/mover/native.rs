@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use archive::{ARCHIVE, Request, Settings};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
 use http_body_util::BodyDataStream;
 use ledger::{Postgres, PostgresError};

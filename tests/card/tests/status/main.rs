@@ -608,7 +608,7 @@ async fn the_card_s_files_come_with_a_strict_policy_and_a_tag() {
 }
 
 /// Puts a marker into every text, list of texts and document in every table, where the table lets it.
-/// Of the runs' and jobs' names it leaves what they are joined by, so that all of it is read.
+/// Of the runs' and jobs' names it leaves what they are joined by, and of settings the figures, so that all of it is read.
 const MARK_EVERYTHING: &str = "
     do $$
     declare c record;
@@ -620,7 +620,7 @@ const MARK_EVERYTHING: &str = "
            and t.typname in ('text', '_text', 'jsonb')
            and (r.relnamespace = 'odoo_sync'::regnamespace
                 or r.oid in ('public.migration_logs'::regclass, 'public.sync_validation_log'::regclass, 'public.odoo_attachments'::regclass))
-           and (r.relname, a.attname) not in (('runs', 'job'), ('jobs', 'component'), ('jobs', 'name'), ('calls', 'job'))
+           and (r.relname, a.attname) not in (('runs', 'job'), ('jobs', 'component'), ('jobs', 'name'), ('calls', 'job'), ('settings', 'value'))
       loop
         begin
           execute format('update %s set %I = %L', c.tab, c.attname,

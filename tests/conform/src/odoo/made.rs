@@ -164,7 +164,14 @@ impl Made {
         for (name, id) in self.known.clone() {
             fixtures.set(&format!("{name}.id"), id);
         }
-        for name in ["lost_file", "truncated_file", "zeroed_file", "orphan_file"] {
+        for name in [
+            "lost_file",
+            "truncated_file",
+            "zeroed_file",
+            "orphan_file",
+            "gone_model_file",
+            "unchecked_file",
+        ] {
             if !self.known.contains_key(name) {
                 fixtures.lack(
                     name,
@@ -319,10 +326,26 @@ impl Made {
             )
             .await?;
         fixtures.set("archived_lead.id", archived);
+        let company = self
+            .create(
+                "res.partner",
+                json!({"name": name("company"), "is_company": true}),
+            )
+            .await?;
+        let person = self
+            .create(
+                "res.partner",
+                json!({"name": name("person"), "parent_id": company}),
+            )
+            .await?;
+        fixtures.set("company.id", company);
+        fixtures.set("person.id", person);
         let others = self
             .create(
                 "crm.lead",
-                json!({"name": name("of another"), "type": "opportunity", "user_id": admin}),
+                json!({
+                    "name": name("of another"), "type": "opportunity", "user_id": admin,
+                    "partner_id": person, "email_from": "conform@example.com"}),
             )
             .await?;
         fixtures.set("others_lead.id", others);

@@ -39,6 +39,7 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
     let running = world::odoo::Odoo::start(Options {
         version,
         users: users.iter().map(|(_, user)| user.clone()).collect(),
+        login_cooldown: std::time::Duration::from_secs(1),
         ..Options::default()
     })
     .await?;
@@ -83,13 +84,23 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         "archived_lead.id",
         lead("archived", json!({"active": false})),
     );
-    let others = lead("of another", json!({"user_id": 2}));
+    let others = lead(
+        "of another",
+        json!({"user_id": 2, "email_from": "conform@example.com"}),
+    );
     leads.hide_from_salesmen([others]);
     fixtures.set("others_lead.id", others);
     let tag = odoo
         .records("crm.tag")
         .insert(json!({"name": format!("{PREFIX} tag")}));
     fixtures.set("tag.id", tag);
+
+    let partners = odoo.records("res.partner");
+    let company = partners.insert(json!({"name": format!("{PREFIX} company"), "is_company": true}));
+    let person = partners.insert(json!({"name": format!("{PREFIX} person"), "parent_id": company}));
+    fixtures.set("company.id", company);
+    fixtures.set("person.id", person);
+    leads.update_quietly(others, &json!({"partner_id": person}));
 
     let messages = odoo.records("mail.message");
     let message = |more: Value| {
@@ -237,9 +248,26 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             ..plain()
         },
     );
+    for (name, trap) in [
+        ("orphan_file", Trap::RecordGone),
+        ("gone_model_file", Trap::ModelGone),
+        ("unchecked_file", Trap::Unchecked),
+    ] {
+        file(
+            name,
+            "conform.bin",
+            "application/octet-stream",
+            pattern_bytes(1000),
+            NewAttachment {
+                traps: vec![trap],
+                ..plain()
+            },
+        );
+    }
     for (name, damage) in [
         ("lost_file", Damage::Lost),
         ("truncated_file", Damage::Truncated),
+        ("zeroed_file", Damage::Zeroed),
     ] {
         let id = file(
             name,

@@ -234,7 +234,7 @@ async fn promises_of(step: i32, company: &mut Company, seen: &Seen) -> Result<()
             }
         }
         8 => {
-            assert_eq!(rows.len(), 5, "{rows:?}");
+            assert_eq!(rows.len(), 6, "{rows:?}");
             assert!(
                 rows.iter().all(|row| row.get("action") == "scheduled"),
                 "{rows:?}"
@@ -300,7 +300,7 @@ async fn promises_of(step: i32, company: &mut Company, seen: &Seen) -> Result<()
                 validations.iter().all(|row| row.get("verdict") == "same"),
                 "{validations:?}"
             );
-            assert_eq!(rows.len(), 5, "{rows:?}");
+            assert_eq!(rows.len(), 6, "{rows:?}");
             assert_eq!(company.count("select count(*) from cron.job").await?, 0);
         }
         _ => {}

@@ -128,7 +128,7 @@ async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> R
             .await?,
         0
     );
-    assert_eq!(stage.count("select count(*) from cron.job").await?, 5);
+    assert_eq!(stage.count("select count(*) from cron.job").await?, 6);
 
     let mut statements = 0;
     let operations = Document::open("docs/operations.md")?;

@@ -116,13 +116,14 @@ async fn a_signed_download_has_the_name_that_the_file_has_in_odoo() -> Result<()
             .flatten()
             .filter_map(|file| Some((file["name"].as_str()?, file["mimetype"].as_str()?)))
             .map(|(name, mimetype)| {
-                let runs = name.ends_with(".html") || name.ends_with(".svg");
+                let runs = matches!(name.rsplit('.').next(), Some("html" | "svg"));
                 let shown = if runs {
                     "application/octet-stream"
                 } else {
                     mimetype
                 };
-                format!("200 attachment; filename*=UTF-8''{} {shown}", encoded(name))
+                let name = encoded(name);
+                format!("200 attachment; filename={name}; filename*=UTF-8''{name} {shown}")
             })
             .collect();
         assert_eq!(told, expected, "{client}");

@@ -100,20 +100,20 @@ struct Scene {
     project: Project,
     status: Arc<AtomicU16>,
     receiver: Endpoint,
-    receives: Arc<AtomicU16>,
+    taken_with: Arc<AtomicU16>,
     _components: Endpoint,
 }
 
 impl Scene {
     async fn new() -> Self {
         let (components, status) = switched(202).await;
-        let (receiver, receives) = switched(200).await;
+        let (receiver, taken_with) = switched(200).await;
         let project = Project::calling(&components.url()).await;
         let scene = Self {
             project,
             status,
             receiver,
-            receives,
+            taken_with,
             _components: components,
         };
         scene.set("alert_url", &scene.receiver.url()).await;
@@ -160,7 +160,7 @@ impl Scene {
         self.project.sql(&earlier).await;
     }
 
-    /// Waits until pg_net has an answer to all that was posted.
+    /// Waits until `pg_net` has an answer to all that was posted.
     async fn is_delivered(&self) {
         let open = "select count(*) from odoo_sync.alerts a where a.answered_at is null and not exists (select from net._http_response r where r.id = a.request_id)";
         eventually(|| async {
@@ -273,7 +273,7 @@ async fn one_refused_call_between_two_that_went_well_does_not_ring() {
 #[tokio::test]
 async fn an_alarm_that_nobody_takes_is_a_state_and_is_posted_again() {
     let scene = Scene::new().await;
-    scene.receives.store(404, Ordering::SeqCst);
+    scene.taken_with.store(404, Ordering::SeqCst);
     scene.change(A_DEAD_FILE).await;
     scene.look().await;
     scene.look().await;
@@ -288,7 +288,7 @@ async fn an_alarm_that_nobody_takes_is_a_state_and_is_posted_again() {
     );
     assert!(!health.problem.contains("a-secret-path"), "{health:?}");
 
-    scene.receives.store(200, Ordering::SeqCst);
+    scene.taken_with.store(200, Ordering::SeqCst);
     scene.look().await;
     scene.look().await;
     assert_eq!(scene.project.health_of(ALARM).await.state, "ok");

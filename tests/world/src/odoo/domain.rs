@@ -74,21 +74,15 @@ impl Domain {
         fields: &Fields,
     ) -> Result<Self, Failure> {
         let items = match domain {
-            Value::Null | Value::Bool(false) => return Ok(Self::All(Vec::new())),
             Value::Array(items) => items,
-            Value::String(text) if version >= 19 => {
-                let message = format!("Domain() invalid argument type for domain: '{text}'");
-                return Err(Failure::new("builtins.TypeError", 500, message));
-            }
-            _ => {
-                let message = "Domains to normalize must have a 'domain' form: a list or tuple of domain components";
-                return Err(Failure::new("builtins.AssertionError", 500, message));
-            }
+            Value::Bool(false) if version >= 19 => return Ok(Self::Any(Vec::new())),
+            other => return Err(Failure::no_domain(version, other)),
         };
         let mut items = items.iter();
         let mut terms = Vec::new();
         while items.len() > 0 {
-            terms.push(Self::term(version, &mut items, model, fields, 0)?);
+            let term = Self::term(version, &mut items, model, fields)?;
+            terms.push(term.ok_or_else(|| Failure::incomplete_domain(version, domain))?);
         }
         let domain = Self::All(terms);
         Ok(if version >= 19 {
@@ -109,37 +103,27 @@ impl Domain {
         }
     }
 
+    /// The next term; `None` where an operator lacks its operand.
     fn term(
         version: u8,
         items: &mut std::slice::Iter<'_, Value>,
         model: &str,
         fields: &Fields,
-        depth: usize,
-    ) -> Result<Self, Failure> {
-        let malformed = |what: &str| Failure::value_error(format!("Invalid domain term {what}"));
-        if depth > 200 {
-            return Err(malformed("(nested too deeply)"));
-        }
-        let item = items
-            .next()
-            .ok_or_else(|| malformed("(an operator lacks its operand)"))?;
-        match item {
-            Value::String(sign) if sign == "!" => Ok(Self::Not(Box::new(Self::term(
-                version,
-                items,
-                model,
-                fields,
-                depth + 1,
-            )?))),
+    ) -> Result<Option<Self>, Failure> {
+        let Some(item) = items.next() else {
+            return Ok(None);
+        };
+        let mut term = || Self::term(version, items, model, fields);
+        Ok(match item {
+            Value::String(sign) if sign == "!" => term()?.map(|term| Self::Not(Box::new(term))),
             Value::String(sign) if sign == "&" || sign == "|" => {
-                let both = vec![
-                    Self::term(version, items, model, fields, depth + 1)?,
-                    Self::term(version, items, model, fields, depth + 1)?,
-                ];
-                Ok(if sign == "&" {
-                    Self::All(both)
-                } else {
-                    Self::Any(both)
+                let both = [term()?, term()?].into_iter().collect::<Option<Vec<_>>>();
+                both.map(|both| {
+                    if sign == "&" {
+                        Self::All(both)
+                    } else {
+                        Self::Any(both)
+                    }
                 })
             }
             Value::Array(leaf) => match leaf.as_slice() {
@@ -149,19 +133,20 @@ impl Domain {
                     Value::Number(right),
                 ] if sign == "=" => {
                     // (1, '=', 1) is true, (0, '=', 1) is false.
-                    Ok(if left == right {
+                    Some(if left == right {
                         Self::All(Vec::new())
                     } else {
                         Self::Any(Vec::new())
                     })
                 }
                 [Value::String(field), Value::String(operator), operand] => {
-                    Leaf::parse(version, field, operator, operand, model, fields).map(Self::Leaf)
+                    let leaf = Leaf::parse(version, field, operator, operand, model, fields)?;
+                    Some(Self::Leaf(leaf))
                 }
-                _ => Err(malformed(&item.to_string())),
+                _ => return Err(Failure::no_term(version, item)),
             },
-            other => Err(malformed(&other.to_string())),
-        }
+            _ => return Err(Failure::no_term(version, item)),
+        })
     }
 
     /// Whether any comparison is about this field.
@@ -302,7 +287,8 @@ impl Leaf {
             negated,
         };
         let operator = match operator {
-            "=" | "==" => Operator::Equal,
+            "=" => Operator::Equal,
+            "==" if version >= 19 => Operator::Equal,
             "!=" | "<>" => Operator::NotEqual,
             ">" => Operator::Greater,
             ">=" => Operator::AtLeast,

@@ -46,6 +46,53 @@ impl Failure {
         Self::new("builtins.ValueError", 500, message)
     }
 
+    /// A domain that is no list.
+    pub(crate) fn no_domain(version: u8, given: &Value) -> Self {
+        if version >= 19 {
+            let message = format!(
+                "Domain() invalid argument type for domain: {}",
+                python(given)
+            );
+            return Self::new("builtins.TypeError", 500, message);
+        }
+        let message =
+            "Domains to normalize must have a 'domain' form: a list or tuple of domain components";
+        Self::new("builtins.AssertionError", 500, message)
+    }
+
+    /// A domain in which an operator lacks its operand.
+    pub(crate) fn incomplete_domain(version: u8, domain: &Value) -> Self {
+        let domain = python(domain);
+        match version {
+            19.. => Self::value_error(format!("Domain() malformed domain {domain}")),
+            17.. => Self::value_error(format!("Domain {domain} is syntactically not correct.")),
+            _ => Self::new(
+                "builtins.AssertionError",
+                500,
+                format!("This domain is syntactically not correct: {domain}"),
+            ),
+        }
+    }
+
+    /// What is no term of a domain: no comparison, and no operator.
+    pub(crate) fn no_term(version: u8, item: &Value) -> Self {
+        let type_error = |words: &str| Self::new("builtins.TypeError", 500, words);
+        match item {
+            _ if version >= 19 => {
+                Self::value_error(format!("Domain() invalid item in domain: {}", python(item)))
+            }
+            Value::Array(_) if version >= 17 => {
+                Self::value_error("not enough values to unpack (expected 3, got 2)")
+            }
+            Value::Array(leaf) => {
+                let leaf: Vec<String> = leaf.iter().map(python).collect();
+                Self::value_error(format!("Invalid leaf ({})", leaf.join(", ")))
+            }
+            Value::String(_) => Self::new("builtins.IndexError", 500, "string index out of range"),
+            _ => type_error("'int' object is not subscriptable"),
+        }
+    }
+
     pub(crate) fn unknown_field(version: u8, model: &str, field: &str) -> Self {
         let on = if version >= 19 { "on" } else { "on model" };
         Self::value_error(format!("Invalid field '{field}' {on} '{model}'"))
@@ -135,5 +182,18 @@ impl Failure {
         );
         let message = self.message.as_str();
         json!({"name": self.name, "debug": debug, "message": message, "arguments": arguments, "context": {}})
+    }
+}
+
+/// A value as Python shows it, as far as domains hold such.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::String(text) => format!("'{text}'"),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(python).collect();
+            format!("[{}]", values.join(", "))
+        }
+        other => other.to_string(),
     }
 }

@@ -12,6 +12,7 @@ use super::order::Order;
 use super::records::Table;
 use super::spelling::{Json, datetime};
 use super::{Company, User};
+use crate::serve::Source as _;
 
 const ATTACHMENTS: &str = "ir.attachment";
 
@@ -84,6 +85,12 @@ impl Arguments {
                 )));
             }
             all.insert(name, value);
+        }
+        // `search_read` takes no domain for one that is empty.
+        if method == "search_read"
+            && matches!(all.get("domain"), Some(Value::Null | Value::Bool(false)))
+        {
+            all.remove("domain");
         }
         if matches!(method, "search" | "search_count") && !all.contains_key("domain") {
             let name = names.first().unwrap_or(&"domain").trim_start_matches('*');
@@ -263,7 +270,15 @@ pub(crate) fn call(
         }
         "get_external_id" => json.value(&call.external_ids()),
         "generate_access_token" => {
-            let tokens = company.attachments.access_tokens(&call.arguments.ids());
+            let ids = call.arguments.ids();
+            for id in &ids {
+                let table = company.attachments.table();
+                let row = table.row(*id);
+                row.ok_or_else(|| Failure::missing(model, *id, user.uid))?;
+                let readable = table.readable_row(*id, user);
+                readable.ok_or_else(|| call.forbidden_record(*id))?;
+            }
+            let tokens = company.attachments.access_tokens(&ids);
             json.value(&tokens.map_err(|id| call.forbidden(id, "write"))?);
         }
         "write" => {
@@ -435,7 +450,8 @@ impl Call<'_> {
     }
 
     fn domain(&self) -> Result<Domain, Failure> {
-        let domain = self.by_ids(self.arguments.get("domain"))?;
+        let every = json!([]);
+        let domain = self.by_ids(self.arguments.0.get("domain").unwrap_or(&every))?;
         let domain = Domain::parse(
             self.company.version,
             &domain,
@@ -461,10 +477,11 @@ impl Call<'_> {
 
     fn search(&self) -> Result<Vec<i64>, Failure> {
         let domain = self.domain()?;
-        let default = if self.model == ATTACHMENTS || self.model == "mail.message" {
-            "id desc"
-        } else {
-            "id"
+        let default = match self.model {
+            ATTACHMENTS | "mail.message" => "id desc",
+            "crm.lead" => "priority desc, id desc",
+            "crm.stage" => "sequence, name, id",
+            _ => "id",
         };
         let order = Order::parse(
             self.arguments.order(),
@@ -523,7 +540,7 @@ impl Call<'_> {
                     }
                     continue;
                 }
-                let Some(row) = table.visible_row(*id, self.user) else {
+                let Some(row) = table.readable_row(*id, self.user) else {
                     return Err(self.forbidden_record(*id));
                 };
                 if fields.iter().any(|field| field == "raw") && !self.is_speakable(&row) {
@@ -607,14 +624,12 @@ impl Call<'_> {
         json: &mut Json,
     ) {
         if field == "datas" {
-            return match row.stored() {
-                stored if bin_size && (stored.is_none() || row.file_size() == 0) => {
-                    json.value(&false);
-                }
-                _ if bin_size => json.value(&human_size(row.file_size())),
-                Some(content) if row.file_size() > 0 => json.base64(std::sync::Arc::new(content)),
+            return match row.stored().filter(|content| content.len() > 0) {
+                Some(content) if bin_size => json.value(&human_size(content.len())),
+                Some(content) => json.base64(std::sync::Arc::new(content)),
+                None if bin_size => json.value(&false),
                 // Empty, lost and linked alike: `datas: ""` and no error.
-                _ => json.value(""),
+                None => json.value(""),
             };
         }
         if field == "raw" {

@@ -56,7 +56,7 @@ pub(crate) enum Call {
     Version,
     LoginPage,
     ToLogin(String),
-    MethodNotAllowed,
+    Unauthorized,
     /// An address under `/json/2` that is none of a method.
     NoJson2,
     /// A call as JSON of what is not there.
@@ -114,8 +114,13 @@ impl crate::serve::Site for Site {
         let mut endpoint = None;
         let segments: Vec<&str> = path.split('/').skip(1).collect();
         let call = match (&head.method, segments.as_slice()) {
-            (_, ["jsonrpc"]) if !json2::is_json(&head.headers) => Call::NotJson,
-            (&Method::POST, ["jsonrpc"]) => match rpc::Call::parse(&body) {
+            (_, ["jsonrpc"] | ["web", "session" | "webclient", ..])
+                if !json2::is_json(&head.headers) =>
+            {
+                Call::NotJson
+            }
+            // Whatever the method is: what has no body is no JSON.
+            (_, ["jsonrpc"]) => match rpc::Call::parse(&body) {
                 Err(words) => Call::BadRequest(words),
                 Ok(call) => {
                     match call.target() {
@@ -128,7 +133,6 @@ impl crate::serve::Site for Site {
                     Call::Rpc(call, self.arrive())
                 }
             },
-            (_, ["jsonrpc"]) => Call::MethodNotAllowed,
             (&Method::POST, ["json", "2", model, method]) if version >= 19 => {
                 let call = json2::Call::parse(model, method, &head.headers, &body);
                 target = Some(format!("{model}/{method}"));
@@ -139,6 +143,9 @@ impl crate::serve::Site for Site {
             (_, ["json", "2", ..]) if version == 18 => Call::ToLogin(path.clone()),
             (_, ["json", "2", ..]) if version >= 19 => Call::NoJson2,
             (&Method::GET, ["web" | "json", "version"]) if version >= 19 => Call::Version,
+            // The older JSON-1 wants a key; any other address there is a page for people.
+            (_, ["json", "1", ..]) if version >= 18 => Call::Unauthorized,
+            (_, ["json", ..]) if version >= 18 => Call::ToLogin(path.clone()),
             // 14 takes what is sent as JSON for JSON-RPC, and says so in JSON.
             (_, ["json", ..]) if version < 16 && json2::is_json(&head.headers) => Call::NoRpc,
             (_, ["json", ..]) => Call::NowherePage,
@@ -216,9 +223,9 @@ impl crate::serve::Site for Site {
             Call::NoRpc => rpc::not_found(),
             Call::LoginPage => web::login_page(),
             Call::ToLogin(path) => redirect_to_login(&path),
-            Call::MethodNotAllowed => html(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "<!doctype html>\n<title>405 Method Not Allowed</title>\n",
+            Call::Unauthorized => html(
+                StatusCode::UNAUTHORIZED,
+                "<!doctype html>\n<html lang=en>\n<title>401 Unauthorized</title>\n",
             ),
             Call::Nowhere => web::not_found(),
             Call::NowherePage => web::not_found_page(),

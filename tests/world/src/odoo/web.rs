@@ -23,14 +23,15 @@ fn session_s(version: u8) -> u64 {
     if version >= 16 { 604_800 } else { 7_776_000 }
 }
 
-/// After so many failed logins, an account has to wait.
-const FAILURES_ALLOWED: u32 = 5;
+/// After so many failed logins in a row, an address has to wait.
+const FAILURES_ALLOWED: u32 = 10;
 
 /// Who is logged in, and who failed to.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     open: Locked<HashMap<String, Session>>,
-    failures: Locked<HashMap<String, (u32, Instant)>>,
+    /// How many failed in a row, and when the last one did. All who ask are on one address here.
+    failures: Locked<Option<(u32, Instant)>>,
 }
 
 #[derive(Debug)]
@@ -142,33 +143,24 @@ fn log_in<'a>(
     password: &str,
 ) -> Result<&'a User, Failure> {
     company.check_database(database)?;
+    let mut failures = company.sessions.failures.lock();
+    if let Some((count, last)) = *failures
+        && count >= FAILURES_ALLOWED
+        && last.elapsed() < company.login_cooldown
     {
-        let failures = company.sessions.failures.lock();
-        if let Some((count, last)) = failures.get(login)
-            && *count >= FAILURES_ALLOWED
-            && last.elapsed() < company.login_cooldown
-        {
-            let message = "Too many login failures, please wait a bit before trying again.";
-            return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
-        }
+        let message = "Too many login failures, please wait a bit before trying again.";
+        return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
     }
     let user = company
         .users
         .iter()
         .find(|user| user.login == login && user.password.as_deref() == Some(password));
-    let mut failures = company.sessions.failures.lock();
     if let Some(user) = user {
-        failures.remove(login);
+        *failures = None;
         return Ok(user);
     }
-    let (count, last) = failures
-        .entry(login.to_owned())
-        .or_insert((0, Instant::now()));
-    if last.elapsed() >= company.login_cooldown {
-        *count = 0;
-    }
-    *count += 1;
-    *last = Instant::now();
+    let count = failures.map_or(0, |(count, _)| count);
+    *failures = Some((count + 1, Instant::now()));
     Err(Failure::access_denied())
 }
 
@@ -195,9 +187,10 @@ pub(crate) fn content(
         .uid(headers)
         .and_then(|uid| company.users.iter().find(|user| user.uid == uid));
     let with_session =
-        user.is_some_and(|user| company.attachments.table().visible_row(id, user).is_some());
+        user.is_some_and(|user| company.attachments.table().readable_row(id, user).is_some());
     // Missing and forbidden look the same.
-    if !with_token && !with_session && (!row.public || row.hidden) {
+    let open_to_all = row.public && !row.hidden;
+    if !with_token && !with_session && !open_to_all {
         return not_found();
     }
     if row.kind != Kind::Binary {
@@ -271,10 +264,10 @@ fn file(
         // 14 and 15 put the whole file into the answer, whatever range is asked for.
         .filter(|_| company.version >= 16)
         .and_then(|value| value.to_str().ok())
-        .and_then(|range| parse_range(range, size));
+        .map(|range| parse_range(range, size));
     let mut response = match range {
         _ if unchanged => empty(StatusCode::NOT_MODIFIED),
-        Some(Err(())) => {
+        Some(None) => {
             let mut response = html(
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "<!doctype html>\n<html lang=en>\n<title>416 Requested Range Not Satisfiable</title>\n",
@@ -282,7 +275,7 @@ fn file(
             set(&mut response, CONTENT_RANGE, &format!("bytes */{size}"));
             return response;
         }
-        Some(Ok((from, to))) => {
+        Some(Some((from, to))) => {
             let mut response = Response::new(Payload::source(stored, from, to + 1));
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             set(&mut response, ACCEPT_RANGES, "bytes");
@@ -306,7 +299,8 @@ fn file(
             ""
         };
         set(&mut response, CONTENT_TYPE, &format!("{mimetype}{charset}"));
-        if size > 0 {
+        // What was stored as a file has a date, also where nothing is left of it.
+        if row.len > 0 {
             set(&mut response, LAST_MODIFIED, &http_date(row.write_us));
         }
     }
@@ -319,26 +313,17 @@ fn file(
     response
 }
 
-/// The first and the last byte of `bytes=2-5`, `bytes=2-` or `bytes=-3`; an error where it lies outside;
-/// nothing where it is no range that is served.
-pub(crate) fn parse_range(range: &str, size: u64) -> Option<Result<(u64, u64), ()>> {
+/// The first and the last byte of `bytes=2-5`, `bytes=2-` or `bytes=-3`; nothing where it lies outside, or is no
+/// such range.
+pub(crate) fn parse_range(range: &str, size: u64) -> Option<(u64, u64)> {
     let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let range = match (from.trim(), to.trim()) {
-        ("", last) => {
-            let last: u64 = last.parse().ok()?;
-            (size.saturating_sub(last), size.checked_sub(1))
-        }
-        (from, "") => (from.parse().ok()?, size.checked_sub(1)),
-        (from, to) => (
-            from.parse().ok()?,
-            size.checked_sub(1)
-                .map(|end| end.min(to.parse().unwrap_or(end))),
-        ),
+    let end = size.checked_sub(1)?;
+    let (from, to) = match (from, to) {
+        ("", last) => (size.saturating_sub(last.parse().ok()?), end),
+        (from, "") => (from.parse().ok()?, end),
+        (from, to) => (from.parse().ok()?, end.min(to.parse().ok()?)),
     };
-    Some(match range {
-        (from, Some(to)) if from <= to => Ok((from, to)),
-        _ => Err(()),
-    })
+    (from <= to).then_some((from, to))
 }
 
 /// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings. 14 names a

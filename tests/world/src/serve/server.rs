@@ -391,7 +391,7 @@ pub(crate) fn redirect_to_login(path: &str) -> Response<Payload> {
         StatusCode::SEE_OTHER,
         "<!doctype html>\n<html lang=en>\n<title>Redirecting...</title>\n<h1>Redirecting...</h1>\n",
     );
-    let target = format!("/web/login?redirect={}", path.replace('/', "%2F"));
+    let target = format!("/web/login?redirect={}%3F", path.replace('/', "%2F"));
     if let Ok(target) = HeaderValue::try_from(target) {
         response.headers_mut().insert(LOCATION, target);
     }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, HeaderName, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
+    ETAG, EXPIRES, HeaderName, IF_NONE_MATCH, LAST_MODIFIED, RANGE,
 };
 use http::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -84,18 +84,9 @@ impl Site {
 
     /// `GET` of a signed address, by anyone.
     pub(super) fn signed(&self, call: &Call, place: &str) -> Answer {
-        let parameter = |name: &str| {
-            let mut pairs = call
-                .query
-                .split('&')
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-            pairs
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| names::decode(&value.replace('+', " ")))
-        };
         let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
-        let token = parameter("token")
+        let token = parameter(call, "token")
             .ok_or_else(|| Refusal::request("querystring must have required property 'token'"))?;
         if token.split('.').count() != 3 {
             return Err(Refusal::signature("Invalid Compact JWS"));
@@ -104,32 +95,52 @@ impl Site {
         let known = signed
             .get(&token)
             .filter(|signed| signed.path == format!("{bucket}/{name}"));
-        match known {
+        let expires_us = match known {
             None => return Err(Refusal::signature("signature verification failed")),
             Some(signed) if signed.expires_us <= now_us() => {
                 return Err(Refusal::signature("\"exp\" claim timestamp check failed"));
             }
-            Some(_) => drop(signed),
-        }
+            Some(signed) => signed.expires_us,
+        };
+        drop(signed);
         let object = self
             .stock
             .lock()
             .object(bucket, &name)
             .cloned()
             .ok_or_else(Refusal::no_object)?;
-        let mut response = content(call, &object)?;
-        if let Some(download) = parameter("download") {
-            let disposition = match download.as_str() {
-                "" => "attachment".to_owned(),
-                named => format!(
-                    "attachment; filename*=UTF-8''{}",
-                    percent_encode(named, b"-._~")
-                ),
-            };
-            set(&mut response, CONTENT_DISPOSITION, &disposition);
-        }
+        let mut response = download(call, &object)?;
+        // It may be kept for as long as the address opens.
+        response.headers_mut().remove(CACHE_CONTROL);
+        set(&mut response, EXPIRES, &http_date(expires_us));
         Ok(response)
     }
+}
+
+/// What the query says of this name.
+fn parameter(call: &Call, name: &str) -> Option<String> {
+    let mut pairs = call
+        .query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| names::decode(&value.replace('+', " ")))
+}
+
+/// The bytes of an object, to be saved under a name where the query asks for it.
+pub(super) fn download(call: &Call, object: &Object) -> Answer {
+    let mut response = content(call, object)?;
+    if let Some(named) = parameter(call, "download") {
+        let encoded = percent_encode(&named, b"-._~");
+        let disposition = if named.is_empty() {
+            "attachment;".to_owned()
+        } else {
+            format!("attachment; filename={encoded}; filename*=UTF-8''{encoded}")
+        };
+        set(&mut response, CONTENT_DISPOSITION, &disposition);
+    }
+    Ok(response)
 }
 
 /// The headers that tell one version of an object from another.
@@ -184,10 +195,10 @@ pub(super) fn content(call: &Call, object: &Object) -> Answer {
     }
     let mut response = empty(StatusCode::OK);
     let (mut from, mut end) = (0, object.len);
-    match header(RANGE).and_then(|range| parse_range(range, object.len)) {
+    match header(RANGE).map(|range| parse_range(range, object.len)) {
         None => {}
-        Some(Err(())) => return Err(Refusal::range()),
-        Some(Ok((first, last))) => {
+        Some(None) => return Err(Refusal::range()),
+        Some(Some((first, last))) => {
             (from, end) = (first, last + 1);
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
             set(

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::access::{self, Caller};
 use super::answers::{Refusal, bad_url, gateway, no_route, no_route_within};
 use super::intake::Intake;
-use super::reading::{content, info};
+use super::reading::{content, download, info};
 use super::resumable::{self, Uploads};
 use super::stock::{Stock, Stored};
 use super::{Options, Spoil, Verification, is_named_after, names};
@@ -143,13 +143,17 @@ impl Site {
             }
             (&Method::GET | &Method::HEAD, ["object", "sign", place]) => self.signed(call, place),
             (&Method::GET | &Method::HEAD, ["object", "info", place]) => {
-                let place = place.strip_prefix("authenticated/").unwrap_or(place);
-                self.readable(call, place, false)
+                let (public, place) = match place.split_once('/') {
+                    Some(("public", place)) => (true, place),
+                    Some(("authenticated", place)) => (false, place),
+                    _ => (false, *place),
+                };
+                self.readable(call, place, public)
                     .map(|(name, object)| info(&name, &object, place))
             }
             (&Method::GET | &Method::HEAD, ["object", "public", place]) => self
                 .readable(call, place, true)
-                .and_then(|(_, object)| content(call, &object)),
+                .and_then(|(_, object)| download(call, &object)),
             (&Method::GET | &Method::HEAD, ["object", "authenticated", place]) => self
                 .readable(call, place, false)
                 .and_then(|(_, object)| content(call, &object)),

@@ -43,7 +43,7 @@ mod tests {
     use http::header::CONTENT_TYPE;
     use http::{HeaderMap, HeaderValue, StatusCode};
     use ledger::PostgresError;
-    use outbound::{Body, Request as HttpRequest, Response, Secret, TransportError};
+    use outbound::{Request as HttpRequest, Response, Secret, TransportError};
     use serde_json::json;
 
     use std::time::Duration;
@@ -85,7 +85,7 @@ mod tests {
         fn row(&self) -> Value {
             json!({
                 "id": 1, "type": "binary", "checksum": self.sha1, "file_size": CHUNKS, "etag": null,
-                "object_path": storage::object_path(&self.sha1), "deleted": false,
+                "object_path": content::ObjectPath::of(&self.sha1.parse().unwrap()), "deleted": false,
             })
         }
     }
@@ -132,7 +132,7 @@ mod tests {
         async fn send(&self, request: HttpRequest) -> Result<Response, TransportError> {
             let listed = json!({ "name": self.sha1, "metadata": { "size": CHUNKS } });
             let chunks = if request.url.ends_with("/jsonrpc") {
-                let Body::Whole(call) = &request.body else {
+                let Some(call) = &request.body else {
                     return Err(TransportError::Reset);
                 };
                 let call = String::from_utf8_lossy(call);

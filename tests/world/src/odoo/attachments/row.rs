@@ -27,6 +27,17 @@ impl Kind {
     }
 }
 
+/// What became of the record that an attachment hangs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// It is there, or there never was one.
+    There,
+    /// It was deleted by SQL.
+    Deleted,
+    /// Its model was uninstalled.
+    ModelGone,
+}
+
 /// What is wrong with the stored file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +48,8 @@ pub enum Damage {
     WrongBytes,
     /// Only the first half.
     Truncated,
+    /// Nothing, though the file is there.
+    Zeroed,
 }
 
 /// A row of ir.attachment. What is `None` follows from the id.
@@ -62,6 +75,9 @@ pub(crate) struct Row {
     pub access_token: Option<String>,
     pub create_us: i64,
     pub write_us: i64,
+    pub holder: Holder,
+    /// Whether its columns of checksum and size are empty, though it has bytes.
+    pub unchecked: bool,
     /// Whether its columns of dates are empty.
     pub undated: bool,
     /// Whether its record may be read, but not written to.
@@ -118,6 +134,11 @@ impl Row {
 
     /// How many bytes Odoo believes the file to have.
     pub(crate) fn file_size(&self) -> u64 {
+        if self.unchecked { 0 } else { self.size() }
+    }
+
+    /// How many bytes were stored.
+    fn size(&self) -> u64 {
         match (&self.given, self.kind) {
             (Some(bytes), _) => bytes.len() as u64,
             (None, Kind::Binary) => self.len,
@@ -131,7 +152,7 @@ impl Row {
             Some(bytes) => Content::Given(bytes.clone()),
             None => Content::Generated {
                 seed: self.seed,
-                len: self.file_size(),
+                len: self.size(),
             },
         }
     }
@@ -154,6 +175,7 @@ impl Row {
                 len: believed.len() / 2,
                 of: Box::new(believed),
             }),
+            Some(Damage::Zeroed) => Some(Content::Given(bytes::Bytes::new())),
             Some(Damage::WrongBytes) => Some(Content::Generated {
                 seed: !self.seed,
                 len: believed.len(),
@@ -163,7 +185,7 @@ impl Row {
 
     /// The bytes as the field `raw` has them: none where there never were any, and none left where they are lost.
     pub(crate) fn raw(&self) -> Option<Vec<u8>> {
-        if self.file_size() == 0 {
+        if self.size() == 0 {
             return None;
         }
         let stored = self.stored();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::super::User;
 use super::super::domain::Domain;
 use super::super::order::Order;
-use super::row::{Kind, Row};
+use super::row::{Holder, Kind, Row};
 use super::traps::Trap;
 use super::{Sizes, Table};
 use crate::serve::scramble;
@@ -105,6 +105,8 @@ impl Table {
             access_token: None,
             create_us: us,
             write_us: us,
+            holder: Holder::There,
+            unchecked: false,
             undated: false,
             read_only: false,
             of_another: false,
@@ -150,31 +152,44 @@ impl Table {
         row
     }
 
-    /// Whether an account finds a row in a search: whoever may not see its record does not. What else is
-    /// refused at reading is left out from 17 on only (seen on 14, 16 and 17).
-    fn visible(&self, row: &Row, user: &User) -> bool {
+    /// Whether an account may see what a row hangs on.
+    fn sees_record(row: &Row, user: &User) -> bool {
         !row.hidden
             && (user.is_administrator()
                 || row.public
                 || row.res_model.as_deref() != Some("account.move"))
             && (user.sees_all_leads() || row.public || !row.of_another)
+    }
+
+    /// Whether an account finds a row in a search: whoever may not see its record does not, and nobody does where
+    /// the record is gone. What else is refused at reading is left out from 17 on only (seen on 14, 16 and 17).
+    fn visible(&self, row: &Row, user: &User) -> bool {
+        row.holder != Holder::Deleted
+            && Self::sees_record(row, user)
             && (self.version < 17 || self.readable(row, user))
     }
 
-    /// Whether an account may read a row that it finds. Without the group Settings nobody reads files of
-    /// fields (public ones neither on 14), nor what hangs on no record and was made by others (from 15 on).
+    /// Whether an account may read a row. What hangs on a record that is gone is everybody's up to 16, on a model that
+    /// is gone up to 18. Without the group Settings nobody reads files of fields up to 16 (public ones neither on
+    /// 14), nor what hangs on no record and was made by others (from 15 on).
     fn readable(&self, row: &Row, user: &User) -> bool {
-        user.is_administrator()
-            || match self.version {
-                ..=14 => row.res_field.is_none(),
-                _ => row.public || (row.res_field.is_none() && row.res_id != 0),
-            }
+        let held = match row.holder {
+            Holder::There => true,
+            Holder::Deleted => self.version < 17,
+            Holder::ModelGone => self.version < 19,
+        };
+        held && Self::sees_record(row, user)
+            && (user.is_administrator()
+                || match self.version {
+                    ..=14 => row.res_field.is_none(),
+                    15..=16 => row.public || (row.res_field.is_none() && row.res_id != 0),
+                    _ => row.public || row.res_id != 0,
+                })
     }
 
     /// The row, if this account may read it.
-    pub(crate) fn visible_row(&self, id: i64, user: &User) -> Option<Row> {
-        self.row(id)
-            .filter(|row| self.visible(row, user) && self.readable(row, user))
+    pub(crate) fn readable_row(&self, id: i64, user: &User) -> Option<Row> {
+        self.row(id).filter(|row| self.readable(row, user))
     }
 
     /// The ids that a domain finds, in order.

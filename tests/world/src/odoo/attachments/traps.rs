@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::row::{Damage, Kind, Row};
+use super::row::{Damage, Holder, Kind, Row};
 
 /// A surprise at one attachment. Each was seen on real software.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,12 @@ pub enum Trap {
     TruncatedBytes,
     /// Attached to a record that even an administrator may not see.
     HiddenRecord,
+    /// Attached to a record that was deleted by SQL.
+    RecordGone,
+    /// Attached to a record of a model that was uninstalled.
+    ModelGone,
+    /// Inserted by SQL, without `checksum` and `file_size`.
+    Unchecked,
     /// Attached to the lead of another, which a salesman may not see.
     OfAnother,
     /// Readable without a session.
@@ -193,6 +199,12 @@ impl Trap {
                 row.hidden = true;
                 row.res_model = Some(Cow::Borrowed("mail.channel"));
             }
+            Self::RecordGone => row.holder = Holder::Deleted,
+            Self::ModelGone => {
+                row.holder = Holder::ModelGone;
+                row.res_model = Some(Cow::Borrowed("gone.model"));
+            }
+            Self::Unchecked => row.unchecked = true,
             Self::OfAnother => row.of_another = true,
             Self::Public => row.public = true,
             Self::Undated => row.undated = true,
