@@ -86,6 +86,7 @@ fn functions_in_postgres_quote_whatever_they_put_together() {
                 "what.in_table",
                 "split_part(setting",
                 "case when is_definer",
+                "s.tab",
             ]
             .iter()
             .any(|source| statement.contains(source));
