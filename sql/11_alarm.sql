@@ -80,8 +80,8 @@ declare
 begin
   if url = 'null' then
     delete from odoo_sync.webhooks w where w.name = set_webhook.name;
-  elsif jsonb_typeof(url) <> 'string' or address !~* '^https?://[^\s/?#@]+(/\S*)?$' or (address ~* '^http:'
-    and address !~* '^http://(localhost|127\.|\[::1\]|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|host\.docker\.internal)') then
+  elsif jsonb_typeof(url) <> 'string' or address !~* '^https?://[^\s/?#@]+(/\S*)?$'
+    or address ~* '^http:' and not odoo_sync.is_near(substring(address from '^[^:]+://(\[[^]/]*\]|[^:/]*)')) then
     -- Without the address: it may be a secret.
     raise exception '% is an https address in double quotes, such as ''"https://hooks.example.com/…"'', or null', set_webhook.name;
   else

@@ -1,5 +1,5 @@
 //! What tells one database of Odoo from another, for any user: `database.uuid` is only for administrators, and a
-//! restored copy may get a new one. When the first two users were made is readable for every user on 14 to 19, and
+//! restored copy may get a new one. When the first two users were made a salesman may read (seen on 16 to 19), and it
 //! goes with the data wherever it is restored.
 
 use std::collections::BTreeMap;
