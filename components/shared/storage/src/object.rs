@@ -201,7 +201,10 @@ impl<H: Http> Storage<H> {
         content: Bytes,
         fingerprint: &Fingerprint,
     ) -> Result<Stored, Fault> {
-        let there = match self.put(path, content_type, content.clone(), false).await? {
+        let there = match self
+            .put(path.as_str(), content_type, content.clone(), false)
+            .await?
+        {
             Ok(()) => return Ok(Stored::Taken),
             Err(refusal) if refusal.code == "KeyAlreadyExists" || refusal.status_code == "409" => {
                 self.info(path.as_str()).await?
@@ -213,22 +216,36 @@ impl<H: Http> Storage<H> {
         {
             return Ok(Stored::Confirmed);
         }
-        match self.put(path, content_type, content, true).await? {
+        match self.put(path.as_str(), content_type, content, true).await? {
             Ok(()) => Ok(Stored::Taken),
             Err(refusal) => Err(refusal.fault(&self.settings)),
         }
     }
 
+    /// Makes sure that uploads reach the Storage, by one that writes nothing: no version of it takes this name.
+    pub async fn check_uploads(&self) -> Result<(), Fault> {
+        let content_type = "application/octet-stream";
+        let answer = self.put("~upload-check", content_type, Bytes::new(), false);
+        let Err(refusal) = answer.await? else {
+            return Ok(());
+        };
+        let fault = refusal.fault(&self.settings);
+        match fault.kind() {
+            Kind::NameRefused | Kind::MimeRefused => Ok(()),
+            _ => Err(fault),
+        }
+    }
+
     async fn put(
         &self,
-        path: &ObjectPath,
+        path: &str,
         content_type: &str,
         content: Bytes,
         upsert: bool,
     ) -> Result<Result<(), answer::Refusal>, Fault> {
         let bucket = self.settings.bucket_segment();
         let mut request = self
-            .upload(Method::POST, &format!("/object/{bucket}/{}", path.as_str()))
+            .upload(Method::POST, &format!("/object/{bucket}/{path}"))
             .timeouts(timeouts(content.len() as u64))
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")

@@ -1,6 +1,6 @@
 //! What the Storage has counts, not what was sent to it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
 use stage::Stage;
@@ -190,4 +190,37 @@ async fn what_was_stored_is_asked_for_by_folders_and_not_file_by_file() -> Resul
     );
     waits_pass(&stage).await?;
     all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn a_file_whose_content_was_moved_before_counts_only_while_storage_still_has_it() -> Result<()>
+{
+    let stage = set(odoo_with(small(20))).start().await?;
+    assert_eq!(tick(&stage).await?["migrated"], 20);
+    for id in [3, 4] {
+        let path = path_of(&checksum(&stage, id));
+        ensure!(stage.storage.remove(BUCKET, &path), "{id} was not there");
+    }
+    let path = path_of(&checksum(&stage, 5));
+    let cut = Bytes::from_static(b"cut");
+    stage.storage.put(BUCKET, &path, "text/plain", cut)?;
+    for twin in 2..=5 {
+        for _ in 0..2 {
+            let content = stage.odoo.attachments().content(twin);
+            stage.odoo.attachments().insert(NewAttachment {
+                content: content.map(Into::into),
+                ..NewAttachment::default()
+            });
+        }
+    }
+    let before = stage.storage.counters().of("POST /object").calls;
+    assert_eq!(tick(&stage).await?["migrated"], 8);
+    assert_eq!(attempted(&stage).await?, 0);
+    all_is_well(&stage).await?;
+    let uploads = stage.storage.counters().of("POST /object").calls - before;
+    assert_eq!(
+        uploads, 4,
+        "two that were gone, and one that was tried and replaced"
+    );
+    Ok(())
 }

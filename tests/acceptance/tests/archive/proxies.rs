@@ -94,6 +94,51 @@ async fn a_proxy_that_refuses_the_bucket_too_stops_the_batch_and_costs_no_attemp
 }
 
 #[tokio::test]
+async fn a_proxy_that_lets_no_upload_through_stops_the_batch_and_costs_no_attempt() -> Result<()> {
+    let uploads = || Fault::on("/object/odoo-archive").method("POST");
+    for (refused, kind) in [
+        (page(uploads(), 403), "storage_proxy"),
+        (page(uploads(), 405), "storage_proxy"),
+        (uploads().reset_at(0), "storage_timeout"),
+    ] {
+        for files in [3, 20] {
+            let told = format!("{refused:?}, {files} files");
+            let stage = set(odoo_with(small(files))).start().await?;
+            stage.storage.faults().add(refused.clone());
+            for _ in 0..3 {
+                waits_pass(&stage).await?;
+                let report = stopped_tick(&stage).await?;
+                assert_eq!(report["fault"]["kind"], kind, "{told}: {report}");
+            }
+            assert_eq!(attempted(&stage).await?, 0, "{told}");
+            no_html_is_told(&stage).await?;
+            stage.storage.faults().clear();
+            finish(&stage, 2).await?;
+            all_is_well(&stage).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn many_files_in_a_row_that_a_proxy_refuses_do_not_stop_the_others() -> Result<()> {
+    let files = (1..=30).fold(small(32), |files, id| files.with(id, Trap::Size(900_000)));
+    let stage = set(odoo_with(files)).start().await?;
+    for id in 1..=30 {
+        stage.storage.faults().add(page(upload_of(&stage, id), 413));
+    }
+    let report = tick(&stage).await?;
+    assert_eq!(
+        (&report["migrated"], &report["failed"]),
+        (&json!(2), &json!(30)),
+        "{report}"
+    );
+    stage.storage.faults().clear();
+    finish(&stage, 2).await?;
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
 async fn a_proxys_limit_of_size_is_waited_for_and_says_what_to_change() -> Result<()> {
     let files = small(12)
         .with(2, Trap::Size(2_000_000))

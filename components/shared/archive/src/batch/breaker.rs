@@ -59,6 +59,7 @@ impl Breaker {
             Kind::StorageFailed
             | Kind::StorageTimeout
             | Kind::StorageBusy
+            | Kind::FileBlocked
             | Kind::SourceTimeout
             | Kind::SourceRefused
             | Kind::SourceEmpty => STREAK,

@@ -16,8 +16,10 @@ pub(super) struct Duplicates {
 pub(super) enum First {
     /// Move it.
     Move(Claimed),
-    /// Its content is in the Storage already.
+    /// Its content was stored, and confirmed, in this batch.
     Stored(Claimed),
+    /// Another file with its content was moved by an earlier batch: Storage is asked whether it still has it.
+    Presumed(Claimed),
     /// It waits for another.
     Waits,
 }
@@ -26,7 +28,7 @@ impl Duplicates {
     /// Takes up a claimed file.
     pub(super) fn take_up(&mut self, file: Claimed) -> First {
         let content = file.checksum;
-        if file.stored || self.stored.contains(&content) {
+        if self.stored.contains(&content) {
             return First::Stored(file);
         }
         if let Some(waiting) = self.waiting.get_mut(&content) {
@@ -34,7 +36,11 @@ impl Duplicates {
             return First::Waits;
         }
         self.waiting.insert(content, Vec::new());
-        First::Move(file)
+        if file.stored {
+            First::Presumed(file)
+        } else {
+            First::Move(file)
+        }
     }
 
     /// Its content is in the Storage now; those that waited for it.
@@ -81,6 +87,19 @@ mod tests {
         assert!(matches!(duplicates.take_up(file(3, "b")), First::Move(_)));
         assert_eq!(duplicates.stored(&file(1, "a")).len(), 1);
         assert!(matches!(duplicates.take_up(file(4, "a")), First::Stored(_)));
+    }
+
+    #[test]
+    fn what_an_earlier_batch_stored_is_asked_for_once() {
+        let mut duplicates = Duplicates::default();
+        let earlier = |id| Claimed {
+            stored: true,
+            ..file(id, "a")
+        };
+        assert!(matches!(duplicates.take_up(earlier(1)), First::Presumed(_)));
+        assert!(matches!(duplicates.take_up(earlier(2)), First::Waits));
+        assert_eq!(duplicates.stored(&earlier(1)).len(), 1);
+        assert!(matches!(duplicates.take_up(earlier(3)), First::Stored(_)));
     }
 
     #[test]

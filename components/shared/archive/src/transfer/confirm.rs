@@ -26,13 +26,25 @@ const PAGE: usize = 1000;
 /// So many rows of a listing cost as much as asking for one object (measured on storage-api 1.70).
 const ROWS_A_FILE: usize = 50;
 
-/// A file that the Storage took.
+/// A file that the Storage took, or whose content it took before.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) file: Claimed,
-    pub(crate) fingerprint: Fingerprint,
+    /// Of what was sent; unknown where an earlier batch sent it.
+    pub(crate) fingerprint: Option<Fingerprint>,
     /// How often it was asked for in vain.
     pub(crate) tries: u32,
+}
+
+impl Sent {
+    /// A file whose content an earlier batch sent, by the catalogue.
+    pub(crate) fn earlier(file: Claimed) -> Self {
+        Self {
+            file,
+            fingerprint: None,
+            tries: 0,
+        }
+    }
 }
 
 /// The files that wait to be confirmed, by folder.
@@ -126,17 +138,19 @@ async fn compare<H: Http>(
             "the Storage does not have the object after its upload",
         ));
     };
-    if info.size != sent.fingerprint.size {
+    let size = sent.file.file_size;
+    if info.size != size {
         return Err(Fault::told(
             Kind::ObjectDiffers,
             format!(
-                "the Storage has {} of the {} bytes that were sent",
-                info.size, sent.fingerprint.size
+                "the Storage has {} of the {size} bytes that were sent",
+                info.size
             ),
         ));
     }
     // An etag that looks like an MD5 may be none, as where S3 encrypts: then the bytes tell.
-    if info.holds(&sent.fingerprint) == Some(false) && !has_bytes(storage, &sent.file).await? {
+    let differs = (sent.fingerprint.as_ref()).is_some_and(|sent| info.holds(sent) == Some(false));
+    if differs && !has_bytes(storage, &sent.file).await? {
         return Err(Fault::new(
             Kind::ObjectDiffers,
             "the Storage has other bytes than were sent",
@@ -180,7 +194,7 @@ mod tests {
         };
         Sent {
             file,
-            fingerprint,
+            fingerprint: Some(fingerprint),
             tries: 0,
         }
     }

@@ -20,7 +20,7 @@ use crate::batch::breaker::Proof;
 use crate::batch::duplicates::First;
 use crate::batch::failures::{outcome, short_wait};
 use crate::discovery::Discovery;
-use crate::plan::{Fetch, WHOLE_BYTES, plan};
+use crate::plan::{Fetch, WHOLE_BYTES};
 use crate::sweep::{Stepped, Sweep, Swept};
 use crate::transfer::{self, Fetched, LargeEnd, LargeUpload, Sent};
 use crate::verdict::{NO_CHECKSUM, OVER_SIZE_LIMIT};
@@ -253,27 +253,15 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             match self.claimer.duplicates.take_up(file) {
                 First::Move(file) => to_move.push(file),
                 First::Stored(file) => self.moved(&file),
+                First::Presumed(file) => {
+                    let now = self.context.clock.now();
+                    self.uploader.unconfirmed.add(Sent::earlier(file), now);
+                }
                 First::Waits => {}
             }
         }
-        for fetch in plan(to_move) {
-            match fetch {
-                Fetch::Pieces(file) => self.plan_large(file),
-                small => self.fetcher.plan(small),
-            }
-        }
+        self.plan(to_move);
         Ok(())
-    }
-
-    fn plan_large(&mut self, file: Claimed) {
-        let upload = LargeUpload::of(file);
-        if upload.is_outdated() {
-            self.report.error(format!(
-                "Upload {}: begins anew, since an earlier version kept its beginning in another form",
-                upload.file.id
-            ));
-        }
-        self.fetcher.plan_large(upload);
     }
 
     /// A file is here, and is what it should be, or is not.
@@ -422,6 +410,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.moved(&sent.file);
                 continue;
             };
+            // What an earlier batch stored is there no more, or is something else now: it is stored again.
+            let gone = matches!(fault.kind(), Kind::StorageFailed | Kind::ObjectDiffers);
+            if sent.fingerprint.is_none() && gone {
+                self.plan(vec![sent.file]);
+                continue;
+            }
             let now = self.context.clock.now();
             if self.fault.is_none() && self.uploader.is_tried_again(&fault, sent.tries, now) {
                 sent.tries += 1;
@@ -460,6 +454,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     ) -> Result<(), Fault> {
         let way = match fault.kind() {
             Kind::SourceContent => Way::Streams,
+            Kind::FileBlocked => Way::Storage,
             _ if fault.blame() == Blame::Destination => Way::Storage,
             _ => Way::Rpc,
         };
@@ -488,8 +483,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             Some(next) => self.fetcher.plan(Fetch::Whole(next)),
             None => {}
         }
-        // Of Storage nothing is known to be good but that it answers.
-        if way == Way::Storage && self.uploader.breaker.is_open() {
+        // That Storage answers does not show that it can store. A proxy's refusals are probed: that they are for
+        // these files alone is shown where it lets another upload through.
+        if way == Way::Storage
+            && fault.kind() != Kind::FileBlocked
+            && self.uploader.breaker.is_open()
+        {
             return Err(fault.at("many files in a row"));
         }
         Ok(())

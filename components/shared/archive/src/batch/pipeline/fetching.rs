@@ -11,11 +11,11 @@ use ledger::attachments::Claimed;
 use outbound::{Clock, Http};
 
 use super::events::Arrivals;
-use super::{BUSY_TRIES, Context, Event, Tasks};
+use super::{BUSY_TRIES, Context, Event, Pipeline, Tasks};
 use crate::batch::breaker::Breaker;
 use crate::batch::failures::short_wait;
 use crate::limiter::Limiter;
-use crate::plan::{Fetch, held_at_once, large_at_once};
+use crate::plan::{Fetch, held_at_once, large_at_once, plan};
 use crate::transfer::{self, LargeUpload};
 
 pub(super) struct Fetcher {
@@ -182,5 +182,28 @@ impl Fetcher {
     fn next_fits(&self, room: u64) -> bool {
         let next = self.planned.front();
         self.held_bytes == 0 || next.is_none_or(|next| self.held_bytes + next.bytes() <= room)
+    }
+}
+
+impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
+    /// Plans how these files are fetched.
+    pub(super) fn plan(&mut self, files: Vec<Claimed>) {
+        for fetch in plan(files) {
+            match fetch {
+                Fetch::Pieces(file) => self.plan_large(file),
+                small => self.fetcher.plan(small),
+            }
+        }
+    }
+
+    pub(super) fn plan_large(&mut self, file: Claimed) {
+        let upload = LargeUpload::of(file);
+        if upload.is_outdated() {
+            self.report.error(format!(
+                "Upload {}: begins anew, since an earlier version kept its beginning in another form",
+                upload.file.id
+            ));
+        }
+        self.fetcher.plan_large(upload);
     }
 }

@@ -1,9 +1,11 @@
 //! Whether a way that files take is open at all: asked where several failed alike.
 
+use fault::Fault;
 use futures::FutureExt;
 use ledger::{Postgres, attachments};
 use odoo::Odoo;
 use outbound::{Clock, Http};
+use storage::Storage;
 
 use super::{Event, Pipeline};
 use crate::batch::breaker::{Breaker, Proof};
@@ -41,7 +43,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             self.tasks.push(
                 async move {
                     let proof = match way {
-                        Way::Storage => match context.storage.check_bucket().await {
+                        Way::Storage => match takes_uploads(&context.storage).await {
                             Ok(()) => Proof::Well,
                             Err(fault) => Proof::Ill(Some(fault)),
                         },
@@ -55,6 +57,12 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             );
         }
     }
+}
+
+/// Whether the bucket can be seen and uploads come through: what stands between may let pass the one and not the other.
+async fn takes_uploads<H: Http>(storage: &Storage<H>) -> Result<(), Fault> {
+    storage.check_bucket().await?;
+    storage.check_uploads().await
 }
 
 /// Whether a file that was moved before can still be had this way.

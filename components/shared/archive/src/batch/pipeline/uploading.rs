@@ -43,7 +43,7 @@ impl Upload {
     pub(super) fn sent(self) -> Sent {
         Sent {
             file: self.file,
-            fingerprint: self.fingerprint,
+            fingerprint: Some(self.fingerprint),
             tries: 0,
         }
     }
