@@ -37,6 +37,7 @@ create table if not exists public.odoo_attachments (
   missing_since   timestamptz,
   deleted_at      timestamptz
 );
+alter table public.odoo_attachments add column if not exists lost_at timestamptz;
 
 comment on table public.odoo_attachments is
   'Every attachment that was found in Odoo: what it is, where its bytes are, and what still has to be done. Written by archive-batch.';
@@ -69,6 +70,7 @@ comment on column public.odoo_attachments.failed_at is 'When it last failed.';
 comment on column public.odoo_attachments.etag is 'The object''s etag in the Storage when it was first verified; another one later means that the object was changed there.';
 comment on column public.odoo_attachments.missing_since is 'When a sweep under way missed it in Odoo''s list. It becomes deleted_at at the sweep''s end, unless the sweep missed suspiciously many.';
 comment on column public.odoo_attachments.discovered_at is 'When it was first found in Odoo.';
+comment on column public.odoo_attachments.lost_at is 'When a verification last found that the object of this moved file, or its bytes, are missing or others; null once it was moved again, or its bytes were read and are right.';
 comment on column public.odoo_attachments.deleted_at is 'When it was found to be gone from Odoo. Row and object are kept.';
 
 -- The queue: small whatever the catalogue's size, since only what is still to be done is in it.
@@ -87,6 +89,8 @@ create index if not exists odoo_attachments_waiting
 drop index if exists public.odoo_attachments_needs_password;
 create index if not exists odoo_attachments_missing
   on public.odoo_attachments (id) where missing_since is not null;
+create index if not exists odoo_attachments_lost
+  on public.odoo_attachments (id) where lost_at is not null;
 create index if not exists odoo_attachments_record
   on public.odoo_attachments (res_model, res_id);
 

@@ -352,8 +352,8 @@ begin
           perform cron.unschedule(old.jobid);
         exception when others then
           action := 'left alone';
-          detail := format('job %s belongs to role %s and would do the work twice: run, as that role, select cron.unschedule(%s)',
-            old.jobid, old.username, old.jobid);
+          detail := format('job %s belongs to role %s and would do the work twice: run, as that role, select cron.unschedule(%s); pg_cron says: %s',
+            old.jobid, old.username, old.jobid, sqlerrm);
           return next;
         end;
       end if;

@@ -327,6 +327,7 @@ declare
   queued boolean;
   age interval;
   seen text;
+  worker text;
   key text := odoo_sync.vault_key();
   accepted odoo_sync.accepted_keys;
 begin
@@ -340,8 +341,9 @@ begin
     end if;
     age := clock_timestamp() - c.called_at;
     queued := exists (select from net.http_request_queue q where q.id = c.request_id);
-    if queued and odoo_sync.net_worker_is_down() then
-      return array[odoo_sync.worker_down_finding(format('request %s is waiting in its queue since %s', c.request_id, odoo_sync.moment(c.called_at)))];
+    worker := case when queued then odoo_sync.net_worker_fault() end;
+    if worker is not null then
+      return array[odoo_sync.worker_down_finding(format('request %s is waiting in its queue since %s (%s)', c.request_id, odoo_sync.moment(c.called_at), worker))];
     elsif queued and age > interval '1 minute' then
       return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, odoo_sync.moment(c.called_at)),
         'Look for webhooks with a long timeout_milliseconds; select net.worker_restart() starts the worker anew.', jsonb_build_object('request_id', c.request_id))];
@@ -440,20 +442,21 @@ end
 $$;
 comment on function odoo_sync.look_at_role() is 'Findings about the role of the components, where they cannot log in.';
 
-create or replace function odoo_sync.net_worker_is_down() returns boolean
+drop function if exists odoo_sync.net_worker_is_down();
+create or replace function odoo_sync.net_worker_fault() returns text
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   -- The check reads pg_stat_activity, which hides other roles' processes from those without this right.
   if to_regprocedure('net.check_worker_is_up()') is null or not pg_has_role(current_user, 'pg_read_all_stats', 'usage') then
-    return false;
+    return null;
   end if;
   perform net.check_worker_is_up();
-  return false;
-exception when raise_exception then
-  return true;
+  return null;
+exception when others then
+  return sqlerrm;
 end
 $$;
-comment on function odoo_sync.net_worker_is_down() is 'Whether pg_net says that its worker is down.';
+comment on function odoo_sync.net_worker_fault() is 'What pg_net says against its worker; null where it says nothing.';
 
 -- When a component last did its work to the end of a run, with or without news: what failed before is
 -- bygone. A run that only looked, or did a part, says nothing of the rest.
@@ -591,6 +594,32 @@ end
 $$;
 comment on function odoo_sync.look_at_copies(odoo_sync.jobs) is 'Findings about what a component has copied: records that turned invisible, contents that were not compared for too long.';
 
+-- Objects that a verification did not find as they were moved. What it has handed to the queue is on its way, and
+-- what Odoo has no content of any more needs none.
+create or replace function odoo_sync.look_for_lost() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  lost record;
+begin
+  select count(*) filter (where a.deleted_at is null) as files, count(*) filter (where a.deleted_at is not null) as kept,
+         max(a.lost_at) as seen_at, min(a.id) as example into lost
+    from public.odoo_attachments a where a.lost_at is not null and a.state in ('moved', 'dead');
+  if lost.example is null then
+    return '{}';
+  end if;
+  return array[odoo_sync.finding('objects_lost',
+    format('The objects of %s moved files, or their bytes, are missing in the Storage or others by now, such as that of file %s: seen by the verification of %s.%s',
+      lost.files + lost.kept, lost.example, odoo_sync.moment(lost.seen_at),
+      case when lost.kept > 0 then format(' Odoo has deleted %s of these files.', lost.kept) else '' end),
+    -- The card shows 200 characters.
+    case when lost.files > 0
+      then 'Call archive-batch with {"mode": "verify", "repair": true}: it reads them again, and sends what is missing. List: select id, object_path from public.odoo_attachments where lost_at is not null'
+      else 'Put the objects back from a copy and verify, or let the files go: delete from public.odoo_attachments where lost_at is not null and deleted_at is not null' end,
+    jsonb_build_object('lost', lost.files + lost.kept))];
+end
+$$;
+comment on function odoo_sync.look_for_lost() is 'Findings about objects that a verification missed and nobody has repaired.';
+
 -- What the files of sql/ did by themselves: told until a person has read it.
 create or replace function odoo_sync.look_for_notices() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -644,6 +673,7 @@ declare
   entry record;
   left_out bigint;
   set_aside bigint;
+  resent bigint;
   storage jsonb;
   warnings jsonb[];
   runs jsonb := '{}';
@@ -658,6 +688,9 @@ begin
     end if;
     if j.name = 'odoo-sync-alarm' then
       findings := findings || odoo_sync.look_for_undelivered();
+    end if;
+    if j.component = 'archive-batch' then
+      findings := findings || odoo_sync.look_for_lost();
     end if;
     if j.name = 'odoo-sync-purge' then
       findings := findings || odoo_sync.look_at_sequences() || odoo_sync.look_for_notices();
@@ -715,6 +748,12 @@ begin
         'Set odoo_password, or raise archive_max_file_bytes or archive_max_rpc_bytes: they are taken up by themselves.');
     end if;
     if j.component = 'archive-batch' then
+      resent := (select count(*) from public.odoo_attachments a where a.lost_at is not null and a.state = 'pending');
+      if resent > 0 then
+        detail := coalesce(detail, '{}') || jsonb_build_object('resent', resent);
+        warnings := warnings || odoo_sync.finding('ok', format('%s files whose objects were missing in the Storage are in the queue again.', resent),
+          'Wait until it is empty; then verify once more: {"mode": "verify"}.');
+      end if;
       storage := (select r.counts -> 'storage' from odoo_sync.runs r
                    where r.job = j.component and jsonb_typeof(r.counts -> 'storage') = 'object' and r.started_at > now() - interval '1 day'
                    order by r.started_at desc limit 1);

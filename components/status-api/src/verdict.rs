@@ -39,13 +39,14 @@ pub enum State {
 }
 
 /// Findings of `odoo_sync.health()` about what happens after a call arrived, or beside it.
-const NOT_OF_CRON: [&str; 6] = [
+const NOT_OF_CRON: [&str; 7] = [
     "not_moving",
     "doubled",
     "clear_text_key",
     "foreign_command",
     "hidden",
     "not_compared",
+    "objects_lost",
 ];
 
 /// A run that moved files and ended less than so many periods ago still counts as moving: between

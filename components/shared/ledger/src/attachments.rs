@@ -272,6 +272,7 @@ pub async fn record(
                  object_path = case when s.outcome = 'moved' then s.object_path else a.object_path end,
                  moved_at = case when s.outcome = 'moved' then now() else a.moved_at end,
                  etag = case when s.outcome = 'moved' then null else a.etag end,
+                 lost_at = case when s.outcome = 'moved' then null else a.lost_at end,
                  attempts = case when s.outcome in ('failed', 'dead') then a.attempts + 1 else a.attempts end,
                  interruptions = 0,
                  next_attempt_at = now() + make_interval(secs => coalesce(s.wait_s, 0)),

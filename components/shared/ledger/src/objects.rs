@@ -25,6 +25,8 @@ pub struct Moved {
     pub etag: Option<String>,
     /// Whether it is known to be gone from Odoo.
     pub deleted: bool,
+    /// Whether an earlier verification missed its object, or the bytes of it.
+    pub lost: bool,
 }
 
 /// The moment before which every move is on record for good: what is recorded later is dated later, since a
@@ -47,7 +49,7 @@ pub async fn moved(
 ) -> Result<Vec<Moved>, Fault> {
     const STATEMENT: &str = "
         select jsonb_build_object('id', a.id, 'checksum', a.checksum, 'file_size', a.file_size, 'etag', a.etag,
-                 'object_path', coalesce(a.object_path, ''), 'deleted', a.deleted_at is not null)
+                 'object_path', coalesce(a.object_path, ''), 'deleted', a.deleted_at is not null, 'lost', a.lost_at is not null)
           from public.odoo_attachments a
          where a.state = 'moved' and (a.checksum, a.id) > ($1::jsonb->>'after', ($1::jsonb->>'after_id')::bigint)
            and a.checksum < ($1::jsonb->>'prefix') || 'g'
@@ -108,7 +110,7 @@ pub async fn rest(
                  'reason', a.reason, 'message', a.message,
                  'moved', case when a.state = 'moved' then jsonb_build_object('id', a.id, 'checksum', coalesce(a.checksum, ''),
                    'file_size', a.file_size, 'etag', a.etag, 'object_path', coalesce(a.object_path, ''),
-                   'deleted', a.deleted_at is not null) end)
+                   'deleted', a.deleted_at is not null, 'lost', a.lost_at is not null) end)
           from listed l left join public.odoo_attachments a on a.id = l.id
          where (a.state is distinct from 'moved' or a.checksum is null
                 or coalesce(a.moved_at, '-infinity') >= ($1::jsonb->>'since')::timestamptz)
@@ -142,6 +144,31 @@ pub async fn requeue(
         select to_jsonb(count(*)) from queued";
     let argument = json!({ "run_id": run_id, "contents": contents });
     call_one(postgres, STATEMENT, &argument).await
+}
+
+/// Notes of which contents (SHA-1 in hex) the objects are not what they were when the files were moved, and of which
+/// they are again.
+pub async fn note_lost(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    lost: &BTreeSet<String>,
+    found: &BTreeSet<String>,
+) -> Result<(), Fault> {
+    const STATEMENT: &str = "
+        with noted as (
+          update public.odoo_attachments a set lost_at = case when n.is_lost then now() end
+            from (select l.value as checksum, true as is_lost from jsonb_array_elements_text($1::jsonb->'lost') l
+                  union all
+                  select f.value, false from jsonb_array_elements_text($1::jsonb->'found') f) n
+           where exists (select from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running')
+             and a.state = 'moved' and a.checksum = n.checksum and (n.is_lost or a.lost_at is not null)
+          returning 1
+        )
+        select to_jsonb(count(*)) from noted";
+    let argument = json!({ "run_id": run_id, "lost": lost, "found": found });
+    call_one::<u64>(postgres, STATEMENT, &argument)
+        .await
+        .map(|_| ())
 }
 
 /// Notes the etags that objects have now: of each attachment the id, where its object lies, and the etag.

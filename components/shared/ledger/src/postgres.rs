@@ -111,7 +111,11 @@ impl From<PostgresError> for Fault {
                 "Postgres was read-only, and all sessions from then had to be ended",
             ),
             PostgresError::Unset(fault) => fault,
-            PostgresError::Other(words) => Fault::told(Kind::LedgerFailed, words),
+            PostgresError::Other(words) => Fault::quoting(
+                Kind::LedgerFailed,
+                "a statement failed on the way to Postgres or back",
+                &words,
+            ),
         }
     }
 }
@@ -237,8 +241,10 @@ mod tests {
             assert_eq!(fault.kind(), Kind::LedgerUnreachable, "{words}");
         }
         let words = "Error { kind: ToSql(0), cause: Some(WrongType) }".to_owned();
-        let fault = Fault::from(PostgresError::of_words(words));
+        let fault = Fault::from(PostgresError::of_words(words.clone()));
         assert_eq!(fault.kind(), Kind::LedgerFailed);
+        let own = fault.own_words().unwrap_or_default();
+        assert_eq!(fault.message(), format!("{own} ({words})"));
     }
 
     #[test]

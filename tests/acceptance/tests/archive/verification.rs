@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::Stage;
-use world::faults::Fault;
+use world::faults::{Fault, Trigger};
 use world::odoo::{NewAttachment, Trap};
 use world::storage::{self, Bucket};
 
@@ -421,30 +421,163 @@ async fn a_page_costs_the_same_however_many_files_share_a_content() -> Result<()
     Ok(())
 }
 
+/// As storage-api answers for a row whose object S3 does not have: to the verification, and to whoever would take
+/// the row for the object.
+fn without_bytes(at: Trigger) -> Fault {
+    at.method("GET").answer(
+        400,
+        &[("content-type", "application/json")],
+        r#"{"statusCode":"404","error":"S3Error","message":"NoSuchKey","code":"S3Error"}"#,
+    )
+}
+
+/// What `health()` says of the archive, which the card shows too where somebody has to do something.
+async fn said(stage: &Stage) -> Result<Value> {
+    let health = stage
+        .value(
+            "select to_jsonb(h) from odoo_sync.health() h where job = 'archive-odoo-files-batch'",
+        )
+        .await?;
+    let status = stage.get("/status").await?.json();
+    let job = status["jobs"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|job| job["name"] == health["job"])
+        .context("the status has no such job")?;
+    assert_eq!(
+        (&job["problem"], &job["remedy"], &job["needs_somebody"]),
+        (
+            &health["problem"],
+            &health["remedy"],
+            &json!(health["ok"] == false)
+        )
+    );
+    assert_eq!(
+        status["state"] == "errors",
+        health["ok"] == false,
+        "{status}"
+    );
+    Ok(health)
+}
+
+/// A stage whose jobs are scheduled, and whose files are moved.
+async fn scheduled_and_moved(files: u64) -> Result<(Stage, world::supabase::Supabase)> {
+    let stage = set(odoo_with(small(files))).start().await?;
+    let supabase = world::supabase::Supabase::attend_without_clock(&stage.database).await?;
+    let schedule = "select odoo_sync.schedule($1, array['archive-odoo-files-batch'])";
+    stage.owner.execute(schedule, &[&stage.url()]).await?;
+    let answered =
+        "insert into odoo_sync.calls (job, request_id, called_at, answered_at, status_code)
+        values ('archive-odoo-files-batch', -1, clock_timestamp(), clock_timestamp(), 202)";
+    stage.owner.batch_execute(answered).await?;
+    finish(&stage, 2).await?;
+    Ok((stage, supabase))
+}
+
+#[tokio::test]
+async fn objects_without_bytes_are_a_state_until_they_are_there_again() -> Result<()> {
+    let (stage, _supabase) = scheduled_and_moved(6).await?;
+    let object = format!("/object/odoo-archive/{}", path(&stage, 4)?);
+    let gone = without_bytes(Fault::on(&object));
+    let gone = stage.storage.faults().add(gone);
+    let found = verify(&stage, json!({"mode": "verify", "read_data": "1/1"})).await?;
+    let signs = json!({"=": 5, "+": 1});
+    assert_eq!(found["signs"], signs, "{found}");
+    let health = said(&stage).await?;
+    assert_eq!(health["state"], "objects_lost", "{health}");
+    assert_eq!(health["detail"]["lost"], 1, "{health}");
+    let problem = health["problem"].as_str().unwrap_or_default();
+    assert!(
+        problem.contains("of 1 moved files") && problem.contains("file 4"),
+        "{health}"
+    );
+    let remedy = health["remedy"].as_str().unwrap_or_default();
+    assert!(
+        remedy.contains(r#"{"mode": "verify", "repair": true}"#),
+        "{health}"
+    );
+
+    // Whoever only compares lists reads what was lost all the same.
+    let found = verify(&stage, plainly()).await?;
+    assert_eq!((&found["signs"], &found["read"]), (&signs, &json!(1)));
+    assert_eq!(said(&stage).await?["state"], "objects_lost");
+
+    // Somebody puts the bucket back.
+    stage.storage.faults().remove(gone);
+    assert_eq!(verify(&stage, plainly()).await?["signs"], json!({"=": 6}));
+    let health = said(&stage).await?;
+    assert_eq!(
+        (&health["ok"], &health["problem"]),
+        (&json!(true), &Value::Null),
+        "{health}"
+    );
+    assert_eq!(verify(&stage, plainly()).await?["read"], 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_objects_of_files_that_odoo_has_no_more_are_told_until_they_are_let_go() -> Result<()>
+{
+    let (stage, _supabase) = scheduled_and_moved(5).await?;
+    stage.odoo.attachments().delete([2]);
+    stage
+        .owner
+        .batch_execute("update odoo_sync.cursors set position = position || '{\"ended\": 1}' where name = 'archive-batch:sweep'")
+        .await?;
+    tick(&stage).await?;
+    let (kept, sent_anew) = (row(&stage, 2).await?, path(&stage, 3)?);
+    assert_ne!(kept["deleted_at"], Value::Null, "{kept}");
+    let kept = kept["object_path"].as_str().context("it was moved")?;
+    for object in [kept, &sent_anew] {
+        assert!(stage.storage.remove("odoo-archive", object));
+    }
+    let found = verify(&stage, json!({"mode": "verify", "repair": true})).await?;
+    assert_eq!(
+        (&found["signs"], &found["repaired"]),
+        (&json!({"=": 3, "+": 2}), &json!(1))
+    );
+    let health = said(&stage).await?;
+    let detail = &health["detail"];
+    assert_eq!(
+        (&health["state"], &detail["lost"], &detail["resent"]),
+        (&json!("objects_lost"), &json!(1), &json!(1)),
+        "{health}"
+    );
+    finish(&stage, 2).await?;
+    let health = said(&stage).await?;
+    assert_eq!(health["detail"]["resent"], Value::Null, "{health}");
+    let remedy = health["remedy"].as_str().unwrap_or_default();
+    let let_go = remedy.split_once("let the files go: ");
+    let (_, let_go) = let_go.context("no remedy")?;
+    stage.owner.batch_execute(let_go).await?;
+    assert_eq!(said(&stage).await?["ok"], true);
+    assert_eq!(verify(&stage, plainly()).await?["signs"], json!({"=": 4}));
+    all_is_well_but_for_the_log(&stage).await
+}
+
 #[tokio::test]
 async fn objects_whose_bytes_did_not_come_along_with_a_restore_are_found_and_sent_again()
 -> Result<()> {
-    let stage = set(odoo_with(small(6))).start().await?;
-    finish(&stage, 2).await?;
-    let object = path(&stage, 4)?;
-    // As storage-api answers for a row whose object S3 does not have: to the verification, and to whoever would
-    // take the row for the object. What is stored since is there.
-    let gone = stage.storage.faults().add(
-        Fault::on(&format!("/object/odoo-archive/{object}"))
-            .method("GET")
-            .times(2)
-            .answer(
-                400,
-                &[("content-type", "application/json")],
-                r#"{"statusCode":"404","error":"S3Error","message":"NoSuchKey","code":"S3Error"}"#,
-            ),
-    );
+    let (stage, _supabase) = scheduled_and_moved(6).await?;
+    let object = format!("/object/odoo-archive/{}", path(&stage, 4)?);
+    // What is stored since is there.
+    let gone = without_bytes(Fault::on(&object).times(2));
+    let gone = stage.storage.faults().add(gone);
     let every_byte = json!({"mode": "verify", "read_data": "1/1", "repair": true});
     let found = verify(&stage, every_byte.clone()).await?;
     assert_eq!(found["signs"], json!({"=": 5, "+": 1}), "{found}");
     assert_eq!(found["repaired"], 1, "{found}");
+    // It is on its way: nobody has to do anything.
+    let health = said(&stage).await?;
+    let problem = health["problem"].as_str().unwrap_or_default();
+    assert!(
+        health["ok"] == true && problem.contains("in the queue again"),
+        "{health}"
+    );
     finish(&stage, 2).await?;
     assert_eq!(stage.storage.faults().struck(gone), 2);
+    assert_eq!(said(&stage).await?["problem"], Value::Null);
     let mut restart = every_byte;
     restart["restart"] = json!(true);
     let found = verify(&stage, restart).await?;

@@ -263,6 +263,34 @@ async fn a_stopped_net_worker_is_told_and_its_queue_is_sent_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn what_pg_net_says_of_its_worker_in_words_that_nobody_knows_is_shown() {
+    let project = Project::calling(&nobody().await).await;
+    project.supabase.stop_net_worker().await.unwrap();
+    project.tick().await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute(
+            "create or replace function net.check_worker_is_up() returns void language plpgsql as $$
+             begin raise 'the worker of 2031 is in another mind' using errcode = '58000'; end $$",
+        )
+        .await
+        .unwrap();
+    let health = project.health().await;
+    assert_eq!(health.state, "worker_down");
+    says(
+        &health,
+        "worker is not running: request 1 is waiting",
+        "net.worker_restart()",
+    );
+    assert!(
+        health
+            .problem
+            .contains("(the worker of 2031 is in another mind)"),
+        "{health:?}"
+    );
+}
+
+#[tokio::test]
 async fn answers_that_leave_no_trace_are_told() {
     let endpoint = Endpoint::with(200, r#"{"hello":"I am another service"}"#).await;
     let project = Project::calling(&endpoint.url()).await;

@@ -308,7 +308,9 @@ async fn a_job_of_another_role_is_left_alone_and_told() {
         .unwrap();
     let told = project.schedule("https://sync.example.com").await;
     assert!(
-        told.contains("left alone") && told.contains("belongs to role supabase_admin"),
+        told.contains("left alone")
+            && told.contains("belongs to role supabase_admin")
+            && told.contains("pg_cron says: could not find valid entry for job"),
         "{told}"
     );
     assert_eq!(

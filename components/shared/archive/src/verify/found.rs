@@ -277,6 +277,7 @@ mod tests {
             object_path: "aa/aa".into(),
             etag: Some("e".into()),
             deleted: false,
+            lost: false,
         };
         let object = |size, etag: &str| Info {
             name: "aa/aa".into(),

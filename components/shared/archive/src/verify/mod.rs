@@ -20,7 +20,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::attachments::catalogue;
 use ledger::check::Check;
-use ledger::objects::{Moved, moved, note_etags, requeue, rest, settled_before};
+use ledger::objects::{Moved, moved, note_etags, note_lost, requeue, rest, settled_before};
 use ledger::validation;
 use odoo::Odoo;
 use odoo::attachment::Window;
@@ -285,6 +285,9 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         let (postgres, run_id) = (self.postgres, self.run_id);
         if !findings.etags.is_empty() {
             note_etags(postgres, &findings.etags).await?;
+        }
+        if !findings.lost.is_empty() || !findings.found.is_empty() {
+            note_lost(postgres, run_id, &findings.lost, &findings.found).await?;
         }
         if !self.repairs() {
             return Ok(());

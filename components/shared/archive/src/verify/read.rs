@@ -85,7 +85,7 @@ mod tests {
         fn row(&self) -> Value {
             json!({
                 "id": 1, "type": "binary", "checksum": self.sha1, "file_size": CHUNKS, "etag": null,
-                "object_path": content::ObjectPath::of(&self.sha1.parse().unwrap()), "deleted": false,
+                "object_path": content::ObjectPath::of(&self.sha1.parse().unwrap()), "deleted": false, "lost": false,
             })
         }
     }

@@ -34,14 +34,19 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
             let gone = file.deleted || sides.gone.contains(&file.id);
             compare(file, row.map(content), object, gone)
         };
-        if sign == Sign::Same
-            && self.reads(file)
-            && findings.proved.as_ref() != Some(&file.checksum)
-        {
-            sign = self.read(file, position).await?;
-            position.verified.read += 1;
+        if matches!(sign, Sign::Same | Sign::Kept) && self.reads(file) {
             // Several files may share an object: it is read once.
-            findings.proved = (sign == Sign::Same).then(|| file.checksum.clone());
+            if findings.proved.as_ref() != Some(&file.checksum) {
+                let read = self.read(file, position).await?;
+                position.verified.read += 1;
+                findings.proved = (read == Sign::Same).then(|| file.checksum.clone());
+                if read != Sign::Same {
+                    sign = read;
+                }
+            }
+            if file.lost && findings.proved.is_some() {
+                findings.found.insert(file.checksum.clone());
+            }
         }
         match (sign, row) {
             (Sign::Same, _) if file.etag.is_none() => {
@@ -60,6 +65,9 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         }
         let changed =
             row.is_some_and(|row| content(row) != (file.checksum.as_str(), file.file_size));
+        if sign == Sign::MissingAtDestination || (sign == Sign::Differs && !changed) {
+            findings.lost.insert(file.checksum.clone());
+        }
         let path = &file.object_path;
         let verified = &mut position.verified;
         match sign {
@@ -85,7 +93,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     pub(super) fn reads(&self, file: &Moved) -> bool {
         let folder = file.checksum.get(..2);
         let folder = folder.and_then(|folder| u8::from_str_radix(folder, 16).ok());
-        if self.check.is_some_and(|check| check.read_data) {
+        if file.lost || self.check.is_some_and(|check| check.read_data) {
             return true;
         }
         self.request
@@ -174,6 +182,10 @@ pub(super) struct Findings {
     pub(super) again: BTreeSet<String>,
     /// What Odoo has otherwise than the catalogue, or only Odoo has.
     pub(super) changed: Vec<Attachment>,
+    /// The content whose object, or the bytes of it, are not what they were when it was moved.
+    pub(super) lost: BTreeSet<String>,
+    /// The content that was lost, and is there again.
+    pub(super) found: BTreeSet<String>,
     /// The content whose bytes were read last, and were right.
     proved: Option<String>,
 }
