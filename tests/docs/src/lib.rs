@@ -12,15 +12,17 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 /// The documents for people, from the project's folder.
-pub const DOCUMENTS: [&str; 18] = [
+pub const DOCUMENTS: [&str; 20] = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "components/deploy/README.md",
     "docs/architecture.md",
+    "docs/benchmarks.md",
     "docs/card.md",
     "docs/conformance.md",
+    "docs/cut-over.md",
     "docs/http.md",
     "docs/limits.md",
     "docs/moving-over.md",

@@ -4,17 +4,17 @@ use anyhow::Result;
 use docs_tests::{documents, read};
 
 /// What may stand in a document, and what holds it true.
-const LANGUAGES: [&str; 7] = [
+const LANGUAGES: [&str; 8] = [
     "",    // A picture, or the tree of folders.
     "sh",  // See below.
-    "sql", // `queries` and `from_zero`.
-    "json", "ini",  // What `from_zero` and `interface` expect and use.
-    "html", // `tests/card` embeds it so.
-    "js",
+    "sql", // `queries`, `from_zero` and `followed`.
+    "json", "ini", // What `from_zero` and `interface` expect and use.
+    "html", "jsx", // `pages`.
+    "js",  // `pages` and `signed`.
 ];
 
 /// Documents whose shell blocks a test of this crate runs.
-const RUN_HERE: [&str; 2] = ["docs/setup.md", "docs/http.md"];
+const RUN_HERE: [&str; 3] = ["docs/setup.md", "docs/http.md", "docs/restore.md"];
 
 #[test]
 fn every_block_is_held_true_by_something() -> Result<()> {
@@ -23,7 +23,7 @@ fn every_block_is_held_true_by_something() -> Result<()> {
         for (section, block) in document.blocks() {
             let place = format!("{}, {}: {}", document.path, section.title, block.text);
             assert!(
-                LANGUAGES.contains(&block.language.as_str()) || block.language == "jsx",
+                LANGUAGES.contains(&block.language.as_str()),
                 "{place} is of a language that nothing reads"
             );
             let run_here = RUN_HERE.contains(&document.path);

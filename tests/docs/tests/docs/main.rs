@@ -5,10 +5,13 @@
 mod akamai;
 mod blocks;
 mod deployment;
+mod followed;
 mod from_zero;
+mod gateway;
 mod interface;
 mod licences;
 mod links;
+mod pages;
 mod queries;
 mod running;
 mod signed;

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use docs_tests::{Document, documents};
 use serde_json::json;
-use stage::Stage;
+use stage::{Builder, Stage};
 use tokio_postgres::Client;
 use world::odoo::{self, Attachments};
 use world::supabase::Supabase;
@@ -12,7 +12,7 @@ use world::supabase::Supabase;
 use crate::running::sql;
 
 /// A company that has moved.
-async fn moved() -> Result<Stage> {
+pub async fn moved(builder: Builder) -> Result<Stage> {
     let attachments = Attachments {
         records: 60,
         ..Attachments::realistic(400)
@@ -21,7 +21,7 @@ async fn moved() -> Result<Stage> {
         attachments,
         ..odoo::Options::default()
     };
-    let stage = Stage::builder().odoo(odoo).start().await?;
+    let stage = builder.odoo(odoo).start().await?;
     stage.odoo.fill_pipeline(60);
     let leads = stage.odoo.records("crm.lead");
     leads.add_field("x_budget", "float", None);
@@ -33,8 +33,8 @@ async fn moved() -> Result<Stage> {
     Ok(stage)
 }
 
-/// A signed-in user of the application.
-async fn user(stage: &Stage, admin: bool) -> Result<Client> {
+/// A new user of the application.
+pub async fn new_user(stage: &Stage, admin: bool) -> Result<String> {
     let made = "insert into auth.users default values returning id::text";
     let id: String = stage.owner.query_one(made, &[]).await?.try_get(0)?;
     if admin {
@@ -42,6 +42,12 @@ async fn user(stage: &Stage, admin: bool) -> Result<Client> {
             format!("insert into public.user_roles (user_id, role) values ('{id}', 'admin')");
         stage.owner.batch_execute(&role).await?;
     }
+    Ok(id)
+}
+
+/// A signed-in user of the application.
+async fn user(stage: &Stage, admin: bool) -> Result<Client> {
+    let id = new_user(stage, admin).await?;
     let claims = json!({ "sub": id, "role": "authenticated" });
     stage
         .database
@@ -49,19 +55,40 @@ async fn user(stage: &Stage, admin: bool) -> Result<Client> {
         .await
 }
 
+/// The table of Supabase's Storage, which the simulated one has none of, with what an older version stored.
+const OBJECTS: &str = "
+    create schema storage;
+    create table storage.objects (id uuid primary key default gen_random_uuid(), bucket_id text, name text, metadata jsonb);
+    alter table storage.objects enable row level security;
+    grant usage on schema storage to authenticated;
+    grant select on storage.objects to authenticated;
+    insert into storage.objects (bucket_id, name, metadata) values
+      ('odoo-archive', 'aa/aa', '{\"mimetype\": \"image/svg+xml\"}'), ('odoo-archive', 'ab/ab', '{\"mimetype\": \"text/html; charset=utf-8\"}'),
+      ('odoo-archive', 'ac/ac', '{\"mimetype\": \"application/octet-stream\"}'), ('avatars', 'me.svg', '{\"mimetype\": \"image/svg+xml\"}')";
+
 #[tokio::test]
 async fn the_queries_find_something_for_an_admin_and_nothing_for_others() -> Result<()> {
-    let stage = moved().await?;
+    let stage = moved(Stage::builder()).await?;
+    stage.owner.batch_execute(OBJECTS).await?;
     let (admin, other) = (user(&stage, true).await?, user(&stage, false).await?);
     let document = Document::open("docs/queries.md")?;
-    let mut queries = 0;
-    for block in document
+    let blocks = document
         .chapter("Queries")
         .iter()
         .flat_map(|section| &section.blocks)
-    {
-        if block.language != "sql" || block.not_run.is_some() {
-            continue;
+        .filter(|block| block.language == "sql");
+    let (policies, blocks): (Vec<_>, Vec<_>) =
+        blocks.partition(|block| block.text.starts_with("create policy"));
+    for policy in policies {
+        stage.owner.batch_execute(&policy.text).await?;
+    }
+    let mut queries = 0;
+    for block in blocks {
+        ensure!(block.not_run.is_none(), "{}", block.text);
+        if block.text.contains("storage.objects") {
+            let runnable = sql(&admin, &block.text, "").await?;
+            let names = runnable.iter().flatten().map(|row| row.get("name"));
+            assert_eq!(names.collect::<Vec<_>>(), ["aa/aa", "ab/ab"]);
         }
         for statement in sql(&admin, &block.text, "").await? {
             queries += 1;
@@ -93,7 +120,7 @@ const OLD_JOBS: &str = "
 
 #[tokio::test]
 async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> Result<()> {
-    let stage = moved().await?;
+    let stage = moved(Stage::builder()).await?;
     let _supabase = Supabase::attend_without_clock(&stage.database).await?;
     stage.owner.batch_execute(OLD_JOBS).await?;
     let document = Document::open("docs/moving-over.md")?;
@@ -145,7 +172,13 @@ async fn moving_over_replaces_the_old_jobs_and_what_is_run_every_day_runs() -> R
 }
 
 /// Documents whose statements other tests run, where there is something to find.
-const FOLLOWED: [&str; 3] = ["docs/setup.md", "docs/moving-over.md", "docs/queries.md"];
+const FOLLOWED: [&str; 5] = [
+    "docs/setup.md",
+    "docs/moving-over.md",
+    "docs/queries.md",
+    "docs/restore.md",
+    "docs/cut-over.md",
+];
 
 #[tokio::test]
 async fn the_other_documents_statements_run() -> Result<()> {

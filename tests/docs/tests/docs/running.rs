@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// The address that stands in the documents for that of the components.
-const SYNC: &str = "https://sync.example.com";
+pub const SYNC: &str = "https://sync.example.com";
 
 /// What a shell block finds in its environment.
 pub type Environment = BTreeMap<&'static str, String>;
@@ -62,7 +62,7 @@ pub async fn sql(client: &Client, text: &str, sync_url: &str) -> Result<Vec<Vec<
 }
 
 /// A row as text by column; null is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Row(Vec<(String, String)>);
 
 impl Row {
