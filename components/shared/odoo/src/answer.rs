@@ -117,6 +117,18 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The same of an answer to JSON-2. For a database that it does not have, and for none where it has several, Odoo 19
+/// answers with its page for addresses that it does not know (seen on 19).
+pub(crate) fn json2_head(response: &Response) -> Result<(), Fault> {
+    if response.status == StatusCode::NOT_FOUND && !response.is_json() {
+        return Err(Fault::new(
+            Kind::SourceLogin,
+            "Odoo has no such database, or several and none is named: check odoo_database (or this is no Odoo 19: then odoo_protocol must not be json-2)",
+        ));
+    }
+    head(response)
+}
+
 #[derive(Deserialize)]
 struct Envelope<T> {
     // A method that returns nothing has no `result` key (seen on 18).
@@ -160,7 +172,7 @@ pub(crate) async fn json2<T: DeserializeOwned>(
     response: Response,
     max_bytes: usize,
 ) -> Result<T, Fault> {
-    head(&response)?;
+    json2_head(&response)?;
     if !response.status.is_success() {
         return Err(json2_error(response).await);
     }

@@ -126,19 +126,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let protocol = protocol::negotiate(&self.http, &self.settings, async || self.turn().await)
             .await
             .map_err(|fault| self.settings.hide_secrets_in(fault))?;
-        if matches!(protocol, Protocol::JsonRpc { .. }) {
-            for (missing, words) in [
-                (
-                    self.settings.database.is_empty(),
-                    "odoo_database is not set",
-                ),
-                (self.settings.login.is_empty(), "odoo_login is not set"),
-            ] {
-                if missing {
-                    return Err(Fault::new(Kind::Setting, words));
-                }
-            }
-        }
         self.known.borrow_mut().protocol = Some(protocol);
         Ok(protocol)
     }

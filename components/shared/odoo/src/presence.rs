@@ -30,6 +30,15 @@ pub struct Presence {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
+    /// Makes sure that a model is there, and open to the user.
+    pub async fn may_read(&self, model: &str) -> Result<(), Fault> {
+        let mut named = Map::new();
+        named.insert("domain".into(), json!([]));
+        named.insert("limit".into(), json!(1));
+        let _first: Vec<i64> = self.call(model, "search", None, named).await?;
+        Ok(())
+    }
+
     /// Which of these ids exist, whoever may see them. Makes at most so many calls, and counts them down.
     pub async fn presence(
         &self,

@@ -49,6 +49,15 @@ pub(crate) async fn negotiate(
         }
         return Ok(Protocol::Json2);
     }
+    // Without a database each version fails in words of its own, of which none names the setting.
+    for (missing, words) in [
+        (settings.database.is_empty(), "odoo_database is not set"),
+        (settings.login.is_empty(), "odoo_login is not set"),
+    ] {
+        if missing {
+            return Err(Fault::new(Kind::Setting, words));
+        }
+    }
     let arguments = json!([
         settings.database,
         settings.login,

@@ -80,6 +80,11 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.deadline.saturating_sub(self.clock.now())
     }
 
+    /// Makes sure that a model is there, and open to the user.
+    pub(crate) async fn may_read(&self, model: &str) -> Result<(), Fault> {
+        self.patiently(|| self.odoo.may_read(model)).await
+    }
+
     /// The moment, by our own clock.
     pub(crate) fn today(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()

@@ -203,6 +203,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         subjects: &mut Vec<Subject>,
         report: &mut Report,
     ) -> Result<(), Stop> {
+        if job.copies_chatter && self.request.mode != Mode::Incremental {
+            self.ask_for_models(report).await?;
+        }
         for entity in job.entities {
             if !self.request.asks_for(entity) {
                 continue;
@@ -273,6 +276,36 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         }
         for subject in subjects.iter().filter(|subject| subject.is_forbidden()) {
             self.tell_forbidden(subject).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the models are there whose messages are copied, and may be read: of others Odoo lists no
+    /// message, which would look like a copy of all there are.
+    async fn ask_for_models(&self, report: &mut Report) -> Result<(), Fault> {
+        for model in &self.settings.models {
+            let Err(fault) = self.source.may_read(model).await else {
+                continue;
+            };
+            let said = fault.message();
+            let named = match fault.kind() {
+                Kind::SourceForbidden => Fault::told(
+                    Kind::SourceForbidden,
+                    format!(
+                        "chatter_models names {model}, which the Odoo user may not read: {said}"
+                    ),
+                ),
+                Kind::SourceRefused | Kind::SourceProtocol if said.contains("exist") => {
+                    Fault::told(
+                        Kind::Setting,
+                        format!(
+                            "chatter_models names {model}, which this Odoo does not have: {said}"
+                        ),
+                    )
+                }
+                _ => return Err(fault),
+            };
+            report.stopped_by(&named);
         }
         Ok(())
     }

@@ -105,7 +105,7 @@ async fn a_missing_bucket_is_told_before_any_file_is_touched() -> Result<()> {
 }
 
 /// Each setting that may be wrong: its name, a wrong value, and what is said.
-const WRONG: [(&str, &str, &str, &str); 11] = [
+const WRONG: [(&str, &str, &str, &str); 13] = [
     (
         "storage_key",
         "wrong-storage-key",
@@ -144,6 +144,8 @@ const WRONG: [(&str, &str, &str, &str); 11] = [
         "source_login",
         "check odoo_database",
     ),
+    ("odoo_database", "", "setting", "odoo_database is not set"),
+    ("odoo_login", "", "setting", "odoo_login is not set"),
     (
         "odoo_protocol",
         "smoke signals",
@@ -187,6 +189,31 @@ async fn a_wrong_setting_is_named_in_the_log_and_costs_no_attempt() -> Result<()
     assert_eq!(in_state(&stage, "moved").await?, 0);
     finish(&stage, 2).await?;
     all_is_well(&stage).await
+}
+
+#[tokio::test]
+async fn a_database_that_odoo_19_does_not_have_is_named_as_the_fault() -> Result<()> {
+    let odoo = world::odoo::Options {
+        version: 19,
+        ..odoo_with(small(5))
+    };
+    let stage = set(odoo)
+        .variable("odoo_database", "nowhere")
+        .start()
+        .await?;
+    for path in [PATH, "/crm-sync", "/chatter-sync"] {
+        let report = stage.post(path, "{}").await?.json();
+        told(
+            &stage,
+            &report,
+            "source_login",
+            "configuration",
+            "check odoo_database",
+        )
+        .await
+        .map_err(|error| error.context(path))?;
+    }
+    Ok(())
 }
 
 #[tokio::test]

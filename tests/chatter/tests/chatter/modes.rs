@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use world::odoo::User;
 
 use crate::scene::*;
 
@@ -17,15 +18,22 @@ async fn a_lead_without_chatter_is_never_asked_about() -> Result<()> {
     stage.odoo.counters().reset();
     let report = hourly(&stage).await?;
     assert_eq!(changed(&report), [0, 0, 0]);
+    // Whether the model may be read at all is asked once.
     let calls = stage.odoo.counters().all();
-    assert!(
-        calls.keys().all(|call| !call.starts_with("crm.lead/")),
-        "{calls:?}"
+    let mut of_leads = calls
+        .iter()
+        .filter(|(call, count)| call.starts_with("crm.lead/") && count.calls > 0);
+    assert_eq!(
+        of_leads
+            .next()
+            .map(|(call, count)| (call.as_str(), count.calls)),
+        Some(("crm.lead/search", 1))
     );
-    // Fields, the newest date, the page in the overlap, its subtypes, and the list to compare with; and of
+    assert!(of_leads.next().is_none(), "{calls:?}");
+    // That model, fields, the newest date, the page in the overlap, its subtypes, and the list to compare with; and of
     // messages, whether there are more than Odoo shows.
     assert!(
-        report["odoo_calls"].as_u64().unwrap_or_default() <= 14,
+        report["odoo_calls"].as_u64().unwrap_or_default() <= 15,
         "{report:#}"
     );
     Ok(())
@@ -106,12 +114,44 @@ async fn a_dry_run_tells_and_changes_nothing_and_a_full_one_reads_all() -> Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn other_models_may_be_named() -> Result<()> {
     let stage = set(18, 0, |builder| {
-        builder.variable("chatter_models", "crm.lead, sale.order")
+        builder.variable("chatter_models", "crm.lead, res.partner")
     })
     .await?;
-    let order = say(&stage, &json!({"model": "sale.order"}));
+    let note = say(&stage, &json!({"model": "res.partner"}));
     hourly(&stage).await?;
-    assert_eq!(message(&stage, order).await?["model"], "sale.order");
+    assert_eq!(message(&stage, note).await?["model"], "res.partner");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_odoo_lacks_or_keeps_from_the_user_is_no_success_and_stops_no_other()
+-> Result<()> {
+    for (version, model, kind) in [
+        (16, "crm.leads", "setting"),
+        (18, "crm.leads", "setting"),
+        (19, "crm.leads", "setting"),
+        (18, "ir.model.data", "source_forbidden"),
+        (19, "ir.model.data", "source_forbidden"),
+    ] {
+        let stage = set(version, 3, |builder| {
+            builder
+                .user(User::salesman())
+                .variable("chatter_models", format!("{model}, crm.lead"))
+        })
+        .await?;
+        let answer = stage.post(PATH, r#"{"mode": "missing"}"#).await?;
+        let report = answer.json();
+        assert_eq!(report["fault"]["kind"], kind, "{version}: {report:#}");
+        let told = report["errors"][0].as_str().unwrap_or_default();
+        let named = format!("chatter_models names {model}, which ");
+        assert!(told.starts_with(&named), "{version}: {told}");
+        let copied = live(&stage, "odoo_messages").await?;
+        assert_eq!(
+            copied,
+            i64::try_from(messages(&stage).count())?,
+            "{version}"
+        );
+    }
     Ok(())
 }
 

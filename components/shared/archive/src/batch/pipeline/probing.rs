@@ -43,7 +43,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             self.tasks.push(
                 async move {
                     let proof = match way {
-                        Way::Storage => match takes_uploads(&context.storage).await {
+                        Way::Storage => match takes_uploads(context.storage).await {
                             Ok(()) => Proof::Well,
                             Err(fault) => Proof::Ill(Some(fault)),
                         },
