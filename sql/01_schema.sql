@@ -344,9 +344,12 @@ insert into odoo_sync.settings (name, value) values
   ('keep_days.cron_job_run_details', '7'),
   ('keep_days.net_responses', '1'),
   ('compare_days.crm-sync', '1'),
-  ('compare_days.chatter-sync', '7'),
+  ('compare_days.chatter-sync', '1'),
   ('most_deleted_share', '0.2')
 on conflict (name) do nothing;
+-- It was 7 before version 4. Whoever wants 7 after that, keeps it.
+update odoo_sync.settings set value = '1'
+ where name = 'compare_days.chatter-sync' and value = '7' and not exists (select from odoo_sync.schema_versions v where v.version >= 4);
 
 create or replace function odoo_sync.setting(name text) returns jsonb
   language sql stable security definer set search_path = pg_catalog, pg_temp as $$

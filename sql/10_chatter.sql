@@ -3,7 +3,7 @@
 
 begin;
 
-call odoo_sync.hold('public.odoo_chatter', 'public.odoo_messages', 'public.odoo_field_changes', 'odoo_sync.wanted_attachments');
+call odoo_sync.hold('public.odoo_chatter', 'public.odoo_messages', 'public.odoo_field_changes', 'odoo_sync.wanted_attachments', 'odoo_sync.wanted_changes');
 
 create table if not exists public.odoo_messages (
   id                    bigint primary key,
@@ -49,6 +49,8 @@ alter table public.odoo_messages
   add column if not exists notifications jsonb,
   add column if not exists reactions jsonb,
   add column if not exists withdrawn_at timestamptz,
+  add column if not exists lost_parent_id bigint,
+  add column if not exists withdrawn_attachment_ids bigint[],
   add column if not exists custom_html jsonb not null default '{}';
 -- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have: they are mended at once, and
 -- whatever else is internal when the rows are read again, which the next run begins with.
@@ -74,8 +76,10 @@ comment on column public.odoo_messages.subtype_id is 'Subtype, in Odoo''s ids.';
 comment on column public.odoo_messages.subtype is 'Its external id, such as mail.mt_note or crm.mt_lead_won, which no translation changes.';
 comment on column public.odoo_messages.is_internal is 'For colleagues only, as Odoo decides it: flagged so, of a subtype that is internal (a note, an activity), or of none. Filter on it before you show a message to anybody else.';
 comment on column public.odoo_messages.is_internal_flag is 'Odoo''s own is_internal, which is not set on notes that people write: is_internal is what counts.';
-comment on column public.odoo_messages.parent_id is 'The message it answers, in this table.';
+comment on column public.odoo_messages.parent_id is 'The message it answers: in this table, or one of another model or hidden from the key, of which only the id is known.';
+comment on column public.odoo_messages.lost_parent_id is 'The message it answered until that was deleted: Odoo forgets whose answer it was, and this copy does not.';
 comment on column public.odoo_messages.attachment_ids is 'Its files, in odoo_attachments. One that is missing there is gone from Odoo, or hidden from the key.';
+comment on column public.odoo_messages.withdrawn_attachment_ids is 'Files that it had and has no more in Odoo. What was archived of them is kept.';
 comment on column public.odoo_messages.inline_attachment_ids is 'Files that its body_html refers to, in odoo_attachments.';
 comment on column public.odoo_messages.email_id is 'Message-Id of the e-mail.';
 comment on column public.odoo_messages.reply_to is 'Address that answers go to.';
@@ -98,6 +102,23 @@ call odoo_sync.protect('public.odoo_messages', 'select, insert, update');
 create index if not exists odoo_messages_by_record on public.odoo_messages (model, res_id, date desc);
 create index if not exists odoo_messages_search on public.odoo_messages using gin (search);
 
+-- Odoo forgets what a message answered when that is deleted, and which files it had when they are.
+create or replace function odoo_sync.keep_traces() returns trigger
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  new.lost_parent_id := case when new.parent_id is null then coalesce(old.parent_id, old.lost_parent_id) end;
+  new.withdrawn_attachment_ids := (
+    select array_agg(distinct f.id order by f.id) from unnest(old.attachment_ids || old.withdrawn_attachment_ids) f (id)
+     where f.id <> all (coalesce(new.attachment_ids, '{}')));
+  return new;
+end
+$$;
+comment on function odoo_sync.keep_traces() is 'Keeps of a message what it answered and which files it had, when Odoo forgets it.';
+revoke execute on function odoo_sync.keep_traces() from public;
+create or replace trigger keep_traces before update on public.odoo_messages for each row
+  when (new.parent_id is distinct from old.parent_id or new.attachment_ids is distinct from old.attachment_ids)
+  execute function odoo_sync.keep_traces();
+
 create table if not exists public.odoo_field_changes (
   id          bigint primary key,
   message_id  bigint,
@@ -116,17 +137,20 @@ create table if not exists public.odoo_field_changes (
   synced_at   timestamptz not null default now(),
   deleted_at  timestamptz
 );
-alter table public.odoo_field_changes add column if not exists custom_html jsonb not null default '{}';
+alter table public.odoo_field_changes
+  add column if not exists custom_html jsonb not null default '{}',
+  add column if not exists raw jsonb;
 comment on table public.odoo_field_changes is 'Field changes (mail.tracking.value): which field, from what to what. Needs an Odoo user of the group Settings. Written by chatter-sync.';
 comment on column public.odoo_field_changes.id is 'Odoo''s id.';
 comment on column public.odoo_field_changes.message_id is 'The message that tells of it, in odoo_messages.';
-comment on column public.odoo_field_changes.field is 'Name of the field, such as stage_id.';
-comment on column public.odoo_field_changes.label is 'Its label, such as Stage.';
-comment on column public.odoo_field_changes.type is 'Its type in Odoo, such as many2one.';
+comment on column public.odoo_field_changes.field is 'Name of the field, such as stage_id; of a property, the field that holds it.';
+comment on column public.odoo_field_changes.label is 'Its label, such as Stage; of a property, both labels, such as Properties: Region.';
+comment on column public.odoo_field_changes.type is 'Its type in Odoo, such as many2one; of a property, its own.';
 comment on column public.odoo_field_changes.old is 'What it was, for people.';
 comment on column public.odoo_field_changes.new is 'What it is since, for people.';
 comment on column public.odoo_field_changes.old_value is 'What it was, as a value: a number, a text, true or false, a date; of a many2one {"id", "name"}.';
 comment on column public.odoo_field_changes.new_value is 'What it is since, as a value.';
+comment on column public.odoo_field_changes.raw is 'What Odoo has, by its names there (old_value_integer, new_value_char, field_info, …), but for what is empty: the columns above are made of it.';
 comment on column public.odoo_field_changes.currency_id is 'Currency of an amount, in Odoo''s ids.';
 comment on column public.odoo_field_changes.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
 comment on column public.odoo_field_changes.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
@@ -147,17 +171,28 @@ comment on column odoo_sync.wanted_attachments.id is 'Odoo''s ir.attachment id.'
 comment on column odoo_sync.wanted_attachments.asked_at is 'When Odoo was asked for it and had it not: deleted, or hidden from the key.';
 call odoo_sync.protect('odoo_sync.wanted_attachments', 'select, insert, update, delete');
 create index if not exists wanted_attachments_unasked on odoo_sync.wanted_attachments (id) where asked_at is null;
+create index if not exists wanted_attachments_asked on odoo_sync.wanted_attachments (asked_at);
+comment on column odoo_sync.wanted_attachments.asked_at is 'When Odoo was last asked for it and had it not: deleted, or hidden from the key. It is asked again after a day: a right may be given.';
+
+create table if not exists odoo_sync.wanted_changes (
+  message_id bigint primary key
+);
+comment on table odoo_sync.wanted_changes is 'Messages that were written here and whose field changes are still to be read; chatter-sync asks Odoo for them.';
+comment on column odoo_sync.wanted_changes.message_id is 'The message, in odoo_messages.';
+call odoo_sync.protect('odoo_sync.wanted_changes', 'select, insert, delete');
 
 create or replace view public.odoo_chatter with (security_invoker = true) as
-  select m.id, m.model, m.res_id, m.date, m.kind, m.subtype, m.is_internal, m.parent_id,
+  select m.id, m.model, m.res_id, m.date, m.kind, m.subtype, m.is_internal, coalesce(m.parent_id, m.lost_parent_id) as parent_id,
          m.author_id,
          coalesce(p.name, nullif(btrim(split_part(m.email_from, '<', 1), ' "'), ''), m.email_from) as author,
          m.email_from, m.subject, m.body_html, m.body_text, m.body_omitted,
          (select coalesce(jsonb_agg(jsonb_build_object(
                    'id', f.id, 'inline', f.id = any (m.inline_attachment_ids), 'name', a.name, 'mimetype', a.mimetype,
-                   'file_size', a.file_size, 'state', coalesce(a.state, 'gone'), 'object_path', a.object_path)
+                   'file_size', a.file_size, 'object_path', a.object_path,
+                   'state', case when a.deleted_at is null and f.id <> all (coalesce(m.withdrawn_attachment_ids, '{}'))
+                              then coalesce(a.state, 'gone') else 'gone' end)
                  order by f.id), '[]')
-            from (select distinct unnest(m.attachment_ids || m.inline_attachment_ids) as id) f
+            from (select distinct unnest(m.attachment_ids || m.inline_attachment_ids || m.withdrawn_attachment_ids) as id) f
             left join public.odoo_attachments a on a.id = f.id) as attachments,
          (select coalesce(jsonb_agg(jsonb_build_object(
                    'field', c.field, 'label', c.label, 'type', c.type, 'old', c.old, 'new', c.new,
@@ -165,13 +200,22 @@ create or replace view public.odoo_chatter with (security_invoker = true) as
                  order by c.id), '[]')
             from public.odoo_field_changes c
            where c.message_id = m.id and c.deleted_at is null) as changes,
-         m.search, m.activity_type, m.withdrawn_at, m.recipient_ids, m.notifications, m.reactions
+         m.search, m.activity_type, m.withdrawn_at, m.recipient_ids, m.notifications, m.reactions,
+         case when m.parent_id is null then case when m.lost_parent_id is not null then 'deleted' end
+              when parent.id is null then 'elsewhere'
+              when parent.deleted_at is not null then 'deleted'
+              when parent.withdrawn_at is not null then 'withdrawn'
+              else 'here' end as parent_state,
+         m.email_to, m.email_cc, m.reply_to, m.company_id
     from public.odoo_messages m
     left join public.odoo_partners p on p.id = m.author_id
+    left join public.odoo_messages parent on parent.id = m.parent_id
    where m.deleted_at is null;
 comment on view public.odoo_chatter is 'The timeline of a record (where model = ''crm.lead'' and res_id = …, order by date desc) with authors'' names, files and field changes; deleted messages are left out.';
 comment on column public.odoo_chatter.author is 'Name of the author.';
-comment on column public.odoo_chatter.attachments is 'Its files: id, inline, name, mimetype, file_size, state (as in odoo_attachments, or gone) and object_path in the bucket.';
+comment on column public.odoo_chatter.attachments is 'Its files: id, inline, name, mimetype, file_size, state (as in odoo_attachments; gone where Odoo has it no more, or it was withdrawn from the message) and object_path in the bucket, which an archived file keeps.';
+comment on column public.odoo_chatter.parent_id is 'The message it answers, also where that is deleted.';
+comment on column public.odoo_chatter.parent_state is 'What is known of that: here, withdrawn (it lost its words), deleted, or elsewhere (a message of another model, or one that the key may not read). Null where it answers none.';
 comment on column public.odoo_chatter.changes is 'Field changes: field, label, type, old, new, old_value, new_value.';
 
 do $$

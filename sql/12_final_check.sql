@@ -346,5 +346,6 @@ grant execute on function odoo_sync.final_check(boolean), odoo_sync.cancel_check
 
 -- The last file says that all of them are in place.
 insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
+insert into odoo_sync.schema_versions (version) values (4) on conflict (version) do nothing;
 
 commit;

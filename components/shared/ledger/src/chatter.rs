@@ -15,22 +15,25 @@ table! {
         reply_to recipient_ids email_to email_cc company_id notifications reactions withdrawn_at
     ],
     refers to "public.odoo_partners" by [author_id],
-    attaches [attachment_ids inline_attachment_ids]
+    attaches [attachment_ids inline_attachment_ids],
+    tells "odoo_sync.wanted_changes"
 }
 
 table! {
     /// Field changes.
     FIELD_CHANGES = "public.odoo_field_changes" [
-        message_id field label type old new old_value new_value currency_id
-    ]
+        message_id field label type old new old_value new_value raw currency_id
+    ],
+    of "public.odoo_messages" by message_id in "odoo_sync.wanted_changes"
 }
 
 /// The next `limit` attachments that messages refer to, that the catalogue lacks, and that Odoo was
-/// not asked for yet.
+/// not asked for within a day: what was hidden may be shown by now.
 pub async fn wanted(postgres: &impl Postgres, limit: usize) -> Result<Vec<i64>, Fault> {
     const STATEMENT: &str = "
         select coalesce(jsonb_agg(w.id order by w.id), '[]')
-          from (select w.id from odoo_sync.wanted_attachments w where w.asked_at is null
+          from (select w.id from odoo_sync.wanted_attachments w
+                 where w.asked_at is null or w.asked_at < now() - interval '1 day'
                  order by w.id limit ($1::jsonb->>'limit')::int) w";
     call_one(postgres, STATEMENT, &serde_json::json!({ "limit": limit })).await
 }

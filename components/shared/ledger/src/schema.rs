@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{Postgres, call_one};
 
 /// What the last file of `sql/` writes into `odoo_sync.schema_versions`. Newer tables are as good.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 
 /// Tells tables that are too old, before a statement fails on one of their columns.
 pub async fn check(postgres: &impl Postgres) -> Result<(), Fault> {

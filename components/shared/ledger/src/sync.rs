@@ -32,6 +32,10 @@ pub struct Table {
 /// `wanted` narrows a page to the rows that are kept. `refers` are columns of the page that point to
 /// rows of another such table: those that it lacks are put there to be read. `attaches` are columns
 /// with ids of attachments: those that the catalogue lacks are put down to be asked for.
+///
+/// `of` is the table whose rows have these, by which column, and the list of those of them that are still to be asked
+/// for theirs, on which that table puts what it writes (`tells`). `known` and `waiting` give ids of that table then,
+/// and parts are compared by them.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -39,6 +43,8 @@ macro_rules! table {
         $(, wanted $wanted:literal)?
         $(, refers to $other:literal by [ $($link:ident)+ ])?
         $(, attaches [ $($files:ident)+ ])?
+        $(, tells $told:literal)?
+        $(, of $owner:literal by $key:ident in $list:literal)?
     ) => {
         $(#[$doc])*
         pub static $name: $crate::sync::Table = $crate::sync::Table {
@@ -94,6 +100,15 @@ macro_rules! table {
            order by f.id
           on conflict (id) do update set asked_at = null where w.asked_at is not null
           returning 1
+        )",)? $(", told as (
+          insert into ", $told, " (message_id)
+          select p.id from page p join compared c on c.id = p.id where c.differs and not p.dry order by p.id
+          on conflict do nothing
+          returning 1
+        )",)? $(", answered as (
+          delete from ", $list, " a using run
+           where a.", stringify!($key), " in (select jsonb_array_elements_text($1::jsonb->'answered')::bigint) and not run.dry
+          returning 1
         )",)? ", ", $crate::unreadable::noted!(), ", readable as (
           delete from odoo_sync.unreadable u using page p
            where u.model = $1::jsonb->>'model' and u.id = p.id and not p.dry
@@ -128,8 +143,8 @@ macro_rules! table {
           returning 1
         ), here as (
           select t.id, t.write_date from ", $table, " t
-           where t.id > ($1::jsonb->>'after_id')::bigint
-             and t.id <= coalesce(($1::jsonb->>'up_to_id')::bigint, 9223372036854775807)
+           where t.", $crate::sync::key!($($key)?), " > ($1::jsonb->>'after_id')::bigint
+             and t.", $crate::sync::key!($($key)?), " <= coalesce(($1::jsonb->>'up_to_id')::bigint, 9223372036854775807)
              and t.deleted_at is null and t.row_hash is not null
         ), compared as (
           select coalesce(l.id, h.id) as id,
@@ -176,15 +191,38 @@ macro_rules! table {
          where (select count(*) from logged) + (select count(*) from moved_on) >= 0"),
             known: concat!("
         select coalesce(jsonb_agg(k.id order by k.id), '[]')
-          from (select t.id from ", $table, " t where t.id > ($1::jsonb->>'after_id')::bigint
+          from (select t.id from ", $crate::sync::either!([$($owner)?] $table), " t where t.id > ($1::jsonb->>'after_id')::bigint
                  order by t.id limit ($1::jsonb->>'limit')::int) k"),
-            waiting: concat!("
+            waiting: $crate::sync::either!([$(concat!("
+        select coalesce(jsonb_agg(w.id order by w.id), '[]')
+          from (select a.", stringify!($key), " as id from ", $list, " a where a.", stringify!($key), " > ($1::jsonb->>'after_id')::bigint
+                 order by 1 limit ($1::jsonb->>'limit')::int) w"))?] concat!("
         select coalesce(jsonb_agg(w.id order by w.id), '[]')
           from (select t.id from ", $table, " t where t.row_hash is null and t.deleted_at is null and t.id > ($1::jsonb->>'after_id')::bigint
                    and not exists (select from odoo_sync.unreadable u where u.model = $1::jsonb->>'model' and u.id = t.id
                                       and u.hidden and u.seen_at > now() - interval '20 hours')
-                 order by t.id limit ($1::jsonb->>'limit')::int) w"),
+                 order by t.id limit ($1::jsonb->>'limit')::int) w")),
         };
+    };
+}
+
+/// The first of two, if it is there.
+macro_rules! either {
+    ([] $other:expr) => {
+        $other
+    };
+    ([$first:expr] $other:expr) => {
+        $first
+    };
+}
+
+/// The column that parts of a table are cut by.
+macro_rules! key {
+    () => {
+        "id"
+    };
+    ($key:ident) => {
+        stringify!($key)
     };
 }
 
@@ -202,7 +240,7 @@ macro_rules! joined {
     };
 }
 
-pub(crate) use {joined, linked, table};
+pub(crate) use {either, joined, key, linked, table};
 
 /// Who writes: the run, and for how long its lease is extended by it.
 #[derive(Debug, Clone, Copy)]
@@ -228,6 +266,8 @@ pub struct Page<'a> {
     pub unreadable: (&'a str, &'a [Unreadable]),
     /// Custom fields that keep what they had where a row does not have them.
     pub frozen: &'a [String],
+    /// Ids whose rows these are, of a table that is `of` another: all of theirs are here.
+    pub answered: &'a [i64],
     /// The name of the cursor, and where it stands once the page is in.
     pub cursor: Option<(&'a str, &'a Value)>,
     /// Only count what would change.
@@ -283,6 +323,7 @@ pub async fn write(
         model: &'a str,
         unreadable: &'a [Unreadable],
         frozen: &'a [String],
+        answered: &'a [i64],
         cursor: Option<&'a str>,
         position: Option<&'a Value>,
         dry: bool,
@@ -296,6 +337,7 @@ pub async fn write(
         model: page.unreadable.0,
         unreadable: page.unreadable.1,
         frozen: page.frozen,
+        answered: page.answered,
         cursor: page.cursor.map(|(name, _)| name),
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,
@@ -388,7 +430,7 @@ pub async fn conclude(
     Ok(call(postgres, table.conclude, &argument).await?.pop())
 }
 
-/// The next `limit` ids of the table, deleted rows among them.
+/// The next `limit` ids of the table, or of the one that it is `of`, deleted rows among them.
 pub async fn known(
     postgres: &impl Postgres,
     table: &'static Table,
@@ -399,7 +441,7 @@ pub async fn known(
     call_one(postgres, table.known, &argument).await
 }
 
-/// The next `limit` ids that something refers to and that are still to be read.
+/// The next `limit` ids that something refers to and that are still to be read, or whose rows are.
 pub async fn waiting(
     postgres: &impl Postgres,
     table: &'static Table,

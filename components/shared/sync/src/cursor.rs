@@ -106,10 +106,11 @@ impl Position {
         }
     }
 
-    /// Asks for one if the contents were last compared longer ago than that, or at a moment that is still to come:
-    /// a clock that was ahead once must not put it off for a year.
+    /// Asks for one if the contents will soon be compared longer ago than that, or were at a moment that is still to
+    /// come: a clock that was ahead once must not put it off for a year. The next run may be an hour away.
     pub(crate) fn ask_for_full_by_age(&mut self, now: DateTime<Utc>, most_age: TimeDelta) {
-        let ages = |then: DateTime<Utc>| (TimeDelta::minutes(-5)..most_age).contains(&(now - then));
+        let due = most_age - (most_age / 24).min(TimeDelta::hours(1));
+        let ages = |then: DateTime<Utc>| (TimeDelta::minutes(-5)..due).contains(&(now - then));
         if self.complete && self.comparison.is_none() && !self.compared.is_some_and(ages) {
             self.ask_for_full();
         }

@@ -120,6 +120,9 @@ pub enum Scope {
     /// Those that something refers to: whoever refers to a record puts its id into the table, and the
     /// rest of it is read afterwards.
     Referred,
+    /// Those that point to a row of the table that this one is of, by this field: they are asked for by the ids of rows
+    /// that are here.
+    Of(&'static str),
 }
 
 /// A column, and the field that fills it.

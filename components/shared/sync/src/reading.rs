@@ -1,13 +1,16 @@
 //! Reading pages: what changed, everything, and what something refers to.
 
 use ledger::Postgres;
-use ledger::sync::{known, waiting};
+use ledger::sync::{Row, known, waiting};
 use odoo::Window;
+use odoo::records::Model;
 use odoo::salvage::Part;
 use outbound::{Clock, Http};
+use serde_json::json;
 
 use crate::Scope;
-use crate::source::PAGE;
+use crate::cursor::Seen;
+use crate::source::{OWNERS, PAGE};
 use crate::subject::{Stop, Subject};
 use crate::work::Course;
 
@@ -15,6 +18,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Reads what changed since the last time; for an entity that was never read, finds out where
     /// that begins.
     pub(crate) async fn read_changes(&self, subject: &mut Subject) -> Result<(), Stop> {
+        if let Scope::Of(_) = subject.entity.scope {
+            self.begin_of(subject);
+            return Ok(());
+        }
         let settings = self.settings;
         let begin = subject.position.written.is_none()
             || (subject.position.complete && subject.position.changes.is_none());
@@ -46,6 +53,62 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok(())
     }
 
+    /// What is read by the rows of another table has no changes of its own. The first reading goes through all of these
+    /// rows that are here; afterwards each that is written asks for its own.
+    fn begin_of(&self, subject: &mut Subject) {
+        subject.position.changes = None;
+        if subject.position.written.is_none() {
+            let now = self.source.today();
+            subject.position.begin(None, now, self.settings.overlap);
+            subject.position.begin_full(now);
+            subject.position.bounded_by(self.pen.writer.run_id);
+        }
+        if subject.position.caught_up() {
+            subject.as_of = Some(self.pen.writer.run_id);
+        }
+    }
+
+    /// Reads what points to these rows by a field. All but the last page of it is written here.
+    async fn read_of(
+        &self,
+        subject: &mut Subject,
+        field: &str,
+        ids: &[i64],
+    ) -> Result<Vec<Row>, Stop> {
+        let domain = [json!([field, "in", ids])];
+        let mut window = Window::default();
+        loop {
+            let model = Model {
+                domain: &domain,
+                ..subject.model(&self.settings.language)
+            };
+            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
+            window.after_id = part.last_id().unwrap_or_default().max(window.after_id);
+            let (rows, _) = self.rows(subject, part).await?;
+            if at_end {
+                return Ok(rows);
+            }
+            subject.mend(&self.pen, &rows, &[]).await?;
+        }
+    }
+
+    /// Reads what points to the next rows of the other table, and to which of them.
+    async fn read_next_of(
+        &self,
+        subject: &mut Subject,
+        field: &str,
+        after_id: i64,
+    ) -> Result<(Vec<Row>, Option<i64>, bool), Stop> {
+        let ids = known(self.pen.postgres, subject.entity.table, after_id, OWNERS).await?;
+        let rows = match ids.as_slice() {
+            [] => Vec::new(),
+            ids => self.read_of(subject, field, ids).await?,
+        };
+        let (up_to, at_end) = (ids.last().copied(), ids.len() < OWNERS);
+        subject.answered = ids;
+        Ok((rows, up_to, at_end))
+    }
+
     /// Goes on with reading everything, where that is under way.
     pub(crate) async fn read_all(&self, subject: &mut Subject) -> Result<(), Stop> {
         while let Some(full) = &subject.position.full {
@@ -53,35 +116,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 return Ok(());
             }
             let after_id = full.after_id;
-            let model = subject.model(&self.settings.language);
-            let (part, up_to, at_end) = match subject.entity.scope {
-                Scope::All => {
-                    let window = Window {
-                        after_id,
-                        ..Window::default()
-                    };
-                    let page = self.source.records(model, window, &subject.asked).await?;
-                    (page.0, None, page.1)
-                }
-                Scope::Referred => {
-                    let table = subject.entity.table;
-                    let ids = known(self.pen.postgres, table, after_id, PAGE).await?;
-                    if ids.is_empty() {
-                        (Part::default(), None, true)
-                    } else {
-                        let (part, asked) = self
-                            .source
-                            .records_by_id(model, &ids, &subject.asked)
-                            .await?;
-                        let up_to = ids.get(asked.saturating_sub(1)).copied();
-                        (part, up_to, asked == ids.len() && asked < PAGE)
-                    }
-                }
-            };
-            let (rows, seen) = self.rows(subject, part).await?;
+            let before = subject.copied.written;
+            let (rows, seen, up_to, at_end) = self.read_next(subject, after_id).await?;
             let overlap = self.settings.overlap;
             let next = subject.position.full_read(&seen, up_to, at_end, overlap);
-            let before = subject.copied.written;
             subject.write(&self.pen, &rows, &[], next).await?;
             let written = subject.copied.written;
             subject
@@ -91,11 +129,55 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok(())
     }
 
+    /// The next page of everything: its rows, what the cursor needs of them, up to which id, and whether it is the last.
+    async fn read_next(
+        &self,
+        subject: &mut Subject,
+        after_id: i64,
+    ) -> Result<(Vec<Row>, Vec<Seen>, Option<i64>, bool), Stop> {
+        let model = subject.model(&self.settings.language);
+        let (part, up_to, at_end) = match subject.entity.scope {
+            Scope::All => {
+                let window = Window {
+                    after_id,
+                    ..Window::default()
+                };
+                let page = self.source.records(model, window, &subject.asked).await?;
+                (page.0, None, page.1)
+            }
+            Scope::Of(field) => {
+                let (rows, up_to, at_end) = self.read_next_of(subject, field, after_id).await?;
+                return Ok((rows, Vec::new(), up_to, at_end));
+            }
+            Scope::Referred => {
+                let table = subject.entity.table;
+                let ids = known(self.pen.postgres, table, after_id, PAGE).await?;
+                if ids.is_empty() {
+                    (Part::default(), None, true)
+                } else {
+                    let (part, asked) = self
+                        .source
+                        .records_by_id(model, &ids, &subject.asked)
+                        .await?;
+                    let up_to = ids.get(asked.saturating_sub(1)).copied();
+                    (part, up_to, asked == ids.len() && asked < PAGE)
+                }
+            }
+        };
+        let (rows, seen) = self.rows(subject, part).await?;
+        Ok((rows, seen, up_to, at_end))
+    }
+
     /// Reads what something refers to and that is not here yet. What Odoo does not have is marked, so that it is not
     /// asked for again and again; what it does not show is put on its list, and asked for once a day.
     pub(crate) async fn read_waiting(&self, subject: &mut Subject) -> Result<(), Stop> {
-        if subject.entity.scope != Scope::Referred || self.pen.dry {
+        if self.pen.dry {
             return Ok(());
+        }
+        match subject.entity.scope {
+            Scope::All => return Ok(()),
+            Scope::Of(field) => return self.read_waiting_of(subject, field).await,
+            Scope::Referred => {}
         }
         let mut after_id = 0;
         let mut read_any = false;
@@ -134,5 +216,25 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             subject.turned_invisible(hidden);
             subject.mend(&self.pen, &rows, &gone).await?;
         }
+    }
+
+    /// Reads what points to rows that were written since. While a first reading goes through them all, it is not twice
+    /// that they are asked about.
+    async fn read_waiting_of(&self, subject: &mut Subject, field: &str) -> Result<(), Stop> {
+        let (table, model) = (subject.entity.table, subject.entity.model);
+        while subject.position.complete {
+            if self.out_of_time() {
+                subject.as_of = None;
+                break;
+            }
+            let ids = waiting(self.pen.postgres, table, model, 0, OWNERS).await?;
+            if ids.is_empty() {
+                break;
+            }
+            let rows = self.read_of(subject, field, &ids).await?;
+            subject.answered = ids;
+            subject.mend(&self.pen, &rows, &[]).await?;
+        }
+        Ok(())
     }
 }

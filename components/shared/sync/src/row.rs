@@ -24,9 +24,10 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
         let given = record.remove(field).map(|given| value(*kind, Some(given)));
         row.extend(given.map(|given| ((*column).to_owned(), given)));
     }
+    // So is what could not be made: of fields or lists that this user cannot read any more.
     for column in &shape.made {
-        let made = record.remove(*column).unwrap_or_default();
-        row.insert((*column).to_owned(), clean_all(made));
+        let made = record.remove(*column);
+        row.extend(made.map(|made| ((*column).to_owned(), clean_all(made))));
     }
     let custom: Map<String, Value> = shape
         .custom

@@ -130,8 +130,9 @@ impl Shape {
     }
 
     /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
-    /// since a field that is new does not change their dates. `cleaner` is the version of what is made of HTML.
-    pub fn fingerprint(&self, domain: &[Value], cleaner: &str) -> String {
+    /// since a field that is new does not change their dates. `cleaner` is the version of what is made of HTML,
+    /// `language` that of names.
+    pub fn fingerprint(&self, domain: &[Value], cleaner: &str, language: &str) -> String {
         let shape = (
             &self.columns,
             &self.custom,
@@ -146,6 +147,9 @@ impl Shape {
         };
         if !self.marked.is_empty() {
             said = format!("{said} {:?} {cleaner}", self.marked);
+        }
+        if !language.is_empty() {
+            said = format!("{said} {language}");
         }
         base16ct::lower::encode_string(&Sha1::digest(said.as_bytes()))
     }
@@ -208,10 +212,14 @@ mod tests {
         let one = Shape::of(entity("tags"), &fields(&[("name", "char", true)]));
         let more = fields(&[("name", "char", true), ("x_a", "char", true)]);
         let two = Shape::of(entity("tags"), &more);
-        assert_ne!(one.fingerprint(&[], ""), two.fingerprint(&[], ""));
+        assert_ne!(one.fingerprint(&[], "", ""), two.fingerprint(&[], "", ""));
         assert_eq!(
-            two.fingerprint(&[], ""),
-            Shape::of(entity("tags"), &more).fingerprint(&[], "")
+            two.fingerprint(&[], "", ""),
+            Shape::of(entity("tags"), &more).fingerprint(&[], "", "")
+        );
+        assert_ne!(
+            one.fingerprint(&[], "", "de_DE"),
+            one.fingerprint(&[], "", "")
         );
     }
 }

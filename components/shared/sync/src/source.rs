@@ -19,8 +19,10 @@ use crate::Entity;
 
 /// The most ids that are asked for by name.
 pub(crate) const PAGE: usize = 1000;
+/// The most rows of another table whose own are asked for at once.
+pub(crate) const OWNERS: usize = 500;
 /// The most entries of a page of a list without contents.
-const LIST: usize = 5000;
+pub(crate) const LIST: usize = 5000;
 /// So many pages in a row have to fit before they are made larger again.
 const FITTING: u32 = 8;
 /// So many times a call is tried again because Odoo was busy.

@@ -49,6 +49,8 @@ pub(crate) struct Subject {
     pub index: Option<Known>,
     /// What could not be read, and is not on its list yet.
     unreadable: Vec<Unreadable>,
+    /// Of a table that is `of` another: the ids there whose rows the next page completes.
+    pub answered: Vec<i64>,
     /// Other fields are frozen than before.
     pub frozen_anew: bool,
 }
@@ -134,11 +136,14 @@ impl Subject {
                 .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
             index: None,
             unreadable: Vec::new(),
+            answered: Vec::new(),
             frozen_anew: false,
             shape,
         };
         let cleaner = Cleaner::version(settings.hold_remote_images);
-        let fingerprint = subject.shape.fingerprint(&subject.domain, &cleaner);
+        let fingerprint = subject
+            .shape
+            .fingerprint(&subject.domain, &cleaner, &settings.language);
         if subject.position.shape != fingerprint {
             subject.new_shape = true;
             subject.copied.lacking.clone_from(&subject.shape.lacking);
@@ -241,6 +246,7 @@ impl Subject {
         next: Position,
     ) -> Result<(), Stop> {
         let unreadable = std::mem::take(&mut self.unreadable);
+        let answered = std::mem::take(&mut self.answered);
         if next.brings_nothing_to(&self.saved) && gone.is_empty() && unreadable.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
             self.step(next);
@@ -252,6 +258,7 @@ impl Subject {
             gone,
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
+            answered: &answered,
             cursor: Some((&self.cursor, &position)),
             dry: pen.dry,
         };
@@ -273,11 +280,13 @@ impl Subject {
         gone: &[i64],
     ) -> Result<Written, Stop> {
         let unreadable = std::mem::take(&mut self.unreadable);
+        let answered = std::mem::take(&mut self.answered);
         let page = Page {
             rows,
             gone,
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
+            answered: &answered,
             cursor: None,
             dry: pen.dry,
         };

@@ -8,12 +8,12 @@ use ledger::check;
 use ledger::sync::{Listed, Part, compare, known};
 use ledger::unreadable::{self, Unreadable};
 use ledger::validation::Validation;
-use odoo::records::Stamp;
+use odoo::records::{Model, Stamp};
 use outbound::{Clock, Http};
 use serde_json::json;
 
 use crate::comparison::{Comparison, MOST_CALLS};
-use crate::source::PAGE;
+use crate::source::{LIST, PAGE};
 use crate::subject::{Stop, Subject};
 use crate::work::Course;
 use crate::{Mode, Scope};
@@ -41,7 +41,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 listed: &listed,
                 after_id: comparison.after_id,
                 up_to_id,
-                written: subject.position.written,
+                // Of a table of another, there is nothing but what that has here.
+                written: subject
+                    .position
+                    .written
+                    .filter(|_| !matches!(subject.entity.scope, Scope::Of(_))),
             };
             let found = compare(
                 self.pen.postgres,
@@ -89,6 +93,23 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 }
                 let stamps = self.source.stamps_by_id(model, &ids).await?;
                 let up_to_id = ids.last().copied().filter(|_| ids.len() >= PAGE);
+                Ok((stamps, up_to_id))
+            }
+            Scope::Of(field) => {
+                let ids = known(self.pen.postgres, subject.entity.table, after_id, LIST).await?;
+                let domain = [json!([field, "in", ids])];
+                let of = Model {
+                    domain: &domain,
+                    ..model
+                };
+                let (mut stamps, mut at_end) = (Vec::new(), ids.is_empty());
+                while !at_end {
+                    let last = stamps.last().map_or(0, |stamp: &Stamp| stamp.id);
+                    let next = self.source.stamps(of, last).await?;
+                    stamps.extend(next.0);
+                    at_end = next.1;
+                }
+                let up_to_id = ids.last().copied().filter(|_| ids.len() >= LIST);
                 Ok((stamps, up_to_id))
             }
         }

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
-use world::odoo::User;
 
 use crate::scene::*;
 
@@ -53,26 +52,6 @@ async fn each_is_what_it_is(stage: &Stage, ids: &[i64], when: &str) -> Result<()
         assert_eq!(row["is_internal_flag"], flag, "{told}");
         assert_eq!(row["kind"], kind, "{told}");
         assert_eq!(shown(stage, *id).await?["is_internal"], internal, "{told}");
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_note_is_internal_whatever_the_version_and_the_key() -> Result<()> {
-    for version in [14, 15, 16, 17, 18, 19] {
-        for user in [User::administrator(), User::salesman()] {
-            let when = format!("Odoo {version}, {}", user.login);
-            let stage = set(version, 0, |builder| builder.user(user)).await?;
-            company_subtypes(&stage);
-            let ids = say_each(&stage);
-            hourly(&stage).await?;
-            each_is_what_it_is(&stage, &ids, &when).await?;
-            assert_eq!(
-                message(&stage, ids[0]).await?["subtype"],
-                "mail.mt_note",
-                "{when}"
-            );
-        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The methods that can be called from outside, the same under both protocols.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
@@ -440,6 +441,9 @@ impl Call<'_> {
                 all.push(term.clone());
                 continue;
             };
+            if relation == "mail.message" {
+                self.company.whole_chatters.fetch_add(1, Ordering::Relaxed);
+            }
             let inner = json!([[rest, term.get(1), term.get(2)]]);
             let inner = Domain::parse(self.company.version, &inner, &relation, &table.fields)?;
             let order = Order::parse(None, "id", &relation, &table.fields)?;

@@ -82,14 +82,25 @@ impl Odoo {
         self.records("mail.tracking.value").insert(change)
     }
 
-    /// Deletes a message as its author does on the screen: the row stays, without its words. 14 has no such way.
+    /// Deletes a message as its author does on the screen: the row stays, without its words, its files and whom it was
+    /// sent to (`_message_update_content` and `_cleanup_side_records` of `mail`). 14 has no such way.
     pub fn delete_message(&self, id: i64) {
         let body = match self.version() {
             18.. => "<span class=\"o-mail-Message-edited\"></span>",
             _ => "",
         };
-        self.records("mail.message")
-            .update(id, &json!({"body": body}));
+        let messages = self.records("mail.message");
+        let files = messages
+            .get(id)
+            .map(|message| message["attachment_ids"].clone());
+        let files = files
+            .as_ref()
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        self.attachments().delete(files.filter_map(Value::as_i64));
+        let nothing = json!({"body": body, "attachment_ids": [], "notification_ids": []});
+        messages.update(id, &nothing);
     }
 }
 

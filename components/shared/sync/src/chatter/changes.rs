@@ -36,7 +36,9 @@ pub(super) fn refine(_: &Settings) -> Refine {
         let field = Field::of(record, fields);
         let old = field.value(record, "old");
         let new = field.value(record, "new");
+        let raw = raw(record);
         for (column, value) in [
+            ("raw", Value::Object(raw)),
             ("field", json!(field.name)),
             ("label", json!(field.label)),
             ("type", json!(field.kind)),
@@ -48,6 +50,22 @@ pub(super) fn refine(_: &Settings) -> Refine {
             record.insert(column.to_owned(), value);
         }
     })
+}
+
+/// What Odoo has, by its own names, but for what is empty.
+fn raw(record: &Record) -> Record {
+    let empty = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        _ => false,
+    };
+    let kept = FIELDS
+        .iter()
+        .filter_map(|name| record.get_key_value(*name))
+        .filter(|(_, value)| !empty(value));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// The field that changed.
@@ -63,6 +81,11 @@ impl Field {
         let link = record.get("field_id").or_else(|| record.get("field"));
         let known = link.and_then(row::link).and_then(|id| fields.get(&id));
         let info = record.get("field_info").and_then(Value::as_object);
+        // Of a property, the field only holds it, and what it is stands in the change: 19 notes one when a lead changes
+        // its team and so loses it.
+        let holds = |field: &&Record| field.get("ttype") == Some(&json!("properties"));
+        let property = info.filter(|_| known.is_none_or(|known| holds(&known)));
+        let known_itself = known.filter(|field| !holds(field));
         let first = |places: [(Option<&Record>, &str); 3]| {
             places
                 .into_iter()
@@ -84,14 +107,14 @@ impl Field {
             }),
             label: first([
                 (Some(record), "field_desc"),
+                (property, "desc"),
                 (known, "field_description"),
-                (info, "desc"),
             ])
             .or(shown),
             kind: first([
                 (Some(record), "field_type"),
-                (known, "ttype"),
-                (info, "type"),
+                (property, "type"),
+                (known_itself, "ttype"),
             ]),
         }
     }

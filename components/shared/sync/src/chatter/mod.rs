@@ -116,7 +116,8 @@ const FIELD_CHANGES: Entity = Entity {
     name: "field_changes",
     model: "mail.tracking.value",
     table: &chatter::FIELD_CHANGES,
-    scope: Scope::All,
+    // By a path, `mail_message_id.model`, Odoo would go through the whole chatter for each page.
+    scope: Scope::Of("mail_message_id"),
     bulk: None,
     fields: &[
         column!("message_id", Link, "mail_message_id"),
@@ -127,12 +128,13 @@ const FIELD_CHANGES: Entity = Entity {
         made!("new", Text),
         made!("old_value", Json),
         made!("new_value", Json),
+        made!("raw", Json),
         column!("currency_id", Link),
     ],
     particular: Some(&Particular {
-        domain: |settings| vec![json!(["mail_message_id.model", "in", settings.models])],
+        domain: |_| Vec::new(),
         beside: changes::FIELDS,
-        page: 1000,
+        page: 2000,
         lists: &[],
         index: Index {
             model: "ir.model.fields",
@@ -143,7 +145,7 @@ const FIELD_CHANGES: Entity = Entity {
             fills: "field",
         },
         refine: changes::refine,
-        version: 0,
+        version: 1,
         optional: true,
         owns: None,
         catalogues: false,

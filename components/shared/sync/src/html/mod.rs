@@ -172,10 +172,16 @@ impl Cleaner {
         let files = Files::of(entity.model, entity.owns(), record);
         let mut custom = Map::new();
         let mut attachments = Vec::new();
+        let mut all_read = true;
         for one in marked {
             let shown = match record.get(&one.field) {
                 // A record that is too long with it is read without.
                 None if entity.bulk == Some(&one.field) => Shown::too_large(),
+                // It cannot be read any more: what was made of it stays.
+                None => {
+                    all_read = false;
+                    continue;
+                }
                 Some(Value::String(html)) if one.is_html => self.show(html, files.clone()),
                 Some(Value::String(text)) => Shown::of_text(text),
                 _ => Shown::default(),
@@ -199,7 +205,9 @@ impl Cleaner {
         }
         attachments.sort_unstable();
         attachments.dedup();
-        record.insert("inline_attachment_ids".to_owned(), json!(attachments));
+        if all_read {
+            record.insert("inline_attachment_ids".to_owned(), json!(attachments));
+        }
         record.insert(CUSTOM.to_owned(), Value::Object(custom));
     }
 }
