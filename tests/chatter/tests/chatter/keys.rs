@@ -79,7 +79,7 @@ async fn hostile_bodies_arrive_as_they_are_and_are_shown_without_what_acts() -> 
                 ensure!(row["body"] == *body, "{when}: {id} is not as it was");
                 let html = row["body_html"].as_str().unwrap_or_default();
                 let text = row["body_text"].as_str().unwrap_or_default();
-                ensure!(text.starts_with('a'), "{when}: {id}: {:.80}", text);
+                ensure!(text.starts_with('a'), "{when}: {id}: {text:.80}");
                 for acts in [
                     "<script",
                     "onerror",

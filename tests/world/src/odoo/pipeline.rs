@@ -92,7 +92,7 @@ impl Odoo {
         let messages = self.records("mail.message");
         let files = messages
             .get(id)
-            .map(|message| message["attachment_ids"].clone());
+            .and_then(|message| message.get("attachment_ids").cloned());
         let files = files
             .as_ref()
             .and_then(Value::as_array)
