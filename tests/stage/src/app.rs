@@ -1,5 +1,6 @@
 //! A stage that is set.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -8,7 +9,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio_postgres::Client;
 use world::odoo::{self, Odoo, User};
-use world::postgres::{Database, Postgres};
+use world::postgres::{Database, Postgres, sql_files_in};
 use world::storage::{self, Storage};
 
 use crate::secrecy::{Secrecy, Watch};
@@ -29,6 +30,7 @@ pub struct Builder {
     variables: Variables,
     limits: Limits,
     server: Option<Server>,
+    tables: Option<PathBuf>,
 }
 
 impl Builder {
@@ -57,6 +59,13 @@ impl Builder {
     #[must_use]
     pub fn variable(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         self.variables.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// With the tables of these files, as of an older version, in place of those of `sql/`.
+    #[must_use]
+    pub fn tables(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.tables = Some(folder.into());
         self
     }
 
@@ -92,11 +101,15 @@ impl Builder {
     pub async fn start(self) -> Result<Stage> {
         let server = self.server.map_or_else(Server::of_environment, Ok)?;
         tokio::task::spawn_blocking(build_components).await??;
-        let database = SERVER
-            .get_or_try_init(Postgres::start)
-            .await?
-            .database()
-            .await?;
+        let postgres = SERVER.get_or_try_init(Postgres::start).await?;
+        let database = match self.tables {
+            None => postgres.database().await?,
+            Some(folder) => {
+                let database = postgres.bare_database().await?;
+                database.apply(sql_files_in(&folder)?).await?;
+                database
+            }
+        };
         let odoo_database = self.odoo.database.clone();
         let mut odoo = self.odoo;
         odoo.users = odoo.users.into_iter().map(with_own_secrets).collect();

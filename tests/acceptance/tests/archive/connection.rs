@@ -373,7 +373,11 @@ async fn a_password_that_a_pooler_does_not_know_yet_is_tried_once_more() -> Resu
     let stage = set(odoo_with(small(3))).start().await?;
     let gate = Gate::before(stage.database.port(), 1, WRONG_PASSWORD).await?;
     let (_host, caller) = at(&stage, &gate, "disable", "").await?;
-    let answer = caller.post(PATH, SERVICE_KEY, "{}").await?;
+    // Only Postgres knows this key: nothing is done before it was asked.
+    let key = "select to_jsonb(odoo_sync.new_key('tests', 'admin'))";
+    let key = stage.value(key).await?;
+    let key = key.as_str().context("no key")?;
+    let answer = caller.post(PATH, key, "{}").await?;
     assert_eq!(answer.json()["migrated"], 3, "{}", answer.text());
     Ok(())
 }

@@ -22,6 +22,7 @@ mod rights;
 mod stops;
 mod sweep;
 mod traps;
+mod upgrade;
 mod uploads;
 mod verification;
 mod writes;
