@@ -7,7 +7,7 @@ use world::postgres::{Database, sql_files_in};
 use crate::project::{Project, server};
 
 /// What was released, oldest first: a folder of `released/` for each, kept from now on.
-pub const VERSIONS: [&str; 2] = ["0.1.0", "0.2.0"];
+pub const VERSIONS: [&str; 3] = ["0.1.0", "0.2.0", "0.3.0"];
 
 /// A database on which a version was installed.
 pub async fn installed(version: &str) -> Project {

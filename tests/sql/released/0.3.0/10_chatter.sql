@@ -1,0 +1,272 @@
+-- odoo-to-supabase, 10: the chatter. What was said and done at the records of the pipeline: messages, notes,
+-- e-mails and field changes, with the archive's files linked, and a view that a timeline reads as it is.
+
+begin;
+
+call odoo_sync.hold('public.odoo_chatter', 'public.odoo_messages', 'public.odoo_field_changes', 'odoo_sync.wanted_attachments');
+
+create table if not exists public.odoo_messages (
+  id                    bigint primary key,
+  model                 text,
+  res_id                bigint,
+  date                  timestamptz,
+  author_id             bigint,
+  email_from            text,
+  subject               text,
+  body                  text,
+  body_html             text,
+  body_text             text,
+  body_omitted          text,
+  kind                  text,
+  activity_type         text,
+  message_type          text,
+  subtype_id            bigint,
+  subtype               text,
+  is_internal           boolean,
+  is_internal_flag      boolean,
+  parent_id             bigint,
+  attachment_ids        bigint[],
+  inline_attachment_ids bigint[],
+  email_id              text,
+  custom                jsonb not null default '{}',
+  create_date           timestamptz,
+  write_date            timestamptz,
+  row_hash              text,
+  synced_at             timestamptz not null default now(),
+  deleted_at            timestamptz,
+  -- A tsvector has at most 1 MB; the first 100,000 characters always fit.
+  search                tsvector generated always as (
+    to_tsvector('simple', left(coalesce(subject, ''), 1000) || ' ' || left(coalesce(body_text, ''), 100000))) stored
+);
+alter table public.odoo_messages
+  add column if not exists is_internal_flag boolean,
+  add column if not exists activity_type text,
+  add column if not exists reply_to text,
+  add column if not exists recipient_ids bigint[],
+  add column if not exists email_to text,
+  add column if not exists email_cc text,
+  add column if not exists company_id bigint,
+  add column if not exists notifications jsonb,
+  add column if not exists reactions jsonb,
+  add column if not exists withdrawn_at timestamptz,
+  add column if not exists custom_html jsonb not null default '{}';
+-- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have: they are mended at once, and
+-- whatever else is internal when the rows are read again, which the next run begins with.
+update public.odoo_messages set is_internal = true
+ where is_internal is distinct from true and is_internal_flag is null
+   and (subtype_id is null or subtype in ('mail.mt_note', 'mail.mt_activities') or kind = 'note');
+comment on table public.odoo_messages is 'Messages, notes and e-mails (mail.message) of the pipeline. Written by chatter-sync.';
+comment on column public.odoo_messages.id is 'Odoo''s id.';
+comment on column public.odoo_messages.model is 'Model of the record it belongs to, such as crm.lead.';
+comment on column public.odoo_messages.res_id is 'Id of that record; of crm.lead: in odoo_leads.';
+comment on column public.odoo_messages.date is 'When it was said.';
+comment on column public.odoo_messages.author_id is 'Who said it, in odoo_partners; null for a stranger, whom email_from names.';
+comment on column public.odoo_messages.email_from is 'Name and address of the author.';
+comment on column public.odoo_messages.subject is 'Subject.';
+comment on column public.odoo_messages.body is 'HTML as Odoo has it. Never show it: it may hold anything. Show body_html.';
+comment on column public.odoo_messages.body_html is 'HTML that may be shown: no scripts, handlers, forms, frames or styles. odoo-attachment:<id> in src or href is a file of odoo_attachments: put its signed address there; odoo-record:<model>/<id> in href is a record of Odoo; remote-image:https://… in src is a picture of another server, where remote_images is held: put its address there if a reader wants it.';
+comment on column public.odoo_messages.body_text is 'What it says, as plain text.';
+comment on column public.odoo_messages.body_omitted is 'Why there is no body: too_large (over 2 MB, nothing of it is here), too_complex (over 6,000 tags: no body_html).';
+comment on column public.odoo_messages.kind is 'note, message, email, sms, activity (one that was done, with its feedback), change (of a stage or another field; won, lost with the comment, created) or system (what Odoo writes by itself). Whether colleagues only may see it says is_internal.';
+comment on column public.odoo_messages.activity_type is 'Type of the activity that was done, such as Call or Meeting.';
+comment on column public.odoo_messages.message_type is 'Odoo''s message_type: comment, notification, email, …';
+comment on column public.odoo_messages.subtype_id is 'Subtype, in Odoo''s ids.';
+comment on column public.odoo_messages.subtype is 'Its external id, such as mail.mt_note or crm.mt_lead_won, which no translation changes.';
+comment on column public.odoo_messages.is_internal is 'For colleagues only, as Odoo decides it: flagged so, of a subtype that is internal (a note, an activity), or of none. Filter on it before you show a message to anybody else.';
+comment on column public.odoo_messages.is_internal_flag is 'Odoo''s own is_internal, which is not set on notes that people write: is_internal is what counts.';
+comment on column public.odoo_messages.parent_id is 'The message it answers, in this table.';
+comment on column public.odoo_messages.attachment_ids is 'Its files, in odoo_attachments. One that is missing there is gone from Odoo, or hidden from the key.';
+comment on column public.odoo_messages.inline_attachment_ids is 'Files that its body_html refers to, in odoo_attachments.';
+comment on column public.odoo_messages.email_id is 'Message-Id of the e-mail.';
+comment on column public.odoo_messages.reply_to is 'Address that answers go to.';
+comment on column public.odoo_messages.recipient_ids is 'Partners that it was addressed to, in Odoo''s ids.';
+comment on column public.odoo_messages.email_to is 'Addresses that the e-mail went to (Odoo 19).';
+comment on column public.odoo_messages.email_cc is 'Addresses that an e-mail came with in copy (Odoo 19).';
+comment on column public.odoo_messages.company_id is 'Company, in Odoo''s ids (Odoo 17 and later).';
+comment on column public.odoo_messages.notifications is 'Whom it was sent to and what became of it: a list of partner_id, email, type (email, inbox, sms), status (sent, bounce, exception, …), read, read_at, failure. Odoo forgets old ones; as of when the message was last read.';
+comment on column public.odoo_messages.reactions is 'Reactions: a list of content (an emoji), partner_id, guest_id. Needs an Odoo user of the group Settings.';
+comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without a word. What it said is gone there.';
+comment on column public.odoo_messages.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_messages.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_messages.create_date is 'When it was made in Odoo.';
+comment on column public.odoo_messages.write_date is 'When it was last written in Odoo, to the second.';
+comment on column public.odoo_messages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
+comment on column public.odoo_messages.synced_at is 'When it was last written here.';
+comment on column public.odoo_messages.deleted_at is 'When it was found to be gone from Odoo (deleted, or hidden from the key). The row is kept.';
+comment on column public.odoo_messages.search is 'Words of subject and text. Ask public.search_odoo_chatter(), which goes by the index for admins too.';
+call odoo_sync.protect('public.odoo_messages', 'select, insert, update');
+create index if not exists odoo_messages_by_record on public.odoo_messages (model, res_id, date desc);
+create index if not exists odoo_messages_search on public.odoo_messages using gin (search);
+
+create table if not exists public.odoo_field_changes (
+  id          bigint primary key,
+  message_id  bigint,
+  field       text,
+  label       text,
+  type        text,
+  old         text,
+  new         text,
+  old_value   jsonb,
+  new_value   jsonb,
+  currency_id bigint,
+  custom      jsonb not null default '{}',
+  create_date timestamptz,
+  write_date  timestamptz,
+  row_hash    text,
+  synced_at   timestamptz not null default now(),
+  deleted_at  timestamptz
+);
+alter table public.odoo_field_changes add column if not exists custom_html jsonb not null default '{}';
+comment on table public.odoo_field_changes is 'Field changes (mail.tracking.value): which field, from what to what. Needs an Odoo user of the group Settings. Written by chatter-sync.';
+comment on column public.odoo_field_changes.id is 'Odoo''s id.';
+comment on column public.odoo_field_changes.message_id is 'The message that tells of it, in odoo_messages.';
+comment on column public.odoo_field_changes.field is 'Name of the field, such as stage_id.';
+comment on column public.odoo_field_changes.label is 'Its label, such as Stage.';
+comment on column public.odoo_field_changes.type is 'Its type in Odoo, such as many2one.';
+comment on column public.odoo_field_changes.old is 'What it was, for people.';
+comment on column public.odoo_field_changes.new is 'What it is since, for people.';
+comment on column public.odoo_field_changes.old_value is 'What it was, as a value: a number, a text, true or false, a date; of a many2one {"id", "name"}.';
+comment on column public.odoo_field_changes.new_value is 'What it is since, as a value.';
+comment on column public.odoo_field_changes.currency_id is 'Currency of an amount, in Odoo''s ids.';
+comment on column public.odoo_field_changes.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_field_changes.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_field_changes.create_date is 'When it was made in Odoo.';
+comment on column public.odoo_field_changes.write_date is 'When it was last written in Odoo, to the second.';
+comment on column public.odoo_field_changes.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
+comment on column public.odoo_field_changes.synced_at is 'When it was last written here.';
+comment on column public.odoo_field_changes.deleted_at is 'When it was found to be gone from Odoo. The row is kept.';
+call odoo_sync.protect('public.odoo_field_changes', 'select, insert, update');
+create index if not exists odoo_field_changes_by_message on public.odoo_field_changes (message_id);
+
+create table if not exists odoo_sync.wanted_attachments (
+  id       bigint primary key,
+  asked_at timestamptz
+);
+comment on table odoo_sync.wanted_attachments is 'Attachments that messages and records refer to and that the archive''s catalogue lacks; chatter-sync asks Odoo for them.';
+comment on column odoo_sync.wanted_attachments.id is 'Odoo''s ir.attachment id.';
+comment on column odoo_sync.wanted_attachments.asked_at is 'When Odoo was asked for it and had it not: deleted, or hidden from the key.';
+call odoo_sync.protect('odoo_sync.wanted_attachments', 'select, insert, update, delete');
+create index if not exists wanted_attachments_unasked on odoo_sync.wanted_attachments (id) where asked_at is null;
+
+create or replace view public.odoo_chatter with (security_invoker = true) as
+  select m.id, m.model, m.res_id, m.date, m.kind, m.subtype, m.is_internal, m.parent_id,
+         m.author_id,
+         coalesce(p.name, nullif(btrim(split_part(m.email_from, '<', 1), ' "'), ''), m.email_from) as author,
+         m.email_from, m.subject, m.body_html, m.body_text, m.body_omitted,
+         (select coalesce(jsonb_agg(jsonb_build_object(
+                   'id', f.id, 'inline', f.id = any (m.inline_attachment_ids), 'name', a.name, 'mimetype', a.mimetype,
+                   'file_size', a.file_size, 'state', coalesce(a.state, 'gone'), 'object_path', a.object_path)
+                 order by f.id), '[]')
+            from (select distinct unnest(m.attachment_ids || m.inline_attachment_ids) as id) f
+            left join public.odoo_attachments a on a.id = f.id) as attachments,
+         (select coalesce(jsonb_agg(jsonb_build_object(
+                   'field', c.field, 'label', c.label, 'type', c.type, 'old', c.old, 'new', c.new,
+                   'old_value', c.old_value, 'new_value', c.new_value)
+                 order by c.id), '[]')
+            from public.odoo_field_changes c
+           where c.message_id = m.id and c.deleted_at is null) as changes,
+         m.search, m.activity_type, m.withdrawn_at, m.recipient_ids, m.notifications, m.reactions
+    from public.odoo_messages m
+    left join public.odoo_partners p on p.id = m.author_id
+   where m.deleted_at is null;
+comment on view public.odoo_chatter is 'The timeline of a record (where model = ''crm.lead'' and res_id = …, order by date desc) with authors'' names, files and field changes; deleted messages are left out.';
+comment on column public.odoo_chatter.author is 'Name of the author.';
+comment on column public.odoo_chatter.attachments is 'Its files: id, inline, name, mimetype, file_size, state (as in odoo_attachments, or gone) and object_path in the bucket.';
+comment on column public.odoo_chatter.changes is 'Field changes: field, label, type, old, new, old_value, new_value.';
+
+do $$
+begin
+  -- Supabase grants every new view of schema public to its API's roles. Whoever may select still
+  -- sees only what the tables' own policies let through.
+  revoke all on public.odoo_chatter from public, anon, authenticated, odoo_sync;
+  grant select on public.odoo_chatter to authenticated, service_role;
+end
+$$;
+
+-- @@ is not leakproof, so under row-level security it looks only at rows that the policy has let
+-- through, all of them one by one. Here the policy's question is asked once, and the index does the rest.
+do $$
+begin
+  -- What it returned up to version 0.1 did not tell what is internal.
+  if pg_get_function_result(to_regprocedure('public.search_odoo_chatter(text, integer)')) !~ 'is_internal' then
+    drop function public.search_odoo_chatter(text, integer);
+  end if;
+end
+$$;
+create or replace function odoo_sync.search_chatter(words text, at_most integer)
+  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  wanted tsquery := websearch_to_tsquery('simple', words);
+begin
+  -- As with the tables: who is no admin sees no row.
+  if not odoo_sync.is_admin() then
+    return;
+  end if;
+  return query
+    select c.id, c.model, c.res_id, c.date, c.kind, c.author, c.subject,
+           ts_headline('simple', left(c.body_text, 100000), wanted, 'StartSel=«, StopSel=»'), best.rank, c.is_internal
+      from (
+        -- A rank takes reading all the words of a message, so it is given to the newest only.
+        select newest.id, ts_rank(newest.search, wanted) as rank
+          from (select m.id, m.date, m.search from public.odoo_messages m
+                 where m.search @@ wanted and m.deleted_at is null order by m.date desc limit 1000) newest
+         order by 2 desc, newest.date desc limit least(greatest(coalesce(at_most, 20), 0), 100)) best
+      join public.odoo_chatter c on c.id = best.id
+     order by best.rank desc, c.date desc, c.id desc;
+end
+$$;
+comment on function odoo_sync.search_chatter(text, integer) is 'What public.search_odoo_chatter() finds, for admins: with its owner''s rights, which nothing in schema public has.';
+revoke all on function odoo_sync.search_chatter(text, integer) from public;
+grant execute on function odoo_sync.search_chatter(text, integer) to authenticated, service_role;
+
+create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
+  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
+  language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select * from odoo_sync.search_chatter(words, at_most)
+  $$;
+comment on function public.search_odoo_chatter(text, integer) is 'Messages with these words (as a search engine takes them: "quoted", or, -without), the best of the newest 1,000 first, at most 100; found is plain text, its words between « and ».';
+revoke all on function public.search_odoo_chatter(text, integer) from public, anon;
+grant execute on function public.search_odoo_chatter(text, integer) to authenticated, service_role;
+
+-- What an older odoo_sync.health() called: one that was running when it was replaced has ended by now.
+drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);
+drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
+drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
+
+-- A view that somebody made over these tables reads them with its owner's rights, whoever asks it, unless it is told
+-- otherwise; Supabase grants every new view to its API's roles.
+create or replace function odoo_sync.open_views() returns table (view text, shows text, readers text, remedy text)
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    with recursive reads as (
+      select r.ev_class as viewed, d.refobjid as relation
+        from pg_depend d
+        join pg_rewrite r on r.oid = d.objid
+       where d.classid = 'pg_rewrite'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class
+    ), above as (
+      select p.polrelid as ours, p.polrelid as relation from pg_policy p where p.polname = 'admins_read'
+      union
+      select a.ours, reads.viewed from above a join reads on reads.relation = a.relation
+    )
+    select v.oid::regclass::text, string_agg(distinct a.ours::regclass::text, ', '), string_agg(distinct s.role, ', '),
+           case v.relkind when 'm' then format('revoke select on %s from anon, authenticated', v.oid::regclass)
+             else format('alter view %s set (security_invoker = true)', v.oid::regclass) end
+      from above a
+      join pg_class v on v.oid = a.relation and v.relkind in ('v', 'm') and v.relnamespace <> 'odoo_sync'::regnamespace
+      cross join (values ('anon'), ('authenticated')) s (role)
+     where has_any_column_privilege(s.role, v.oid, 'select') and has_schema_privilege(s.role, v.relnamespace, 'usage')
+       and not coalesce((select o.option_value::boolean from pg_options_to_table(v.reloptions) o where o.option_name = 'security_invoker'), false)
+     group by v.oid, v.relkind
+     order by 1
+  $$;
+comment on function odoo_sync.open_views() is 'Views over the copied tables that show their rows to whoever may read the view, admin or not, and what lets row-level security decide.';
+revoke execute on function odoo_sync.open_views() from public;
+
+insert into odoo_sync.notices (words)
+  select w.words from (
+    select format('The view %s shows rows of %s to whoever has the role %s, since it reads with its owner''s rights. If that is not meant: %s.',
+             v.view, v.shows, v.readers, v.remedy) as words from odoo_sync.open_views() v) w
+   where not exists (select from odoo_sync.notices n where n.words = w.words);
+
+commit;
