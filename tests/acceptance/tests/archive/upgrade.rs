@@ -353,7 +353,7 @@ async fn upgraded(folder: &std::path::Path) -> Result<()> {
     until("the job's call is answered", async || {
         let health =
             format!("select to_jsonb(h) from odoo_sync.health() h where job = '{ARCHIVE}'");
-        let health = stage.value(&health).await?;
+        let health = &stage.value(&health).await?;
         Ok(health["state"] == "ok" && health["problem"] == Value::Null)
     })
     .await
@@ -369,12 +369,10 @@ async fn the_tables_are_too_old(stage: &Stage, kept: &Value) -> Result<()> {
     let runs = |rows: &Value| of(rows, "odoo_sync.runs").count();
     for path in JOBS {
         let answer = stage.post(path, "{}").await?;
-        let words = answer.json()["error"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let told = &answer.json();
+        let words = told["error"].as_str().unwrap_or_default();
         assert!(
-            is_too_old(&answer.json(), answer.status.as_u16()),
+            is_too_old(told, answer.status.as_u16()),
             "{path}: {}",
             answer.text()
         );
@@ -383,8 +381,8 @@ async fn the_tables_are_too_old(stage: &Stage, kept: &Value) -> Result<()> {
             "{words}"
         );
     }
-    let after = rows(&stage.owner).await?;
-    assert_eq!(runs(&after), runs(kept));
+    let after = &rows(&stage.owner).await?;
+    assert_eq!(runs(after), runs(kept));
     assert_eq!(after[ATTACHMENTS], kept[ATTACHMENTS]);
     Ok(())
 }

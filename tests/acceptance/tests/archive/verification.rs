@@ -433,12 +433,10 @@ fn without_bytes(at: Trigger) -> Fault {
 
 /// What `health()` says of the archive, which the card shows too where somebody has to do something.
 async fn said(stage: &Stage) -> Result<Value> {
-    let health = stage
-        .value(
-            "select to_jsonb(h) from odoo_sync.health() h where job = 'archive-odoo-files-batch'",
-        )
-        .await?;
-    let status = stage.get("/status").await?.json();
+    let health =
+        "select to_jsonb(h) from odoo_sync.health() h where job = 'archive-odoo-files-batch'";
+    let health = &stage.value(health).await?;
+    let status = &stage.get("/status").await?.json();
     let job = status["jobs"]
         .as_array()
         .into_iter()
@@ -458,7 +456,7 @@ async fn said(stage: &Stage) -> Result<Value> {
         health["ok"] == false,
         "{status}"
     );
-    Ok(health)
+    Ok(health.clone())
 }
 
 /// A stage whose jobs are scheduled, and whose files are moved.

@@ -43,7 +43,7 @@ async fn at_work(lost: Option<i64>) -> Result<(Stage, Supabase)> {
 }
 
 /// The steps of a page, by their number.
-fn step<'d>(document: &'d Document, number: usize) -> Result<&'d Section> {
+fn step(document: &Document, number: usize) -> Result<&Section> {
     let of_number = format!("{number}. ");
     let mut sections = document.sections.iter();
     sections
@@ -126,7 +126,8 @@ async fn after_a_restore_all_is_well_again_by_the_steps_as_they_stand() -> Resul
         stage.post("/archive-batch", "{}").await?;
     }
     for block in blocks(step(&document, 9)?, 1) {
-        assert_eq!(run(&stage, block).await?, [Row::default(); 0]);
+        let not_well = run(&stage, block).await?;
+        assert!(not_well.is_empty(), "{not_well:?}");
     }
     // A copy that is only looked at.
     for block in blocks(step(&document, 1)?, 1) {

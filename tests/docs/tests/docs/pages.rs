@@ -39,10 +39,11 @@ async fn chromium(test: &str, scripts: &[&str]) -> Result<Option<Chromium>> {
 
 /// A page with a client of supabase-js, as a recipe finds it.
 fn page(scripts: &[&str], body: &str) -> String {
-    let scripts: String = scripts
+    let scripts: Vec<String> = scripts
         .iter()
         .map(|file| format!("<script src='/npm/{file}'></script>"))
         .collect();
+    let scripts = scripts.concat();
     format!(
         "<!doctype html><title>Admin</title><script src='/npm/{SUPABASE_JS}'></script>{scripts}\
          <script>window.supabase = window.supabase.createClient(location.origin, '{PUBLISHABLE_KEY}')</script>{body}"
