@@ -125,6 +125,10 @@ async fn one(target: &impl Target, exchange: &Exchange, mut fixtures: Fixtures) 
 }
 
 fn kept(came: &Came, path: &str) -> Option<Value> {
+    if let Some((path, mark)) = path.split_once(" after ") {
+        let whole = kept(came, path)?;
+        return Some(whole.as_str()?.split_once(mark)?.1.into());
+    }
     match came {
         Came::Http(answer) | Came::Rpc(answer) | Came::Json2(answer) => {
             match path.strip_prefix("header ") {

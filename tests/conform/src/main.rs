@@ -22,6 +22,8 @@ From the environment, since they are secret:
   STORAGE_KEY        the project's service_role key, or an sb_secret_ key
   STORAGE_ANON_KEY   its public key, if what that may is to be asked too
   STORAGE_SECRET_KEY an sb_secret_ key beside a service_role key
+  STORAGE_EXPIRED_KEY
+                     a service_role key of the project that has run out
   DATABASE_URL       the same as --database-url
 
 Exit status: 0 if all answers are as expected, 1 if one is not, 2 if a server could not be asked.";
@@ -148,6 +150,7 @@ async fn run(arguments: Arguments) -> Result<bool> {
             key: secret("STORAGE_KEY").context("set STORAGE_KEY")?,
             anonymous_key: secret("STORAGE_ANON_KEY"),
             secret_key: secret("STORAGE_SECRET_KEY"),
+            expired_key: secret("STORAGE_EXPIRED_KEY"),
             known: known.into_keys().collect(),
             read_only: arguments.read_only,
         };

@@ -24,6 +24,8 @@ pub struct Options {
     pub anonymous_key: Option<String>,
     /// A secret key, if its ways are to be asked too; the service key may be one.
     pub secret_key: Option<String>,
+    /// A key of its own that has run out, if what is said of one is to be asked too.
+    pub expired_key: Option<String>,
     /// What is known of it: `file_backend`.
     pub known: Vec<String>,
     /// Make nothing.
@@ -36,6 +38,7 @@ struct Storage {
     key: String,
     anonymous_key: Option<String>,
     secret_key: Option<String>,
+    expired_key: Option<String>,
 }
 
 /// A key that begins so is no JWT, and is not sent as a bearer's.
@@ -85,6 +88,7 @@ fn fixtures(prefix: &str, storage: &Storage) -> Fixtures {
     for (name, key) in [
         ("anonymous_key", storage.anonymous_key.as_ref()),
         ("secret_key", secret),
+        ("expired_key", storage.expired_key.as_ref()),
     ] {
         match key {
             Some(key) => fixtures.set(name, key.clone()),
@@ -182,6 +186,8 @@ pub async fn against_simulated(behind_gateway: bool) -> Result<Report> {
         key: "service-role-key".to_owned(),
         anonymous_key: Some("anon-key".to_owned()),
         secret_key: Some(secret.to_owned()),
+        // {"alg":"HS256"}, {"exp":1}
+        expired_key: Some("eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2lnbmF0dXJl".to_owned()),
     };
     let mut fixtures = fixtures("conform", &storage);
     fixtures.set("simulated", true);
@@ -202,6 +208,7 @@ pub async fn against_real(options: Options) -> Result<Report> {
         key: options.key,
         anonymous_key: options.anonymous_key,
         secret_key: options.secret_key,
+        expired_key: options.expired_key,
     };
     let mut fixtures = fixtures(&fresh_prefix(), &storage);
     fixtures.lack("simulated", "this server is a real one");

@@ -120,7 +120,8 @@ pub struct Step {
     pub until: u64,
     /// What has to come back.
     pub expect: Expect,
-    /// What is kept of the answer under a name, for later steps: `header NAME` or a path into its JSON.
+    /// What is kept of the answer under a name, for later steps: `header NAME` or a path into its JSON; of a text
+    /// what comes ` after ` a mark.
     pub keep: BTreeMap<String, String>,
 }
 

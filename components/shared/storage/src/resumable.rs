@@ -32,8 +32,10 @@ pub struct Resumable {
 
 impl<H: Http> Storage<H> {
     fn tus(&self, method: Method, rest: &str) -> Request {
+        // Where an object is to be replaced, each request has to say so, not the first alone.
         self.upload(method, &format!("/upload/resumable{rest}"))
             .header(TUS_RESUMABLE, "1.0.0")
+            .header(UPSERT, "true")
     }
 
     /// Begins an upload of `length` bytes.
@@ -54,8 +56,7 @@ impl<H: Http> Storage<H> {
         let request = self
             .tus(Method::POST, "")
             .header(UPLOAD_LENGTH, length.to_string())
-            .header(UPLOAD_METADATA, metadata)
-            .header(UPSERT, "true");
+            .header(UPLOAD_METADATA, metadata);
         let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         if response.status != StatusCode::CREATED {
             return Err(answer::refusal(response).await?.fault(&self.settings));

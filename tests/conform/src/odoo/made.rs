@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use super::{Account, Odoo};
+use super::{ACCENTED, Account, Odoo};
 use crate::conversation::{hex, pattern_bytes};
 use crate::fixtures::Fixtures;
 use crate::table::Caller;
@@ -385,6 +385,15 @@ impl Made {
             Ok(()) => fixtures.set("removed_message.id", removed),
             Err(why) => fixtures.lack("removed_message", format!("{why:#}")),
         }
+        let others = fixtures.get("others_lead.id").cloned().unwrap_or_default();
+        let named = json!({"body": "conform, elsewhere", "message_type": "comment", "subtype_xmlid": "mail.mt_comment"});
+        let elsewhere = self
+            .call("crm.lead", "message_post", json!([[others]]), named)
+            .await?;
+        fixtures.set(
+            "others_message.id",
+            elsewhere.get(0).cloned().unwrap_or(elsewhere),
+        );
         fixtures.lack("personal", "it cannot be made over the API");
         // Another stage, and Odoo notes the change by itself.
         let read = self
@@ -475,8 +484,9 @@ impl Made {
     async fn files(&mut self, fixtures: &mut Fixtures) -> Result<()> {
         let lead = fixtures.get("lead.id").cloned().unwrap_or_default();
         let others = fixtures.get("others_lead.id").cloned().unwrap_or_default();
-        let binary = pattern_bytes(1000);
-        let files: [(&str, &str, &str, &[u8], Value); 9] = [
+        let person = fixtures.get("person.id").cloned().unwrap_or_default();
+        let (binary, long) = (pattern_bytes(1000), pattern_bytes(1500));
+        let mut files: Vec<(&str, &str, &str, &[u8], Value)> = vec![
             (
                 "file",
                 "conform.txt",
@@ -540,7 +550,64 @@ impl Made {
                 b"",
                 json!({"type": "url", "url": "https://files.example.com/conform"}),
             ),
+            (
+                "tiny_file",
+                "conform tiny.txt",
+                "text/plain",
+                b"x",
+                json!({}),
+            ),
+            (
+                "accented_file",
+                ACCENTED,
+                "text/plain",
+                b"accents",
+                json!({}),
+            ),
+            (
+                "long_file",
+                "conform long.bin",
+                "application/x-conform",
+                &long,
+                json!({}),
+            ),
+            (
+                "loose_public_file",
+                "conform loose public.txt",
+                "text/plain",
+                b"of nothing",
+                json!({"res_model": false, "res_id": false, "public": true}),
+            ),
+            (
+                "others_public_file",
+                "conform other public.txt",
+                "text/plain",
+                b"of another",
+                json!({"res_id": others, "public": true}),
+            ),
+            (
+                "public_field_file",
+                "conform public.png",
+                "image/png",
+                b"a picture",
+                json!({"res_model": "res.partner", "res_id": person, "res_field": "image_128", "public": true}),
+            ),
         ];
+        // Where there are invoices, files of one, which a salesman does not see.
+        match self.first("account.move", json!([])).await {
+            Ok(Some(id)) => {
+                let closed = json!({"res_model": "account.move", "res_id": id});
+                let public = json!({"res_model": "account.move", "res_id": id, "public": true});
+                let (name, content) = ("conform closed.txt", b"of an invoice".as_slice());
+                files.push(("closed_file", name, "text/plain", content, closed));
+                files.push(("closed_public_file", name, "text/plain", content, public));
+            }
+            _ => {
+                for name in ["closed_file", "closed_public_file"] {
+                    fixtures.lack(name, "there is no invoice here");
+                }
+            }
+        }
         for (name, called, mimetype, content, more) in files {
             let mut values = json!({"name": called, "res_model": "crm.lead", "res_id": lead});
             if let Value::Object(values) = &mut values {

@@ -19,6 +19,9 @@ use crate::{Server, exchanges};
 pub use made::Options;
 pub(crate) use made::fresh_prefix;
 
+/// A name with all accents that have a plain letter, and with letters that have none.
+const ACCENTED: &str = "ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝ àáâãäåçèéêëìíîïñòóôõöùúûüýÿ œßøł日.txt";
+
 /// Who may ask, and how it proves itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {

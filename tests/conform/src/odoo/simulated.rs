@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use world::odoo::{Damage, NewAttachment, Options, Role, Trap, User};
 
-use super::{Account, Odoo};
+use super::{ACCENTED, Account, Odoo};
 use crate::conversation::{hex, pattern_bytes};
 use crate::fixtures::Fixtures;
 use crate::table::Caller;
@@ -106,7 +106,7 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     let message = |more: Value| {
         let mut values = json!({
             "model": "crm.lead", "res_id": id, "record_name": format!("{PREFIX} lead"), "message_type": "comment",
-            "subtype_id": 1, "author_id": 3, "body": "<p>conform</p>", "date": "2026-11-21 20:21:22",
+            "subtype_id": 1, "author_id": 3, "body": "<p>conform</p>", "date": "2026-11-21 20:21:22.5",
         });
         if let (Value::Object(values), Value::Object(more)) = (&mut values, more) {
             values.extend(more);
@@ -117,6 +117,12 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     fixtures.set("comment.id", comment);
     fixtures.set("note.id", message(json!({"subtype_id": 2})));
     fixtures.set("reply.id", message(json!({"parent_id": comment})));
+    let others_message = message(json!({"res_id": others}));
+    messages.hide_from_salesmen([others_message]);
+    fixtures.set("others_message.id", others_message);
+    // By their sequence stages come otherwise than by their id.
+    odoo.records("crm.stage")
+        .update_quietly(4, &json!({"sequence": 0}));
     let changed = message(json!({"message_type": "notification", "subtype_id": 6, "body": ""}));
     fixtures.set("change.id", changed);
     let stage = odoo.stage_change(changed);
@@ -136,6 +142,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     let attachments = odoo.attachments();
     let lead = fixtures.get("lead.id").and_then(Value::as_i64);
     let others = fixtures.get("others_lead.id").and_then(Value::as_i64);
+    let person = fixtures.get("person.id").and_then(Value::as_i64);
     let mut file =
         |name: &str, called: &str, mimetype: &str, content: Vec<u8>, more: NewAttachment| {
             let (sha1, size) = (hex(&Sha1::digest(&content)), content.len());
@@ -156,6 +163,10 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             id
         };
     let plain = NewAttachment::default;
+    let old = || NewAttachment {
+        write_date: Some("2026-11-21 20:21:22".to_owned()),
+        ..plain()
+    };
     file(
         "file",
         "conform.txt",
@@ -185,7 +196,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         "conform ä/1.pdf",
         "application/pdf",
         b"%PDF-1.4 conform".to_vec(),
-        plain(),
+        old(),
     );
     file(
         "broken_name",
@@ -222,6 +233,80 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         "text/plain",
         b"for all".to_vec(),
         NewAttachment {
+            traps: vec![Trap::Public],
+            ..plain()
+        },
+    );
+    file(
+        "tiny_file",
+        "conform tiny.txt",
+        "text/plain",
+        b"x".to_vec(),
+        old(),
+    );
+    file(
+        "accented_file",
+        ACCENTED,
+        "text/plain",
+        b"accents".to_vec(),
+        plain(),
+    );
+    file(
+        "long_file",
+        "conform long.bin",
+        "application/octet-stream",
+        pattern_bytes(1500),
+        plain(),
+    );
+    file(
+        "loose_public_file",
+        "conform loose public.txt",
+        "text/plain",
+        b"of nothing".to_vec(),
+        NewAttachment {
+            res_model: Some("res.company".to_owned()),
+            res_id: Some(0),
+            traps: vec![Trap::Public],
+            ..plain()
+        },
+    );
+    file(
+        "others_public_file",
+        "conform other public.txt",
+        "text/plain",
+        b"of another".to_vec(),
+        NewAttachment {
+            res_id: others,
+            traps: vec![Trap::OfAnother, Trap::Public],
+            ..plain()
+        },
+    );
+    for (name, traps) in [
+        ("closed_file", Vec::new()),
+        ("closed_public_file", vec![Trap::Public]),
+    ] {
+        file(
+            name,
+            "conform closed.txt",
+            "text/plain",
+            b"of an invoice".to_vec(),
+            NewAttachment {
+                res_model: Some("account.move".to_owned()),
+                res_id: Some(1),
+                traps,
+                ..plain()
+            },
+        );
+    }
+    file(
+        "public_field_file",
+        "conform public.png",
+        "image/png",
+        b"a picture".to_vec(),
+        NewAttachment {
+            res_model: Some("res.partner".to_owned()),
+            res_id: person,
+            res_field: Some("image_128".to_owned()),
             traps: vec![Trap::Public],
             ..plain()
         },

@@ -139,6 +139,14 @@ impl Domain {
                         Self::Any(Vec::new())
                     })
                 }
+                // No condition at all where names cannot be searched for: up to 17, but for contacts on 16.
+                [Value::String(field), Value::String(_), _]
+                    if field == "display_name"
+                        && version <= 17
+                        && !(version <= 16 && model == "res.partner") =>
+                {
+                    Some(Self::All(Vec::new()))
+                }
                 [Value::String(field), Value::String(operator), operand] => {
                     let leaf = Leaf::parse(version, field, operator, operand, model, fields)?;
                     Some(Self::Leaf(leaf))
@@ -310,6 +318,12 @@ impl Leaf {
                 }));
             }
         };
+        // A number that is 0 is nothing on 19 only; a reference without its record is nothing everywhere.
+        let no_zero = version < 19 && kind == Kind::Integer && field != "res_id";
+        let cell_of = |value: &Value, kind| match cell_of(value, kind) {
+            Cell::Null if no_zero => Cell::Bool(false),
+            cell => cell,
+        };
         let operand = match (operator, operand) {
             (Operator::In | Operator::NotIn, Value::Array(values)) => {
                 values.iter().map(|value| cell_of(value, kind)).collect()
@@ -397,25 +411,29 @@ impl Leaf {
 /// What a JSON value is, compared with a field of this kind.
 fn cell_of(value: &Value, kind: Kind) -> Cell<'static> {
     match value {
-        Value::Bool(value) if kind == Kind::Boolean => Cell::Bool(*value),
         Value::Null | Value::Bool(false) => Cell::Null,
         Value::Bool(true) => Cell::Bool(true),
-        Value::Number(number) => number
-            .as_i64()
-            .map_or_else(|| Cell::Real(number.as_f64().unwrap_or(0.0)), Cell::Int),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "as Odoo cuts a fraction off"
+        )]
+        Value::Number(number) => match (number.as_i64(), number.as_f64().unwrap_or_default()) {
+            (Some(number), _) => Cell::Int(number),
+            (None, number) if kind == Kind::Integer => Cell::Int(number as i64),
+            (None, number) => Cell::Real(number),
+        },
         Value::String(text) if kind == Kind::Datetime => {
             parse_datetime(text).map_or_else(|| Cell::Text(Cow::Owned(text.clone())), Cell::Time)
         }
         Value::String(text) => Cell::Text(Cow::Owned(text.clone())),
-        other => Cell::Text(Cow::Owned(other.to_string())),
+        Value::Array(_) | Value::Object(_) => Cell::Null,
     }
 }
 
 fn equal(cell: &Cell<'_>, value: &Cell<'_>) -> bool {
     match (cell, value) {
         // In a boolean column nothing is false, and in one of integers 0 is nothing.
-        (Cell::Null, Cell::Null | Cell::Bool(false))
-        | (Cell::Bool(false) | Cell::Int(0), Cell::Null) => true,
+        (Cell::Null | Cell::Bool(false) | Cell::Int(0), Cell::Null) => true,
         (Cell::Many(ids), Cell::Null) => ids.is_empty(),
         (Cell::Many(ids), Cell::Int(id)) => ids.contains(id),
         _ => compare(cell, value) == Some(Ordering::Equal),
@@ -431,11 +449,9 @@ pub(super) fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
         (Cell::Int(a) | Cell::Link(a, _), Cell::Int(b) | Cell::Link(b, _))
         | (Cell::Time(a), Cell::Time(b)) => Some(a.cmp(b)),
         (Cell::Real(a), Cell::Real(b)) => a.partial_cmp(b),
-        (Cell::Int(a), Cell::Real(b)) => (*a as f64).partial_cmp(b),
         (Cell::Real(a), Cell::Int(b)) => a.partial_cmp(&(*b as f64)),
         (Cell::Text(a) | Cell::Link(_, a), Cell::Text(b)) => Some(a.cmp(b)),
         (Cell::Bool(a), Cell::Bool(b)) => Some(a.cmp(b)),
-        (Cell::Null, Cell::Null) => Some(Ordering::Equal),
         _ => None,
     }
 }

@@ -11,12 +11,20 @@ pub(crate) struct Failure {
     /// The Python class, which is what a client may branch on.
     name: &'static str,
     message: String,
-    /// The HTTP status under JSON-2; JSON-RPC has 200 throughout.
+    /// The HTTP status under JSON-2, which follows from the class; JSON-RPC has 200 throughout.
     pub status: u16,
 }
 
 impl Failure {
-    pub(crate) fn new(name: &'static str, status: u16, message: impl Into<String>) -> Self {
+    pub(crate) fn new(name: &'static str, message: impl Into<String>) -> Self {
+        let status = match name {
+            "werkzeug.exceptions.BadRequest" => 400,
+            "werkzeug.exceptions.Unauthorized" => 401,
+            "odoo.exceptions.AccessDenied" | "odoo.exceptions.AccessError" => 403,
+            "odoo.exceptions.MissingError" | "werkzeug.exceptions.NotFound" => 404,
+            "odoo.exceptions.UserError" | "werkzeug.exceptions.UnprocessableEntity" => 422,
+            _ => 500,
+        };
         Self {
             name,
             message: message.into(),
@@ -25,17 +33,16 @@ impl Failure {
     }
 
     pub(crate) fn access_denied() -> Self {
-        Self::new("odoo.exceptions.AccessDenied", 403, "Access Denied")
+        Self::new("odoo.exceptions.AccessDenied", "Access Denied")
     }
 
     pub(crate) fn access_error(message: impl Into<String>) -> Self {
-        Self::new("odoo.exceptions.AccessError", 403, message)
+        Self::new("odoo.exceptions.AccessError", message)
     }
 
     pub(crate) fn missing(model: &str, id: i64, uid: i64) -> Self {
         Self::new(
             "odoo.exceptions.MissingError",
-            404,
             format!(
                 "Record does not exist or has been deleted.\n(Record: {model}({id},), User: {uid})"
             ),
@@ -43,7 +50,7 @@ impl Failure {
     }
 
     pub(crate) fn value_error(message: impl Into<String>) -> Self {
-        Self::new("builtins.ValueError", 500, message)
+        Self::new("builtins.ValueError", message)
     }
 
     /// A domain that is no list.
@@ -53,11 +60,11 @@ impl Failure {
                 "Domain() invalid argument type for domain: {}",
                 python(given)
             );
-            return Self::new("builtins.TypeError", 500, message);
+            return Self::new("builtins.TypeError", message);
         }
         let message =
             "Domains to normalize must have a 'domain' form: a list or tuple of domain components";
-        Self::new("builtins.AssertionError", 500, message)
+        Self::new("builtins.AssertionError", message)
     }
 
     /// A domain in which an operator lacks its operand.
@@ -68,7 +75,6 @@ impl Failure {
             17.. => Self::value_error(format!("Domain {domain} is syntactically not correct.")),
             _ => Self::new(
                 "builtins.AssertionError",
-                500,
                 format!("This domain is syntactically not correct: {domain}"),
             ),
         }
@@ -76,8 +82,19 @@ impl Failure {
 
     /// What is no term of a domain: no comparison, and no operator.
     pub(crate) fn no_term(version: u8, item: &Value) -> Self {
-        let type_error = |words: &str| Self::new("builtins.TypeError", 500, words);
+        let type_error = |words: &str| Self::new("builtins.TypeError", words);
         match item {
+            Value::Array(leaf) if version >= 17 && leaf.len() == 3 => {
+                let (name, message) = if version >= 19 {
+                    let leaf: Vec<String> = leaf.iter().map(python).collect();
+                    let message = format!("Domain() invalid arguments: ({})", leaf.join(", "));
+                    ("builtins.TypeError", message)
+                } else {
+                    let message = "'int' object has no attribute 'split'";
+                    ("builtins.AttributeError", message.to_owned())
+                };
+                Self::new(name, message)
+            }
             _ if version >= 19 => {
                 Self::value_error(format!("Domain() invalid item in domain: {}", python(item)))
             }
@@ -88,7 +105,7 @@ impl Failure {
                 let leaf: Vec<String> = leaf.iter().map(python).collect();
                 Self::value_error(format!("Invalid leaf ({})", leaf.join(", ")))
             }
-            Value::String(_) => Self::new("builtins.IndexError", 500, "string index out of range"),
+            Value::String(_) => Self::new("builtins.IndexError", "string index out of range"),
             _ => type_error("'int' object is not subscriptable"),
         }
     }
@@ -112,7 +129,7 @@ impl Failure {
     /// The same failure under JSON-2, where what is wrong with a call itself has a name of its own.
     pub(crate) fn of_call(self) -> Self {
         match self.name {
-            "builtins.TypeError" => {
+            "builtins.TypeError" if !self.message.starts_with("Domain()") => {
                 // Without the method's name, and in the words of `inspect`.
                 let words = self
                     .message
@@ -122,12 +139,9 @@ impl Failure {
                     "missing 1 required positional argument",
                     "missing a required argument",
                 );
-                Self::new("werkzeug.exceptions.UnprocessableEntity", 422, words)
+                Self::new("werkzeug.exceptions.UnprocessableEntity", words)
             }
-            "builtins.AttributeError" => Self {
-                name: "werkzeug.exceptions.NotFound",
-                ..self
-            },
+            "builtins.AttributeError" => Self::new("werkzeug.exceptions.NotFound", self.message),
             _ => self,
         }
     }
@@ -139,12 +153,16 @@ impl Failure {
 
     /// A web session that is over, or never was.
     pub(crate) fn session_expired() -> Self {
-        Self::new("odoo.http.SessionExpiredException", 403, "Session expired")
+        Self::new("odoo.http.SessionExpiredException", "Session expired")
     }
 
     /// A page instead of JSON, in the framework's words: the server never came to the method.
     pub(crate) fn page(status: u16, words: impl Into<String>) -> Self {
-        Self::new("", status, words)
+        Self {
+            name: "",
+            message: words.into(),
+            status,
+        }
     }
 
     /// The page, where it is one.

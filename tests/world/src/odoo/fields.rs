@@ -14,13 +14,11 @@ pub(crate) enum Kind {
     Boolean,
     Integer,
     Float,
-    Text,
-    Date,
     Datetime,
     Many2one,
     /// one2many and many2many.
     Many,
-    Binary,
+    /// Text, bytes and bare dates: nothing is special about them.
     Other,
 }
 
@@ -90,12 +88,9 @@ impl Field {
             "boolean" => Kind::Boolean,
             "integer" | "many2one_reference" => Kind::Integer,
             "float" | "monetary" => Kind::Float,
-            "char" | "text" | "html" | "selection" => Kind::Text,
-            "date" => Kind::Date,
             "datetime" => Kind::Datetime,
             "many2one" => Kind::Many2one,
             "one2many" | "many2many" => Kind::Many,
-            "binary" => Kind::Binary,
             _ => Kind::Other,
         };
         Self {
@@ -122,7 +117,7 @@ impl Field {
     pub(crate) fn describe(&self, name: &str, wanted: Option<&[String]>) -> Value {
         let mut said = Map::new();
         said.insert("type".into(), json!(self.type_name));
-        said.insert("string".into(), json!(label(name)));
+        said.insert("string".into(), json!(name));
         said.insert("readonly".into(), json!(self.readonly));
         said.insert("required".into(), json!(self.required));
         said.insert("store".into(), json!(self.stored));
@@ -144,22 +139,6 @@ impl Field {
             _ => json!(false),
         }
     }
-}
-
-/// `lost_reason_id` is shown as `Lost Reason`.
-fn label(name: &str) -> String {
-    let stem = name
-        .strip_suffix("_ids")
-        .or_else(|| name.strip_suffix("_id"))
-        .unwrap_or(name);
-    let words = stem.split('_').map(|word| {
-        let mut letters = word.chars();
-        letters
-            .next()
-            .map(|first| first.to_uppercase().chain(letters).collect::<String>())
-            .unwrap_or_default()
-    });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// All models of a version with their fields.

@@ -78,14 +78,15 @@ impl Call {
         if !is_json(&self.headers) {
             return Err(Failure::page(
                 415,
-                "The server does not support the media type transmitted in the request.",
+                "Request inferred type is compatible with [&#39;http&#39;] but &#39;/json/2/&lt;__model__&gt;/&lt;__method__&gt;&#39; is \
+                 type=&#39;json2&#39;.<br><br>Please verify the Content-Type request header and try again.",
             ));
         }
         let user = self.bearer(company)?;
         let mut arguments = self
             .arguments
-            .map_err(|why| Failure::new("werkzeug.exceptions.BadRequest", 400, why))?;
-        let not_found = |message| Failure::new("werkzeug.exceptions.NotFound", 404, message);
+            .map_err(|why| Failure::new("werkzeug.exceptions.BadRequest", why))?;
+        let not_found = |message| Failure::new("werkzeug.exceptions.NotFound", message);
         if !company.store.tables().contains_key(&self.model) {
             return Err(not_found(format!(
                 "the model '{}' does not exist",
@@ -98,7 +99,7 @@ impl Call {
 
     /// A key, and nothing but a key: passwords are refused here.
     fn bearer<'a>(&self, company: &'a Company) -> Result<&'a User, Failure> {
-        let refused = |why| Failure::new("werkzeug.exceptions.Unauthorized", 401, why);
+        let refused = |why| Failure::new("werkzeug.exceptions.Unauthorized", why);
         let header = self
             .headers
             .get(AUTHORIZATION)
@@ -108,7 +109,7 @@ impl Call {
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
         let session = company.sessions.uid(&self.headers);
-        let Some(key) = key.filter(|key| !key.is_empty()) else {
+        let Some(key) = key else {
             return Err(refused(if session.is_some() {
                 "Missing \"Authorization\" or Sec-headers for interactive usage."
             } else {
@@ -123,7 +124,7 @@ impl Call {
         // A cookie jar that keys share breaks here.
         if session.is_some_and(|uid| uid != user.uid) {
             let message = "Session user does not match the used apikey.";
-            return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
+            return Err(Failure::new("odoo.exceptions.AccessDenied", message));
         }
         Ok(user)
     }
@@ -132,7 +133,7 @@ impl Call {
 /// The answer to an address that is none of a method.
 pub(crate) fn no_method() -> Response<Payload> {
     let message = "Did you mean POST /json/2/<model>/<method>?";
-    refusal(&Failure::new("werkzeug.exceptions.NotFound", 404, message))
+    refusal(&Failure::new("werkzeug.exceptions.NotFound", message))
 }
 
 fn refusal(failure: &Failure) -> Response<Payload> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::attachments::Row as Attachment;
 use super::domain::{Cell, Domain, Row as _};
 use super::failure::Failure;
-use super::fields::{Fields, Kind};
+use super::fields::{Field, Fields};
 use super::order::Order;
 use super::records::Table;
 use super::spelling::{Json, datetime};
@@ -41,6 +41,7 @@ fn signature(version: u8, model: &str, method: &str) -> Option<&'static [&'stati
         "read" => &["ids", "fields", "load"],
         "fields_get" => &["allfields", "attributes"],
         "get_external_id" => &["ids"],
+        "exists" if version <= 18 => &["ids"],
         "context_get" if model == "res.users" => &[],
         "generate_access_token" if model == ATTACHMENTS => &["ids"],
         "write" if model == ATTACHMENTS => &["ids", "vals"],
@@ -56,7 +57,7 @@ impl Arguments {
         positional: Vec<Value>,
         keywords: Map<String, Value>,
     ) -> Result<Self, Failure> {
-        let unfit = |what: String| Failure::new("builtins.TypeError", 422, what);
+        let unfit = |what: String| Failure::new("builtins.TypeError", what);
         if positional.len() > names.len() {
             return Err(unfit(format!(
                 "{method}() takes {} positional arguments but {} were given",
@@ -102,13 +103,14 @@ impl Arguments {
         Ok(Self(all))
     }
 
-    /// Refuses values that a version does not take: a language that is not installed from 18 on, ids as texts
-    /// before 17.
-    fn check(&self, version: u8) -> Result<(), Failure> {
+    /// Refuses values that a version does not take: to read in a language that is not installed from 18 on, ids as
+    /// texts before 17.
+    fn check(&self, method: &str, version: u8) -> Result<(), Failure> {
+        let reads = version >= 18 && matches!(method, "read" | "search_read");
         let language = self.get("context").get("lang").and_then(Value::as_str);
-        if let Some(code) = language.filter(|code| version >= 18 && !LANGUAGES.contains(code)) {
+        if let Some(code) = language.filter(|code| reads && !LANGUAGES.contains(code)) {
             let message = format!("Invalid language code: {code}");
-            return Err(Failure::new("odoo.exceptions.UserError", 422, message));
+            return Err(Failure::new("odoo.exceptions.UserError", message));
         }
         let text = self
             .get("ids")
@@ -172,7 +174,7 @@ impl Arguments {
 pub(crate) fn is_called_on_records(method: &str) -> bool {
     matches!(
         method,
-        "read" | "write" | "generate_access_token" | "get_external_id"
+        "read" | "write" | "generate_access_token" | "get_external_id" | "exists"
     )
 }
 
@@ -212,7 +214,6 @@ pub(crate) fn call_by_name(
         let message = format!("cannot call {model}.{method} with ids");
         return Err(Failure::new(
             "werkzeug.exceptions.UnprocessableEntity",
-            422,
             message,
         ));
     }
@@ -232,7 +233,6 @@ pub(crate) fn call(
     let Some(table) = tables.get(model) else {
         return Err(Failure::new(
             "odoo.exceptions.UserError",
-            404,
             format!("Object {model} doesn't exist"),
         ));
     };
@@ -245,10 +245,10 @@ pub(crate) fn call(
             16.. => format!("The method '{method}' does not exist on the model '{model}'"),
             _ => format!("type object '{model}' has no attribute '{method}'"),
         };
-        return Err(Failure::new("builtins.AttributeError", 404, message));
+        return Err(Failure::new("builtins.AttributeError", message));
     };
     let arguments = Arguments::bind(method, names, positional, keywords)?;
-    arguments.check(company.version)?;
+    arguments.check(method, company.version)?;
     let call = Call {
         company,
         user,
@@ -270,6 +270,11 @@ pub(crate) fn call(
             json.value(&context);
         }
         "get_external_id" => json.value(&call.external_ids()),
+        "exists" => {
+            let ids = call.arguments.ids();
+            let ids: Vec<_> = ids.iter().filter(|id| table.has(**id)).collect();
+            json.value(&ids);
+        }
         "generate_access_token" => {
             let ids = call.arguments.ids();
             for id in &ids {
@@ -285,9 +290,15 @@ pub(crate) fn call(
         "write" => {
             let token = call.arguments.get("vals").get("access_token");
             let token = token.and_then(Value::as_str);
-            let written = company
-                .attachments
-                .write_token(&call.arguments.ids(), token);
+            let ids = call.arguments.ids();
+            // Up to 18 it is nothing to write to what is not there.
+            let gone = |id: &&i64| {
+                company.version >= 19 && company.attachments.table().row(**id).is_none()
+            };
+            if let Some(id) = ids.iter().find(gone) {
+                return Err(Failure::missing(model, *id, user.uid));
+            }
+            let written = company.attachments.write_token(&ids, token);
             written.map_err(|id| call.forbidden(id, "write"))?;
             json.value(&json!(true));
         }
@@ -327,10 +338,12 @@ struct Call<'a> {
 
 impl Call<'_> {
     fn may_read(&self) -> Result<(), Failure> {
-        let title = match self.model {
-            "mail.tracking.value" => "Mail Tracking Value",
+        let (title, group) = match (self.model, self.company.version) {
+            ("mail.tracking.value", ..=18) => ("Mail Tracking Value", "Administration/Settings"),
+            ("mail.tracking.value", _) => ("Mail Tracking Value", "Role / Administrator"),
             // Open to everybody on 14 (seen); closed on 16 to 19.
-            "ir.model.data" if self.company.version >= 15 => "Model Data",
+            ("ir.model.data", 15..=18) => ("Model Data", "Administration/Access Rights"),
+            ("ir.model.data", 19..) => ("Model Data", "Access Rights"),
             _ => return Ok(()),
         };
         if self.user.is_administrator() {
@@ -338,7 +351,7 @@ impl Call<'_> {
         }
         Err(Failure::access_error(format!(
             "You are not allowed to access '{title}' ({}) records.\n\nThis operation is allowed for the following \
-             groups:\n\t- Administration/Settings\n\nContact your administrator to request access if necessary.",
+             groups:\n\t- {group}\n\nContact your administrator to request access if necessary.",
             self.model
         )))
     }
@@ -411,11 +424,22 @@ impl Call<'_> {
             "res.users" => "User",
             other => other,
         };
-        Failure::access_error(format!(
-            "You do not have enough rights to access the fields \"{field}\" on {title} ({model}). Please contact your \
-             system administrator.\n\nOperation: read\nUser: {uid}\nFields:\n- {field} (allowed for groups \
-             'Administration / Settings')"
-        ))
+        let fields = format!("Fields:\n- {field} (allowed for groups 'Administration / Settings')");
+        Failure::access_error(match self.company.version {
+            ..=17 => format!(
+                "The requested operation can not be completed due to security restrictions.\n\nDocument type: {title} \
+                 ({model})\nOperation: read\nUser: {uid}\n{fields}"
+            ),
+            18 => format!(
+                "You do not have enough rights to access the fields \"{field}\" on {title} ({model}). Please contact \
+                 your system administrator.\n\nOperation: read\nUser: {uid}\n{fields}"
+            ),
+            _ => format!(
+                "You do not have enough rights to access the field \"{field}\" on {title} ({model}). Please contact \
+                 your system administrator.\n\nOperation: read\nUser: {uid}\nGroups: allowed for groups \
+                 'Role / Administrator'"
+            ),
+        })
     }
 
     /// A domain in which a comparison beyond a many2one, such as `mail_message_id.model`, is one of the
@@ -568,7 +592,7 @@ impl Call<'_> {
             }
             for id in ids {
                 if self.table.failing(*id) {
-                    return Err(Failure::new("builtins.KeyError", 500, "'gone.model'"));
+                    return Err(Failure::new("builtins.KeyError", "'gone.model'"));
                 }
                 if self.table.forbidden(*id, self.user.sees_all_leads()) {
                     return Err(self.forbidden_record(*id));
@@ -606,12 +630,28 @@ impl Call<'_> {
     }
 
     fn forbidden(&self, id: i64, operation: &str) -> Failure {
-        let (model, uid) = (self.model, self.user.uid);
-        Failure::access_error(format!(
-            "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't have \
-             '{operation}' access to:\n- {model} (id={id})",
-            self.user.name
-        ))
+        let (model, uid, version) = (self.model, self.user.uid, self.company.version);
+        // An attachment is as secret as what it hangs on, which 16 names instead.
+        let title = match (model, version) {
+            (ATTACHMENTS, 17..) => "Attachment (ir.attachment)",
+            (_, 19..) => "Lead (crm.lead)",
+            _ => "Lead/Opportunity (crm.lead)",
+        };
+        let message = "The requested operation cannot be completed due to security restrictions. Please contact your \
+                       system administrator.\n\n(Document type: Message, Operation: read)";
+        Failure::access_error(match (model, version) {
+            ("mail.message", 19..) => format!("{message}\n\nRecords: {id}, User: {uid}"),
+            ("mail.message", _) => format!("{message} - (Records: [{id}], User: {uid})"),
+            (_, 17..) => format!(
+                "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't \
+                 have '{operation}' access to:\n- {title}\n\nIf you really, really need access, perhaps you can win \
+                 over your friendly administrator with a batch of freshly baked cookies.",
+                self.user.name
+            ),
+            _ => "Due to security restrictions, you are not allowed to access 'Lead/Opportunity' (crm.lead) records.\n\n\
+                  Contact your administrator to request access if necessary."
+                .to_owned(),
+        })
     }
 
     /// Whether `raw` can be put into JSON: a text can, and before 18 so can any byte, each as a letter.
@@ -649,29 +689,28 @@ impl Call<'_> {
             };
         }
         match row.cell(field) {
-            Cell::Null => match self.table.fields.get(field).map(|field| field.kind) {
-                Some(Kind::Many) => json.raw("[]"),
-                Some(Kind::Integer) => json.raw("0"),
-                _ => json.raw("false"),
-            },
+            Cell::Null => json.value(&self.table.fields.get(field).map(Field::default)),
             Cell::Bool(value) => json.value(&value),
             Cell::Int(value) => json.value(&value),
-            Cell::Real(value) => json.value(&value),
             Cell::Text(text) => json.value(&text),
             Cell::Time(us) => json.value(&datetime(us)),
             Cell::Link(id, name) if pairs => json.value(&json!([id, name])),
             Cell::Link(id, _) => json.value(&id),
-            Cell::Many(ids) => json.value(&ids),
+            // An attachment has no floats, and no lists that are known here.
+            Cell::Real(_) | Cell::Many(_) => json.raw("false"),
         }
     }
 }
+
+/// Units, each 1024 times the one before, which is `bytes` at first.
+const LARGER: [&str; 4] = ["Kb", "Mb", "Gb", "Tb"];
 
 /// How `bin_size` shows a size: `15.00 bytes`.
 fn human_size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "two decimals")]
     let mut size = bytes as f64;
     let mut unit = "bytes";
-    for larger in ["Kb", "Mb", "Gb", "Tb"] {
+    for larger in LARGER {
         if size < 1024.0 {
             break;
         }

@@ -219,7 +219,6 @@ impl Company {
         }
         Err(Failure::new(
             "psycopg2.OperationalError",
-            500,
             format!(
                 "connection to server at \"127.0.0.1\", port 5432 failed: FATAL:  database \"{database}\" does not \
                  exist\n"

@@ -31,7 +31,6 @@ impl Order {
                 Some(_) => {
                     return Err(Failure::new(
                         "odoo.exceptions.UserError",
-                        422,
                         format!(
                             "Invalid \"order\" specified ({order}). A valid \"order\" specification is a comma-separated list of valid field names (optionally followed by asc/desc for the direction)"
                         ),

@@ -377,6 +377,10 @@ impl Table {
         }
     }
 
+    pub(crate) fn has(&self, id: i64) -> bool {
+        self.rows.contains_key(&id)
+    }
+
     /// Whether every reading of this record fails.
     pub(crate) fn failing(&self, id: i64) -> bool {
         self.rows.get(&id).is_some_and(|record| record.failing)
@@ -422,7 +426,7 @@ impl Table {
                 }
                 None => text("name"),
             },
-            _ => text("display_name").or_else(|| text("name")),
+            _ => text("name"),
         };
         Some(name.map_or_else(|| Cow::Owned(format!("{},{id}", self.model)), Cow::Borrowed))
     }
@@ -604,7 +608,6 @@ impl Row for Seen<'_> {
                 Some(Kind::Integer) => Cell::Int(0),
                 Some(Kind::Float) => Cell::Real(0.0),
                 Some(Kind::Boolean) => Cell::Bool(false),
-                Some(Kind::Many) => Cell::Many(Cow::Borrowed(&[])),
                 _ => Cell::Null,
             };
         };

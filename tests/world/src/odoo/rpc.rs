@@ -1,6 +1,6 @@
 //! JSON-RPC: `/jsonrpc`, where every answer has status 200.
 
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,7 @@ use crate::serve::{Payload, html, internal_server_error, json as json_answer};
 /// A call as it came: the envelope's id and its parameters.
 pub(crate) struct Call {
     id: Value,
+    without_parameters: bool,
     service: String,
     method: String,
     args: Vec<Value>,
@@ -26,6 +27,7 @@ impl Call {
         }
         let mut take = |name: &str| body.get_mut(name).map(Value::take).unwrap_or_default();
         let (id, mut params) = (take("id"), take("params"));
+        let without_parameters = params.is_null();
         let text = |name: &str| {
             params
                 .get(name)
@@ -40,6 +42,7 @@ impl Call {
         };
         Ok(Self {
             id,
+            without_parameters,
             service,
             method,
             args,
@@ -81,6 +84,10 @@ impl Call {
     }
 
     fn run(self, company: &Company) -> Result<Json, Failure> {
+        if self.without_parameters {
+            let message = "jsonrpc() missing 3 required positional arguments: 'service', 'method', and 'args'";
+            return Err(Failure::new("builtins.TypeError", message));
+        }
         match (self.service.as_str(), self.method.as_str()) {
             ("common", "version") => Ok(of(&company.version_info())),
             ("common", "authenticate" | "login") => {
@@ -101,15 +108,13 @@ impl Call {
             ("object", "execute_kw" | "execute") => self.execute(company),
             ("common", method) => Err(Failure::new(
                 "builtins.Exception",
-                500,
                 format!("Method not found: {method}"),
             )),
             ("object", method) => Err(Failure::new(
                 "builtins.NameError",
-                500,
                 format!("Method not available {method}"),
             )),
-            (service, _) => Err(Failure::new("builtins.KeyError", 500, service)),
+            (service, _) => Err(Failure::new("builtins.KeyError", service)),
         }
     }
 
@@ -140,7 +145,7 @@ impl Call {
         // What is called on records takes them from the first position, whatever is named.
         if positional.is_empty() && methods::is_called_on_records(method) {
             let message = "list index out of range";
-            return Err(Failure::new("builtins.IndexError", 500, message));
+            return Err(Failure::new("builtins.IndexError", message));
         }
         methods::call(company, user, model, method, positional, named)
     }
@@ -199,21 +204,28 @@ pub(crate) fn not_json(version: u8) -> Response<Payload> {
     } else {
         StatusCode::BAD_REQUEST
     };
-    let words = "Request inferred type is compatible with ['http'] but '/jsonrpc' is type='json'.";
-    html(
+    let words = "Request inferred type is compatible with [&#39;http&#39;] but";
+    let mut response = html(
         status,
         format!("<!doctype html>\n<html lang=en>\n<title>{status}</title>\n<p>{words}</p>\n"),
-    )
+    );
+    if version >= 19 {
+        let taken = HeaderValue::from_static("application/json, application/json-rpc");
+        response.headers_mut().insert(ACCEPT, taken);
+    }
+    response
 }
 
 /// The answer to what is no JSON.
-pub(crate) fn invalid_json() -> Response<Payload> {
-    bad_request("Invalid JSON data")
+pub(crate) fn invalid_json(version: u8) -> Response<Payload> {
+    bad_request(version, "Invalid JSON data")
 }
 
 /// A refusal of the body, in plain words.
-pub(crate) fn bad_request(words: &'static str) -> Response<Payload> {
+pub(crate) fn bad_request(version: u8, words: &'static str) -> Response<Payload> {
     let mut response = html(StatusCode::BAD_REQUEST, words);
-    super::nosniff(&mut response);
+    if version >= 17 {
+        super::nosniff(&mut response);
+    }
     response
 }

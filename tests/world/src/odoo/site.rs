@@ -63,6 +63,8 @@ pub(crate) enum Call {
     NoRpc,
     Nowhere,
     NowherePage,
+    /// A page is posted without the token that it gave.
+    NoToken,
 }
 
 impl Site {
@@ -139,11 +141,10 @@ impl crate::serve::Site for Site {
                 ids = call.ids();
                 Call::Json2(call, self.arrive())
             }
-            // 18 sends a stranger to log in, 17 and earlier know nothing of this address.
-            (_, ["json", "2", ..]) if version == 18 => Call::ToLogin(path.clone()),
             (_, ["json", "2", ..]) if version >= 19 => Call::NoJson2,
             (&Method::GET, ["web" | "json", "version"]) if version >= 19 => Call::Version,
-            // The older JSON-1 wants a key; any other address there is a page for people.
+            // The older JSON-1 wants a key; any other address there is a page for people: 18 sends a stranger to log
+            // in, 17 and earlier know nothing of it.
             (_, ["json", "1", ..]) if version >= 18 => Call::Unauthorized,
             (_, ["json", ..]) if version >= 18 => Call::ToLogin(path.clone()),
             // 14 takes what is sent as JSON for JSON-RPC, and says so in JSON.
@@ -155,6 +156,7 @@ impl crate::serve::Site for Site {
             (&Method::POST, ["web", "session", "get_session_info"]) => {
                 Call::SessionInfo(head.headers, body)
             }
+            (&Method::POST, ["web", "content" | "image", ..]) => Call::NoToken,
             (&Method::GET | &Method::HEAD, ["web", "content" | "image", id, ..]) => {
                 match id.parse() {
                     Ok(id) => {
@@ -212,7 +214,7 @@ impl crate::serve::Site for Site {
             }
             Call::Rpc(call, _running) => call.answer(company),
             Call::NotJson => rpc::not_json(company.version),
-            Call::BadRequest(words) => rpc::bad_request(words),
+            Call::BadRequest(words) => rpc::bad_request(company.version, words),
             Call::Json2(call, _running) => call.answer(company),
             Call::Authenticate(body) => web::authenticate(company, &body),
             Call::SessionInfo(headers, body) => web::get_session_info(company, &headers, &body),
@@ -228,6 +230,7 @@ impl crate::serve::Site for Site {
                 "<!doctype html>\n<html lang=en>\n<title>401 Unauthorized</title>\n",
             ),
             Call::Nowhere => web::not_found(),
+            Call::NoToken => web::no_csrf_token(),
             Call::NowherePage => web::not_found_page(),
         })
     }

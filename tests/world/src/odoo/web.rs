@@ -73,7 +73,7 @@ impl Sessions {
 /// `POST /web/session/authenticate`.
 pub(crate) fn authenticate(company: &Company, body: &[u8]) -> Response<Payload> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return rpc::invalid_json();
+        return rpc::invalid_json(company.version);
     };
     let id = body.get("id").cloned().unwrap_or_default();
     let text = |name: &str| {
@@ -111,7 +111,7 @@ pub(crate) fn get_session_info(
     body: &[u8],
 ) -> Response<Payload> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return rpc::invalid_json();
+        return rpc::invalid_json(company.version);
     };
     let uid = company.sessions.uid(headers);
     let user = company.users.iter().find(|user| Some(user.uid) == uid);
@@ -142,14 +142,16 @@ fn log_in<'a>(
     login: &str,
     password: &str,
 ) -> Result<&'a User, Failure> {
-    company.check_database(database)?;
+    if database != company.database {
+        return Err(Failure::access_error("Database not found."));
+    }
     let mut failures = company.sessions.failures.lock();
     if let Some((count, last)) = *failures
         && count >= FAILURES_ALLOWED
         && last.elapsed() < company.login_cooldown
     {
         let message = "Too many login failures, please wait a bit before trying again.";
-        return Err(Failure::new("odoo.exceptions.AccessDenied", 403, message));
+        return Err(Failure::new("odoo.exceptions.AccessDenied", message));
     }
     let user = company
         .users
@@ -162,6 +164,15 @@ fn log_in<'a>(
     let count = failures.map_or(0, |(count, _)| count);
     *failures = Some((count + 1, Instant::now()));
     Err(Failure::access_denied())
+}
+
+/// `POST` of a page, which wants a token of the page before it.
+pub(crate) fn no_csrf_token() -> Response<Payload> {
+    html(
+        StatusCode::BAD_REQUEST,
+        "<!doctype html>\n<html lang=en>\n<title>400 Bad Request</title>\n<h1>Bad Request</h1>\n<p>Session expired \
+         (invalid CSRF token)</p>\n",
+    )
 }
 
 /// `GET /web/content/<id>`, with a session, a token, or neither.
@@ -336,11 +347,7 @@ fn disposition(version: u8, name: &str, download: bool) -> Option<String> {
     }
     // What would end the header is none of the name.
     let name = name.replace(['\r', '\n'], "_");
-    let plain: String = name
-        .chars()
-        .filter_map(fold)
-        .filter(|letter| !letter.is_ascii_control())
-        .collect();
+    let plain: String = name.chars().filter_map(fold).collect();
     let is_token = !plain.is_empty()
         && plain
             .chars()
@@ -376,6 +383,14 @@ pub(crate) fn percent_encode(text: &str, safe: &[u8]) -> String {
 fn fold(letter: char) -> Option<char> {
     Some(match letter {
         letter if letter.is_ascii() => letter,
+        'À'..='Å' => 'A',
+        'Ç' => 'C',
+        'È'..='Ë' => 'E',
+        'Ì'..='Ï' => 'I',
+        'Ñ' => 'N',
+        'Ò'..='Ö' => 'O',
+        'Ù'..='Ü' => 'U',
+        'Ý' => 'Y',
         'à'..='å' => 'a',
         'ç' => 'c',
         'è'..='ë' => 'e',
@@ -384,10 +399,6 @@ fn fold(letter: char) -> Option<char> {
         'ò'..='ö' => 'o',
         'ù'..='ü' => 'u',
         'ý' | 'ÿ' => 'y',
-        'À'..='Å' => 'A',
-        'È'..='Ë' => 'E',
-        'Ò'..='Ö' => 'O',
-        'Ù'..='Ü' => 'U',
         _ => return None,
     })
 }
@@ -395,7 +406,7 @@ fn fold(letter: char) -> Option<char> {
 /// `POST /web/webclient/version_info`: what `common.version` says.
 pub(crate) fn version_info(company: &Company, body: &[u8]) -> Response<Payload> {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return rpc::invalid_json();
+        return rpc::invalid_json(company.version);
     };
     let mut result = Json::default();
     result.value(&company.version_info());

@@ -21,18 +21,16 @@ pub(crate) enum Caller {
 /// The bearer of the Authorization header, with or without the word.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    Some(
-        value
-            .strip_prefix("Bearer ")
-            .or_else(|| value.strip_prefix("bearer "))
-            .unwrap_or(value)
-            .trim(),
-    )
+    Some(match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => value,
+    })
 }
 
 /// Whether a key is given at all.
-pub(crate) fn is_given(headers: &HeaderMap) -> bool {
-    headers.contains_key(AUTHORIZATION) || headers.contains_key("apikey")
+pub(crate) fn is_given(headers: &HeaderMap, headers_of_key: KeyHeaders) -> bool {
+    headers.contains_key(AUTHORIZATION)
+        || (headers_of_key != KeyHeaders::OnlyBearer && headers.contains_key("apikey"))
 }
 
 /// The key, where it is taken from the headers that it came in.
@@ -77,7 +75,10 @@ pub(crate) fn tell(
         let part = BASE64_URL_SAFE_NO_PAD.decode(part).ok()?;
         serde_json::from_slice(&part).ok()
     };
-    if json(head).is_some_and(|head| head.get("alg").and_then(Value::as_str) == Some("none")) {
+    let Some(head) = json(head) else {
+        return Err(Refusal::token("JWS Protected Header is invalid"));
+    };
+    if head.get("alg").and_then(Value::as_str) == Some("none") {
         return Err(Refusal::token(
             "\"alg\" (Algorithm) Header Parameter value not allowed",
         ));

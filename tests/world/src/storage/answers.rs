@@ -144,11 +144,18 @@ impl Refusal {
     }
 
     pub(crate) fn no_content() -> Self {
-        Self::of("400", "Error", "No content provided", "InvalidRequest")
+        let message = "No content provided";
+        Self::of("400", "InvalidRequest", message, "InvalidRequest")
     }
 
     pub(crate) fn row_level_security() -> Self {
         Self::token("new row violates row-level security policy")
+    }
+
+    /// An address that was signed for another object.
+    pub(crate) fn foreign_signature() -> Self {
+        let message = "Invalid signature";
+        Self::of("400", "InvalidSignature", message, "InvalidSignature")
     }
 
     pub(crate) fn signature(message: &str) -> Self {

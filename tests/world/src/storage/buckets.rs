@@ -34,7 +34,7 @@ impl Site {
                 let all: Vec<_> = stock.buckets.values().map(BucketShown::of).collect();
                 Ok(written(StatusCode::OK, &all))
             }
-            (&Method::GET, Some(name)) => {
+            (&Method::GET, Some(name)) if !name.contains('/') => {
                 let bucket = stock.buckets.get(name).ok_or_else(Refusal::no_bucket)?;
                 Ok(written(StatusCode::OK, &BucketShown::of(bucket)))
             }
@@ -74,10 +74,8 @@ impl Site {
                     &json!({"message": "Successfully deleted"}),
                 ))
             }
-            (method, name) => Ok(no_route_within(
-                method,
-                &format!("/bucket/{}", name.unwrap_or_default()),
-            )),
+            (method, None) => Ok(no_route_within(method, "/bucket")),
+            (method, Some(name)) => Ok(no_route_within(method, &format!("/bucket/{name}"))),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::Spoil;
 use super::access::Caller;
 use super::answers::{Refusal, written};
 use super::names;
+use super::resumable::is_upsert;
 use super::site::{Answer, Call, Site};
 use super::stock::{Label, uuid};
 use crate::serve::Upload;
@@ -49,7 +50,7 @@ impl Site {
         if !upsert && stock.object(bucket, name).is_some() {
             return Err(Refusal::exists());
         }
-        if !stock.has_room(announced_bytes.unwrap_or(0)) {
+        if !stock.has_room(announced_bytes.unwrap_or_default()) {
             return Err(Refusal::quota(self.options.quota_signal));
         }
         Ok(())
@@ -70,19 +71,15 @@ impl Site {
             .to_owned();
         let name = names::decode(name);
         let announced = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
-        // `TRUE` is not `true`.
-        let upsert = call.method == Method::PUT
-            || call
-                .headers
-                .get("x-upsert")
-                .is_some_and(|value| value == "true");
+        let upsert = call.method == Method::PUT || is_upsert(&call.headers);
         let admitted = self.caller(call).and_then(|caller| {
             self.stock.lock().bucket(bucket)?;
             if caller == Caller::Anonymous {
                 return Err(Refusal::row_level_security());
             }
             names::check(&name)?;
-            if name.ends_with(names::PLACEHOLDER) && announced != Some(0) {
+            if name.ends_with(names::PLACEHOLDER) && announced.is_some_and(|bytes: u64| bytes != 0)
+            {
                 return Err(Refusal::too_large());
             }
             self.admit(bucket, &name, announced, &mimetype, upsert)
@@ -92,10 +89,10 @@ impl Site {
         }
         let version = uuid();
         let mut intake = self.intake(false, version)?;
-        // Such a body is unwrapped, whoever sent it and for whatever reason: its first part becomes the object.
+        // Such a body is unwrapped, whoever sent it and for whatever reason: its file becomes the object.
         let mimetype = if mimetype.starts_with("multipart/form-data") {
             let body = upload.collect(FORM_BYTES).await?;
-            let Some((kind, part)) = first_part(&mimetype, &body) else {
+            let Some((kind, part)) = file_of(&mimetype, &body) else {
                 return Ok(Err(Refusal::no_content()));
             };
             intake.take(part)?;
@@ -135,26 +132,19 @@ impl Site {
                 "body must have required property 'prefix'",
             ));
         };
-        let number = |name: &str, otherwise| {
-            body.get(name)
-                .and_then(Value::as_u64)
-                .and_then(|number| usize::try_from(number).ok())
-                .unwrap_or(otherwise)
-        };
-        if let Some(limit) = body.get("limit") {
-            match limit.as_i64() {
-                None => return Err(Refusal::request("body/limit must be integer")),
-                Some(..1) => return Err(Refusal::request("body/limit must be >= 1")),
-                Some(_) => {}
-            }
-        }
+        let limit = limit_of(&body)?.unwrap_or(100);
+        let offset = body
+            .get("offset")
+            .and_then(Value::as_u64)
+            .and_then(|offset| usize::try_from(offset).ok())
+            .unwrap_or_default();
         let column = body.pointer("/sortBy/column").and_then(Value::as_str);
         if column.is_some_and(|column| !SORTABLE.contains(&column)) {
             return Err(Refusal::request(
                 "body/sortBy/column must be equal to one of the allowed values",
             ));
         }
-        let page = (number("offset", 0), number("limit", 100));
+        let page = (offset, limit);
         let descending = body.pointer("/sortBy/order").and_then(Value::as_str) == Some("desc");
         let search = body
             .get("search")
@@ -182,8 +172,7 @@ impl Site {
             Caller::Anonymous => Vec::new(),
             Caller::Service => self.stock.lock().flat(bucket, prefix),
         };
-        let limit = body.get("limit").and_then(Value::as_u64).unwrap_or(1000);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let limit = limit_of(&body)?.unwrap_or(1000);
         let more = objects.len() > limit;
         objects.truncate(limit);
         Ok(written(
@@ -251,22 +240,41 @@ impl Spoil {
     }
 }
 
-/// The type and the bytes of the first part of a form.
-fn first_part<'a>(mimetype: &str, body: &'a [u8]) -> Option<(String, &'a [u8])> {
+/// The type and the bytes of a form's file.
+fn file_of<'a>(mimetype: &str, body: &'a [u8]) -> Option<(String, &'a [u8])> {
     let (_, boundary) = mimetype.split_once("boundary=")?;
     let boundary = boundary.split(';').next()?.trim_matches('"');
     let find = |text: &[u8], within: &'a [u8]| {
         let at = within.windows(text.len()).position(|part| part == text)?;
         Some((within.get(..at)?, within.get(at + text.len()..)?))
     };
-    let (_, rest) = find(format!("--{boundary}\r\n").as_bytes(), body)?;
-    let (head, rest) = find(b"\r\n\r\n", rest)?;
-    let (part, _) = find(format!("\r\n--{boundary}").as_bytes(), rest)?;
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let mut rest = body;
+    let (head, part) = loop {
+        let (_, part) = find(format!("--{boundary}\r\n").as_bytes(), rest)?;
+        let (head, part) = find(b"\r\n\r\n", part)?;
+        (_, rest) = (head, part);
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        if head.contains("filename=") {
+            let (part, _) = find(format!("\r\n--{boundary}").as_bytes(), part)?;
+            break (head, part);
+        }
+    };
     let kind = head
         .lines()
         .find_map(|line| line.strip_prefix("content-type:"));
     Some((kind.unwrap_or("text/plain").trim().to_owned(), part))
+}
+
+/// How many entries a listing may have, where it says so.
+fn limit_of(body: &Value) -> Result<Option<usize>, Refusal> {
+    let Some(limit) = body.get("limit") else {
+        return Ok(None);
+    };
+    match limit.as_i64() {
+        None => Err(Refusal::request("body/limit must be integer")),
+        Some(..1) => Err(Refusal::request("body/limit must be >= 1")),
+        Some(limit) => Ok(usize::try_from(limit).ok()),
+    }
 }
 
 /// By what a listing can be sorted.

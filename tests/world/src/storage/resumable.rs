@@ -28,7 +28,6 @@ pub(crate) struct Resumable {
     label: Label,
     length: u64,
     offset: u64,
-    upsert: bool,
     metadata: String,
     /// Gone when the object is stored.
     intake: Option<Intake>,
@@ -52,13 +51,6 @@ impl Uploads {
 
     fn get(&self, id: &str) -> Option<Arc<tokio::sync::Mutex<Resumable>>> {
         self.0.lock().get(id).cloned()
-    }
-
-    pub(crate) fn terminate(&self, id: &str) -> Response<Payload> {
-        match self.0.lock().remove(id) {
-            Some(_) => tus(StatusCode::NO_CONTENT),
-            None => gone(),
-        }
     }
 }
 
@@ -89,15 +81,15 @@ pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> 
     ))
 }
 
-/// Whether a name can be one of an upload: bucket, object and version, in base64.
-pub(crate) fn is_id(id: &str) -> bool {
+/// Refuses what cannot be the name of an upload: bucket, object and version, in base64.
+pub(crate) fn refused_id(id: &str) -> Option<Response<Payload>> {
     let place = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('=')).ok();
-    place.is_some_and(|place| place.split(|byte| *byte == b'/').count() >= 3)
-}
-
-/// The answer to what is no name of an upload.
-pub(crate) fn no_upload() -> Response<Payload> {
-    plain(StatusCode::BAD_REQUEST, "Invalid upload id")
+    let parts = place.map_or(0, |place| place.split(|byte| *byte == b'/').count());
+    match parts {
+        0 | 1 => Some(Refusal::request("Invalid upload id").plain()),
+        2 => Some(Refusal::key("").plain()),
+        _ => None,
+    }
 }
 
 /// The answer to a method that the protocol lacks.
@@ -121,33 +113,46 @@ pub(crate) fn options() -> Response<Payload> {
     response
 }
 
+/// Whether what is there may be replaced. `TRUE` is not `true`.
+pub(crate) fn is_upsert(headers: &HeaderMap) -> bool {
+    headers.get("x-upsert").is_some_and(|value| value == "true")
+}
+
 fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.parse().ok()
 }
 
-/// The pairs of an `Upload-Metadata` header.
-fn metadata(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = headers
-        .get("upload-metadata")
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let pairs = text.split(',').filter_map(|pair| {
-        let (key, value) = pair.trim().split_once(' ').unwrap_or((pair.trim(), ""));
-        let value = BASE64_STANDARD.decode(value).ok()?;
+/// The pairs of an `Upload-Metadata` header; nothing where one is none.
+fn metadata(text: &str) -> Option<Vec<(String, String)>> {
+    let pairs = text.split(',').map(|pair| {
+        let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+        let value = BASE64_STANDARD
+            .decode(value)
+            .ok()
+            .filter(|_| !key.is_empty())?;
         Some((key.to_owned(), String::from_utf8_lossy(&value).into_owned()))
     });
-    pairs.filter(|(key, _)| !key.is_empty()).collect()
+    pairs.collect()
 }
 
 /// `POST /upload/resumable`.
 pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
+    let invalid = |name| plain(StatusCode::BAD_REQUEST, &format!("Invalid {name}"));
+    let given = headers.get("upload-metadata");
+    let pairs = given.map(|text| text.to_str().ok().and_then(metadata));
     let Some(length) = number(headers, "upload-length") else {
-        return plain(
-            StatusCode::BAD_REQUEST,
-            "Upload-Length or Upload-Defer-Length header required",
-        );
+        return if headers.contains_key("upload-length") {
+            invalid("upload-length")
+        } else {
+            let words = "Upload-Length or Upload-Defer-Length header required";
+            plain(StatusCode::BAD_REQUEST, words)
+        };
     };
-    let mut pairs = metadata(headers);
+    let mut pairs = match pairs {
+        None => return Refusal::request("Metadata header is required").plain(),
+        Some(None) => return invalid("upload-metadata"),
+        Some(Some(pairs)) => pairs,
+    };
     let given = |name: &str| {
         pairs
             .iter()
@@ -155,9 +160,6 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
             .map(|(_, value)| value.clone())
             .filter(|value| !value.is_empty())
     };
-    if !headers.contains_key("upload-metadata") {
-        return Refusal::request("Metadata header is required").plain();
-    }
     let (bucket, name) = (
         given("bucketName").unwrap_or_default(),
         given("objectName").unwrap_or_default(),
@@ -168,9 +170,14 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         |seconds| format!("max-age={seconds}"),
     );
     let metadata_given = given("metadata").and_then(|text| serde_json::from_str(&text).ok());
-    let upsert = headers.get("x-upsert").is_some_and(|value| value == "true");
-    if let Err(refusal) = names::check(&name)
-        .and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert))
+    let upsert = is_upsert(headers);
+    let named = if bucket.is_empty() {
+        Err(Refusal::bucket_name())
+    } else {
+        names::check(&name)
+    };
+    if let Err(refusal) =
+        named.and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert))
     {
         return if refusal == Refusal::too_large() {
             plain(StatusCode::PAYLOAD_TOO_LARGE, "Maximum size exceeded")
@@ -204,7 +211,6 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         label,
         length,
         offset: 0,
-        upsert,
         metadata: metadata.join(","),
         intake: Some(intake),
         before_chunk: None,
@@ -257,6 +263,18 @@ pub(crate) async fn progress(site: &Site, id: &str) -> Response<Payload> {
     response
 }
 
+/// `DELETE /upload/resumable/<id>`.
+pub(crate) async fn terminate(site: &Site, id: &str, headers: &HeaderMap) -> Response<Payload> {
+    let Some(upload) = site.uploads.get(id) else {
+        return gone();
+    };
+    if upload.lock().await.is_taken(site, headers) {
+        return Refusal::exists().plain();
+    }
+    site.uploads.0.lock().remove(id);
+    tus(StatusCode::NO_CONTENT)
+}
+
 /// `PATCH /upload/resumable/<id>`. An error: the chunk was cut off.
 pub(crate) async fn append(
     site: &Site,
@@ -275,10 +293,14 @@ pub(crate) async fn append(
     {
         return Ok(plain(StatusCode::BAD_REQUEST, "Invalid content-type"));
     }
-    if upload.intake.is_none() {
+    if upload.is_taken(site, headers) {
         return Ok(Refusal::exists().plain());
     }
-    if number(headers, "upload-offset") != Some(upload.offset) {
+    let Some(offset) = number(headers, UPLOAD_OFFSET.as_str()) else {
+        let words = "Upload-Offset header required";
+        return Ok(plain(StatusCode::FORBIDDEN, words));
+    };
+    if offset != upload.offset {
         return Ok(plain(StatusCode::CONFLICT, "Upload-Offset conflict"));
     }
     let left = upload.length - upload.offset;
@@ -335,9 +357,6 @@ pub(crate) async fn append(
     {
         let label = upload.label.clone();
         let mut stock = site.stock.lock();
-        if !upload.upsert && stock.object(&label.bucket, &label.name).is_some() {
-            return Ok(Refusal::exists().plain());
-        }
         stock.put(label, intake.finish());
         set(&mut response, HeaderName::from_static("tus-complete"), "1");
     }
@@ -345,6 +364,13 @@ pub(crate) async fn append(
 }
 
 impl Resumable {
+    /// Whether it is complete, or another object is in its place that each request has to say it replaces.
+    fn is_taken(&self, site: &Site, headers: &HeaderMap) -> bool {
+        let (bucket, name) = (&self.label.bucket, &self.label.name);
+        let replaces = is_upsert(headers) || site.stock.lock().object(bucket, name).is_none();
+        self.intake.is_none() || !replaces
+    }
+
     /// Forgets a chunk that was cut off, where such chunks are not kept.
     fn settle(&mut self) {
         if let Some(before) = self.before_chunk.take() {

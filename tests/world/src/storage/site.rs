@@ -243,22 +243,28 @@ impl Site {
         if call.method == Method::OPTIONS && id.is_empty() {
             return Ok(resumable::options());
         }
+        if call.method == Method::GET {
+            return Ok(no_route(
+                &call.method,
+                call.path.as_deref().unwrap_or_default(),
+            ));
+        }
         let refused = match self.caller(call) {
             // The token is looked at before the protocol begins.
             Err(refusal) => Some(refusal.answer()),
             Ok(Caller::Anonymous) => Some(Refusal::row_level_security().plain()),
-            Ok(Caller::Service) => resumable::refused_version(&call.headers),
+            Ok(Caller::Service) => resumable::refused_version(&call.headers).or_else(|| {
+                let of_one = matches!(call.method, Method::HEAD | Method::PATCH | Method::DELETE);
+                resumable::refused_id(id).filter(|_| of_one)
+            }),
         };
         let response = match refused {
             Some(refused) => refused,
             None => match (&call.method, id) {
                 (&Method::POST, "") => resumable::create(self, &call.headers),
-                (&Method::HEAD | &Method::PATCH | &Method::DELETE, id) if !resumable::is_id(id) => {
-                    resumable::no_upload()
-                }
                 (&Method::HEAD, id) => resumable::progress(self, id).await,
                 (&Method::PATCH, id) => resumable::append(self, id, &call.headers, upload).await?,
-                (&Method::DELETE, id) => self.uploads.terminate(id),
+                (&Method::DELETE, id) => resumable::terminate(self, id, &call.headers).await,
                 _ => resumable::not_found(),
             },
         };

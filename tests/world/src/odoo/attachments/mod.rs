@@ -416,7 +416,7 @@ impl Handle {
     /// Writes the access tokens of rows, as `write` of a user does. The error is the row that may not be written to.
     pub fn write_token(&self, ids: &[i64], token: Option<&str>) -> Result<(), i64> {
         let mut table = self.table_mut();
-        let locked = |id: &&i64| table.row(**id).is_none_or(|row| row.read_only);
+        let locked = |id: &&i64| table.row(**id).is_some_and(|row| row.read_only);
         if let Some(id) = ids.iter().find(locked) {
             return Err(*id);
         }

@@ -154,11 +154,9 @@ impl Table {
 
     /// Whether an account may see what a row hangs on.
     fn sees_record(row: &Row, user: &User) -> bool {
-        !row.hidden
-            && (user.is_administrator()
-                || row.public
-                || row.res_model.as_deref() != Some("account.move"))
-            && (user.sees_all_leads() || row.public || !row.of_another)
+        let closed = row.res_model.as_deref() == Some("account.move") && !user.is_administrator();
+        let of_another = row.of_another && !user.sees_all_leads();
+        !row.hidden && (row.public || !(closed || of_another))
     }
 
     /// Whether an account finds a row in a search: whoever may not see its record does not, and nobody does where
@@ -201,9 +199,9 @@ impl Table {
         limit: usize,
         user: &User,
     ) -> Vec<i64> {
-        // 18 counts the offset over all rows, then fills the page with visible ones: the next page
+        // Up to 18 the offset counts over all rows, then the page is filled with visible ones: the next page
         // begins with rows that filled this one (227 returned, 225 distinct).
-        let over_all_rows = self.version >= 18;
+        let over_all_rows = self.version <= 18;
         let mut skip = offset;
         let mut keep = |row: &Row| {
             let visible = self.visible(row, user);
