@@ -82,7 +82,12 @@ async fn one(target: &impl Target, exchange: &Exchange, mut fixtures: Fixtures) 
             return Ok(Outcome::Skipped(why));
         }
     }
-    for (number, step) in exchange.steps.iter().enumerate() {
+    let turns = |step: &Value| step.get("times").and_then(Value::as_u64).unwrap_or(1);
+    let steps = exchange.steps.iter().enumerate();
+    for (number, step, turn) in
+        steps.flat_map(|(number, step)| (1..=turns(step)).map(move |turn| (number, step, turn)))
+    {
+        fixtures.set("turn", turn);
         let step = match fixtures.fill(step) {
             Ok(step) => serde_json::from_value::<Step>(step)?,
             Err(why) => return Ok(Outcome::Skipped(why)),

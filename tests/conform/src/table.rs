@@ -116,6 +116,8 @@ pub struct Step {
     pub chunked: bool,
     /// After so many bytes of the body the connection ends.
     pub cut: Option<usize>,
+    /// How often it is asked, each time with another `${turn}`.
+    pub times: Option<u64>,
     /// For so many seconds to ask again, until what is expected comes.
     pub until: u64,
     /// What has to come back.

@@ -318,8 +318,8 @@ impl Leaf {
                 }));
             }
         };
-        // A number that is 0 is nothing on 19 only; a reference without its record is nothing everywhere.
-        let no_zero = version < 19 && kind == Kind::Integer && field != "res_id";
+        // A number that is 0 is nothing from 18 on; a reference without its record is nothing everywhere.
+        let no_zero = version < 18 && kind == Kind::Integer && field != "res_id";
         let cell_of = |value: &Value, kind| match cell_of(value, kind) {
             Cell::Null if no_zero => Cell::Bool(false),
             cell => cell,
