@@ -449,6 +449,8 @@ pub(super) fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
         (Cell::Int(a) | Cell::Link(a, _), Cell::Int(b) | Cell::Link(b, _))
         | (Cell::Time(a), Cell::Time(b)) => Some(a.cmp(b)),
         (Cell::Real(a), Cell::Real(b)) => a.partial_cmp(b),
+        // A whole number may have been given for one with a fraction.
+        (Cell::Int(a), Cell::Real(b)) => (*a as f64).partial_cmp(b),
         (Cell::Real(a), Cell::Int(b)) => a.partial_cmp(&(*b as f64)),
         (Cell::Text(a) | Cell::Link(_, a), Cell::Text(b)) => Some(a.cmp(b)),
         (Cell::Bool(a), Cell::Bool(b)) => Some(a.cmp(b)),
