@@ -214,7 +214,7 @@ async fn strangers_are_told_what_is_wrong_with_their_token() {
     let claims = |exp: i64| {
         let claims =
             base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(json!({"exp": exp}).to_string());
-        format!("Bearer aa.{claims}.cc")
+        format!("Bearer eyJhbGciOiJIUzI1NiJ9.{claims}.cc")
     };
     let cases = [
         ("Bearer garbage".to_owned(), "Invalid Compact JWS"),
