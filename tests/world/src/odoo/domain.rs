@@ -411,7 +411,6 @@ impl Leaf {
 /// What a JSON value is, compared with a field of this kind.
 fn cell_of(value: &Value, kind: Kind) -> Cell<'static> {
     match value {
-        Value::Null | Value::Bool(false) => Cell::Null,
         Value::Bool(true) => Cell::Bool(true),
         #[expect(
             clippy::cast_possible_truncation,
@@ -426,7 +425,7 @@ fn cell_of(value: &Value, kind: Kind) -> Cell<'static> {
             parse_datetime(text).map_or_else(|| Cell::Text(Cow::Owned(text.clone())), Cell::Time)
         }
         Value::String(text) => Cell::Text(Cow::Owned(text.clone())),
-        Value::Array(_) | Value::Object(_) => Cell::Null,
+        Value::Null | Value::Bool(false) | Value::Array(_) | Value::Object(_) => Cell::Null,
     }
 }
 
