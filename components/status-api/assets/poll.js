@@ -7,11 +7,12 @@ const REFUSED_MS = 60_000;
 const LONGEST_MS = 120_000;
 const PATIENCE_MS = 15_000;
 
-/** No answer, or none that is a status. `refused` says that the token is not accepted. */
+/** No answer, or none that is a status. `refused` says that the token is not accepted, `missing` which settings are. */
 export class Failure extends Error {
-  constructor(message, refused = false) {
+  constructor(message, refused = false, missing = []) {
     super(message);
     this.refused = refused;
+    this.missing = missing;
   }
 }
 
@@ -41,7 +42,8 @@ export class Server {
       return { status: this.#known, serverTime: answer.headers.get("x-server-time") };
     }
     if (!answer.ok) {
-      throw new Failure(await words(answer), answer.status === 401 || answer.status === 403);
+      const { words, missing } = await said(answer);
+      throw new Failure(words, answer.status === 401 || answer.status === 403, missing);
     }
     let status;
     try {
@@ -63,7 +65,7 @@ export class Server {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
     });
     if (answer.ok) return (await answer.json()).outcome;
-    throw new Failure(await words(answer));
+    throw new Failure((await said(answer)).words);
   }
 
   async #send(path, token, init) {
@@ -79,12 +81,13 @@ export class Server {
   }
 }
 
-async function words(answer) {
+/** What a refusal says. */
+async function said(answer) {
   try {
-    const said = await answer.json();
-    return [said.error ?? said.outcome ?? `HTTP ${answer.status}`, said.remedy].filter(Boolean).join(" ");
+    const { error, outcome, remedy, missing } = await answer.json();
+    return { words: [error ?? outcome ?? `HTTP ${answer.status}`, remedy].filter(Boolean).join(" "), missing };
   } catch {
-    return `The server answered ${answer.status}.`;
+    return { words: `The server answered ${answer.status}.` };
   }
 }
 

@@ -4,7 +4,7 @@ import * as words from "./words.js";
 
 const TONES = {
   running: "good", done: "good", errors: "bad", cron_failing: "bad", paused: "warn",
-  offline: "bad", no_access: "warn", connecting: "none",
+  offline: "bad", no_access: "warn", not_set_up: "warn", connecting: "none",
 };
 
 /** The card of a shadow root, and what it shows now. */
@@ -32,8 +32,9 @@ export class View {
 
   /** Shows everything as of now. `data` is null before the first answer; `failure` is that of the last call. */
   show({ data, failure, now }) {
-    const state = !failure ? data?.status.state ?? "connecting" : failure.refused ? "no_access" : "offline";
-    const offline = state === "offline" || state === "no_access";
+    const state = !failure ? data?.status.state ?? "connecting"
+      : failure.missing.length > 0 ? "not_set_up" : failure.refused ? "no_access" : "offline";
+    const offline = ["offline", "no_access", "not_set_up"].includes(state);
     const status = data?.status;
     const phase = status?.archive.phase;
     const alive = !offline && isAlive(status, now);
@@ -64,6 +65,9 @@ export class View {
     place.title = "";
     if (state === "connecting") {
       say(place, "Connecting…");
+    } else if (state === "not_set_up") {
+      say(place, `Not set up yet: set ${failure.missing.join(" and ")}`);
+      place.title = "Set-up, step by step: docs/setup.md";
     } else if (state === "no_access") {
       say(place, "The token is missing or not accepted");
     } else if (state === "offline") {

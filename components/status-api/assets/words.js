@@ -71,6 +71,7 @@ export const STATES = {
   paused: "Paused",
   offline: "Offline",
   no_access: "No access",
+  not_set_up: "Not set up",
 };
 
 /** What the archive does, for the line below the bar. */

@@ -18,10 +18,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The variables without which there is no Postgres, and that are not set.
+    pub async fn missing(variables: &impl Variables) -> Result<Vec<&'static str>, Fault> {
+        let mut missing = Vec::new();
+        if !is_a_host(&variables.text("db_host").await?) {
+            missing.push("db_host");
+        }
+        if variables.secret("db_password").await?.is_empty() {
+            missing.push("db_password");
+        }
+        Ok(missing)
+    }
+
     /// From the variables `db_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
         let host = variables.text("db_host").await?;
-        if host.is_empty() || host.ends_with(".invalid") {
+        if !is_a_host(&host) {
             return Err(Fault::new(
                 Kind::Setting,
                 "db_host is not set: give the host of your database's session pooler, such as aws-0-eu-central-1.pooler.supabase.com",
@@ -66,4 +78,9 @@ impl Settings {
         }
         Secret::new(address)
     }
+}
+
+/// Hosts of `.invalid` stand for those that are not set.
+fn is_a_host(host: &str) -> bool {
+    !(host.is_empty() || host.ends_with(".invalid"))
 }

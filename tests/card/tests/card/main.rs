@@ -8,6 +8,7 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
+mod certificate;
 mod embedding;
 mod manners;
 mod states;

@@ -49,6 +49,30 @@ async fn without_a_token_it_asks_for_one_and_shows_nothing() {
 }
 
 #[tokio::test]
+async fn before_it_is_set_up_it_says_which_settings_are_missing() {
+    let scene = Scene::scheduled(stage()).await.unwrap();
+    let unset = [("db_host", "database.invalid"), ("db_password", "")];
+    let (replica, _caller) = scene.stage.replica(&unset).await.unwrap();
+    for fragment in ["", "#token=ots_of-at-least-thirty-two-characters"] {
+        let url = format!("http://{}/{fragment}", replica.address());
+        let scene = Scene::scheduled(stage()).await.unwrap();
+        let Some(visit) = Visit::at("before_it_is_set_up", scene, &url).await else {
+            return;
+        };
+        visit
+            .browser
+            .until("$('state').textContent === 'Not set up'")
+            .await
+            .unwrap();
+        assert_eq!(
+            visit.says("liveness").await,
+            "Not set up yet: set db_host and db_password"
+        );
+        visit.portrait("not-set-up").await;
+    }
+}
+
+#[tokio::test]
 async fn where_the_status_is_open_anyone_sees_figures_but_no_names_and_no_buttons() {
     let scene = Scene::scheduled(stage().variable("status_public", true))
         .await

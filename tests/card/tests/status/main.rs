@@ -306,6 +306,48 @@ async fn a_page_of_a_configured_origin_may_ask_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_app_that_is_not_set_up_names_the_settings_that_are_missing() {
+    let scene = scene().await;
+    let set_up = scene.stage.caller().get("/status", None).await.unwrap();
+    assert!(
+        set_up
+            .header("www-authenticate")
+            .starts_with("Bearer realm=")
+            && set_up
+                .header("www-authenticate")
+                .contains("odoo_sync.new_key"),
+        "a refusal says which keys are accepted"
+    );
+    assert_eq!(set_up.json(), json!({ "error": "Unauthorized" }));
+    for (unset, missing) in [
+        (vec![("db_host", "database.invalid")], json!(["db_host"])),
+        (
+            vec![("db_host", ""), ("db_password", "")],
+            json!(["db_host", "db_password"]),
+        ),
+    ] {
+        let (_replica, caller) = scene.stage.replica(&unset).await.unwrap();
+        let stranger = caller.get("/status", None).await.unwrap();
+        assert_eq!(
+            (stranger.status, stranger.json()),
+            (
+                StatusCode::UNAUTHORIZED,
+                json!({ "error": "Unauthorized", "missing": missing })
+            )
+        );
+        // A key that Postgres may know cannot be compared with its keys.
+        let key = "ots_of-at-least-thirty-two-characters";
+        let unknown = caller.get("/status", Some(key)).await.unwrap();
+        assert_eq!(
+            (unknown.status, &unknown.json()["missing"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &missing),
+            "{}",
+            unknown.text()
+        );
+    }
+}
+
+#[tokio::test]
 async fn without_a_right_nobody_reads_and_nobody_acts() {
     let scene = scene().await;
     scene.files(1, 1).await.unwrap();

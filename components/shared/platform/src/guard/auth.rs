@@ -7,7 +7,7 @@ use access::{Cache, Caller, Policy, identify, refusal_words};
 use fault::Fault;
 use http::HeaderName;
 use http::header::AUTHORIZATION;
-use ledger::{Postgres, PostgresError};
+use ledger::{Postgres, PostgresError, Settings};
 
 use super::{Guard, Refusal, Use};
 use crate::{SpinClock, SpinHttp, SpinPostgres, SpinVariables};
@@ -34,6 +34,14 @@ impl Postgres for Asked<'_> {
             Ok(postgres) => postgres.run(statement, argument).await,
             Err(fault) => Err(PostgresError::Unset(fault.clone())),
         }
+    }
+}
+
+/// The names of the settings without which nobody can be let in by Postgres, if it is these that are missing.
+async fn missing(postgres: &Result<SpinPostgres, Fault>) -> Vec<&'static str> {
+    match postgres {
+        Ok(_) => Vec::new(),
+        Err(_) => (Settings::missing(&SpinVariables).await).unwrap_or_default(),
     }
 }
 
@@ -115,11 +123,12 @@ impl Guard {
             Ok(caller) => Err(Refusal::Forbidden(caller)),
             Err(access::Refusal::Unavailable(fault)) => {
                 println!("who calls could not be checked: {fault}");
-                Err(Refusal::Unavailable(fault.own_words()))
+                let missing = missing(postgres).await;
+                Err(Refusal::Unavailable(fault.own_words(), missing))
             }
             Err(refusal) => {
                 self.record(&refusal, postgres).await;
-                Err(Refusal::Unauthorized)
+                Err(Refusal::Unauthorized(missing(postgres).await))
             }
         }
     }

@@ -4,6 +4,7 @@ use access::Caller;
 use fault::Fault;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ALLOW,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -19,11 +20,12 @@ pub enum Refusal {
     Preflight(Use),
     /// The path is for another method.
     Method(Use),
-    /// Nobody knows the caller. It is told nothing that could help to guess.
-    Unauthorized,
+    /// Nobody knows the caller. It is told nothing that could help to guess; where the app is not set up, the names of
+    /// the settings that are missing.
+    Unauthorized(Vec<&'static str>),
     /// Who calls cannot be checked. Why is told in our own words, one of a list, since the diagnosis in the database
     /// and the card learn of it by this; what Postgres said is in the component's log.
-    Unavailable(Option<&'static str>),
+    Unavailable(Option<&'static str>, Vec<&'static str>),
     /// The caller is known, and may not do this.
     Forbidden(Caller),
     /// The body did not come, or not as it should.
@@ -59,13 +61,18 @@ impl Refusal {
                 answer.headers_mut().insert(ALLOW, methods);
                 answer
             }
-            Self::Unauthorized => error(StatusCode::UNAUTHORIZED, "Unauthorized"),
-            Self::Unavailable(why) => {
+            Self::Unauthorized(missing) => {
+                let mut answer = not_set_up(StatusCode::UNAUTHORIZED, "Unauthorized", missing);
+                let challenge = HeaderValue::from_static(CHALLENGE);
+                answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+                answer
+            }
+            Self::Unavailable(why, missing) => {
                 let why = why.unwrap_or("the database, or its settings, is out of order");
                 let words = format!(
                     "Who calls cannot be checked just now: {why}. The component's log says more"
                 );
-                error(StatusCode::SERVICE_UNAVAILABLE, &words)
+                not_set_up(StatusCode::SERVICE_UNAVAILABLE, &words, missing)
             }
             Self::Forbidden(Caller::User { .. }) => error(
                 StatusCode::FORBIDDEN,
@@ -85,6 +92,17 @@ impl Refusal {
             ),
         }
     }
+}
+
+/// Says what is accepted (RFC 9110, 11.6.1).
+const CHALLENGE: &str = r#"Bearer realm="odoo-to-supabase: a service key (select odoo_sync.new_key('me', 'admin') makes one), or the token of an admin who is signed in""#;
+
+/// A refusal that names the settings that are missing, if any are.
+fn not_set_up(status: StatusCode, words: &str, missing: &[&str]) -> Answer {
+    if missing.is_empty() {
+        return error(status, words);
+    }
+    answer::json(status, &json!({ "error": words, "missing": missing }))
 }
 
 fn error(status: StatusCode, words: &str) -> Answer {
