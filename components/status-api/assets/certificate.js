@@ -89,7 +89,16 @@ const time = (iso) => `${moment(iso)} (${iso})`;
 
 function list(rows) {
   const filled = rows.filter(([, value]) => value);
-  return make("table", "", make("tbody", "", ...filled.map(([name, value]) => make("tr", "", head(name, "row"), make("td", "", value)))));
+  return wide("The check", make("tbody", "", ...filled.map(([name, value]) => make("tr", "", head(name, "row"), make("td", "", value)))));
+}
+
+/** A table that is scrolled by itself where it is wider than the page, by the keyboard too. */
+function wide(title, ...parts) {
+  const region = make("div", "wide", make("table", "", ...parts));
+  region.tabIndex = 0;
+  region.role = "region";
+  region.ariaLabel = title;
+  return region;
 }
 
 function section(title, heads, rows) {
@@ -97,7 +106,7 @@ function section(title, heads, rows) {
   const cell = (value) => make("td", value?.figure ? "figure" : "", value?.figure ?? value ?? "");
   return [
     make("h2", "", title),
-    make("table", "",
+    wide(title,
       make("thead", "", make("tr", "", ...heads.map((name) => head(name, "col")))),
       make("tbody", "", ...rows.map((row) => make("tr", "", ...row.map(cell))))),
   ];

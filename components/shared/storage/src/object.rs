@@ -193,14 +193,18 @@ impl<H: Http> Storage<H> {
     }
 
     /// Stores an object in one request. One that is there already with these bytes, as its etag says, is as
-    /// good as stored; any other is replaced.
+    /// good as stored; any other is replaced, and with `replace` this one is too.
     pub async fn store(
         &self,
         path: &ObjectPath,
         content_type: &str,
         content: Bytes,
         fingerprint: &Fingerprint,
+        replace: bool,
     ) -> Result<Stored, Fault> {
+        if replace {
+            return self.replace(path, content_type, content).await;
+        }
         let there = match self
             .put(path.as_str(), content_type, content.clone(), false)
             .await?
@@ -216,6 +220,16 @@ impl<H: Http> Storage<H> {
         {
             return Ok(Stored::Confirmed);
         }
+        self.replace(path, content_type, content).await
+    }
+
+    /// Stores an object, whatever was there.
+    async fn replace(
+        &self,
+        path: &ObjectPath,
+        content_type: &str,
+        content: Bytes,
+    ) -> Result<Stored, Fault> {
         match self.put(path.as_str(), content_type, content, true).await? {
             Ok(()) => Ok(Stored::Taken),
             Err(refusal) => Err(refusal.fault(&self.settings)),

@@ -322,7 +322,7 @@ async fn an_app_that_is_not_set_up_names_the_settings_that_are_missing() {
     for (unset, missing) in [
         (vec![("db_host", "database.invalid")], json!(["db_host"])),
         (
-            vec![("db_host", ""), ("db_password", "")],
+            vec![("db_host", "database.invalid"), ("db_password", "")],
             json!(["db_host", "db_password"]),
         ),
     ] {

@@ -24,6 +24,7 @@ mod stock;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -236,6 +237,25 @@ impl Storage {
             metadata: serde_json::json!({}),
         };
         site.stock.lock().put(label, intake.finish());
+        Ok(())
+    }
+
+    /// Changes the first byte of an object, and nothing that is said of it, as a failing disk does.
+    pub fn rot(&self, bucket: &str, name: &str) -> anyhow::Result<()> {
+        let mut bytes = self.bytes(bucket, name).context("no such object")?;
+        let said = |site: &site::Site| {
+            site.stock
+                .lock()
+                .object(bucket, name)
+                .map(|o| (o.etag.clone(), o.mimetype.clone()))
+        };
+        let (etag, mimetype) = said(self.server.site()).context("no such object")?;
+        let first = bytes.first_mut().context("an empty object")?;
+        *first = !*first;
+        self.put(bucket, name, &mimetype, bytes)?;
+        if let Some(object) = self.server.site().stock.lock().object_mut(bucket, name) {
+            object.etag = etag;
+        }
         Ok(())
     }
 

@@ -125,6 +125,11 @@ impl Stock {
         self.objects.get(bucket)?.get(name)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn object_mut(&mut self, bucket: &str, name: &str) -> Option<&mut Object> {
+        self.objects.get_mut(bucket)?.get_mut(name)
+    }
+
     /// Whether so many more bytes are within the quota.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
         self.quota_bytes

@@ -36,7 +36,7 @@ impl Duplicates {
             return First::Waits;
         }
         self.waiting.insert(content, Vec::new());
-        if file.stored {
+        if file.stored && !file.lost {
             First::Presumed(file)
         } else {
             First::Move(file)
@@ -76,6 +76,7 @@ mod tests {
             interruptions: 0,
             upload: None,
             stored: false,
+            lost: false,
         }
     }
 
@@ -94,6 +95,7 @@ mod tests {
         let mut duplicates = Duplicates::default();
         let earlier = |id| Claimed {
             stored: true,
+            lost: false,
             ..file(id, "a")
         };
         assert!(matches!(duplicates.take_up(earlier(1)), First::Presumed(_)));

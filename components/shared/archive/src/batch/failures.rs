@@ -57,6 +57,7 @@ mod tests {
             interruptions: 0,
             upload: None,
             stored: false,
+            lost: false,
         }
     }
 

@@ -191,6 +191,7 @@ mod tests {
             interruptions: 0,
             upload: None,
             stored: false,
+            lost: false,
         };
         Sent {
             file,

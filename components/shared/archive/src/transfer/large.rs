@@ -248,12 +248,12 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
 
     /// What to work on: the object that is there, if its size is right; or the upload that was begun, if both
     /// sides still know of it. An object that is there was left behind by a batch that was cut off between
-    /// upload and record, unless it is another's (`replace`) or cannot be told.
+    /// upload and record, unless it is another's (`replace`), is known to be lost or cannot be told.
     async fn begin(&self, replace: bool) -> Result<(Target, ResumePoint), Fault> {
         let (storage, file) = (self.storage, &self.upload.file);
         let kept = self.upload.resume.borrow().clone();
         let path = path(file);
-        let there = if replace {
+        let there = if replace || file.lost {
             None
         } else {
             storage.info(path.as_str()).await?
@@ -427,6 +427,7 @@ mod tests {
             interruptions: 0,
             upload: kept.clone(),
             stored: false,
+            lost: false,
         };
         assert_eq!(LargeUpload::of(file).document(), kept);
     }

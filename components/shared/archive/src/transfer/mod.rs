@@ -97,6 +97,7 @@ mod tests {
             interruptions: 0,
             upload: None,
             stored: false,
+            lost: false,
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) async fn upload<H: Http>(
 ) -> Result<Stored, Fault> {
     let media_type = media_type(file.mimetype.as_deref());
     match storage
-        .store(&path(file), media_type, content, fingerprint)
+        .store(&path(file), media_type, content, fingerprint, file.lost)
         .await
     {
         Ok(stored) => Ok(stored),

@@ -27,6 +27,9 @@ pub struct Claimed<S = Sha1> {
     pub upload: Option<Value>,
     /// Whether the very content is in the Storage already, under another attachment.
     pub stored: bool,
+    /// Whether a verification found its object to be missing, or other bytes: what Storage says of it is not believed.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// Claims up to `limit` files that are due, for `lease_s` seconds; `ids` narrows to those files, due
@@ -61,7 +64,8 @@ pub async fn claim(
                  lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease,
                  interruptions = a.interruptions + (a.lease_id is not null)::int
             from taken, run where a.id = taken.id
-          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload
+          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload,
+                    a.lost_at is not null as lost
         )
         select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('stored', (
                  select true from public.odoo_attachments m
@@ -118,6 +122,7 @@ impl Claimed<Option<String>> {
             interruptions: self.interruptions,
             upload: self.upload,
             stored: self.stored,
+            lost: self.lost,
         })
     }
 }
