@@ -16,6 +16,7 @@ fn claimed(count: u32) -> Vec<Claimed> {
             interruptions: 0,
             upload: None,
             stored: false,
+            lost: false,
         })
         .collect()
 }

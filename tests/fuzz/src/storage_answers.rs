@@ -31,7 +31,7 @@ pub fn storage(data: &[u8]) {
     block_on(async {
         check(storage().check_bucket().await);
         let stored = storage()
-            .store(&object, "text/plain", content().into(), &fingerprint)
+            .store(&object, "text/plain", content().into(), &fingerprint, false)
             .await;
         check(stored);
         check(storage().info(path).await);
