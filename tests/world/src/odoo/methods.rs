@@ -640,7 +640,8 @@ impl Call<'_> {
         let message = "The requested operation cannot be completed due to security restrictions. Please contact your \
                        system administrator.\n\n(Document type: Message, Operation: read)";
         Failure::access_error(match (model, version) {
-            ("mail.message", 18..) => format!("{message}\n\nRecords: {id}, User: {uid}"),
+            ("mail.message", 19..) => format!("{message}\n\nRecords: {id}, User: {uid}"),
+            ("mail.message", 18) => format!("{message}\n\nRecords: [{id}], User: {uid}"),
             ("mail.message", _) => format!("{message} - (Records: [{id}], User: {uid})"),
             (_, 17..) => format!(
                 "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't \
