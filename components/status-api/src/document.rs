@@ -1,15 +1,21 @@
 //! The document of `GET /status`. What each field means is said, once, in `status.schema.json`.
 
+mod fields;
+
 use std::hash::{DefaultHasher, Hasher};
 
+use crate::pace::{STEP_S, eta, pace};
+use crate::remedy::remedy;
+use crate::verdict::{AtOdds, Phase, at_odds, due, needs_somebody, phase, remaining, state};
 use ledger::status::{
     self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation,
 };
-use serde::Serialize;
 
-use crate::pace::{Eta, Rate, STEP_S, eta, pace};
-use crate::remedy::remedy;
-use crate::verdict::{AtOdds, Phase, State, at_odds, due, needs_somebody, phase, remaining, state};
+pub use fields::Document;
+use fields::{
+    Archive, Comparison, Errors, Example, FaultStatus, Group, History, JobFields, JobStatus,
+    LastRun, Liveness, Paused, Sync, Syncs, Viewer,
+};
 
 /// The archive lives while its last tick is younger than this, or than two of its periods.
 const ALIVE_S: f64 = 120.0;
@@ -23,163 +29,6 @@ const MAX_TEXT_BYTES: usize = 200;
 const MAX_NAME_BYTES: usize = 80;
 /// Names of entities are this program's own.
 const MAX_ENTITY_BYTES: usize = 40;
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Document {
-    /// Absent only while the tag is made: it changes by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_time: Option<Moment>,
-    pub state: State,
-    pub archive: Archive,
-    pub liveness: Liveness,
-    pub last_success: Option<Moment>,
-    pub last_failure: Option<LastFailure>,
-    pub errors: Errors,
-    pub runs: Vec<LogRow>,
-    pub jobs: Vec<JobStatus>,
-    pub syncs: Syncs,
-    pub viewer: Viewer,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Archive {
-    pub phase: Phase,
-    pub total: i64,
-    pub migrated: i64,
-    pub failed: i64,
-    pub dead: i64,
-    pub skipped: i64,
-    pub waiting: i64,
-    pub remaining: i64,
-    pub bytes: i64,
-    pub bytes_total: i64,
-    pub percent: f64,
-    pub listed: bool,
-    pub rate: Option<Rate>,
-    pub eta: Option<Eta>,
-    pub history: History,
-    pub next_attempt_at: Option<Moment>,
-    pub paused: Option<Paused>,
-    pub fault: Option<FaultStatus>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct History {
-    pub step_s: u16,
-    pub files_per_minute: Vec<u32>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Paused {
-    pub since: Option<Moment>,
-    pub by: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FaultStatus {
-    pub kind: Option<String>,
-    pub blame: Option<String>,
-    pub message: Option<String>,
-    pub remedy: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Liveness {
-    pub alive: bool,
-    pub last_tick: Option<Moment>,
-    pub expected_next: Option<Moment>,
-    pub stale_after_s: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Errors {
-    pub count: i64,
-    pub newest_at: Option<Moment>,
-    pub groups: Vec<Group>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Group {
-    pub scope: &'static str,
-    pub job: String,
-    pub kind: String,
-    pub blame: Option<String>,
-    pub count: i64,
-    pub dead: i64,
-    pub newest: Example,
-    pub remedy: Option<&'static str>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Example {
-    pub at: Option<Moment>,
-    pub id: Option<i64>,
-    pub name: Option<String>,
-    pub message: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct JobStatus {
-    #[serde(flatten)]
-    job: JobFields,
-    pub needs_somebody: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct JobFields {
-    name: String,
-    component: String,
-    state: String,
-    ok: bool,
-    problem: Option<String>,
-    remedy: Option<String>,
-    last_run: Option<Moment>,
-    last_success: Option<Moment>,
-    expected_next: Option<Moment>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Syncs {
-    pub crm: Sync,
-    pub chatter: Sync,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sync {
-    pub running: bool,
-    pub paused: bool,
-    pub last_run: Option<LastRun>,
-    pub fresh_as_of: Option<Moment>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lag_s: Option<f64>,
-    pub validation: Option<Comparison>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LastRun {
-    pub at: Moment,
-    pub mode: Option<String>,
-    pub outcome: String,
-    pub elapsed_s: f64,
-    pub fault: Option<FaultStatus>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Comparison {
-    pub verdict: String,
-    pub checked_at: Moment,
-    pub missing: i64,
-    pub extra: i64,
-    pub stale: i64,
-    pub problem: Option<String>,
-    pub remedy: Option<String>,
-    pub entities: Vec<Validation>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Viewer {
-    pub admin: bool,
-}
 
 impl Document {
     /// The document of a reading. Whoever is no `admin` sees no names of files and people.

@@ -774,6 +774,7 @@ async fn each_version_knows_its_own_doors() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn json_2_has_real_statuses() {
     let odoo = odoo(19, Attachments::of(3).sized(Sizes::Fixed(10))).await;
     let post = async |path: &str, key: &str, body: &str| {

@@ -35,10 +35,8 @@ pub(crate) struct Subject {
     /// The run, this one or an earlier one, as of whose beginning all is here; `None`: this run does not
     /// know of any.
     pub as_of: Option<Uuid>,
-    /// It met a fault: it is left alone for the rest of the run.
-    pub failed: bool,
-    /// The user may not read it.
-    forbidden: bool,
+    /// Whether it is worked on for the rest of the run.
+    pub standing: Standing,
     /// Its shape is not that of the last run: what it lacks is told.
     new_shape: bool,
     domain: Vec<Value>,
@@ -53,6 +51,17 @@ pub(crate) struct Subject {
     pub answered: Vec<i64>,
     /// Other fields are frozen than before.
     pub frozen_anew: bool,
+}
+
+/// Whether an entity is worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is.
+    Active,
+    /// It met a fault: it is left alone for the rest of the run.
+    Failed,
+    /// The user may not read it.
+    Forbidden,
 }
 
 /// The shape of what the user may not read.
@@ -123,8 +132,7 @@ impl Subject {
             newest: None,
             copied: Copied::default(),
             as_of: None,
-            failed: false,
-            forbidden: false,
+            standing: Standing::Active,
             new_shape: false,
             domain: entity
                 .particular
@@ -165,8 +173,7 @@ impl Subject {
 
     /// The user may not read it, which is told once. What was read before stays as it is.
     pub(crate) fn forbid(&mut self) {
-        self.failed = true;
-        self.forbidden = true;
+        self.standing = Standing::Forbidden;
         self.frozen_anew = false;
         self.as_of = None;
         self.position = self.saved.clone();
@@ -336,7 +343,7 @@ impl Subject {
 
     /// Whether something is under way.
     pub(crate) fn unfinished(&self) -> bool {
-        !self.forbidden
+        !self.is_forbidden()
             && (self.position.changes.is_some()
                 || self.position.full.is_some()
                 || self.position.comparison.is_some()
@@ -346,12 +353,12 @@ impl Subject {
 
     /// Whether the user may not read it.
     pub(crate) fn is_forbidden(&self) -> bool {
-        self.forbidden
+        self.standing == Standing::Forbidden
     }
 
     /// The run as of whose beginning all is here that the user may read.
     pub(crate) fn as_of(&self, this: Uuid) -> Option<Uuid> {
-        if self.forbidden {
+        if self.is_forbidden() {
             Some(this)
         } else {
             self.as_of

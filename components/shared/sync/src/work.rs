@@ -244,7 +244,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             Step::Compare,
         ] {
             self.begin_step(step, subjects);
-            for subject in subjects.iter_mut().filter(|subject| !subject.failed) {
+            let active = |subject: &&mut Subject| subject.standing == Standing::Active;
+            for subject in subjects.iter_mut().filter(active) {
                 self.source.turn_page(subject.entity);
                 let done = match step {
                     Step::Changes | Step::All | Step::Waiting | Step::Attachments
@@ -268,7 +269,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                         subject.forbid();
                     }
                     Err(stop) => {
-                        subject.failed = true;
+                        subject.standing = Standing::Failed;
                         tell(subject.entity, stop, report)?;
                     }
                 }

@@ -204,18 +204,27 @@ async fn what_a_cdn_answers_for_a_storage_that_is_away_costs_no_attempt() -> Res
 
 #[tokio::test]
 async fn one_path_that_is_answered_as_busy_for_ever_does_not_stop_every_batch() -> Result<()> {
-    let stage = set(odoo_with(small(40).with(3, Trap::Size(900_000))))
-        .start()
-        .await?;
-    stage.storage.faults().add(page(upload_of(&stage, 3), 503));
-    let report = tick(&stage).await?;
-    assert_eq!(report["migrated"], 39, "{report}");
-    let busy = row(&stage, 3).await?;
-    assert_eq!(
-        (&busy["reason"], &busy["attempts"]),
-        (&json!("storage_busy"), &json!(1)),
-        "{busy}"
-    );
+    let files = small(40)
+        .with(3, Trap::Size(900_000))
+        .with(4, Trap::Size(8_000_000));
+    let stage = set(odoo_with(files)).start().await?;
+    let faults = stage.storage.faults();
+    faults.add(page(upload_of(&stage, 3), 503));
+    faults.add(page(Fault::on("/upload/resumable"), 503));
+    // At first beside others, which may all have gone before; then there is nothing else.
+    for (batch, moved) in [(1, 38), (2, 0)] {
+        let report = tick(&stage).await?;
+        assert_eq!(report["migrated"], moved, "{report}");
+        for id in [3, 4] {
+            let busy = row(&stage, id).await?;
+            assert_eq!(
+                (&busy["state"], &busy["reason"], &busy["attempts"]),
+                (&json!("pending"), &json!("storage_busy"), &json!(batch)),
+                "{busy}"
+            );
+        }
+        waits_pass(&stage).await?;
+    }
     stage.storage.faults().clear();
     finish(&stage, 2).await?;
     all_is_well(&stage).await

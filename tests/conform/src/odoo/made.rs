@@ -486,113 +486,7 @@ impl Made {
         let others = fixtures.get("others_lead.id").cloned().unwrap_or_default();
         let person = fixtures.get("person.id").cloned().unwrap_or_default();
         let (binary, long) = (pattern_bytes(1000), pattern_bytes(1500));
-        let mut files: Vec<(&str, &str, &str, &[u8], Value)> = vec![
-            (
-                "file",
-                "conform.txt",
-                "text/plain",
-                b"conform, a text",
-                json!({}),
-            ),
-            (
-                "binary_file",
-                "conform.bin",
-                "application/x-conform",
-                &binary,
-                json!({}),
-            ),
-            (
-                "empty_file",
-                "conform empty.txt",
-                "text/plain",
-                b"",
-                json!({}),
-            ),
-            (
-                "named_file",
-                "conform ä/1.pdf",
-                "application/pdf",
-                b"%PDF-1.4 conform",
-                json!({}),
-            ),
-            (
-                "broken_name",
-                "conform\r\n1.pdf",
-                "application/pdf",
-                b"%PDF-1.4 conform",
-                json!({}),
-            ),
-            (
-                "others_file",
-                "conform other.txt",
-                "text/plain",
-                b"of another",
-                json!({"res_id": others}),
-            ),
-            (
-                "loose_file",
-                "conform loose.txt",
-                "text/plain",
-                b"of nothing",
-                json!({"res_model": false, "res_id": false}),
-            ),
-            (
-                "public_file",
-                "conform public.txt",
-                "text/plain",
-                b"for all",
-                json!({"public": true}),
-            ),
-            (
-                "url_file",
-                "conform link",
-                "",
-                b"",
-                json!({"type": "url", "url": "https://files.example.com/conform"}),
-            ),
-            (
-                "tiny_file",
-                "conform tiny.txt",
-                "text/plain",
-                b"x",
-                json!({}),
-            ),
-            (
-                "accented_file",
-                ACCENTED,
-                "text/plain",
-                b"accents",
-                json!({}),
-            ),
-            (
-                "long_file",
-                "conform long.bin",
-                "application/x-conform",
-                &long,
-                json!({}),
-            ),
-            (
-                "loose_public_file",
-                "conform loose public.txt",
-                "text/plain",
-                b"of nothing",
-                json!({"res_model": false, "res_id": false, "public": true}),
-            ),
-            (
-                "others_public_file",
-                "conform other public.txt",
-                "text/plain",
-                b"of another",
-                json!({"res_id": others, "public": true}),
-            ),
-            (
-                "public_field_file",
-                "conform public.png",
-                "image/png",
-                b"a picture",
-                json!({"res_model": "res.partner", "res_id": person, "res_field": "image_128", "public": true}),
-            ),
-        ];
+        let mut files = readable_files(&binary, &long, &others, &person);
         // Where there are invoices, files of one, which a salesman does not see.
         match self.first("account.move", json!([])).await {
             Ok(Some(id)) => {
@@ -645,4 +539,124 @@ impl Made {
         }
         left
     }
+}
+
+/// A file: what it is called in the table, its name, type, content, and what else is to be set.
+type File<'a> = (&'a str, &'a str, &'a str, &'a [u8], Value);
+
+/// Files that the administrator reads.
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn readable_files<'a>(
+    binary: &'a [u8],
+    long: &'a [u8],
+    others: &Value,
+    person: &Value,
+) -> Vec<File<'a>> {
+    vec![
+        (
+            "file",
+            "conform.txt",
+            "text/plain",
+            b"conform, a text",
+            json!({}),
+        ),
+        (
+            "binary_file",
+            "conform.bin",
+            "application/x-conform",
+            binary,
+            json!({}),
+        ),
+        (
+            "empty_file",
+            "conform empty.txt",
+            "text/plain",
+            b"",
+            json!({}),
+        ),
+        (
+            "named_file",
+            "conform ä/1.pdf",
+            "application/pdf",
+            b"%PDF-1.4 conform",
+            json!({}),
+        ),
+        (
+            "broken_name",
+            "conform\r\n1.pdf",
+            "application/pdf",
+            b"%PDF-1.4 conform",
+            json!({}),
+        ),
+        (
+            "others_file",
+            "conform other.txt",
+            "text/plain",
+            b"of another",
+            json!({"res_id": others}),
+        ),
+        (
+            "loose_file",
+            "conform loose.txt",
+            "text/plain",
+            b"of nothing",
+            json!({"res_model": false, "res_id": false}),
+        ),
+        (
+            "public_file",
+            "conform public.txt",
+            "text/plain",
+            b"for all",
+            json!({"public": true}),
+        ),
+        (
+            "url_file",
+            "conform link",
+            "",
+            b"",
+            json!({"type": "url", "url": "https://files.example.com/conform"}),
+        ),
+        (
+            "tiny_file",
+            "conform tiny.txt",
+            "text/plain",
+            b"x",
+            json!({}),
+        ),
+        (
+            "accented_file",
+            ACCENTED,
+            "text/plain",
+            b"accents",
+            json!({}),
+        ),
+        (
+            "long_file",
+            "conform long.bin",
+            "application/x-conform",
+            long,
+            json!({}),
+        ),
+        (
+            "loose_public_file",
+            "conform loose public.txt",
+            "text/plain",
+            b"of nothing",
+            json!({"res_model": false, "res_id": false, "public": true}),
+        ),
+        (
+            "others_public_file",
+            "conform other public.txt",
+            "text/plain",
+            b"of another",
+            json!({"res_id": others, "public": true}),
+        ),
+        (
+            "public_field_file",
+            "conform public.png",
+            "image/png",
+            b"a picture",
+            json!({"res_model": "res.partner", "res_id": person, "res_field": "image_128", "public": true}),
+        ),
+    ]
 }

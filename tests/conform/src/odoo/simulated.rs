@@ -162,11 +162,56 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             fixtures.set(&format!("{name}.size"), size);
             id
         };
-    let plain = NewAttachment::default;
-    let old = || NewAttachment {
+    simple_files(&mut file);
+    files_of_others(&mut file, others);
+    more_files(&mut file);
+    closed_files(&mut file, others, person);
+    files_without_content(&mut file);
+    for (name, trap) in [
+        ("orphan_file", Trap::RecordGone),
+        ("gone_model_file", Trap::ModelGone),
+        ("unchecked_file", Trap::Unchecked),
+    ] {
+        file(
+            name,
+            "conform.bin",
+            "application/octet-stream",
+            pattern_bytes(1000),
+            NewAttachment {
+                traps: vec![trap],
+                ..NewAttachment::default()
+            },
+        );
+    }
+    for (name, damage) in [
+        ("lost_file", Damage::Lost),
+        ("truncated_file", Damage::Truncated),
+        ("zeroed_file", Damage::Zeroed),
+    ] {
+        let id = file(
+            name,
+            "conform damaged.bin",
+            "application/octet-stream",
+            pattern_bytes(1000),
+            NewAttachment::default(),
+        );
+        attachments.damage(id, Some(damage));
+    }
+    fixtures.set("truncated_file.stored", 500);
+}
+
+/// Makes a file: what it is called in the table, its name, type and content.
+type File<'a> = dyn FnMut(&str, &str, &str, Vec<u8>, NewAttachment) -> i64 + 'a;
+
+fn old_file() -> NewAttachment {
+    NewAttachment {
         write_date: Some("2026-11-21 20:21:22".to_owned()),
-        ..plain()
-    };
+        ..NewAttachment::default()
+    }
+}
+
+/// Files of a lead that everybody reads.
+fn simple_files(file: &mut File<'_>) {
     file(
         "file",
         "conform.txt",
@@ -174,7 +219,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         b"conform, a text".to_vec(),
         NewAttachment {
             write_date: Some("2026-11-21 20:21:22.359389".to_owned()),
-            ..plain()
+            ..NewAttachment::default()
         },
     );
     file(
@@ -182,29 +227,33 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         "conform.bin",
         "application/octet-stream",
         pattern_bytes(1000),
-        plain(),
+        NewAttachment::default(),
     );
     file(
         "empty_file",
         "conform empty.txt",
         "text/plain",
         Vec::new(),
-        plain(),
+        NewAttachment::default(),
     );
     file(
         "named_file",
         "conform ä/1.pdf",
         "application/pdf",
         b"%PDF-1.4 conform".to_vec(),
-        old(),
+        old_file(),
     );
     file(
         "broken_name",
         "conform\r\n1.pdf",
         "application/pdf",
         b"%PDF-1.4 conform".to_vec(),
-        plain(),
+        NewAttachment::default(),
     );
+}
+
+/// Files that not everybody reads.
+fn files_of_others(file: &mut File<'_>, others: Option<i64>) {
     file(
         "others_file",
         "conform other.txt",
@@ -213,7 +262,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         NewAttachment {
             res_id: others,
             traps: vec![Trap::OfAnother],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
     file(
@@ -224,7 +273,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         NewAttachment {
             res_model: Some("res.company".to_owned()),
             res_id: Some(0),
-            ..plain()
+            ..NewAttachment::default()
         },
     );
     file(
@@ -234,29 +283,33 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         b"for all".to_vec(),
         NewAttachment {
             traps: vec![Trap::Public],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
+}
+
+/// Files whose length or name matters.
+fn more_files(file: &mut File<'_>) {
     file(
         "tiny_file",
         "conform tiny.txt",
         "text/plain",
         b"x".to_vec(),
-        old(),
+        old_file(),
     );
     file(
         "accented_file",
         ACCENTED,
         "text/plain",
         b"accents".to_vec(),
-        plain(),
+        NewAttachment::default(),
     );
     file(
         "long_file",
         "conform long.bin",
         "application/octet-stream",
         pattern_bytes(1500),
-        plain(),
+        NewAttachment::default(),
     );
     file(
         "loose_public_file",
@@ -267,9 +320,13 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             res_model: Some("res.company".to_owned()),
             res_id: Some(0),
             traps: vec![Trap::Public],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
+}
+
+/// Files of what a salesman does not read, and of a field.
+fn closed_files(file: &mut File<'_>, others: Option<i64>, person: Option<i64>) {
     file(
         "others_public_file",
         "conform other public.txt",
@@ -278,7 +335,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         NewAttachment {
             res_id: others,
             traps: vec![Trap::OfAnother, Trap::Public],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
     for (name, traps) in [
@@ -294,7 +351,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
                 res_model: Some("account.move".to_owned()),
                 res_id: Some(1),
                 traps,
-                ..plain()
+                ..NewAttachment::default()
             },
         );
     }
@@ -308,9 +365,13 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             res_id: person,
             res_field: Some("image_128".to_owned()),
             traps: vec![Trap::Public],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
+}
+
+/// A link, and the file of a field.
+fn files_without_content(file: &mut File<'_>) {
     file(
         "url_file",
         "conform link",
@@ -318,7 +379,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         Vec::new(),
         NewAttachment {
             traps: vec![Trap::Url],
-            ..plain()
+            ..NewAttachment::default()
         },
     );
     file(
@@ -330,38 +391,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             res_model: Some("res.partner".to_owned()),
             res_id: Some(3),
             res_field: Some("image_128".to_owned()),
-            ..plain()
+            ..NewAttachment::default()
         },
     );
-    for (name, trap) in [
-        ("orphan_file", Trap::RecordGone),
-        ("gone_model_file", Trap::ModelGone),
-        ("unchecked_file", Trap::Unchecked),
-    ] {
-        file(
-            name,
-            "conform.bin",
-            "application/octet-stream",
-            pattern_bytes(1000),
-            NewAttachment {
-                traps: vec![trap],
-                ..plain()
-            },
-        );
-    }
-    for (name, damage) in [
-        ("lost_file", Damage::Lost),
-        ("truncated_file", Damage::Truncated),
-        ("zeroed_file", Damage::Zeroed),
-    ] {
-        let id = file(
-            name,
-            "conform damaged.bin",
-            "application/octet-stream",
-            pattern_bytes(1000),
-            plain(),
-        );
-        attachments.damage(id, Some(damage));
-    }
-    fixtures.set("truncated_file.stored", 500);
 }

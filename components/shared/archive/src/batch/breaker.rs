@@ -56,6 +56,8 @@ impl Breaker {
     /// A file failed. It comes back if nothing has to be proved: its fault says itself whose it is.
     pub(super) fn failed(&mut self, fault: &Fault, settled: Settled) -> Option<Settled> {
         let enough = match fault.kind() {
+            // One that is asked for a pause again and again may be alone in it, or the first of all.
+            Kind::StorageBusy if self.suspects.is_empty() => 1,
             Kind::StorageFailed
             | Kind::StorageTimeout
             | Kind::StorageBusy
@@ -88,6 +90,11 @@ impl Breaker {
             .collect()
     }
 
+    /// Whether so many failed in a row that they are no longer the files' own.
+    pub(super) fn is_streak(&self) -> bool {
+        self.suspects.len() >= STREAK
+    }
+
     /// Whether nothing new may begin this way.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed)
@@ -112,12 +119,15 @@ impl Breaker {
             // Something went well meanwhile.
             return Verdict::default();
         };
-        let many = if blames_no_file(&fault) || self.suspects.len() < STREAK {
+        let busy = fault.kind() == Kind::StorageBusy;
+        let many = if blames_no_file(&fault) || !self.is_streak() {
             fault
         } else {
             fault.at("many files in a row")
         };
         match proof {
+            // It may have had its pause meanwhile: others show whose fault it was, or the probe at the end.
+            Proof::Well if busy && !last => Verdict::default(),
             Proof::Well => Verdict {
                 own: self.take(),
                 stop: None,
@@ -219,6 +229,29 @@ mod tests {
                 .iter()
                 .all(|settled| matches!(settled.outcome, Outcome::Released { .. }))
         );
+    }
+
+    #[test]
+    fn one_that_is_asked_for_a_pause_for_ever_is_told_from_a_storage_that_is_busy() {
+        let mut breaker = after(1, Kind::StorageBusy);
+        assert!(breaker.probe(false), "at once: the others need not wait");
+        assert!(breaker.proved(Proof::Ill(None)).stop.is_some());
+        assert_eq!(breaker.release().len(), 1);
+        let mut breaker = after(1, Kind::StorageBusy);
+        breaker.probe(false);
+        let verdict = breaker.proved(Proof::Well);
+        assert!(verdict.own.is_empty() && verdict.stop.is_none() && !breaker.is_open());
+        assert!(breaker.probe(true));
+        assert_eq!(breaker.proved(Proof::Well).own.len(), 1);
+        // Ten in a row are no longer alone in it.
+        let mut breaker = after(1, Kind::StorageBusy);
+        breaker.probe(false);
+        breaker.proved(Proof::Well);
+        for id in 1..10 {
+            assert!(!breaker.is_streak() && !breaker.is_open());
+            breaker.failed(&Fault::new(Kind::StorageBusy, "it failed"), failing(id));
+        }
+        assert!(breaker.is_streak() && breaker.is_open());
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub enum Damage {
 
 /// A row of ir.attachment. What is `None` follows from the id.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each may be so, or not")]
 pub(crate) struct Row {
     pub id: i64,
     /// Tells one content from another; rows that share it share their bytes.

@@ -364,7 +364,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             }
             LargeEnd::Failed(fault) => {
                 let document = upload.document();
-                if matches!(fault.kind(), Kind::SourceBusy | Kind::StorageBusy) {
+                if fault.kind() == Kind::SourceBusy {
                     let upload = document;
                     self.recorder.settle(file, Outcome::Released { upload });
                     return Err(fault);
@@ -392,14 +392,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             }
             Err(fault) => fault,
         };
-        let Some((upload, others_went)) = self.uploader.retry(upload, &fault, now) else {
+        let Some(upload) = self.uploader.retry(upload, &fault, now) else {
             return Ok(());
         };
         self.fetcher.dropped(&upload.file);
-        // Where others were taken meanwhile, it is this one that something is wrong with.
-        if fault.kind() == Kind::StorageBusy && !others_went {
-            return Err(fault);
-        }
         self.failed("Upload", &upload.file, fault, None)
     }
 
@@ -420,8 +416,6 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             if self.fault.is_none() && self.uploader.is_tried_again(&fault, sent.tries, now) {
                 sent.tries += 1;
                 self.uploader.unconfirmed.add(sent, now);
-            } else if fault.kind() == Kind::StorageBusy {
-                self.abort(fault);
             } else if let Err(fault) = self.failed("Upload", &sent.file, fault, None) {
                 self.abort(fault);
             }
@@ -488,6 +482,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         if way == Way::Storage
             && fault.kind() != Kind::FileBlocked
             && self.uploader.breaker.is_open()
+            && self.uploader.breaker.is_streak()
         {
             return Err(fault.at("many files in a row"));
         }

@@ -22,8 +22,6 @@ pub(super) struct Upload {
     content: Bytes,
     fingerprint: Fingerprint,
     tries: u32,
-    /// How many uploads had gone well when it was first tried.
-    stored_before: u64,
 }
 
 impl From<Fetched> for Upload {
@@ -33,7 +31,6 @@ impl From<Fetched> for Upload {
             content: fetched.content,
             fingerprint: fetched.fingerprint,
             tries: 0,
-            stored_before: 0,
         }
     }
 }
@@ -52,8 +49,6 @@ impl Upload {
 pub(super) struct Uploader {
     ready: VecDeque<Upload>,
     uploads: usize,
-    /// How many uploads went well.
-    stored: u64,
     /// How many folders are being asked for.
     confirming: usize,
     /// What Storage took, and is still to be asked for.
@@ -69,7 +64,6 @@ impl Uploader {
         Self {
             ready: VecDeque::new(),
             uploads: 0,
-            stored: 0,
             confirming: 0,
             unconfirmed: Unconfirmed::default(),
             limiter: Limiter::new(parallel_uploads),
@@ -105,12 +99,9 @@ impl Uploader {
     ) {
         while self.under_way() < self.limiter.limit()
             && self.limiter.allows(now)
-            && let Some(mut upload) = self.ready.pop_front()
+            && let Some(upload) = self.ready.pop_front()
         {
             self.uploads += 1;
-            if upload.tries == 0 {
-                upload.stored_before = self.stored;
-            }
             let storage = context.storage;
             tasks.push(
                 async move {
@@ -156,7 +147,6 @@ impl Uploader {
 
     /// Storage took a file.
     pub(super) fn took(&mut self) {
-        self.stored += 1;
         self.limiter.success();
         self.busy = None;
     }
@@ -167,17 +157,15 @@ impl Uploader {
         self.unconfirmed.listed(rows);
     }
 
-    /// Puts a failed upload at the end of the queue, if it is to be tried again; else it comes back, with
-    /// whether others were taken meanwhile.
+    /// Puts a failed upload at the end of the queue, if it is to be tried again; else it comes back.
     pub(super) fn retry(
         &mut self,
         mut upload: Upload,
         fault: &Fault,
         now: Duration,
-    ) -> Option<(Upload, bool)> {
+    ) -> Option<Upload> {
         if !self.is_tried_again(fault, upload.tries, now) {
-            let others_went = self.stored > upload.stored_before;
-            return Some((upload, others_went));
+            return Some(upload);
         }
         upload.tries += 1;
         self.ready.push_back(upload);
