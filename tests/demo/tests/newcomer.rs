@@ -89,6 +89,42 @@ async fn all_files_arrive_and_are_verified() -> Result<()> {
     Ok(())
 }
 
+/// The README's line, with the addresses of servers that are there.
+#[tokio::test]
+async fn the_readmes_line_moves_a_real_odoo_to_a_real_storage() -> Result<()> {
+    let odoo = odoo().await?;
+    let storage = Storage::start(world::storage::Options::default()).await?;
+    let readme = include_str!("../../../README.md");
+    let line = readme
+        .lines()
+        .find_map(|line| line.strip_prefix("cargo demo -- --once --odoo-url "))
+        .context("the README has no such line")?;
+    let line = format!("--once --odoo-url {line}")
+        .replace("https://my.odoo.com", &odoo.url())
+        .replace("--odoo-database my ", "--odoo-database odoo ")
+        .replace("me@example.com", "admin")
+        .replace("https://abcd.supabase.co", &storage.url());
+    assert!(!line.contains("https:"), "{line}");
+    let mut command = demo(&line.split_whitespace().collect::<Vec<_>>());
+    command
+        .env("ODOO_API_KEY", "admin-api-key")
+        .env("STORAGE_KEY", "service-role-key");
+    let output = output(command).await?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(told.contains("for 20 of Odoo's 20 attachments"), "{told}");
+    assert!(!storage.objects().is_empty());
+    assert!(
+        !told.contains("admin-api-key") && !told.contains("service-role-key"),
+        "{told}"
+    );
+    Ok(())
+}
+
 #[tokio::test]
 async fn every_version_of_odoo_can_be_shown() -> Result<()> {
     for version in ["17", "19"] {
