@@ -9,6 +9,7 @@ fn claimed(count: u32) -> Vec<Claimed> {
     (1..=count)
         .map(|id| Claimed {
             id: id.into(),
+            name: None,
             mimetype: Some("application/pdf".to_owned()),
             file_size: u64::from(id.wrapping_mul(2_654_435_761) % 100_000),
             checksum: content::Sha1::new([id.to_be_bytes()[3]; 20]),

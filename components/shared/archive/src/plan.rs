@@ -108,6 +108,7 @@ mod tests {
     fn file(id: i64, file_size: u64, attempts: u32) -> Claimed {
         Claimed {
             id,
+            name: None,
             mimetype: None,
             file_size,
             checksum: content::Sha1::new([0; 20]),

@@ -12,6 +12,6 @@ mod object;
 mod resumable;
 mod settings;
 
-pub use object::{Fingerprint, Info, Storage, Stored};
+pub use object::{Fingerprint, Info, Label, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
 pub use settings::{Settings, Told};

@@ -3,16 +3,20 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use content::ObjectPath;
 use fault::{Fault, Kind, Reach};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{ByteStream, Http, Request, Timeouts, TransportError};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::settings::KeyHeaders;
 use crate::{Settings, answer};
 
+const METADATA: HeaderName = HeaderName::from_static("x-metadata");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
 /// What an upload has to get through in a minute, in bytes: 8 KiB a second, which is 2 Mbit/s for 32 at once.
@@ -39,6 +43,15 @@ pub struct Fingerprint {
     pub size: u64,
     /// Its MD5.
     pub md5: [u8; 16],
+}
+
+/// What Storage keeps beside an object's bytes.
+#[derive(Debug, Clone)]
+pub struct Label<'a> {
+    /// The media type that it is served as.
+    pub content_type: &'a str,
+    /// A document of our own, which `info` gives back; null for none.
+    pub metadata: Value,
 }
 
 /// How far it is known that an object is there.
@@ -197,16 +210,16 @@ impl<H: Http> Storage<H> {
     pub async fn store(
         &self,
         path: &ObjectPath,
-        content_type: &str,
+        label: &Label<'_>,
         content: Bytes,
         fingerprint: &Fingerprint,
         replace: bool,
     ) -> Result<Stored, Fault> {
         if replace {
-            return self.replace(path, content_type, content).await;
+            return self.replace(path, label, content).await;
         }
         let there = match self
-            .put(path.as_str(), content_type, content.clone(), false)
+            .put(path.as_str(), label, content.clone(), false)
             .await?
         {
             Ok(()) => return Ok(Stored::Taken),
@@ -220,17 +233,17 @@ impl<H: Http> Storage<H> {
         {
             return Ok(Stored::Confirmed);
         }
-        self.replace(path, content_type, content).await
+        self.replace(path, label, content).await
     }
 
     /// Stores an object, whatever was there.
     async fn replace(
         &self,
         path: &ObjectPath,
-        content_type: &str,
+        label: &Label<'_>,
         content: Bytes,
     ) -> Result<Stored, Fault> {
-        match self.put(path.as_str(), content_type, content, true).await? {
+        match self.put(path.as_str(), label, content, true).await? {
             Ok(()) => Ok(Stored::Taken),
             Err(refusal) => Err(refusal.fault(&self.settings)),
         }
@@ -238,8 +251,11 @@ impl<H: Http> Storage<H> {
 
     /// Makes sure that uploads reach the Storage, by one that writes nothing: no version of it takes this name.
     pub async fn check_uploads(&self) -> Result<(), Fault> {
-        let content_type = "application/octet-stream";
-        let answer = self.put("~upload-check", content_type, Bytes::new(), false);
+        let label = Label {
+            content_type: "application/octet-stream",
+            metadata: Value::Null,
+        };
+        let answer = self.put("~upload-check", &label, Bytes::new(), false);
         let Err(refusal) = answer.await? else {
             return Ok(());
         };
@@ -253,7 +269,7 @@ impl<H: Http> Storage<H> {
     async fn put(
         &self,
         path: &str,
-        content_type: &str,
+        label: &Label<'_>,
         content: Bytes,
         upsert: bool,
     ) -> Result<Result<(), answer::Refusal>, Fault> {
@@ -261,9 +277,13 @@ impl<H: Http> Storage<H> {
         let mut request = self
             .upload(Method::POST, &format!("/object/{bucket}/{path}"))
             .timeouts(timeouts(content.len() as u64))
-            .header(header::CONTENT_TYPE, content_type)
+            .header(header::CONTENT_TYPE, label.content_type)
             .header(header::CACHE_CONTROL, "max-age=31536000")
             .body(content);
+        if !label.metadata.is_null() {
+            let metadata = STANDARD.encode(label.metadata.to_string());
+            request = request.header(METADATA, metadata);
+        }
         if upsert {
             // `TRUE` is not `true` (seen on storage-api 1.11).
             request = request.header(UPSERT, "true");

@@ -10,7 +10,7 @@ use outbound::{Http, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::object::timeouts;
-use crate::{Fingerprint, Storage, answer};
+use crate::{Fingerprint, Label, Storage, answer};
 
 /// The size of every piece but the last, in bytes.
 pub const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
@@ -42,14 +42,16 @@ impl<H: Http> Storage<H> {
     pub async fn begin(
         &self,
         path: &ObjectPath,
-        content_type: &str,
+        label: &Label<'_>,
         length: u64,
     ) -> Result<Resumable, Fault> {
+        let own = label.metadata.to_string();
         let metadata = [
             ("bucketName", self.settings.bucket.as_str()),
             ("objectName", path.as_str()),
-            ("contentType", content_type),
+            ("contentType", label.content_type),
             ("cacheControl", "31536000"),
+            ("metadata", &own),
         ]
         .map(|(name, value)| format!("{name} {}", STANDARD.encode(value)))
         .join(",");

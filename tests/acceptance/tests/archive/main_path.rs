@@ -31,6 +31,32 @@ async fn attachments_arrive_verified_and_are_logged() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_archive_explains_itself_without_the_catalogue() -> Result<()> {
+    let files = OddName::ALL
+        .iter()
+        .zip(1..)
+        .fold(small(7), |files, (name, id)| {
+            files.with(id, Trap::OddName(*name))
+        })
+        .with(7, Trap::Size(8_000_000));
+    let stage = set(odoo_with(files)).start().await?;
+    assert_eq!(tick(&stage).await?["migrated"], 7);
+    let objects = stage.storage.objects();
+    assert_eq!(objects.len(), 7);
+    for object in objects {
+        let told = &object.metadata;
+        assert_eq!(told["sha1"], json!(object.sha1), "{told}");
+        let id = told["odoo_id"].as_i64().unwrap_or_default();
+        let file = stage.odoo.attachments().get(id).expect("no such file");
+        assert_eq!(
+            (&told["name"], &told["mimetype"]),
+            (&json!(file.name), &json!(file.mimetype))
+        );
+    }
+    all_is_well(&stage).await
+}
+
+#[tokio::test]
 async fn identical_content_is_uploaded_once() -> Result<()> {
     let attachments = Attachments {
         shared_one_in: 3,

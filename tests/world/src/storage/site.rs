@@ -82,6 +82,7 @@ impl Site {
             sha1: hex(&object.sha1),
             mimetype: object.mimetype.clone(),
             etag: object.etag.clone(),
+            metadata: object.metadata.clone(),
         });
         let mut stored: Vec<_> = stored.collect();
         stored.sort_by(|a, b| (&a.bucket, &a.name).cmp(&(&b.bucket, &b.name)));

@@ -63,6 +63,8 @@ pub struct Stored {
     pub mimetype: String,
     /// The etag with its quotes.
     pub etag: String,
+    /// What was given along as its own description.
+    pub metadata: Value,
 }
 
 #[derive(Debug, Clone)]

@@ -69,6 +69,7 @@ mod tests {
     fn file(id: i64, content: &str) -> Claimed {
         Claimed {
             id,
+            name: None,
             mimetype: None,
             file_size: 1,
             checksum: content.repeat(40).parse().unwrap(),

@@ -50,6 +50,7 @@ mod tests {
     fn file(attempts: u32) -> Claimed {
         Claimed {
             id: 8832,
+            name: None,
             mimetype: None,
             file_size: 1,
             checksum: content::Sha1::new([0; 20]),

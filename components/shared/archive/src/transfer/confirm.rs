@@ -184,6 +184,7 @@ mod tests {
         };
         let file = Claimed {
             id,
+            name: None,
             mimetype: None,
             file_size: 1,
             checksum: format!("{beginning:0<40}").parse().unwrap(),

@@ -16,7 +16,7 @@ use serde_json::Value;
 use storage::{CHUNK_BYTES, Fingerprint, Info, Resumable, Storage};
 
 use super::resume_point::ResumePoint;
-use super::{PART_BYTES, media_type, of_one_file, of_one_object, path, verify};
+use super::{PART_BYTES, label, of_one_file, of_one_object, path, verify};
 
 /// A large file that is being moved. Whoever drops the moving in mid-way finds here how far it came.
 #[derive(Debug)]
@@ -273,8 +273,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         {
             return Ok((Target::Upload(upload.clone(), confirmed), point));
         }
-        let media_type = media_type(file.mimetype.as_deref());
-        let upload = storage.begin(&path, media_type, file.file_size).await?;
+        let upload = storage.begin(&path, &label(file), file.file_size).await?;
         let point = ResumePoint {
             upload: Some(upload.clone()),
             ..ResumePoint::default()
@@ -420,6 +419,7 @@ mod tests {
         assert!(kept.is_some());
         let file = Claimed {
             id: 1,
+            name: None,
             mimetype: None,
             file_size: 9,
             checksum,

@@ -18,8 +18,9 @@ use content::{ObjectPath, Sha1};
 use fault::{Fault, Kind};
 use ledger::attachments::Claimed;
 use outbound::Http;
+use serde_json::json;
 use sha1::Digest as _;
-use storage::Storage;
+use storage::{Label, Storage};
 
 /// A large file comes in the parts that the Storage takes, and all others by the same way as one.
 #[expect(clippy::cast_possible_truncation, reason = "six MiB")]
@@ -28,6 +29,20 @@ const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
 /// Where its object lies.
 pub(crate) fn path(file: &Claimed) -> ObjectPath {
     ObjectPath::of(&file.checksum)
+}
+
+/// What lies beside its object: with it the archive explains itself without the catalogue. Of files of one content it
+/// is the first one's.
+fn label(file: &Claimed) -> Label<'_> {
+    Label {
+        content_type: media_type(file.mimetype.as_deref()),
+        metadata: json!({
+            "odoo_id": file.id,
+            "name": file.name,
+            "mimetype": file.mimetype,
+            "sha1": file.checksum.to_string(),
+        }),
+    }
 }
 
 /// The identity of these bytes.
@@ -90,6 +105,7 @@ mod tests {
     fn file(size: u64, checksum: &str, mimetype: Option<&str>) -> Claimed {
         Claimed {
             id: 1,
+            name: None,
             mimetype: mimetype.map(str::to_owned),
             file_size: size,
             checksum: checksum.parse().unwrap(),

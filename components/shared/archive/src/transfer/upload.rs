@@ -6,7 +6,7 @@ use ledger::attachments::Claimed;
 use outbound::Http;
 use storage::{Fingerprint, Storage, Stored};
 
-use super::{media_type, of_one_object, path};
+use super::{label, of_one_object, path};
 
 /// Stores verified bytes, and says how far it is known that they are there.
 pub(crate) async fn upload<H: Http>(
@@ -15,9 +15,8 @@ pub(crate) async fn upload<H: Http>(
     content: Bytes,
     fingerprint: &Fingerprint,
 ) -> Result<Stored, Fault> {
-    let media_type = media_type(file.mimetype.as_deref());
     match storage
-        .store(&path(file), media_type, content, fingerprint, file.lost)
+        .store(&path(file), &label(file), content, fingerprint, file.lost)
         .await
     {
         Ok(stored) => Ok(stored),

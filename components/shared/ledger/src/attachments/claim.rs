@@ -13,6 +13,8 @@ use crate::{Postgres, call, call_one};
 pub struct Claimed<S = Sha1> {
     /// Odoo's id.
     pub id: i64,
+    /// What it is called, as far as it goes along with its object.
+    pub name: Option<String>,
     /// MIME type.
     pub mimetype: Option<String>,
     /// Length in bytes.
@@ -64,7 +66,7 @@ pub async fn claim(
                  lease_id = run.id, leased_until = now() + run.lease, next_attempt_at = now() + run.lease,
                  interruptions = a.interruptions + (a.lease_id is not null)::int
             from taken, run where a.id = taken.id
-          returning a.id, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload,
+          returning a.id, left(a.name, 200) as name, a.mimetype, a.file_size, a.checksum, a.attempts, a.interruptions, a.upload,
                     a.lost_at is not null as lost
         )
         select coalesce(jsonb_agg(to_jsonb(c) || jsonb_build_object('stored', (
@@ -115,6 +117,7 @@ impl Claimed<Option<String>> {
         };
         Ok(Claimed {
             id: self.id,
+            name: self.name,
             mimetype: self.mimetype,
             file_size: self.file_size,
             checksum,
