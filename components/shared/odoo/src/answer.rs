@@ -42,6 +42,9 @@ pub(crate) fn transport(error: TransportError) -> Fault {
             Kind::SourceProtocol,
             format!("Odoo's answer is longer than {max_bytes} bytes"),
         ),
+        error @ TransportError::Encoded(_) => {
+            Fault::told(Kind::SourceProxy, format!("Odoo: {error}"))
+        }
         other => Fault::told(
             Kind::SourceUnreachable,
             format!("no connection to Odoo: {other}"),

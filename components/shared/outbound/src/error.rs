@@ -23,6 +23,8 @@ pub enum TransportError {
         /// The limit, in bytes.
         max_bytes: usize,
     },
+    /// An answer that somebody compressed, though none asked for that: by which method.
+    Encoded(String),
     /// Anything else, in the host's words.
     Other(String),
 }
@@ -47,6 +49,10 @@ impl fmt::Display for TransportError {
             Self::Timeout => f.write_str("no answer in time"),
             Self::Reset => f.write_str("the connection broke off"),
             Self::TooLong { max_bytes } => write!(f, "an answer of more than {max_bytes} bytes"),
+            Self::Encoded(by) => write!(
+                f,
+                "the answer came compressed ({by}), though that was not asked for: have the proxy in between leave out compression"
+            ),
             Self::Other(words) => f.write_str(words),
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::{ByteStream, TransportError, collect};
@@ -45,12 +46,13 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request without headers and body.
+    /// A request without a body. Its answer is to come as it is: nothing here unpacks it.
     pub fn new(method: Method, url: impl Into<String>) -> Self {
+        let identity = HeaderValue::from_static("identity");
         Self {
             method,
             url: url.into(),
-            headers: HeaderMap::new(),
+            headers: HeaderMap::from_iter([(ACCEPT_ENCODING, identity)]),
             body: None,
             timeouts: Timeouts::default(),
             part_bytes: None,

@@ -10,7 +10,7 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures::{FutureExt, StreamExt, stream};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use outbound::{Http, Request, Response, Timeouts, TransportError};
 use spin_sdk::wasip3::http::client;
@@ -159,6 +159,13 @@ fn received(
             Some((name, HeaderValue::from_bytes(&value).ok()?))
         })
         .collect();
+    if let Some(by) = headers
+        .get(CONTENT_ENCODING)
+        .filter(|by| *by != "identity" && !by.is_empty())
+    {
+        let by = String::from_utf8_lossy(by.as_bytes()).chars().take(20);
+        return Err(TransportError::Encoded(by.collect()));
+    }
     let left = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());

@@ -59,6 +59,9 @@ pub(crate) fn transport(error: TransportError) -> Fault {
         TransportError::Reset => {
             Fault::new(Kind::StorageTimeout, "the Storage dropped the connection")
         }
+        error @ TransportError::Encoded(_) => {
+            Fault::told(Kind::StorageProxy, format!("Storage: {error}"))
+        }
         other => Fault::told(
             Kind::StorageTimeout,
             format!("no answer of the Storage: {other}"),

@@ -230,6 +230,32 @@ async fn one_path_that_is_answered_as_busy_for_ever_does_not_stop_every_batch() 
     all_is_well(&stage).await
 }
 
+#[tokio::test]
+async fn an_answer_that_a_proxy_compressed_is_named_and_costs_no_attempt() -> Result<()> {
+    for (at, kind) in [("/jsonrpc", "source_proxy"), ("/bucket/", "storage_proxy")] {
+        let stage = set(odoo_with(small(5))).start().await?;
+        let compressed = [
+            ("content-type", "application/json"),
+            ("content-encoding", "gzip"),
+        ];
+        let faults = if at == "/jsonrpc" {
+            stage.odoo.faults()
+        } else {
+            stage.storage.faults()
+        };
+        faults.add(Fault::on(at).answer(200, &compressed, "\u{1f}\u{8b}\u{8}"));
+        let report = stopped_tick(&stage).await?;
+        assert_eq!(report["fault"]["kind"], kind, "{report}");
+        let message = report["fault"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("compressed (gzip)"), "{message}");
+        faults.clear();
+        finish(&stage, 2).await?;
+        assert_eq!(attempted(&stage).await?, 0);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
+}
+
 /// Files that are streamed whole, and in pieces.
 fn streamed() -> Attachments {
     (1..=12)
