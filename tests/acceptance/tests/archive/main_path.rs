@@ -6,8 +6,8 @@ use world::faults::Fault;
 use world::odoo::{Attachments, NewAttachment, OddName, Trap};
 
 use crate::scene::{
-    all_is_well, all_is_well_but_for_the_log, begin_tick, finish, in_state, log_rows, odoo_with,
-    path_of, reading_rest_passes, row, set, small, tick, tick_with, until,
+    all_is_well, all_is_well_but_for_the_log, begin_tick, finish, hold_uploads, in_state, log_rows,
+    odoo_with, path_of, reading_rest_passes, row, set, small, tick, tick_with, until,
 };
 
 #[tokio::test]
@@ -200,6 +200,34 @@ async fn the_selection_narrows_to_models_types_companies_and_any_domain() -> Res
         [1, 3]
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn however_many_share_a_content_no_more_are_claimed_than_fit() -> Result<()> {
+    const MOST: i64 = 3000;
+    let stage = set(odoo_with(Attachments::of(0))).start().await?;
+    for _ in 0..MOST + 1000 {
+        stage.odoo.attachments().insert(NewAttachment {
+            content: Some("one for all".into()),
+            ..NewAttachment::default()
+        });
+    }
+    let held = hold_uploads(&stage, 1);
+    let batch = begin_tick(&stage);
+    let claimed = async || {
+        let counted =
+            "select to_jsonb(count(*)) from public.odoo_attachments where lease_id is not null";
+        Ok::<_, anyhow::Error>(stage.value(counted).await?.as_i64().unwrap_or_default())
+    };
+    until("files are claimed", async || Ok(claimed().await? >= MOST)).await?;
+    for _ in 0..50 {
+        assert_eq!(claimed().await?, MOST);
+    }
+    stage.storage.faults().remove(held);
+    let report = batch.await??.json();
+    assert_eq!(report["migrated"], MOST + 1000, "{report}");
+    assert_eq!(stage.storage.objects().len(), 1);
+    all_is_well(&stage).await
 }
 
 /// The figure that the set-up which this program replaces had to reach, and did not: 751 of 18,323.
