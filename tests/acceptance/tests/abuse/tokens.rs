@@ -173,11 +173,11 @@ async fn call(caller: &Caller, path: &str, token: &str) -> Result<(u16, String, 
 }
 
 async fn with_admin() -> Result<Stage> {
-    let stage = set()
-        .variable("jwt_secret", JWT_SECRET)
-        .variable("jwt_issuer", ISSUER)
-        .start()
-        .await?;
+    with_admin_at(set().variable("jwt_issuer", ISSUER)).await
+}
+
+async fn with_admin_at(builder: stage::Builder) -> Result<Stage> {
+    let stage = builder.variable("jwt_secret", JWT_SECRET).start().await?;
     stage
         .owner
         .batch_execute(&format!(
@@ -202,12 +202,16 @@ async fn a_wrong_token_is_refused_and_the_answer_does_not_say_why() -> Result<()
         refused.0 == 401 && refused.1 == r#"{"error":"Unauthorized"}"#,
         "{refused:?}"
     );
+    let mut taken = Vec::new();
     for (what, token) in wrong()? {
         for path in JOBS.iter().chain(&["/actions/retry"]) {
             let answer = call(stage.caller(), path, &token).await?;
-            ensure!(answer == refused, "{what} at {path}: {answer:?}");
+            if answer != refused {
+                taken.push(format!("{what} at {path}: {answer:?}"));
+            }
         }
     }
+    ensure!(taken.is_empty(), "{}", taken.join("\n"));
     let calls = stage.odoo.counters().total().calls;
     ensure!(calls == 0, "{calls} calls to Odoo");
     ensure!(stage.count("select count(*) from odoo_sync.runs").await? == 0);
@@ -220,6 +224,39 @@ async fn a_wrong_token_is_refused_and_the_answer_does_not_say_why() -> Result<()
     let answer = call(stage.caller(), JOBS[0], &good).await?;
     ensure!(answer.0 == 200, "{answer:?}");
     all_still_serve(&stage).await
+}
+
+#[tokio::test]
+async fn a_token_of_another_project_is_refused_though_no_issuer_is_set() -> Result<()> {
+    let stage = with_admin_at(set().variable("jwt_issuer", "")).await?;
+    let hs256 = json!({"alg": "HS256"});
+    let own = format!("{}/auth/v1", stage.storage.url());
+    for (issuer, status) in [(ISSUER, 401), (own.as_str(), 200)] {
+        let claims = claims("iss", json!(issuer))?;
+        let token = signed_token(&hs256, &claims, JWT_SECRET.as_bytes())?;
+        let answer = call(stage.caller(), JOBS[0], &token).await?;
+        ensure!(answer.0 == status, "{issuer}: {answer:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_a_second_factor_is_asked_for_a_token_without_one_starts_nothing() -> Result<()> {
+    let builder = set()
+        .variable("jwt_issuer", ISSUER)
+        .variable("jwt_require_aal2", "true");
+    let stage = with_admin_at(builder).await?;
+    for (level, status) in [
+        (Value::Null, 401),
+        (json!("aal1"), 401),
+        (json!("aal2"), 200),
+    ] {
+        let claims = claims("aal", level.clone())?;
+        let token = signed_token(&json!({"alg": "HS256"}), &claims, JWT_SECRET.as_bytes())?;
+        let answer = call(stage.caller(), JOBS[0], &token).await?;
+        ensure!(answer.0 == status, "{level}: {answer:?}");
+    }
+    Ok(())
 }
 
 #[tokio::test]
