@@ -4,7 +4,7 @@ use content::ObjectPath;
 use futures::StreamExt;
 use futures::executor::block_on;
 use outbound::Secret;
-use storage::{Fingerprint, Resumable, Settings, Storage};
+use storage::{Fingerprint, Label, Resumable, Settings, Storage};
 
 use crate::outside::{KEY, ORIGIN, Recorded, Server, check};
 
@@ -28,10 +28,14 @@ pub fn storage(data: &[u8]) {
     let sha1 = "0d10d65a3cbca6a252daf0510f07e278dbe86fd2".parse().unwrap();
     let object = ObjectPath::of(&sha1);
     let path = object.as_str();
+    let label = Label {
+        content_type: "text/plain",
+        metadata: serde_json::json!({"name": "a.txt"}),
+    };
     block_on(async {
         check(storage().check_bucket().await);
         let stored = storage()
-            .store(&object, "text/plain", content().into(), &fingerprint, false)
+            .store(&object, &label, content().into(), &fingerprint, false)
             .await;
         check(stored);
         check(storage().info(path).await);
@@ -44,7 +48,7 @@ pub fn storage(data: &[u8]) {
         let known = Resumable {
             id: "upload-1".to_owned(),
         };
-        let upload = check(storage().begin(&object, "text/plain", 7).await).unwrap_or(known);
+        let upload = check(storage().begin(&object, &label, 7).await).unwrap_or(known);
         assert!(!upload.id.is_empty() && !upload.id.contains(['/', ' ', '\r', '\n']));
         check(storage().offset(&upload).await);
         check(storage().append(&upload, 0, content().into()).await);

@@ -163,8 +163,8 @@ fn received(
         .get(CONTENT_ENCODING)
         .filter(|by| *by != "identity" && !by.is_empty())
     {
-        let by = String::from_utf8_lossy(by.as_bytes()).chars().take(20);
-        return Err(TransportError::Encoded(by.collect()));
+        let by = String::from_utf8_lossy(by.as_bytes());
+        return Err(TransportError::Encoded(by.chars().take(20).collect()));
     }
     let left = headers
         .get(CONTENT_LENGTH)

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::comparison::Comparison;
 use crate::report::Figures;
 use crate::source::Source;
-use crate::subject::{Pen, Stop, Subject};
+use crate::subject::{Pen, Standing, Stop, Subject};
 use crate::{Entity, Job, Mode, Report, Request, Settings, Shape};
 
 impl run::Job for Job {
