@@ -105,7 +105,7 @@ create or replace function odoo_sync.remedy_of(kind text) returns text
       when 'changed' then 'Its content changed in Odoo, and it was handed to the queue again: check again.'
       when 'not_compared' then 'It could not be read: check again, and look at the log of the components.'
       when 'unlisted' then 'Odoo does not list it any more, and it is not gone either: give the Odoo user the right to see it, and check again.'
-      when 'hidden' then 'It exists in Odoo, and the Odoo user may not read it: give the user the company or the group, and check again.'
+      when 'hidden' then 'It exists in Odoo, and the Odoo user may not read it: give the user the company or the group (what is left out names those that it lacks), and check again.'
       when 'forbidden' then 'The Odoo user may not read this model at all: give it the group that its documentation names, and check again.'
       when 'not_asked' then 'There are more gaps in Odoo''s numbers than one check asks for; deleted records leave such gaps.'
       when 'unreadable' then 'See odoo_sync.unreadable: give the Odoo user the right, or mend the record in Odoo.'

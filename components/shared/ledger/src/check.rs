@@ -38,28 +38,35 @@ impl Finding {
     }
 }
 
-/// Takes part with these entities.
+/// The part that is of no entity: what the user lacks. Whoever comes first has it.
+pub const RIGHTS: &str = "rights";
+
+/// Takes part with these entities; whether what the user lacks is to be told by this job.
 pub async fn join(
     postgres: &impl Postgres,
     run_id: Uuid,
     check: Check,
     entities: &[&str],
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     const STATEMENT: &str = "
-        with joined as (
-          insert into odoo_sync.final_check_parts (check_id, entity, job)
-          select c.id, e.name, r.job
-            from odoo_sync.runs r cross join odoo_sync.final_checks c cross join jsonb_array_elements_text($1::jsonb->'entities') e (name)
+        with taking_part as (
+          select c.id, r.job
+            from odoo_sync.runs r cross join odoo_sync.final_checks c
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
              and c.id = ($1::jsonb->>'check_id')::bigint and c.state = 'running'
+        ), joined as (
+          insert into odoo_sync.final_check_parts (check_id, entity, job)
+          select t.id, e.name, t.job
+            from taking_part t cross join jsonb_array_elements_text($1::jsonb->'entities' || ($1::jsonb->'rights')) e (name)
           on conflict do nothing
-          returning 1
+          returning entity
         )
-        select to_jsonb(count(*)) from joined";
-    let argument = json!({ "run_id": run_id, "check_id": check.id, "entities": entities });
-    call_one::<u64>(postgres, STATEMENT, &argument)
-        .await
-        .map(|_| ())
+        select to_jsonb(exists (select from joined j where j.entity = $1::jsonb->>'rights')
+                        or exists (select from taking_part t join odoo_sync.final_check_parts p on p.check_id = t.id and p.job = t.job
+                                    where p.entity = $1::jsonb->>'rights' and p.done_at is null))";
+    let argument =
+        json!({ "run_id": run_id, "check_id": check.id, "entities": entities, "rights": RIGHTS });
+    call_one(postgres, STATEMENT, &argument).await
 }
 
 /// Keeps what a part has found so far: `findings` are added to those before, unless it begins `anew`; with `done`

@@ -17,6 +17,7 @@ mod pace;
 pub mod presence;
 mod protocol;
 pub mod records;
+pub mod rights;
 pub mod salvage;
 mod settings;
 pub mod value;

@@ -104,6 +104,7 @@ fn parameters(method: &str) -> &'static [&'static str] {
         "search_read" => &["domain", "fields", "offset", "limit", "order"],
         "read" => &["fields"],
         "fields_get" => &["allfields", "attributes"],
+        "has_group" => &["group_ext_id"],
         _ => &[],
     }
 }
@@ -229,6 +230,12 @@ mod tests {
             ),
             ("context_get", None, json!({}), json!([])),
             ("get_external_id", Some(&[1, 2]), json!({}), json!([[1, 2]])),
+            (
+                "has_group",
+                Some(&[2]),
+                json!({"group_ext_id": "base.group_user"}),
+                json!([[2], "base.group_user"]),
+            ),
         ] {
             named["context"] = context.clone();
             let Value::Object(mut named) = named else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fault::{Fault, Kind};
 use ledger::Postgres;
+use ledger::check::{self, Check};
 use ledger::identity::{Identity, keep};
 use odoo::Odoo;
 use odoo::identity::in_words;
@@ -36,6 +37,22 @@ pub async fn belongs_here<H: Http, C: Clock>(
     }
     let identity = json!(before.joined(&found));
     note("odoo", kept, keeps, postgres, (&identity, &words)).await
+}
+
+/// Tells a final check which companies and groups the user lacks, and what that costs.
+pub async fn tell_rights<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    check: Check,
+) -> Result<(), Fault> {
+    let rights = odoo.rights().await?;
+    let evidence = json!({
+        "compared": "the companies that exist with those that are allowed to the Odoo user, and its groups",
+        "allowed_companies": rights.allowed, "left_out": rights.in_words(),
+    });
+    let part = (&evidence, true);
+    check::keep(postgres, run_id, check, check::RIGHTS, part, (&[], true)).await
 }
 
 /// Whether this is the bucket that the catalogue belongs to.

@@ -10,7 +10,7 @@ mod lifecycle;
 mod report;
 mod request;
 
-pub use identity::{belongs_here, bucket_belongs_here};
+pub use identity::{belongs_here, bucket_belongs_here, tell_rights};
 pub use job::{Job, Plan};
 pub use lifecycle::{Environment, Run, begin};
 pub use report::{Figures, Report, Status};

@@ -33,7 +33,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
 /// Odoo as a run reads it.
 pub(crate) struct Source<'a, H, C> {
-    odoo: &'a Odoo<H, C>,
+    pub(crate) odoo: &'a Odoo<H, C>,
     clock: &'a C,
     /// No wait goes beyond this moment.
     deadline: Duration,

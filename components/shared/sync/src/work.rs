@@ -161,7 +161,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     ) -> Result<(), Fault> {
         if let Some(check) = self.check {
             let names: Vec<&str> = job.entities.iter().map(|entity| entity.name).collect();
-            check::join(self.pen.postgres, self.pen.writer.run_id, check, &names).await?;
+            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+            if check::join(postgres, run_id, check, &names).await? {
+                run::tell_rights(self.source.odoo, postgres, run_id, check).await?;
+            }
         }
         let mut subjects = Vec::new();
         let worked = match self.steps(job, cursors, &mut subjects, report).await {

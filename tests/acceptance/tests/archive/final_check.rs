@@ -269,6 +269,69 @@ async fn what_no_list_ever_showed_is_counted_and_named() -> Result<()> {
     Ok(())
 }
 
+/// What a certificate says is left out for want of rights.
+fn rights(certificate: &Value) -> Vec<String> {
+    let lines = certificate["left_out"].as_array().into_iter().flatten();
+    let lines = lines.filter(|line| line["what"] == "rights");
+    lines
+        .map(|line| line["words"].as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn companies_and_groups_that_the_user_lacks_are_named_with_what_that_costs() -> Result<()> {
+    let of_salesmen = [
+        "base.group_erp_manager",
+        "base.group_system",
+        "sales_team.group_sale_salesman_all_leads",
+    ];
+    for (version, user, groups) in [
+        (14, User::salesman(), of_salesmen.as_slice()),
+        (16, User::sales_administrator(), &of_salesmen[..2]),
+        (17, User::administrator(), &[]),
+        (18, User::salesman(), &of_salesmen),
+        (19, User::salesman(), &of_salesmen),
+        (19, User::administrator(), &[]),
+    ] {
+        let stage = set(Options {
+            version,
+            users: vec![user.clone()],
+            ..odoo_with(small(1))
+        })
+        .start()
+        .await?;
+        // Far apart, as companies that were deleted leave them.
+        let companies = stage.odoo.records("res.company");
+        for id in [2, 3, 5, 60, 120] {
+            companies.insert(json!({"id": id, "name": format!("Branch {id}"), "partner_id": 1}));
+        }
+        let users = stage.odoo.records("res.users");
+        users.update(user.uid, &json!({"company_ids": [1, 2]}));
+        ticks(&stage).await?;
+        let said = rights(&check(&stage).await?);
+        let case = format!("{version}, {}: {said:#?}", user.login);
+        let group = |line: &String| {
+            let (_, name) = line.split_once("lacks the group ")?;
+            let (group, costs) = name.split_once('(')?.1.split_once("): ")?;
+            (!costs.is_empty()).then(|| group.to_owned())
+        };
+        let mut lacking: Vec<String> = said.iter().filter_map(group).collect();
+        lacking.sort_unstable();
+        assert_eq!(lacking, groups, "{case}");
+        let company = |line: &String| {
+            let number = line.strip_prefix("company ")?.split(' ').next()?;
+            number.parse().ok()
+        };
+        let not_allowed: Vec<i64> = said.iter().filter_map(company).collect();
+        assert_eq!(not_allowed, [3, 5, 60, 120], "{case}");
+        assert_eq!(said.len(), lacking.len() + not_allowed.len(), "{case}");
+        // Their names are for whoever manages rights.
+        let named = said.iter().any(|line| line.contains("(Branch 3)"));
+        assert_eq!(named, groups.is_empty(), "{case}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_column_that_becomes_unreadable_keeps_what_it_had_and_is_told() -> Result<()> {
     let stage = copied(salesman(2), 12).await?;

@@ -171,6 +171,7 @@ impl Made {
             "orphan_file",
             "gone_model_file",
             "unchecked_file",
+            "other_company",
         ] {
             if !self.known.contains_key(name) {
                 fixtures.lack(

@@ -95,6 +95,12 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         .insert(json!({"name": format!("{PREFIX} tag")}));
     fixtures.set("tag.id", tag);
 
+    // Allowed to nobody.
+    let other = odoo
+        .records("res.company")
+        .insert(json!({"name": "Chicago", "partner_id": 1}));
+    fixtures.set("other_company.id", other);
+
     let partners = odoo.records("res.partner");
     let company = partners.insert(json!({"name": format!("{PREFIX} company"), "is_company": true}));
     let person = partners.insert(json!({"name": format!("{PREFIX} person"), "parent_id": company}));

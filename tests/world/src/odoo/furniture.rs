@@ -11,6 +11,9 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
         json!({"id": 1, "name": "YourCompany", "is_company": true, "email": "info@yourcompany.example.com"}),
         json!({"id": 3, "name": "Mitchell Admin", "parent_id": 1, "email": "admin@yourcompany.example.com"}),
     ]);
+    store
+        .records("res.company")
+        .insert(json!({"id": 1, "name": "YourCompany", "partner_id": 1}));
     for user in users {
         let partner = match user.uid {
             2 => 3,
@@ -20,6 +23,7 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
         };
         store.records("res.users").insert(json!({
             "id": user.uid, "name": user.name, "login": user.login, "partner_id": partner, "company_id": [1, "YourCompany"],
+            "company_ids": [1],
         }));
     }
     let subtypes = [

@@ -16,6 +16,7 @@ use super::{Company, User};
 use crate::serve::Source as _;
 
 const ATTACHMENTS: &str = "ir.attachment";
+const COMPANIES: &str = "res.company";
 
 /// The languages that are installed.
 const LANGUAGES: [&str; 4] = ["en_US", "de_DE", "fr_FR", "nl_NL"];
@@ -43,6 +44,9 @@ fn signature(version: u8, model: &str, method: &str) -> Option<&'static [&'stati
         "get_external_id" => &["ids"],
         "exists" if version <= 18 => &["ids"],
         "context_get" if model == "res.users" => &[],
+        // Of a user only from 18 on; before of whoever asks.
+        "has_group" if model == "res.users" && version <= 17 => &["group_ext_id"],
+        "has_group" if model == "res.users" => &["ids", "group_ext_id"],
         "generate_access_token" if model == ATTACHMENTS => &["ids"],
         "write" if model == ATTACHMENTS => &["ids", "vals"],
         _ => return None,
@@ -174,7 +178,7 @@ impl Arguments {
 pub(crate) fn is_called_on_records(method: &str) -> bool {
     matches!(
         method,
-        "read" | "write" | "generate_access_token" | "get_external_id" | "exists"
+        "read" | "write" | "generate_access_token" | "get_external_id" | "exists" | "has_group"
     )
 }
 
@@ -270,6 +274,7 @@ pub(crate) fn call(
             json.value(&context);
         }
         "get_external_id" => json.value(&call.external_ids()),
+        "has_group" => json.value(&call.has_group()?),
         "exists" => {
             let ids = call.arguments.ids();
             let ids: Vec<_> = ids.iter().filter(|id| table.has(**id)).collect();
@@ -366,6 +371,41 @@ impl Call<'_> {
         ids.iter()
             .map(|id| (id.to_string(), json!(of(id))))
             .collect()
+    }
+
+    /// Whether a user is in a group; one that is not there has no members.
+    fn has_group(&self) -> Result<bool, Failure> {
+        let Some(group) = self.arguments.get("group_ext_id").as_str() else {
+            return Err(Failure::new(
+                "builtins.TypeError",
+                "has_group() missing 1 required positional argument: 'group_ext_id'",
+            ));
+        };
+        let uid = if self.company.version >= 18 {
+            let ids = self.arguments.ids();
+            let [uid] = ids.as_slice() else {
+                let message = format!("Expected singleton: res.users({ids:?})");
+                return Err(Failure::new("builtins.ValueError", message));
+            };
+            *uid
+        } else {
+            self.user.uid
+        };
+        let user = self.company.users.iter().find(|user| user.uid == uid);
+        Ok(user.is_some_and(|user| user.has_group(group)))
+    }
+
+    /// The companies that this account may read, where it may not read all of them: those that are allowed to it.
+    fn companies(&self) -> Option<Vec<i64>> {
+        if self.model != COMPANIES || self.user.has_group("base.group_erp_manager") {
+            return None;
+        }
+        let allowed = self.tables.get("res.users").and_then(|users| {
+            let fields = ["company_ids".to_owned()];
+            users.read(self.user.uid, &fields, self.tables, false)
+        });
+        let allowed = allowed.into_iter().flatten();
+        Some(allowed.flat_map(|(_, ids)| ids_of(&ids)).collect())
     }
 
     /// The fields as this account sees them.
@@ -479,7 +519,12 @@ impl Call<'_> {
 
     fn domain(&self) -> Result<Domain, Failure> {
         let every = json!([]);
-        let domain = self.by_ids(self.arguments.0.get("domain").unwrap_or(&every))?;
+        let mut domain = self.by_ids(self.arguments.0.get("domain").unwrap_or(&every))?;
+        if let Some(companies) = self.companies()
+            && let Value::Array(terms) = domain.to_mut()
+        {
+            terms.push(json!(["id", "in", companies]));
+        }
         let domain = Domain::parse(
             self.company.version,
             &domain,
@@ -590,11 +635,16 @@ impl Call<'_> {
             {
                 return Err(Failure::access_error(said));
             }
+            let companies = self.companies();
+            let closed = |id| {
+                let companies = companies.as_ref();
+                self.table.has(id) && companies.is_some_and(|companies| !companies.contains(&id))
+            };
             for id in ids {
                 if self.table.failing(*id) {
                     return Err(Failure::new("builtins.KeyError", "'gone.model'"));
                 }
-                if self.table.forbidden(*id, self.user.sees_all_leads()) {
+                if closed(*id) || self.table.forbidden(*id, self.user.sees_all_leads()) {
                     return Err(self.forbidden_record(*id));
                 }
                 let Some(row) = self.table.read(*id, fields, self.tables, pairs) else {
@@ -634,6 +684,7 @@ impl Call<'_> {
         // An attachment is as secret as what it hangs on, which 16 names instead.
         let title = match (model, version) {
             (ATTACHMENTS, 17..) => "Attachment (ir.attachment)",
+            (COMPANIES, _) => "Companies (res.company)",
             (_, 19..) => "Lead (crm.lead)",
             _ => "Lead/Opportunity (crm.lead)",
         };
@@ -649,6 +700,9 @@ impl Call<'_> {
                  over your friendly administrator with a batch of freshly baked cookies.",
                 self.user.name
             ),
+            (COMPANIES, _) => "Due to security restrictions, you are not allowed to access 'Companies' (res.company) records.\n\n\
+                  Contact your administrator to request access if necessary."
+                .to_owned(),
             _ => "Due to security restrictions, you are not allowed to access 'Lead/Opportunity' (crm.lead) records.\n\n\
                   Contact your administrator to request access if necessary."
                 .to_owned(),

@@ -175,6 +175,18 @@ impl User {
         self.role == Role::Administrator
     }
 
+    /// Whether it is in a group, by the external id of that.
+    pub(crate) fn has_group(&self, group: &str) -> bool {
+        match group {
+            "base.group_user" | "sales_team.group_sale_salesman" => true,
+            "sales_team.group_sale_salesman_all_leads" | "sales_team.group_sale_manager" => {
+                self.sees_all_leads()
+            }
+            "base.group_system" | "base.group_erp_manager" => self.is_administrator(),
+            _ => false,
+        }
+    }
+
     /// Whether it sees the leads of others too.
     pub(crate) fn sees_all_leads(&self) -> bool {
         self.role != Role::Salesman

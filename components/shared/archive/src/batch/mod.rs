@@ -203,7 +203,9 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         }
         let mut discovery = Discovery::resume(run.cursor(discovery::CURSOR), settings.overlap);
         if let Some(check) = self.check() {
-            check::join(postgres, run.id, check, &["attachments"]).await?;
+            if check::join(postgres, run.id, check, &["attachments"]).await? {
+                run::tell_rights(odoo, postgres, run.id, check).await?;
+            }
             discovery = discovery.at_once();
         }
         let sweep = Sweep::resume(run.cursor(sweep::CURSOR), &settings.selection);
