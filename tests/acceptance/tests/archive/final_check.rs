@@ -615,20 +615,66 @@ async fn two_runs_of_each_job_at_once_end_in_one_true_verdict() -> Result<()> {
 
 #[tokio::test]
 async fn a_clock_that_was_a_year_ahead_once_puts_nothing_off() -> Result<()> {
-    let stage = copied(odoo_with(small(4)), 6).await?;
-    leads(&stage).update_quietly(3, &json!({"name": "Changed by SQL"}));
+    let stage = copied(odoo_with(small(12)), 6).await?;
+    // Odoo's clock was ahead when it wrote these, and so was ours when readings ended.
+    let next_year = "select to_jsonb(to_char(now() at time zone 'utc' + interval '1 year', 'YYYY-MM-DD HH24:MI:SS'))";
+    let next_year = stage.value(next_year).await?;
+    leads(&stage).update(2, &json!({"name": "Ahead", "write_date": next_year}));
+    stage.odoo.attachments().change_content_since(2, -525_600);
+    ticks(&stage).await?;
     stage
         .owner
         .batch_execute(
-            "update odoo_sync.cursors set position = position || jsonb_build_object('compared', now() + interval '1 year')
-              where name = 'crm-sync:leads'",
+            "update odoo_sync.cursors c set position = c.position || (
+               select jsonb_object_agg(k, case when k in ('ended', 'changes_ended') then to_jsonb(extract(epoch from ahead.at)::bigint) else to_jsonb(ahead.at) end)
+                 from (select now() + interval '1 year' as at) ahead, unnest(case
+                        when c.name = 'archive-batch:sweep' then array['ended']
+                        when c.name = 'archive-batch:discovery' then array['written', 'changes_ended']
+                        else array['written', 'compared'] end) k)
+              where c.name ~ '^(crm|chatter)-sync:' or c.name in ('archive-batch:sweep', 'archive-batch:discovery')",
         )
         .await?;
-    stage.post("/crm-sync", "{}").await?;
-    let name = stage
-        .value("select to_jsonb(name) from public.odoo_leads where id = 3")
-        .await?;
+    leads(&stage).update(3, &json!({"name": "Changed since"}));
+    leads(&stage).update_quietly(4, &json!({"name": "Changed by SQL"}));
+    let messages = stage.odoo.records("mail.message");
+    messages.update(1, &json!({"body": "<p>Changed since</p>"}));
+    stage.odoo.attachments().change_content(5);
+    stage.odoo.attachments().delete([6]);
+    ticks(&stage).await?;
+    assert_eq!(lacking(&stage).await?, Vec::<String>::new());
+    let name = row_or_null(&stage, "odoo_leads", 4).await?["name"].clone();
     assert_eq!(name, "Changed by SQL");
+    assert_ne!(row(&stage, 6).await?["deleted_at"], Value::Null);
+    assert_eq!(check(&stage).await?["state"], "ready");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_login_answered_once_with_403_html_leaves_no_file_behind_for_good() -> Result<()> {
+    let large = [3, 4].into_iter();
+    let files = large.fold(small(6), |files, id| files.with(id, Trap::Size(8_000_000)));
+    let stage = set(odoo_with(files))
+        .variable("archive_max_rpc_bytes", 1_000_000)
+        .storage(storage::Options {
+            keep_bytes: storage::KeepBytes::Memory {
+                max_object_bytes: u64::MAX,
+            },
+            ..storage::Options::default()
+        })
+        .start()
+        .await?;
+    stage.odoo.fill_pipeline(2);
+    let html = [("content-type", "text/html")];
+    let login = Fault::on("/web/session/authenticate").times(1);
+    let page = "<html><center><h1>403 Forbidden</h1></center></html>";
+    stage.odoo.faults().add(login.answer(403, &html, page));
+    for _ in 0..3 {
+        ticks(&stage).await?;
+    }
+    assert_eq!(in_state(&stage, "moved").await?, 6);
+    let found = check(&stage).await?;
+    assert_eq!(found["state"], "ready", "{found:#}");
+    assert_eq!(lacking(&stage).await?, Vec::<String>::new());
     Ok(())
 }
 

@@ -384,7 +384,7 @@ async fn a_file_that_is_moved_while_it_is_verified_gets_one_sign_and_the_right_o
 
 #[tokio::test]
 async fn a_page_costs_the_same_however_many_files_share_a_content() -> Result<()> {
-    const ROWS: i64 = 20_000;
+    const ROWS: i64 = 200_000;
     let mut stage = set(odoo_with(small(1))).start().await?;
     tick(&stage).await?;
     // All of them are kept, as Odoo deleted them: whatever else is asked about them is about few.
