@@ -7,7 +7,89 @@
 begin;
 
 call odoo_sync.hold('public.odoo_pipeline', 'public.odoo_pipeline_stages', 'public.odoo_leads', 'public.odoo_stages', 'public.odoo_teams',
-  'public.odoo_tags', 'public.odoo_lost_reasons', 'public.odoo_users', 'public.odoo_partners');
+  'public.odoo_tags', 'public.odoo_lost_reasons', 'public.odoo_users', 'public.odoo_partners', 'public.odoo_names', 'public.odoo_models',
+  'public.odoo_fields', 'odoo_sync.source_fields');
+
+-- What the ids and the fields of the copied rows are, for when Odoo is off.
+create table if not exists public.odoo_names (
+  model     text not null,
+  id        bigint not null,
+  name      text,
+  asked_at  timestamptz,
+  synced_at timestamptz not null default now(),
+  primary key (model, id)
+);
+comment on table public.odoo_names is 'What the ids in copied rows stand for, of whatever model: country_id 233 is the row (res.country, 233). Written by crm-sync and chatter-sync.';
+comment on column public.odoo_names.model is 'Model in Odoo, such as res.country: relation in odoo_fields.';
+comment on column public.odoo_names.id is 'Odoo''s id.';
+comment on column public.odoo_names.name is 'Its name as Odoo shows it. Null: Odoo was not asked for it yet, or has it no more, or its user may not see it.';
+comment on column public.odoo_names.asked_at is 'When Odoo was last asked for it by its id, since it stands in a list of ids, which come without names; null: its name came with rows, or crm-sync is still to ask.';
+comment on column public.odoo_names.synced_at is 'When the name last changed here.';
+call odoo_sync.protect('public.odoo_names', 'select, insert, update');
+create index if not exists odoo_names_unasked on public.odoo_names (model, id) where name is null and asked_at is null;
+create index if not exists odoo_names_asked on public.odoo_names (asked_at) where asked_at is not null;
+
+create table if not exists public.odoo_models (
+  model     text primary key,
+  copied_to text not null,
+  readable  boolean not null,
+  synced_at timestamptz not null default now()
+);
+comment on table public.odoo_models is 'The models of Odoo that are copied. Written by crm-sync and chatter-sync.';
+comment on column public.odoo_models.model is 'Model in Odoo, such as crm.lead.';
+comment on column public.odoo_models.copied_to is 'The table with its rows.';
+comment on column public.odoo_models.readable is 'Whether the Odoo user may read it.';
+comment on column public.odoo_models.synced_at is 'When it, or one of its fields, last changed here.';
+call odoo_sync.protect('public.odoo_models', 'select, insert, update');
+
+create table if not exists odoo_sync.source_fields (
+  model     text not null,
+  name      text not null,
+  label     text,
+  type      text,
+  relation  text,
+  selection jsonb,
+  stored    boolean not null,
+  copied_to text,
+  reason    text,
+  gone_at   timestamptz,
+  synced_at timestamptz not null default now(),
+  primary key (model, name)
+);
+comment on table odoo_sync.source_fields is 'What Odoo says of the fields of the copied models; public.odoo_fields joins what could not be read.';
+comment on column odoo_sync.source_fields.model is 'Model in Odoo.';
+comment on column odoo_sync.source_fields.name is 'Name of the field.';
+comment on column odoo_sync.source_fields.label is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.type is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.relation is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.selection is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.stored is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.copied_to is 'The column that its values go to; null: it is not copied.';
+comment on column odoo_sync.source_fields.reason is 'Why it is not copied.';
+comment on column odoo_sync.source_fields.gone_at is 'As in public.odoo_fields.';
+comment on column odoo_sync.source_fields.synced_at is 'When it last changed here.';
+call odoo_sync.protect('odoo_sync.source_fields', 'select, insert, update');
+
+create or replace view public.odoo_fields with (security_invoker = true) as
+  select f.model, f.name, f.label, f.type, f.relation, f.selection, f.stored,
+         f.copied_to is not null and f.gone_at is null and u.fields is null as copied, f.copied_to,
+         case when f.gone_at is not null then 'gone' when u.fields is not null then 'unreadable' else f.reason end as reason,
+         case when f.reason = 'file' then f.name end as archive_entry, f.gone_at
+    from odoo_sync.source_fields f
+    left join odoo_sync.unreadable u on u.model = f.model and u.id = 0 and f.name = any (u.fields);
+comment on view public.odoo_fields is 'The fields of the copied models as Odoo describes them to its user, and where their values are, or why they are not here.';
+comment on column public.odoo_fields.model is 'Model in Odoo, such as crm.lead.';
+comment on column public.odoo_fields.name is 'Name of the field, such as x_studio_region.';
+comment on column public.odoo_fields.label is 'What Odoo''s pages call it, in the language of the setting.';
+comment on column public.odoo_fields.type is 'Its type in Odoo: char, many2one, …';
+comment on column public.odoo_fields.relation is 'The model that its ids are of: odoo_names has their names.';
+comment on column public.odoo_fields.selection is 'What it may be, each with its label: [["lead", "Lead"], …].';
+comment on column public.odoo_fields.stored is 'Whether Odoo keeps it in its database.';
+comment on column public.odoo_fields.copied is 'Whether its values are copied.';
+comment on column public.odoo_fields.copied_to is 'The column with its values; custom: under its name there.';
+comment on column public.odoo_fields.reason is 'Why it is not copied: not_stored (computed at each reading), one_to_many (kept with the records that it lists), file (see archive_entry), secret, technical (worth nothing without Odoo, or copied elsewhere), type (unknown), unreadable (see odoo_sync.unreadable), gone (from Odoo, or for its user: what was copied stays).';
+comment on column public.odoo_fields.archive_entry is 'What archive_fields has to name for the archive to take its files.';
+comment on column public.odoo_fields.gone_at is 'Since when Odoo no longer has it, or shows it to its user.';
 
 create table if not exists public.odoo_stages (
   id           bigint primary key,
@@ -33,8 +115,8 @@ comment on column public.odoo_stages.is_won is 'Whether a lead in it is won.';
 comment on column public.odoo_stages.fold is 'Whether it is shown folded.';
 comment on column public.odoo_stages.requirements is 'What has to be done before a lead enters it.';
 comment on column public.odoo_stages.team_ids is 'Teams it is for, in odoo_teams; empty: all. (One team up to Odoo 18, several from 19.)';
-comment on column public.odoo_stages.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_stages.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_stages.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_stages.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_stages.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_stages.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_stages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -72,8 +154,8 @@ comment on column public.odoo_teams.company_id is 'Company, in Odoo''s ids.';
 comment on column public.odoo_teams.use_leads is 'Whether it works with leads.';
 comment on column public.odoo_teams.use_opportunities is 'Whether it works with opportunities.';
 comment on column public.odoo_teams.color is 'Number of its colour.';
-comment on column public.odoo_teams.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_teams.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_teams.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_teams.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_teams.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_teams.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_teams.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -97,8 +179,8 @@ comment on table public.odoo_tags is 'Tags of leads (crm.tag). Written by crm-sy
 comment on column public.odoo_tags.id is 'Odoo''s id.';
 comment on column public.odoo_tags.name is 'Name.';
 comment on column public.odoo_tags.color is 'Number of its colour.';
-comment on column public.odoo_tags.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_tags.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_tags.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_tags.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_tags.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_tags.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_tags.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -122,8 +204,8 @@ comment on table public.odoo_lost_reasons is 'Why leads were lost (crm.lost.reas
 comment on column public.odoo_lost_reasons.id is 'Odoo''s id.';
 comment on column public.odoo_lost_reasons.name is 'Reason.';
 comment on column public.odoo_lost_reasons.active is 'False: archived.';
-comment on column public.odoo_lost_reasons.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_lost_reasons.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_lost_reasons.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_lost_reasons.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_lost_reasons.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_lost_reasons.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_lost_reasons.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -159,8 +241,8 @@ comment on column public.odoo_users.share is 'True: a customer with access to th
 comment on column public.odoo_users.partner_id is 'Contact, in Odoo''s ids.';
 comment on column public.odoo_users.company_id is 'Company, in Odoo''s ids.';
 comment on column public.odoo_users.sale_team_id is 'Team, in odoo_teams.';
-comment on column public.odoo_users.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_users.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_users.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_users.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_users.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_users.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_users.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -237,8 +319,8 @@ comment on column public.odoo_partners.comment_omitted is 'Why there is no comme
 comment on column public.odoo_partners.inline_attachment_ids is 'Files that the HTML of this row refers to, in odoo_attachments.';
 comment on column public.odoo_partners.user_id is 'Salesperson, in odoo_users.';
 comment on column public.odoo_partners.company_id is 'Company it is kept for, in Odoo''s ids.';
-comment on column public.odoo_partners.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_partners.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_partners.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_partners.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_partners.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_partners.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_partners.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes. Null: a lead refers to it, and it is not read yet.';
@@ -367,8 +449,8 @@ comment on column public.odoo_leads.day_open is 'Days until it was assigned.';
 comment on column public.odoo_leads.day_close is 'Days until it was closed.';
 comment on column public.odoo_leads.create_uid is 'Who made it, in odoo_users.';
 comment on column public.odoo_leads.properties is 'Properties that people added to it in Odoo (lead_properties, from 16), as Odoo describes them. Never show one as HTML.';
-comment on column public.odoo_leads.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_leads.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_leads.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_leads.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_leads.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_leads.write_date is 'When it was last written in Odoo, to the second. Much changes without it: a computed probability, for one.';
 comment on column public.odoo_leads.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -400,7 +482,10 @@ create or replace view public.odoo_pipeline with (security_invoker = true) as
          array(select g.name from public.odoo_tags g where g.id = any (l.tag_ids) order by g.name) as tags,
          r.name as lost_reason,
          l.date_deadline, l.date_closed, l.date_last_stage_update, l.create_date, l.write_date, l.custom,
-         l.description_html, l.description_text, l.custom_html
+         l.description_html, l.description_text, l.custom_html,
+         l.company_id, n1.name as own_company, l.currency_id, n2.name as currency, l.recurring_plan_id, n3.name as recurring_plan,
+         l.country_id, n4.name as country, l.state_id, n5.name as state, l.source_id, n6.name as source,
+         l.medium_id, n7.name as medium, l.campaign_id, n8.name as campaign
     from public.odoo_leads l
     left join public.odoo_stages s on s.id = l.stage_id
     left join public.odoo_teams t on t.id = l.team_id
@@ -408,6 +493,14 @@ create or replace view public.odoo_pipeline with (security_invoker = true) as
     left join public.odoo_partners p on p.id = l.partner_id
     left join public.odoo_partners c on c.id = p.commercial_partner_id and c.is_company
     left join public.odoo_lost_reasons r on r.id = l.lost_reason_id
+    left join public.odoo_names n1 on n1.model = 'res.company' and n1.id = l.company_id
+    left join public.odoo_names n2 on n2.model = 'res.currency' and n2.id = l.currency_id
+    left join public.odoo_names n3 on n3.model = 'crm.recurring.plan' and n3.id = l.recurring_plan_id
+    left join public.odoo_names n4 on n4.model = 'res.country' and n4.id = l.country_id
+    left join public.odoo_names n5 on n5.model = 'res.country.state' and n5.id = l.state_id
+    left join public.odoo_names n6 on n6.model = 'utm.source' and n6.id = l.source_id
+    left join public.odoo_names n7 on n7.model = 'utm.medium' and n7.id = l.medium_id
+    left join public.odoo_names n8 on n8.model = 'utm.campaign' and n8.id = l.campaign_id
    where l.deleted_at is null;
 comment on view public.odoo_pipeline is 'Leads and opportunities with their names joined; deleted ones are left out. status: open, won, lost or archived, for every version of Odoo.';
 
@@ -420,34 +513,62 @@ comment on column public.odoo_pipeline.lost_reason is 'Why it was lost, in words
 comment on column public.odoo_pipeline.status is 'open, won, lost or archived.';
 comment on column public.odoo_pipeline.company is 'The customer''s company, or its name as text.';
 comment on column public.odoo_pipeline.weighted_revenue is 'Expected revenue times probability.';
+comment on column public.odoo_pipeline.own_company is 'Name of the company of yours that it belongs to (company_id).';
+comment on column public.odoo_pipeline.currency is 'Name of the currency of its amounts (currency_id).';
+comment on column public.odoo_pipeline.recurring_plan is 'Name of its recurring plan.';
+comment on column public.odoo_pipeline.country is 'Name of its country.';
+comment on column public.odoo_pipeline.state is 'Name of its state.';
+comment on column public.odoo_pipeline.source is 'Name of its source.';
+comment on column public.odoo_pipeline.medium is 'Name of its medium.';
+comment on column public.odoo_pipeline.campaign is 'Name of its campaign.';
 comment on column public.odoo_pipeline.tags is 'Names of its tags.';
-comment on column public.odoo_pipeline.custom is 'Custom fields (x_…), as Odoo has them. Never show one as HTML: show custom_html.';
+comment on column public.odoo_pipeline.custom is 'Every other stored field, as in odoo_leads. Never show one as HTML: show custom_html.';
 comment on column public.odoo_pipeline.description_html is 'Notes as HTML that may be shown.';
 comment on column public.odoo_pipeline.description_text is 'Notes as plain text.';
-comment on column public.odoo_pipeline.custom_html is 'Custom fields with HTML, as it may be shown.';
+comment on column public.odoo_pipeline.custom_html is 'Fields in custom with HTML, as it may be shown.';
 
+-- What is of several currencies has no sum.
 create or replace view public.odoo_pipeline_stages with (security_invoker = true) as
   select s.id as stage_id, s.name as stage, s.sequence, s.is_won, s.fold,
-         count(l.id) as leads,
-         coalesce(sum(l.expected_revenue), 0) as expected_revenue,
-         coalesce(sum(round(l.expected_revenue * l.probability::numeric / 100, 2)), 0) as weighted_revenue
+         coalesce(a.leads, 0) as leads,
+         case when coalesce(a.currencies, 0) < 2 then coalesce(a.expected_revenue, 0) end as expected_revenue,
+         case when coalesce(a.currencies, 0) < 2 then coalesce(a.weighted_revenue, 0) end as weighted_revenue,
+         case when a.currencies = 1 then a.currency_id end as currency_id,
+         case when a.currencies = 1 then a.currency end as currency,
+         coalesce(a.amounts, '[]') as amounts
     from public.odoo_stages s
-    left join public.odoo_leads l
-           on l.stage_id = s.id and l.deleted_at is null and l.active and l.type = 'opportunity'
-   where s.deleted_at is null
-   group by s.id;
+    left join (
+      select p.stage_id, sum(p.leads)::bigint as leads, sum(p.expected_revenue) as expected_revenue, sum(p.weighted_revenue) as weighted_revenue,
+             count(distinct coalesce(p.currency_id, 0)) as currencies, max(p.currency_id) as currency_id, max(p.currency) as currency,
+             jsonb_agg(jsonb_build_object('company_id', p.company_id, 'own_company', p.own_company, 'currency_id', p.currency_id,
+               'currency', p.currency, 'leads', p.leads, 'expected_revenue', p.expected_revenue, 'weighted_revenue', p.weighted_revenue)
+               order by p.company_id nulls last, p.currency_id nulls last) as amounts
+        from (
+          select l.stage_id, l.company_id, c.name as own_company, l.currency_id, m.name as currency, count(*) as leads,
+                 coalesce(sum(l.expected_revenue), 0) as expected_revenue,
+                 coalesce(sum(round(l.expected_revenue * l.probability::numeric / 100, 2)), 0) as weighted_revenue
+            from public.odoo_leads l
+            left join public.odoo_names c on c.model = 'res.company' and c.id = l.company_id
+            left join public.odoo_names m on m.model = 'res.currency' and m.id = l.currency_id
+           where l.deleted_at is null and l.active and l.type = 'opportunity'
+           group by 1, 2, 3, 4, 5) p
+       group by p.stage_id) a on a.stage_id = s.id
+   where s.deleted_at is null;
 comment on view public.odoo_pipeline_stages is 'The stages in their order (by sequence) with the active opportunities in each: how many, and what they are worth.';
 
 comment on column public.odoo_pipeline_stages.stage is 'Name of the stage.';
 comment on column public.odoo_pipeline_stages.leads is 'Active opportunities in it.';
-comment on column public.odoo_pipeline_stages.expected_revenue is 'What they are worth.';
+comment on column public.odoo_pipeline_stages.expected_revenue is 'What they are worth; null where they are of several currencies: see amounts.';
 comment on column public.odoo_pipeline_stages.weighted_revenue is 'The same, times their probabilities.';
+comment on column public.odoo_pipeline_stages.currency_id is 'The currency of these, in Odoo''s ids; null where there are several.';
+comment on column public.odoo_pipeline_stages.currency is 'Its name.';
+comment on column public.odoo_pipeline_stages.amounts is 'The same by company and currency: company_id, own_company, currency_id, currency, leads, expected_revenue, weighted_revenue.';
 
 do $$
 declare
   pipeline text;
 begin
-  foreach pipeline in array array['odoo_pipeline', 'odoo_pipeline_stages'] loop
+  foreach pipeline in array array['odoo_pipeline', 'odoo_pipeline_stages', 'odoo_fields'] loop
     -- Supabase grants every new view of schema public to its API's roles. Whoever may select still
     -- sees only what the tables' own policies let through.
     execute format('revoke all on public.%I from public, anon, authenticated, odoo_sync', pipeline);

@@ -90,8 +90,8 @@ comment on column public.odoo_messages.company_id is 'Company, in Odoo''s ids (O
 comment on column public.odoo_messages.notifications is 'Whom it was sent to and what became of it: a list of partner_id, email, type (email, inbox, sms), status (sent, bounce, exception, …), read, read_at, failure. Odoo forgets old ones; as of when the message was last read.';
 comment on column public.odoo_messages.reactions is 'Reactions: a list of content (an emoji), partner_id, guest_id. Needs an Odoo user of the group Settings.';
 comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without a word. What it said is gone there.';
-comment on column public.odoo_messages.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_messages.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_messages.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_messages.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_messages.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_messages.write_date is 'When it was last written in Odoo, to the second.';
 comment on column public.odoo_messages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
@@ -152,8 +152,8 @@ comment on column public.odoo_field_changes.old_value is 'What it was, as a valu
 comment on column public.odoo_field_changes.new_value is 'What it is since, as a value.';
 comment on column public.odoo_field_changes.raw is 'What Odoo has, by its names there (old_value_integer, new_value_char, field_info, …), but for what is empty: the columns above are made of it.';
 comment on column public.odoo_field_changes.currency_id is 'Currency of an amount, in Odoo''s ids.';
-comment on column public.odoo_field_changes.custom is 'Custom fields (x_…) by their names in Odoo, as Odoo has them. Never show one as HTML: show custom_html.';
-comment on column public.odoo_field_changes.custom_html is 'Of custom fields with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
+comment on column public.odoo_field_changes.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
+comment on column public.odoo_field_changes.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_field_changes.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_field_changes.write_date is 'When it was last written in Odoo, to the second.';
 comment on column public.odoo_field_changes.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';

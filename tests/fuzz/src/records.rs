@@ -70,7 +70,14 @@ fn copied(entity: &Entity, record: &Record) {
         .keys()
         .map(|name| {
             let kind = type_of(name).to_owned();
-            (name.clone(), FieldInfo { kind, store: true })
+            (
+                name.clone(),
+                FieldInfo {
+                    kind,
+                    store: true,
+                    ..FieldInfo::default()
+                },
+            )
         })
         .collect();
     let shape = Shape::of(entity, &fields);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::names::Mentioned;
 use crate::unreadable::Unreadable;
 use crate::validation::Validation;
 use crate::{Postgres, call, call_one};
@@ -109,7 +110,7 @@ macro_rules! table {
           delete from ", $list, " a using run
            where a.", stringify!($key), " in (select jsonb_array_elements_text($1::jsonb->'answered')::bigint) and not run.dry
           returning 1
-        )",)? ", ", $crate::unreadable::noted!(), ", readable as (
+        )",)? ", ", $crate::names::named!(), ", ", $crate::unreadable::noted!(), ", readable as (
           delete from odoo_sync.unreadable u using page p
            where u.model = $1::jsonb->>'model' and u.id = p.id and not p.dry
              and not exists (select from jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint) where n.id = p.id)
@@ -268,6 +269,8 @@ pub struct Page<'a> {
     pub frozen: &'a [String],
     /// Ids whose rows these are, of a table that is `of` another: all of theirs are here.
     pub answered: &'a [i64],
+    /// What these rows mention.
+    pub mentioned: &'a [Mentioned],
     /// The name of the cursor, and where it stands once the page is in.
     pub cursor: Option<(&'a str, &'a Value)>,
     /// Only count what would change.
@@ -324,6 +327,7 @@ pub async fn write(
         unreadable: &'a [Unreadable],
         frozen: &'a [String],
         answered: &'a [i64],
+        mentioned: &'a [Mentioned],
         cursor: Option<&'a str>,
         position: Option<&'a Value>,
         dry: bool,
@@ -338,6 +342,7 @@ pub async fn write(
         unreadable: page.unreadable.1,
         frozen: page.frozen,
         answered: page.answered,
+        mentioned: page.mentioned,
         cursor: page.cursor.map(|(name, _)| name),
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,

@@ -34,7 +34,7 @@ pub struct Model<'a> {
 }
 
 /// A field as `fields_get` describes it, to the user who asks.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct FieldInfo {
     /// `char`, `many2one`, …
     #[serde(rename = "type")]
@@ -42,6 +42,23 @@ pub struct FieldInfo {
     /// Whether it is kept in Odoo's database; others are computed at each reading.
     #[serde(default)]
     pub store: bool,
+    /// What Odoo's pages call it.
+    #[serde(rename = "string", default)]
+    pub label: Value,
+    /// The model that its ids are of.
+    #[serde(default)]
+    pub relation: Value,
+    /// What it may be, each with its label.
+    #[serde(default)]
+    pub selection: Value,
+}
+
+impl FieldInfo {
+    /// The model that its ids are of, if it has ids.
+    pub fn relation(&self) -> Option<&str> {
+        let relation = self.relation.as_str();
+        relation.filter(|relation| !relation.is_empty())
+    }
 }
 
 /// A record as RPC shows it.
@@ -110,10 +127,18 @@ impl Model<'_> {
 
 impl<H: Http, C: Clock> Odoo<H, C> {
     /// The fields of a model that this user may read. One field too many fails a whole reading, so
-    /// this is asked before (seen on 17 and 18).
-    pub async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
+    /// this is asked before (seen on 17 and 18). Labels come in this language.
+    pub async fn fields(
+        &self,
+        model: &str,
+        language: &str,
+    ) -> Result<BTreeMap<String, FieldInfo>, Fault> {
+        const ATTRIBUTES: [&str; 5] = ["type", "store", "string", "relation", "selection"];
         let mut named = Map::new();
-        named.insert("attributes".into(), json!(["type", "store"]));
+        named.insert("attributes".into(), json!(ATTRIBUTES));
+        if !language.is_empty() {
+            named.insert("context".into(), json!({ "lang": language }));
+        }
         self.call(model, "fields_get", None, named).await
     }
 

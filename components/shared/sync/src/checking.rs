@@ -32,7 +32,8 @@ impl Comparison {
                 .shape
                 .left_out
                 .iter()
-                .map(|(field, why)| format!("field {field}: {why}")),
+                .filter(|(field, reason)| reason.loses(field))
+                .map(|(field, reason)| format!("field {field}: {}", reason.words())),
         );
         json!({
             "model": subject.entity.model, "compared": "every row by the SHA-1 of its contents, then the lists of ids",

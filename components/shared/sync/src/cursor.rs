@@ -42,6 +42,8 @@ pub struct Position {
     pub compared: Option<DateTime<Utc>>,
     /// The final check that this entity took part in last.
     pub check: Option<i64>,
+    /// The fingerprint of what the dictionary has of its fields.
+    pub dictionary: String,
     /// The fields that are read.
     pub fields: Vec<String>,
     /// Those that were read once, and cannot be any more: their columns keep what they had.

@@ -35,6 +35,8 @@ pub struct Particular {
     pub domain: fn(&Settings) -> Vec<Value>,
     /// Fields that are read beside those of the columns, where the server has them.
     pub beside: &'static [&'static str],
+    /// The column that keeps all of these as they are; `None`: `custom` does.
+    pub raw: Option<&'static str>,
     /// The most records of a page.
     pub page: usize,
     /// What `refine` looks up.
@@ -93,6 +95,15 @@ pub type Known = BTreeMap<i64, Record>;
 
 /// Adds to a record what Odoo has no field for, under the names of the columns.
 pub type Refine = Box<dyn Fn(&mut Record, &Known)>;
+
+impl Particular {
+    /// The column that keeps all of a field that is read beside those of the columns.
+    pub(crate) fn keeps(&self, field: &str) -> Option<&'static str> {
+        let list = self.lists.iter().find(|list| list.field == field);
+        let raw = self.raw.filter(|_| self.beside.contains(&field));
+        list.map(|list| list.fills).or(raw)
+    }
+}
 
 impl Entity {
     /// The most records of a page: of most models, one or two megabytes.
@@ -176,7 +187,7 @@ impl Kind {
             "datetime" => Self::Moment,
             "many2one" => Self::Link,
             "one2many" | "many2many" => Self::Links,
-            "json" | "properties" => Self::Json,
+            "json" | "properties" | "properties_definition" | "serialized" => Self::Json,
             _ => return None,
         })
     }

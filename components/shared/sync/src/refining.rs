@@ -6,7 +6,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::sync::Row;
 use odoo::Window;
-use odoo::records::Model;
+use odoo::records::{FieldInfo, Model};
 use odoo::salvage::{Part, is_of_content};
 use outbound::{Clock, Http};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use crate::Index;
 use crate::cursor::Seen;
 use crate::entity::{EXTERNAL_ID, FILES, Known, List};
 use crate::html::named;
+use crate::naming::Mentions;
 use crate::row::link;
 use crate::source::PAGE;
 use crate::subject::Subject;
@@ -43,7 +44,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         let mut part = part;
         if let Some(particular) = subject.entity.particular {
             for list in particular.lists {
-                match self.read_list(list, &mut part).await {
+                match self.read_list(list, &mut part, &mut subject.mentions).await {
                     Err(fault) if is_of_content(&fault) => subject.lacks(list.fills),
                     read => read?,
                 }
@@ -54,7 +55,12 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Puts the records that a field lists in the place of their ids.
-    async fn read_list(&self, list: &List, part: &mut Part) -> Result<(), Fault> {
+    async fn read_list(
+        &self,
+        list: &List,
+        part: &mut Part,
+        mentions: &mut Mentions,
+    ) -> Result<(), Fault> {
         let ids: BTreeSet<i64> = part
             .records
             .iter()
@@ -77,6 +83,12 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             while !rest.is_empty() {
                 let (part, asked) = self.source.records_by_id(model, rest, &fields).await?;
                 for record in part.records {
+                    for field in &fields {
+                        let relation = known.get(field).and_then(FieldInfo::relation);
+                        if let (Some(model), Some(given)) = (relation, record.get(field)) {
+                            mentions.of_value(model, given);
+                        }
+                    }
                     let id = record.get("id").and_then(Value::as_i64);
                     read.extend(id.map(|id| (id, Value::Object(record))));
                 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::Mode;
+use crate::{Mode, Reason};
 
 /// What was done for one entity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -26,6 +26,9 @@ pub struct Copied {
     /// they are found out, and not again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<&'static str>,
+    /// Fields that are not copied, by the reason. Told when they are found out, and not again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out: BTreeMap<Reason, Vec<String>>,
     /// The Odoo user may not read it, so that it is left out. Told when that is found out, and not
     /// again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -109,10 +112,9 @@ impl run::Figures for Figures {
         let worth_a_row = report.status == Status::Error
             || figures.changed() > 0
             || figures.written.unreadable > 0
-            || figures
-                .entities
-                .values()
-                .any(|copied| copied.forbidden || !copied.lacking.is_empty());
+            || figures.entities.values().any(|copied| {
+                copied.forbidden || !copied.lacking.is_empty() || !copied.left_out.is_empty()
+            });
         let written = if report.mode == Mode::DryRun.name() {
             0
         } else {

@@ -185,12 +185,7 @@ mod tests {
         let shape = Shape {
             columns: vec![("name", Kind::Text, "name".into())],
             custom: vec![("x_region".into(), Kind::Text)],
-            made: Vec::new(),
-            marked: Vec::new(),
-            beside: Vec::new(),
-            lacking: Vec::new(),
-            left_out: Vec::new(),
-            version: 0,
+            ..Shape::default()
         };
         let hash = |record: Value| {
             let Value::Object(record) = record else {

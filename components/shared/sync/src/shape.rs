@@ -8,18 +8,19 @@ use odoo::records::{FieldInfo, Record};
 use serde_json::Value;
 use sha1::{Digest, Sha1};
 
+use crate::fate::{self, Reason};
 use crate::html::Marked;
 use crate::{Entity, Kind, row};
 
-/// Custom fields begin so.
-const CUSTOM: &str = "x_";
+/// What every row has in columns, whatever its entity.
+const OF_ALL: &[&str] = &["id", "create_date", "write_date"];
 
 /// The columns that can be filled, and from what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Columns, with the field that fills each.
     pub columns: Vec<(&'static str, Kind, String)>,
-    /// Custom fields.
+    /// Stored fields that no column takes.
     pub custom: Vec<(String, Kind)>,
     /// Columns that are made from other fields.
     pub made: Vec<&'static str>,
@@ -29,25 +30,20 @@ pub struct Shape {
     pub lacking: Vec<&'static str>,
     /// Fields with HTML, from which clean forms are made.
     pub marked: Vec<Marked>,
-    /// Custom fields that are not copied, and why.
-    pub left_out: Vec<(String, &'static str)>,
+    /// Of the fields that are asked for and have ids: the model that these are of; `None`: the value names it.
+    pub relations: Vec<(String, Option<String>)>,
+    /// Fields that are not copied, and why.
+    pub left_out: Vec<(String, Reason)>,
     /// What is made of a record, by its version.
     pub version: u32,
 }
 
 impl Shape {
-    /// The shape of an entity whose model has these fields. Custom fields that are computed at each
-    /// reading are left out: one of them can cost more than all the rest.
+    /// The shape of an entity whose model has these fields.
     pub fn of(entity: &Entity, fields: &BTreeMap<String, FieldInfo>) -> Self {
         let mut shape = Self {
-            columns: Vec::new(),
-            custom: Vec::new(),
-            made: Vec::new(),
-            beside: Vec::new(),
-            lacking: Vec::new(),
-            marked: Vec::new(),
-            left_out: Vec::new(),
             version: entity.particular.map_or(0, |particular| particular.version),
+            ..Self::default()
         };
         for field in entity.fields {
             if field.names.is_empty() {
@@ -70,35 +66,44 @@ impl Shape {
                 .columns
                 .push((field.column, field.kind, (*name).to_owned()));
         }
-        shape.beside = entity
-            .particular
+        let particular = entity.particular;
+        shape.beside = particular
             .map_or(&[][..], |particular| particular.beside)
             .iter()
             .copied()
             .filter(|name| fields.contains_key(*name))
             .collect();
-        shape.custom = fields
-            .iter()
-            .filter(|(name, info)| name.starts_with(CUSTOM) && info.store)
-            .filter_map(|(name, info)| Some((name.clone(), Kind::of_type(&info.kind)?)))
-            .collect();
-        let custom = shape.custom.iter().filter(|(_, kind)| *kind == Kind::Html);
-        shape.marked.extend(custom.map(|(name, _)| Marked {
+        let elsewhere = |name: &str| {
+            OF_ALL.contains(&name)
+                || shape.columns.iter().any(|(_, _, field)| field == name)
+                || particular.is_some_and(|particular| particular.keeps(name).is_some())
+        };
+        let (mut custom, mut left_out) = (Vec::new(), Vec::new());
+        for (name, info) in fields.iter().filter(|(name, _)| !elsewhere(name)) {
+            // Under such a name a record has what is made of it.
+            let hidden = shape.made.contains(&name.as_str());
+            match fate::of(name, info)
+                .and_then(|kind| if hidden { Err(Reason::Type) } else { Ok(kind) })
+            {
+                Ok(kind) => custom.push((name.clone(), kind)),
+                Err(reason) => left_out.push((name.clone(), reason)),
+            }
+        }
+        let html = custom.iter().filter(|(_, kind)| *kind == Kind::Html);
+        shape.marked.extend(html.map(|(name, _)| Marked {
             field: name.clone(),
             column: None,
             is_html: true,
         }));
-        let customs = fields.iter().filter(|(name, _)| name.starts_with(CUSTOM));
-        shape.left_out = customs
-            .filter_map(|(name, info)| {
-                let why = match (info.store, Kind::of_type(&info.kind)) {
-                    (true, Some(_)) => return None,
-                    (true, None) => "a file or a type that is not copied here",
-                    (false, _) => "computed at each reading",
-                };
-                Some((name.clone(), why))
-            })
-            .collect();
+        (shape.custom, shape.left_out) = (custom, left_out);
+        for field in shape.asked() {
+            let info = fields.get(&field);
+            let relation = info.and_then(FieldInfo::relation).map(str::to_owned);
+            let refers = info.is_some_and(|info| info.kind == "reference");
+            if relation.is_some() || refers {
+                shape.relations.push((field, relation));
+            }
+        }
         shape
     }
 
@@ -106,7 +111,9 @@ impl Shape {
     pub fn asked(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|(_, _, name)| name);
         let custom = self.custom.iter().map(|(name, _)| name);
-        let beside = self.beside.iter().map(|name| (*name).to_owned());
+        let customs = |name: &str| self.custom.iter().any(|(custom, _)| custom == name);
+        let beside = self.beside.iter().filter(|name| !customs(name));
+        let beside = beside.map(|name| (*name).to_owned());
         let dates = ["create_date", "write_date"].map(str::to_owned);
         columns
             .chain(custom)
@@ -114,6 +121,28 @@ impl Shape {
             .chain(beside)
             .chain(dates)
             .collect()
+    }
+
+    /// The column that the values of a field go to.
+    pub(crate) fn copied_to(&self, entity: &Entity, field: &str) -> Option<String> {
+        let columns = self.columns.iter().find(|(_, _, name)| name == field);
+        let custom = self.custom.iter().find(|(name, _)| name == field);
+        let kept = || entity.particular?.keeps(field);
+        let column = columns
+            .map(|(column, ..)| *column)
+            .or(custom.map(|_| "custom"))
+            .or_else(kept)
+            .or(OF_ALL.iter().find(|name| **name == field).copied());
+        column.map(str::to_owned)
+    }
+
+    /// What is left out, by the reason.
+    pub(crate) fn left_out_by_reason(&self) -> BTreeMap<Reason, Vec<String>> {
+        let mut by_reason = BTreeMap::<_, Vec<String>>::new();
+        for (name, reason) in &self.left_out {
+            by_reason.entry(*reason).or_default().push(name.clone());
+        }
+        by_reason
     }
 
     /// The columns and custom fields that are filled.
@@ -174,6 +203,7 @@ mod tests {
                 let info = FieldInfo {
                     kind: (*kind).to_owned(),
                     store: *store,
+                    ..FieldInfo::default()
                 };
                 ((*name).to_owned(), info)
             })
@@ -194,17 +224,91 @@ mod tests {
     }
 
     #[test]
-    fn custom_fields_are_asked_for_unless_they_are_computed_or_files() {
+    fn a_stored_field_goes_into_a_column_into_custom_or_onto_the_list() {
         let shape = Shape::of(
             entity("leads"),
             &fields(&[
+                ("name", "char", true),
                 ("x_studio_region", "char", true),
                 ("x_score", "float", false),
                 ("x_scan", "binary", true),
+                ("x_token_ids", "one2many", true),
+                ("lang_id", "many2one", true),
+                ("lead_properties_definition", "properties_definition", true),
                 ("activity_state", "selection", false),
+                ("message_ids", "one2many", true),
+                ("access_token", "char", true),
+                ("starred_message_ids", "many2many", true),
+                ("write_date", "datetime", true),
+                ("odd", "of tomorrow", true),
             ]),
         );
-        assert_eq!(shape.custom, [("x_studio_region".to_owned(), Kind::Text)]);
+        assert_eq!(
+            shape.custom,
+            [
+                ("lang_id".to_owned(), Kind::Link),
+                ("lead_properties_definition".to_owned(), Kind::Json),
+                ("x_studio_region".to_owned(), Kind::Text),
+                ("x_token_ids".to_owned(), Kind::Links),
+            ]
+        );
+        let left_out: Vec<_> = shape
+            .left_out
+            .iter()
+            .map(|(name, reason)| (name.as_str(), *reason))
+            .collect();
+        assert_eq!(
+            left_out,
+            [
+                ("access_token", Reason::Secret),
+                ("activity_state", Reason::NotStored),
+                ("message_ids", Reason::OneToMany),
+                ("odd", Reason::Type),
+                ("starred_message_ids", Reason::Technical),
+                ("x_scan", Reason::File),
+                ("x_score", Reason::NotStored),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_made_column_is_made_of_is_copied_once() {
+        let of = |name: &str| {
+            let entities = crate::chatter::CHATTER.entities;
+            let entity = entities.iter().find(|entity| entity.name == name).unwrap();
+            let known = [
+                ("mail_activity_type_id", "many2one", true),
+                ("incoming_email_to", "text", true),
+                ("notification_ids", "one2many", true),
+                ("old_value_char", "char", true),
+            ];
+            Shape::of(entity, &fields(&known))
+        };
+        let messages = of("messages");
+        let custom: Vec<_> = messages
+            .custom
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        assert_eq!(
+            custom,
+            [
+                "incoming_email_to",
+                "mail_activity_type_id",
+                "old_value_char"
+            ]
+        );
+        assert_eq!(messages.left_out, []);
+        let asked = messages.asked();
+        let once: std::collections::BTreeSet<_> = asked.iter().collect();
+        assert_eq!(asked.len(), once.len(), "{asked:?}");
+        let changes = of("field_changes");
+        assert!(
+            !changes
+                .custom
+                .iter()
+                .any(|(name, _)| name == "old_value_char")
+        );
     }
 
     #[test]

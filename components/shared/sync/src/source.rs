@@ -92,8 +92,13 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()
     }
 
-    pub(crate) async fn fields(&self, model: &str) -> Result<BTreeMap<String, FieldInfo>, Fault> {
-        self.patiently(|| self.odoo.fields(model)).await
+    /// The fields of a model, with their labels in this language.
+    pub(crate) async fn fields(
+        &self,
+        model: &str,
+        language: &str,
+    ) -> Result<BTreeMap<String, FieldInfo>, Fault> {
+        self.patiently(|| self.odoo.fields(model, language)).await
     }
 
     /// The same, asked once in a run.
@@ -105,7 +110,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let fields = self.fields(model).await?;
+        let fields = self.fields(model, "").await?;
         let mut known = self.known_fields.borrow_mut();
         known.insert(model, fields.clone());
         Ok(fields)

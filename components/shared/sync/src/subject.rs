@@ -5,6 +5,7 @@ use std::cell::Cell;
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
+use ledger::dictionary::Field;
 use ledger::sync::{self, Page, Row, Writer, Written};
 use ledger::unreadable::Unreadable;
 use odoo::records::Model;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use crate::cursor::{Position, Seen, Tail};
 use crate::entity::{Known, Refine};
 use crate::html::Cleaner;
+use crate::naming::Mentions;
 use crate::report::Copied;
 use crate::row::row;
 use crate::{Entity, Settings, Shape};
@@ -45,6 +47,10 @@ pub(crate) struct Subject {
     cleaner: Option<Cleaner>,
     /// What `refine` looks up, once it was read.
     pub index: Option<Known>,
+    /// Its fields, for the dictionary.
+    pub described: Vec<Field>,
+    /// What the rows at hand mention.
+    pub mentions: Mentions,
     /// What could not be read, and is not on its list yet.
     unreadable: Vec<Unreadable>,
     /// Of a table that is `of` another: the ids there whose rows the next page completes.
@@ -143,6 +149,8 @@ impl Subject {
             cleaner: (!shape.marked.is_empty())
                 .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
             index: None,
+            described: Vec::new(),
+            mentions: Mentions::default(),
             unreadable: Vec::new(),
             answered: Vec::new(),
             frozen_anew: false,
@@ -155,6 +163,7 @@ impl Subject {
         if subject.position.shape != fingerprint {
             subject.new_shape = true;
             subject.copied.lacking.clone_from(&subject.shape.lacking);
+            subject.copied.left_out = subject.shape.left_out_by_reason();
         }
         subject.position.take_shape(fingerprint);
         let fields = subject.shape.names();
@@ -177,7 +186,9 @@ impl Subject {
         self.frozen_anew = false;
         self.as_of = None;
         self.position = self.saved.clone();
+        self.described.clear();
         self.copied.lacking.clear();
+        self.copied.left_out.clear();
         self.copied.forbidden = self.position.shape != FORBIDDEN;
         FORBIDDEN.clone_into(&mut self.position.shape);
     }
@@ -207,6 +218,7 @@ impl Subject {
             .records
             .into_iter()
             .map(|mut record| {
+                self.mentions.of_record(&record, self.entity, &self.shape);
                 if let Some(cleaner) = &self.cleaner {
                     cleaner.refine(&mut record, &self.shape.marked, self.entity);
                 }
@@ -254,6 +266,7 @@ impl Subject {
     ) -> Result<(), Stop> {
         let unreadable = std::mem::take(&mut self.unreadable);
         let answered = std::mem::take(&mut self.answered);
+        let mentioned = self.mentions.take();
         if next.brings_nothing_to(&self.saved) && gone.is_empty() && unreadable.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
             self.step(next);
@@ -266,6 +279,7 @@ impl Subject {
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
             answered: &answered,
+            mentioned: &mentioned,
             cursor: Some((&self.cursor, &position)),
             dry: pen.dry,
         };
@@ -288,12 +302,14 @@ impl Subject {
     ) -> Result<Written, Stop> {
         let unreadable = std::mem::take(&mut self.unreadable);
         let answered = std::mem::take(&mut self.answered);
+        let mentioned = self.mentions.take();
         let page = Page {
             rows,
             gone,
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
             answered: &answered,
+            mentioned: &mentioned,
             cursor: None,
             dry: pen.dry,
         };

@@ -14,6 +14,7 @@ use run::{Environment, Plan, RequestError, Run};
 use serde_json::Value;
 
 use crate::comparison::Comparison;
+use crate::dictionary;
 use crate::report::Figures;
 use crate::source::Source;
 use crate::subject::{Pen, Standing, Stop, Subject};
@@ -215,9 +216,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             }
             let subject = |fields| {
                 let shape = Shape::of(entity, &fields);
-                Subject::new(entity, job.name, shape, cursors, self.settings)
+                let described = dictionary::fields(entity, &shape, &fields);
+                let mut subject = Subject::new(entity, job.name, shape, cursors, self.settings);
+                subject.described = described;
+                subject
             };
-            match self.source.fields(entity.model).await {
+            let language = &self.settings.language;
+            match self.source.fields(entity.model, language).await {
                 Ok(fields) => {
                     let mut subject = subject(fields);
                     self.prepare(&mut subject);
@@ -280,6 +285,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         }
         for subject in subjects.iter().filter(|subject| subject.is_forbidden()) {
             self.tell_forbidden(subject).await?;
+        }
+        if self.writes() {
+            self.write_dictionary(subjects).await?;
+            // In one language, and once.
+            if !job.copies_chatter {
+                self.name_the_rest().await?;
+            }
         }
         Ok(())
     }
@@ -383,7 +395,7 @@ fn may_be_left_out(entity: &Entity, fault: &Fault) -> bool {
     entity.optional() && fault.kind() == Kind::SourceForbidden
 }
 
-fn concerns_one(fault: &Fault) -> bool {
+pub(crate) fn concerns_one(fault: &Fault) -> bool {
     matches!(
         fault.kind(),
         Kind::SourceForbidden

@@ -11,6 +11,7 @@ mod changes;
 mod cost;
 mod cuts;
 mod deletions;
+mod everything;
 mod faults;
 mod html;
 mod modes;

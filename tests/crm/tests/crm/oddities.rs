@@ -20,10 +20,6 @@ async fn listed(stage: &Stage) -> Result<Vec<(i64, Vec<String>, String)>> {
     Ok(list.as_array().into_iter().flatten().map(of).collect())
 }
 
-async fn custom(stage: &Stage, id: i64) -> Result<Value> {
-    Ok(lead(stage, id).await?["custom"].clone())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_field_that_makes_every_reading_fail_is_left_out_and_named() -> Result<()> {
     for (version, said) in [

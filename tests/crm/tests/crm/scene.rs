@@ -90,6 +90,15 @@ pub async fn lead(stage: &Stage, id: i64) -> Result<Value> {
     row(stage, "odoo_leads", id).await
 }
 
+/// The fields of a lead that people made in Odoo.
+pub async fn custom(stage: &Stage, id: i64) -> Result<Value> {
+    let mut custom = lead(stage, id).await?["custom"].clone();
+    if let Some(custom) = custom.as_object_mut() {
+        custom.retain(|name, _| name.starts_with("x_"));
+    }
+    Ok(custom)
+}
+
 /// How many rows a table has that are not deleted.
 pub async fn live(stage: &Stage, table: &str) -> Result<i64> {
     let query = format!("select count(*) from public.{table} where deleted_at is null");

@@ -108,7 +108,7 @@ async fn a_salesmans_key_copies_what_it_may_see() -> Result<()> {
 async fn a_custom_field_comes_with_all_its_values_and_goes_again() -> Result<()> {
     let stage = pipeline(18, 20).await?;
     sync(&stage).await?;
-    assert_eq!(lead(&stage, 3).await?["custom"], json!({}));
+    assert_eq!(custom(&stage, 3).await?, json!({}));
     // Adding a field with its values changes no record's date.
     leads(&stage).add_field("x_region", "char", None);
     leads(&stage).add_field("x_owner_id", "many2one", Some("res.users"));
@@ -116,17 +116,17 @@ async fn a_custom_field_comes_with_all_its_values_and_goes_again() -> Result<()>
     leads(&stage).update_quietly(3, &json!({"x_region": "Benelux", "x_owner_id": 2}));
     sync(&stage).await?;
     assert_eq!(
-        lead(&stage, 3).await?["custom"],
+        custom(&stage, 3).await?,
         json!({"x_region": "Benelux", "x_owner_id": 2})
     );
     assert_eq!(
-        lead(&stage, 4).await?["custom"],
+        custom(&stage, 4).await?,
         json!({"x_region": null, "x_owner_id": null})
     );
     leads(&stage).remove_field("x_region");
     sync(&stage).await?;
     // What is gone from Odoo, or from what its user may read, stays as it was, and is told.
-    let custom = lead(&stage, 3).await?["custom"].clone();
+    let custom = custom(&stage, 3).await?;
     assert_eq!(custom["x_owner_id"], 2);
     assert!(custom["x_region"].is_string(), "{custom}");
     Ok(())

@@ -27,10 +27,14 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone)]
 pub(crate) struct Field {
     /// The type as Odoo names it.
-    type_name: String,
+    pub type_name: String,
+    /// What Odoo's pages call it, where that is not its name.
+    pub label: Option<String>,
+    /// What it may be, each with its label.
+    pub selection: Value,
     pub kind: Kind,
     pub relation: Option<String>,
-    stored: bool,
+    pub stored: bool,
     readonly: bool,
     required: bool,
     /// Only for the group *Administration / Settings*.
@@ -95,6 +99,8 @@ impl Field {
         };
         Self {
             type_name: type_name.to_owned(),
+            label: None,
+            selection: Value::Null,
             kind,
             relation: relation.map(str::to_owned),
             stored: false,
@@ -117,12 +123,20 @@ impl Field {
     pub(crate) fn describe(&self, name: &str, wanted: Option<&[String]>) -> Value {
         let mut said = Map::new();
         said.insert("type".into(), json!(self.type_name));
-        said.insert("string".into(), json!(name));
+        said.insert(
+            "string".into(),
+            json!(self.label.as_deref().unwrap_or(name)),
+        );
         said.insert("readonly".into(), json!(self.readonly));
         said.insert("required".into(), json!(self.required));
         said.insert("store".into(), json!(self.stored));
         if let Some(relation) = &self.relation {
             said.insert("relation".into(), json!(relation));
+        }
+        if self.type_name == "selection" {
+            let none = json!([]);
+            let choices = Some(&self.selection).filter(|choices| choices.is_array());
+            said.insert("selection".into(), choices.unwrap_or(&none).clone());
         }
         if let Some(wanted) = wanted {
             said.retain(|attribute, _| wanted.contains(attribute));

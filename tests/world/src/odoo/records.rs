@@ -223,6 +223,32 @@ impl Records {
         self.with(|table| drop(table.fields.insert(name.to_owned(), field)));
     }
 
+    /// Calls a field something, and says what it may be.
+    pub fn describe_field(&self, name: &str, label: &str, selection: &Value) {
+        self.with(|table| {
+            if let Some(field) = table.fields.get_mut(name) {
+                field.label = Some(label.to_owned());
+                field.selection = selection.clone();
+            }
+        });
+    }
+
+    /// The fields that Odoo keeps in its database: name, type, and the model that their ids are of.
+    pub fn stored_fields(&self) -> Vec<(String, String, Option<String>)> {
+        self.with(|table| {
+            let stored = table.fields.iter().filter(|(_, field)| field.stored);
+            stored
+                .map(|(name, field)| {
+                    (
+                        name.clone(),
+                        field.type_name.clone(),
+                        field.relation.clone(),
+                    )
+                })
+                .collect()
+        })
+    }
+
     /// Shows a field to nobody but the administrator, as one for the group *Administration / Settings*.
     pub fn hide_field_from_salesmen(&self, name: &str) {
         self.with(|table| {

@@ -71,6 +71,7 @@ const MESSAGES: Entity = Entity {
             "incoming_email_to",
             "outgoing_email_to",
         ],
+        raw: None,
         page: 500,
         lists: &[
             List {
@@ -134,6 +135,7 @@ const FIELD_CHANGES: Entity = Entity {
     particular: Some(&Particular {
         domain: |_| Vec::new(),
         beside: changes::FIELDS,
+        raw: Some("raw"),
         page: 2000,
         lists: &[],
         index: Index {

@@ -1,0 +1,82 @@
+//! What the ids in copied rows stand for.
+
+use fault::Fault;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{Postgres, call_one};
+
+/// A record that a row mentions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Mentioned {
+    /// Its model.
+    pub model: String,
+    /// Its id.
+    pub id: i64,
+    /// Its name, where that came with the row.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// Part of a statement: `named` keeps what `$1->'mentioned'` says for `run`, unless it is dry. What is known
+/// already is not even locked.
+macro_rules! named {
+    () => {
+        "named as (
+          insert into public.odoo_names as n (model, id, name)
+          select m.model, m.id, m.name
+            from run cross join jsonb_to_recordset($1::jsonb->'mentioned') as m (model text, id bigint, name text)
+           where not run.dry and not exists (
+             select from public.odoo_names k where k.model = m.model and k.id = m.id and (m.name is null or m.name = k.name))
+           order by m.model, m.id
+          on conflict (model, id) do update set name = excluded.name, synced_at = now()
+           where excluded.name is not null and n.name is distinct from excluded.name
+          returning 1
+        )"
+    };
+}
+
+pub(crate) use named;
+
+/// The next `limit` records whose names Odoo has to be asked for: it never was, or not for so many seconds.
+pub async fn nameless(
+    postgres: &impl Postgres,
+    limit: usize,
+    age_s: f64,
+) -> Result<Vec<Mentioned>, Fault> {
+    const STATEMENT: &str = "
+        select coalesce(jsonb_agg(jsonb_build_object('model', n.model, 'id', n.id) order by n.model, n.id), '[]')
+          from (
+            (select k.model, k.id from public.odoo_names k where k.name is null and k.asked_at is null
+              order by k.model, k.id limit ($1::jsonb->>'limit')::int)
+            union all
+            (select k.model, k.id from public.odoo_names k
+              where k.asked_at < now() - make_interval(secs => ($1::jsonb->>'age_s')::float8)
+              order by k.asked_at limit ($1::jsonb->>'limit')::int)
+            limit ($1::jsonb->>'limit')::int) n";
+    let argument = json!({ "limit": limit, "age_s": age_s });
+    call_one(postgres, STATEMENT, &argument).await
+}
+
+/// Odoo was asked for these, and had the names that they have now. `false`: the run was given up.
+pub async fn asked(
+    postgres: &impl Postgres,
+    run_id: Uuid,
+    asked: &[Mentioned],
+) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        with run as (
+          select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
+        ), answered as (
+          update public.odoo_names n
+             set asked_at = now(), name = coalesce(m.name, n.name),
+                 synced_at = case when m.name is not null and m.name is distinct from n.name then now() else n.synced_at end
+            from run, jsonb_to_recordset($1::jsonb->'asked') as m (model text, id bigint, name text)
+           where n.model = m.model and n.id = m.id
+          returning 1
+        )
+        select to_jsonb(exists (select from run)) from (select count(*) from answered) a";
+    let argument = json!({ "run_id": run_id, "asked": asked });
+    call_one(postgres, STATEMENT, &argument).await
+}

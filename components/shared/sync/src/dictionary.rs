@@ -1,0 +1,71 @@
+//! What Odoo says of the fields of the copied models, for when it is off.
+
+use std::collections::BTreeMap;
+
+use fault::{Fault, Kind};
+use ledger::Postgres;
+use ledger::dictionary::{self, Field, Model};
+use odoo::records::FieldInfo;
+use outbound::{Clock, Http};
+use serde_json::{Value, json};
+use sha1::{Digest, Sha1};
+
+use crate::subject::{Stop, Subject};
+use crate::work::Course;
+use crate::{Entity, Shape};
+
+/// A model's fields, and where the values of each are.
+pub(crate) fn fields(
+    entity: &Entity,
+    shape: &Shape,
+    fields: &BTreeMap<String, FieldInfo>,
+) -> Vec<Field> {
+    let of = |(name, info): (&String, &FieldInfo)| {
+        let reason = shape.left_out.iter().find(|(field, _)| field == name);
+        Field {
+            name: name.clone(),
+            label: info.label.clone(),
+            kind: info.kind.clone(),
+            relation: info.relation().map(str::to_owned),
+            selection: match &info.selection {
+                Value::Array(choices) => json!(choices),
+                _ => Value::Null,
+            },
+            stored: info.store,
+            copied_to: shape.copied_to(entity, name),
+            reason: reason.map(|(_, reason)| json!(reason)),
+        }
+    };
+    fields.iter().map(of).collect()
+}
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    /// Writes what changed since it was last written, all in one statement.
+    pub(crate) async fn write_dictionary(&self, subjects: &mut [Subject]) -> Result<(), Stop> {
+        let mut changed = Vec::new();
+        for subject in subjects.iter_mut() {
+            let readable = !subject.is_forbidden();
+            let model = Model {
+                model: subject.entity.model,
+                copied_to: subject.entity.table.name,
+                fields: readable.then(|| std::mem::take(&mut subject.described)),
+            };
+            let said = serde_json::to_vec(&model)
+                .map_err(|_| Fault::new(Kind::Program, "a dictionary that is no JSON"))?;
+            let hash = base16ct::lower::encode_string(&Sha1::digest(&said));
+            if subject.position.dictionary != hash {
+                subject.position.dictionary = hash;
+                changed.push(model);
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let run_id = self.pen.writer.run_id;
+        if dictionary::write(self.pen.postgres, run_id, &changed).await? {
+            Ok(())
+        } else {
+            Err(Stop::GivenUp)
+        }
+    }
+}

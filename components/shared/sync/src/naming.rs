@@ -1,0 +1,180 @@
+//! Names of what rows mention, so that an id still says something when Odoo is off. A many2one brings its name
+//! along; a list of ids does not, so Odoo is asked for these by their ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fault::Fault;
+use ledger::Postgres;
+use ledger::names::{self, Mentioned};
+use odoo::records::{Model, Record};
+use outbound::{Clock, Http};
+use serde_json::Value;
+
+use crate::source::PAGE;
+use crate::subject::Stop;
+use crate::work::{Course, concerns_one};
+use crate::{Entity, Shape};
+
+/// What has rows of its own with more than a name: nobody looks for their names.
+const NAMELESS: &[&str] = &["mail.message", "ir.attachment", "mail.tracking.value"];
+
+/// The model whose records are called otherwise than by their own name: by their companies', too.
+const CONTACTS: &str = "res.partner";
+
+/// For how long names that were asked for are taken for fresh where nothing says how often contents are compared.
+const AGE_DAYS: f64 = 1.0;
+
+/// What the rows of a page mention: the name, where one came along.
+#[derive(Debug, Default)]
+pub(crate) struct Mentions(BTreeMap<(String, i64), Option<String>>);
+
+impl Mentions {
+    /// Takes in what a record mentions, and its own name.
+    pub(crate) fn of_record(&mut self, record: &Record, entity: &Entity, shape: &Shape) {
+        for (field, relation) in &shape.relations {
+            let given = record.get(field);
+            match (relation, given) {
+                (Some(model), Some(given)) => self.of_value(model, given),
+                // A reference: `res.partner,42`.
+                (None, Some(Value::String(reference))) => {
+                    let parts = reference.split_once(',');
+                    if let Some((model, Ok(id))) = parts.map(|(model, id)| (model, id.parse())) {
+                        self.add(model, id, None);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let text = |name: &str| record.get(name).and_then(Value::as_str);
+        let id = |name: &str| record.get(name).and_then(Value::as_i64);
+        // What a message is about.
+        if let (Some(model), Some(id)) = (text("model"), id("res_id")) {
+            self.add(model, id, None);
+        }
+        let named = entity.model != CONTACTS && entity.fields.iter().any(|f| f.column == "name");
+        if let (true, Some(id), Some(name)) = (named, id("id"), text("name")) {
+            self.add(entity.model, id, Some(name));
+        }
+    }
+
+    /// Takes in a many2one, `[id, "name"]`, or ids.
+    pub(crate) fn of_value(&mut self, model: &str, given: &Value) {
+        match given.as_array().map(Vec::as_slice) {
+            Some([id, name]) if !name.is_number() => {
+                if let Some(id) = id.as_i64() {
+                    self.add(model, id, name.as_str());
+                }
+            }
+            Some(ids) => {
+                for id in ids.iter().filter_map(Value::as_i64) {
+                    self.add(model, id, None);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn add(&mut self, model: &str, id: i64, name: Option<&str>) {
+        if id <= 0 || NAMELESS.contains(&model) {
+            return;
+        }
+        let known = self.0.entry((model.to_owned(), id)).or_default();
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            *known = Some(name.to_owned());
+        }
+    }
+
+    /// All of them, and none is left.
+    pub(crate) fn take(&mut self) -> Vec<Mentioned> {
+        let all = std::mem::take(&mut self.0).into_iter();
+        all.map(|((model, id), name)| Mentioned { model, id, name })
+            .collect()
+    }
+}
+
+impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+    /// Asks for the names that did not come along, and again for those that are older than a comparison of contents
+    /// may be, with the time that is left.
+    pub(crate) async fn name_the_rest(&self) -> Result<(), Stop> {
+        let age_s = self.compare_days.unwrap_or(AGE_DAYS) * 86_400.0;
+        while !self.source.left().is_zero() {
+            let mut asked = names::nameless(self.pen.postgres, PAGE, age_s).await?;
+            if asked.is_empty() {
+                return Ok(());
+            }
+            let models: BTreeSet<String> = asked.iter().map(|one| one.model.clone()).collect();
+            for model in models {
+                let of_model = asked.iter_mut().filter(|one| one.model == model);
+                self.ask_for_names(&model, of_model.collect()).await?;
+            }
+            if !names::asked(self.pen.postgres, self.pen.writer.run_id, &asked).await? {
+                return Err(Stop::GivenUp);
+            }
+        }
+        Ok(())
+    }
+
+    /// What this Odoo does not have, or does not show to its user, stays without a name.
+    async fn ask_for_names(&self, name: &str, asked: Vec<&mut Mentioned>) -> Result<(), Fault> {
+        let model = Model {
+            name,
+            domain: &[],
+            language: &self.settings.language,
+        };
+        // One that fails is left out of the next question, and a question for no field is one for all.
+        let fields = ["id", "display_name"].map(str::to_owned);
+        let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
+        let mut names = BTreeMap::new();
+        let mut rest = ids.as_slice();
+        while !rest.is_empty() {
+            let (part, count) = match self.source.records_by_id(model, rest, &fields).await {
+                Err(fault) if concerns_one(&fault) => break,
+                read => read?,
+            };
+            for record in part.records {
+                let id = record.get("id").and_then(Value::as_i64);
+                let name = record.get("display_name").and_then(Value::as_str);
+                names.extend(id.zip(name.map(str::to_owned)));
+            }
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        for one in asked {
+            one.name = names.remove(&one.id);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_come_from_pairs_and_ids_without_one_are_kept_to_be_asked_for() {
+        let mut mentions = Mentions::default();
+        mentions.of_value("res.country", &json!([233, "United States"]));
+        mentions.of_value("res.country", &json!([233]));
+        mentions.of_value("crm.tag", &json!([1, 2]));
+        mentions.of_value("crm.tag", &json!(false));
+        mentions.of_value("utm.source", &json!([7, false]));
+        mentions.of_value("mail.message", &json!([7, "Re: offer"]));
+        let all: Vec<_> = mentions
+            .take()
+            .into_iter()
+            .map(|one| (one.model, one.id, one.name))
+            .collect();
+        let of =
+            |model: &str, id, name: Option<&str>| (model.to_owned(), id, name.map(str::to_owned));
+        assert_eq!(
+            all,
+            [
+                of("crm.tag", 1, None),
+                of("crm.tag", 2, None),
+                of("res.country", 233, Some("United States")),
+                of("utm.source", 7, None),
+            ]
+        );
+        assert!(mentions.take().is_empty());
+    }
+}
