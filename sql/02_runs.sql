@@ -2,7 +2,7 @@
 
 begin;
 
-call odoo_sync.hold('odoo_sync.final_checks', 'odoo_sync.final_check_parts', 'odoo_sync.final_check_findings', 'odoo_sync.identities',
+call odoo_sync.hold('odoo_sync.checks', 'odoo_sync.final_checks', 'odoo_sync.final_check_parts', 'odoo_sync.final_check_findings', 'odoo_sync.identities',
   'odoo_sync.runs', 'odoo_sync.cursors', 'odoo_sync.unreadable', 'public.migration_logs', 'public.sync_validation_log');
 
 create table if not exists public.migration_logs (
@@ -150,6 +150,28 @@ comment on column odoo_sync.identities.identity is 'What tells it from others.';
 comment on column odoo_sync.identities.words is 'The same for people.';
 comment on column odoo_sync.identities.since is 'Since when it is known.';
 call odoo_sync.protect('odoo_sync.identities', 'select, insert, update');
+
+-- What the last look whether all is set up right came to: see 13_check.sql.
+create table if not exists odoo_sync.checks (
+  only_one boolean primary key default true check (only_one),
+  checked_at timestamptz,
+  right_at timestamptz,
+  lines jsonb,
+  knocked_at timestamptz,
+  knocked_by text,
+  request_id bigint,
+  failed text
+);
+comment on table odoo_sync.checks is 'What POST /check found the last time, and the call by pg_net that belongs to it: one row.';
+comment on column odoo_sync.checks.only_one is 'True: there is one row.';
+comment on column odoo_sync.checks.checked_at is 'When the components last looked; null: never.';
+comment on column odoo_sync.checks.right_at is 'When nothing was wrong for the first time; null: not yet.';
+comment on column odoo_sync.checks.lines is 'What they found: name, state, found, remedy, in the order in which a person sets things up.';
+comment on column odoo_sync.checks.knocked_at is 'When pg_net was last asked to call the components for it.';
+comment on column odoo_sync.checks.knocked_by is 'The path that it was to call.';
+comment on column odoo_sync.checks.request_id is 'pg_net''s number of the request; null: it could not be asked.';
+comment on column odoo_sync.checks.failed is 'Why it could not be asked.';
+call odoo_sync.protect('odoo_sync.checks', 'select, insert, update');
 
 -- Final checks: see 12_final_check.sql.
 create table if not exists odoo_sync.final_checks (

@@ -69,6 +69,52 @@ end
 $$;
 comment on function odoo_sync.recent_calls(text, timestamptz, integer) is 'The newest calls of a job, with their answers.';
 
+-- Is there a pg_cron for this database?
+create or replace function odoo_sync.look_at_cron() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if to_regclass('cron.job') is null then
+    return array[case when current_setting('cron.database_name', true) <> current_database() then odoo_sync.finding('other_database',
+        format('pg_cron works in the database %s only, and this one is %s: nothing runs.', current_setting('cron.database_name', true), current_database()),
+        'Run the files of sql/ in that database and let the components use it (db_name); or set cron.database_name to this one and restart the database.')
+      else odoo_sync.finding('no_pg_cron', 'The extension pg_cron is missing, so nothing runs.',
+        'Switch on pg_cron in the dashboard under Database, Extensions, then run odoo_sync.schedule().') end];
+  end if;
+  return '{}';
+end
+$$;
+comment on function odoo_sync.look_at_cron() is 'Findings about the extension pg_cron.';
+
+-- What every call needs: pg_net, an address and a key.
+create or replace function odoo_sync.look_at_means() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  findings jsonb[] := '{}';
+begin
+  if odoo_sync.net_state() = 'missing' then
+    findings := findings || odoo_sync.finding('no_pg_net', 'The extension pg_net is missing, so nothing can be called.',
+      'Switch on pg_net in the dashboard under Database, Extensions.');
+  elsif odoo_sync.net_state() = 'closed' then
+    findings := findings || odoo_sync.net_grants_finding('the role has no right to use schema net or its tables');
+  end if;
+  if odoo_sync.setting('base_url') #>> '{}' is null then
+    findings := findings || odoo_sync.finding('no_base_url', 'It is not known where the components are.',
+      'Run: select * from odoo_sync.schedule(''https://…''), with the address of the components.');
+  end if;
+  if odoo_sync.vault_key() is null then
+    findings := findings || case
+      when odoo_sync.vault_fault() is not null then odoo_sync.finding('vault_unreadable',
+        format('The vault cannot be read (%s): most likely it came here by a restore, and its root key is another project''s. So the job has no key to call with.', rtrim(odoo_sync.vault_fault(), '.')),
+        'Run: select odoo_sync.rotate_key(), which puts a new key into it. Secrets of other programs are to be made anew too.')
+      else odoo_sync.finding('vault_missing',
+        'The vault holds no secret odoo_sync_key, or an empty one, so the job has no key to call with.',
+        'Run: select odoo_sync.rotate_key()') end;
+  end if;
+  return findings;
+end
+$$;
+comment on function odoo_sync.look_at_means() is 'Findings about what every call needs: pg_net, an address and a key.';
+
 -- Is it scheduled, by this schema, and able to call?
 create or replace function odoo_sync.look_at_schedule(j odoo_sync.jobs, runs jsonb) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -79,11 +125,7 @@ declare
   key text;
 begin
   if to_regclass('cron.job') is null then
-    return array[case when current_setting('cron.database_name', true) <> current_database() then odoo_sync.finding('other_database',
-        format('pg_cron works in the database %s only, and this one is %s: nothing runs.', current_setting('cron.database_name', true), current_database()),
-        'Run the files of sql/ in that database and let the components use it (db_name); or set cron.database_name to this one and restart the database.')
-      else odoo_sync.finding('no_pg_cron', 'The extension pg_cron is missing, so nothing runs.',
-        'Switch on pg_cron in the dashboard under Database, Extensions, then run odoo_sync.schedule().') end];
+    return odoo_sync.look_at_cron();
   end if;
 
   select c.* into entry from cron.job c where c.jobname = j.name order by (c.username = current_user) desc, c.jobid limit 1;
@@ -140,25 +182,7 @@ begin
   end if;
 
   if j.path is not null then
-    if odoo_sync.net_state() = 'missing' then
-      findings := findings || odoo_sync.finding('no_pg_net', 'The extension pg_net is missing, so nothing can be called.',
-        'Switch on pg_net in the dashboard under Database, Extensions.');
-    elsif odoo_sync.net_state() = 'closed' then
-      findings := findings || odoo_sync.net_grants_finding('the role has no right to use schema net or its tables');
-    end if;
-    if odoo_sync.setting('base_url') #>> '{}' is null then
-      findings := findings || odoo_sync.finding('no_base_url', 'It is not known where the components are.',
-        'Run: select * from odoo_sync.schedule(''https://…''), with the address of the components.');
-    end if;
-    if odoo_sync.vault_key() is null then
-      findings := findings || case
-        when odoo_sync.vault_fault() is not null then odoo_sync.finding('vault_unreadable',
-          format('The vault cannot be read (%s): most likely it came here by a restore, and its root key is another project''s. So the job has no key to call with.', rtrim(odoo_sync.vault_fault(), '.')),
-          'Run: select odoo_sync.rotate_key(), which puts a new key into it. Secrets of other programs are to be made anew too.')
-        else odoo_sync.finding('vault_missing',
-          'The vault holds no secret odoo_sync_key, or an empty one, so the job has no key to call with.',
-          'Run: select odoo_sync.rotate_key()') end;
-    end if;
+    findings := findings || odoo_sync.look_at_means();
   end if;
   return findings;
 end
@@ -318,47 +342,37 @@ create or replace function odoo_sync.worker_down_finding(said text) returns json
   $$;
 comment on function odoo_sync.worker_down_finding(text) is 'The finding for a worker of pg_net that is down.';
 
--- Was it answered, and how?
-create or replace function odoo_sync.look_at_calls(j odoo_sync.jobs) returns jsonb[]
+-- A call that has no answer yet: is it still on its way?
+create or replace function odoo_sync.look_at_unanswered(j odoo_sync.jobs, c odoo_sync.calls) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  c odoo_sync.calls;
+  age interval := clock_timestamp() - c.called_at;
+  queued boolean := exists (select from net.http_request_queue q where q.id = c.request_id);
+  worker text := case when queued then odoo_sync.net_worker_fault() end;
+begin
+  if worker is not null then
+    return array[odoo_sync.worker_down_finding(format('request %s is waiting in its queue since %s (%s)', c.request_id, odoo_sync.moment(c.called_at), worker))];
+  elsif queued and age > interval '1 minute' then
+    return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, odoo_sync.moment(c.called_at)),
+      'Look for webhooks with a long timeout_milliseconds; select net.worker_restart() starts the worker anew.', jsonb_build_object('request_id', c.request_id))];
+  elsif not queued and age > make_interval(secs => j.timeout_ms / 1000.0) + interval '1 minute' then
+    return array[odoo_sync.finding('lost', format('Request %s of %s left no trace: Postgres was restarted by a crash, which empties pg_net''s queue and answers.', c.request_id, odoo_sync.moment(c.called_at)),
+      format('Nothing, if the next run is soon; else run: select odoo_sync.run_now(%L)', j.name), jsonb_build_object('request_id', c.request_id))];
+  end if;
+  return '{}';
+end
+$$;
+comment on function odoo_sync.look_at_unanswered(odoo_sync.jobs, odoo_sync.calls) is 'Findings about a call without an answer; none while it may still come.';
+
+-- What an answer says of the way to the components.
+create or replace function odoo_sync.look_at_answer(j odoo_sync.jobs, c odoo_sync.calls) returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
   address text := (odoo_sync.setting('base_url') #>> '{}') || j.path;
-  queued boolean;
-  age interval;
-  seen text;
-  worker text;
+  seen text := odoo_sync.moment(c.called_at);
   key text := odoo_sync.vault_key();
   accepted odoo_sync.accepted_keys;
 begin
-  if j.path is null or odoo_sync.net_state() <> 'open' then
-    return '{}';
-  end if;
-
-  for c in select * from odoo_sync.recent_calls(j.name, j.scheduled_at, 5) loop
-    if c.answered_at is not null then
-      exit;
-    end if;
-    age := clock_timestamp() - c.called_at;
-    queued := exists (select from net.http_request_queue q where q.id = c.request_id);
-    worker := case when queued then odoo_sync.net_worker_fault() end;
-    if worker is not null then
-      return array[odoo_sync.worker_down_finding(format('request %s is waiting in its queue since %s (%s)', c.request_id, odoo_sync.moment(c.called_at), worker))];
-    elsif queued and age > interval '1 minute' then
-      return array[odoo_sync.finding('worker_busy', format('Request %s is waiting in pg_net''s queue since %s: its one worker waits for somebody else''s slow call, or is not running.', c.request_id, odoo_sync.moment(c.called_at)),
-        'Look for webhooks with a long timeout_milliseconds; select net.worker_restart() starts the worker anew.', jsonb_build_object('request_id', c.request_id))];
-    elsif not queued and age > make_interval(secs => j.timeout_ms / 1000.0) + interval '1 minute' then
-      return array[odoo_sync.finding('lost', format('Request %s of %s left no trace: Postgres was restarted by a crash, which empties pg_net''s queue and answers.', c.request_id, odoo_sync.moment(c.called_at)),
-        format('Nothing, if the next run is soon; else run: select odoo_sync.run_now(%L)', j.name), jsonb_build_object('request_id', c.request_id))];
-    end if;
-    -- Under way: the call before it says how things are.
-  end loop;
-  if c.id is null or c.answered_at is null then
-    return array[odoo_sync.finding('waiting', 'No call has been answered yet.',
-      format('Wait for its next run, or: select odoo_sync.run_now(%L)', j.name))];
-  end if;
-
-  seen := odoo_sync.moment(c.called_at);
   if c.status_code between 200 and 299 then
     return '{}';
   elsif c.status_code in (401, 403) then
@@ -416,6 +430,37 @@ begin
   end if;
   return array[odoo_sync.finding('no_answer', format('The call of %s got no answer: %s.', seen, coalesce(c.error, 'pg_net does not say why')),
     'Look into the components'' log, and the log of the proxy before them.', jsonb_build_object('error', c.error))];
+end
+$$;
+comment on function odoo_sync.look_at_answer(odoo_sync.jobs, odoo_sync.calls) is 'Findings about the answer to a call.';
+
+-- Was it answered, and how?
+create or replace function odoo_sync.look_at_calls(j odoo_sync.jobs) returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  c odoo_sync.calls;
+  unanswered jsonb[];
+begin
+  if j.path is null or odoo_sync.net_state() <> 'open' then
+    return '{}';
+  end if;
+
+  for c in select * from odoo_sync.recent_calls(j.name, j.scheduled_at, 5) loop
+    if c.answered_at is not null then
+      exit;
+    end if;
+    unanswered := odoo_sync.look_at_unanswered(j, c);
+    if unanswered <> '{}' then
+      return unanswered;
+    end if;
+    -- Under way: the call before it says how things are.
+  end loop;
+  if c.id is null or c.answered_at is null then
+    return array[odoo_sync.finding('waiting', 'No call has been answered yet.',
+      format('Wait for its next run, or: select odoo_sync.run_now(%L)', j.name))];
+  end if;
+
+  return odoo_sync.look_at_answer(j, c);
 end
 $$;
 comment on function odoo_sync.look_at_calls(odoo_sync.jobs) is 'Findings about the answers to a job''s calls.';

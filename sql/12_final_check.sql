@@ -344,8 +344,4 @@ grant execute on function odoo_sync.certificate() to odoo_sync, authenticated, s
 grant execute on function odoo_sync.final_check(boolean), odoo_sync.cancel_check(), odoo_sync.acknowledge(text, text, bigint[], text)
   to authenticated, service_role;
 
--- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
-insert into odoo_sync.schema_versions (version) values (4) on conflict (version) do nothing;
-
 commit;

@@ -5,8 +5,8 @@ mod fields;
 use std::hash::{DefaultHasher, Hasher};
 
 use crate::pace::{STEP_S, eta, pace};
-use crate::remedy::remedy;
 use crate::verdict::{AtOdds, Phase, at_odds, due, needs_somebody, phase, remaining, state};
+use fault::remedy;
 use ledger::status::{
     self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation,
 };

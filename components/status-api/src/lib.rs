@@ -6,7 +6,6 @@ mod document;
 mod metrics;
 mod order;
 mod pace;
-mod remedy;
 mod shared;
 mod stranger;
 mod verdict;

@@ -1,8 +1,9 @@
 //! What is accepted, by configuration.
 
 use fault::Fault;
-use outbound::{Secret, Variables};
+use outbound::{Http, Secret, Variables};
 
+use crate::key_set;
 use crate::service_key::{KeyHash, unfit_key};
 
 /// HS256 wants a secret as long as its hash (RFC 7518, 3.2): a shorter one can be guessed by anyone
@@ -119,10 +120,24 @@ impl Policy {
 
     /// What the configuration keeps closed, and how to open it: for the log, once.
     pub fn gaps(&self) -> Vec<String> {
-        let mut gaps = Vec::new();
+        let mut gaps = self.key_gaps();
         if self.service_keys.is_empty() && self.unfit_keys.is_empty() {
-            gaps.push("service_keys is not set: only keys in odoo_sync.accepted_keys are accepted (select odoo_sync.rotate_key() makes one)");
+            gaps.push("service_keys is not set: only keys in odoo_sync.accepted_keys are accepted (select odoo_sync.rotate_key() makes one)".to_owned());
         }
+        gaps.extend(self.token_gaps().into_iter().map(str::to_owned));
+        gaps
+    }
+
+    /// The keys among `service_keys` that open nothing, and why.
+    pub fn key_gaps(&self) -> Vec<String> {
+        let unfit = self.unfit_keys.iter();
+        let unfit = unfit.map(|why| format!("a key of service_keys is not accepted: {why}"));
+        unfit.collect()
+    }
+
+    /// Why no user token is accepted, or not all that should be.
+    pub fn token_gaps(&self) -> Vec<&'static str> {
+        let mut gaps = Vec::new();
         if self.jwt_secret_is_short {
             gaps.push("jwt_secret is shorter than 32 bytes and is not used: take the JWT secret of the Supabase project");
         }
@@ -133,9 +148,18 @@ impl Policy {
                 "no user token is accepted: set jwt_audience (Supabase's is `authenticated`)",
             );
         }
-        let unfit = self.unfit_keys.iter();
-        let unfit = unfit.map(|why| format!("a key of service_keys is not accepted: {why}"));
-        unfit.chain(gaps.into_iter().map(str::to_owned)).collect()
+        gaps
+    }
+
+    /// Whether user tokens are accepted that are signed with a secret.
+    pub fn has_secret(&self) -> bool {
+        self.jwt_secret.is_some()
+    }
+
+    /// How many public keys there are to verify user tokens with; `None`: none are asked for.
+    pub async fn count_keys(&self, http: &impl Http) -> Option<Result<usize, Fault>> {
+        let url = self.key_set_url()?;
+        Some(key_set::fetch(http, url).await.map(|keys| keys.len()))
     }
 
     pub(crate) fn accepts_key(&self, key: &KeyHash) -> bool {
@@ -154,7 +178,8 @@ impl Policy {
         self.audience.as_deref()
     }
 
-    pub(crate) fn expected_issuer(&self) -> Option<&str> {
+    /// Whose user tokens are accepted; `None`: anybody's.
+    pub fn expected_issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
 

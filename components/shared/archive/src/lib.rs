@@ -26,3 +26,4 @@ pub use discovery::{found, note_unreadable};
 pub use report::{Figures, Report};
 pub use request::{Mode, Part, Request};
 pub use settings::{Settings, read_selection};
+pub use transfer::media_type;

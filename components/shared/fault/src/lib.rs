@@ -5,9 +5,11 @@
 //! met the failure. The message is for people: it has no secret, no traceback and no line break.
 
 mod kind;
+mod remedy;
 mod retry;
 
 pub use kind::{Blame, Kind, Reach};
+pub use remedy::remedy;
 pub use retry::{MAX_ATTEMPTS, Retry, next_attempt};
 
 use std::borrow::Cow;

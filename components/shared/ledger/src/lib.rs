@@ -20,6 +20,7 @@ mod postgres;
 pub mod runs;
 pub mod schema;
 mod settings;
+pub mod setup;
 pub mod status;
 pub mod sweep;
 pub mod sync;

@@ -117,6 +117,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.settings.parallel_calls.max(1)
     }
 
+    /// Whether calls carry an API key, and not the password.
+    pub fn has_api_key(&self) -> bool {
+        !self.settings.api_key.is_empty()
+    }
+
     /// Which protocol the server speaks, asking it if that is not known; the first call of a
     /// conversation, since it is where a wrong address, database or key shows.
     pub async fn connect(&self) -> Result<Protocol, Fault> {

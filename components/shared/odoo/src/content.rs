@@ -86,6 +86,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         matches!(self.known.borrow().session, WebSession::Blocked(_))
     }
 
+    /// Opens a web session, as large files want one; `None` where there is no password for it.
+    pub async fn open_session(&self) -> Option<Result<(), Fault>> {
+        if self.settings.password.is_empty() {
+            return None;
+        }
+        Some(self.session().await.map(drop))
+    }
+
     /// The content of an attachment from `offset` on, in parts of `part_bytes` where the client can do that;
     /// `None` where it can only be had by RPC: no web session opens, and no access token may be made for it.
     pub async fn content(

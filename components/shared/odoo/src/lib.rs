@@ -4,6 +4,7 @@
 //! turns Odoo's answers into values or [`fault::Fault`]s. What it relies on was seen on real
 //! servers; where a rule surprises, its comment says on which.
 
+pub mod about;
 mod access_token;
 mod answer;
 pub mod attachment;

@@ -181,7 +181,7 @@ pub(crate) fn call(
     }
 }
 
-fn json_rpc(service: &str, method: &str, arguments: &Value) -> Value {
+pub(crate) fn json_rpc(service: &str, method: &str, arguments: &Value) -> Value {
     json!({
         "jsonrpc": "2.0",
         "method": "call",

@@ -11,7 +11,9 @@ mod answer;
 mod object;
 mod resumable;
 mod settings;
+mod setup;
 
 pub use object::{Fingerprint, Info, Label, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
 pub use settings::{Settings, Told};
+pub use setup::Bucket;

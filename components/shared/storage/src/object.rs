@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::settings::KeyHeaders;
-use crate::{Settings, answer};
+use crate::{Bucket, Settings, answer};
 
 const METADATA: HeaderName = HeaderName::from_static("x-metadata");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
@@ -153,9 +153,10 @@ impl<H: Http> Storage<H> {
 
     /// Makes sure that the bucket is there and the key is good, before any file is touched. A gateway
     /// that does not take the key's headers is tried with the others once, which all later requests keep to.
-    pub async fn check_bucket(&self) -> Result<(), Fault> {
-        let Err(refusal) = self.see_bucket().await? else {
-            return Ok(());
+    pub async fn check_bucket(&self) -> Result<Bucket, Fault> {
+        let refusal = match self.see_bucket().await? {
+            Ok(bucket) => return Ok(bucket),
+            Err(refusal) => refusal,
         };
         let refused = refusal.fault(&self.settings);
         if refused.kind() != Kind::StorageLogin {
@@ -163,8 +164,9 @@ impl<H: Http> Storage<H> {
         }
         let first = self.key_headers.get();
         self.key_headers.set(first.other());
-        let Err(other) = self.see_bucket().await? else {
-            return Ok(());
+        let other = match self.see_bucket().await? {
+            Ok(bucket) => return Ok(bucket),
+            Err(other) => other,
         };
         self.key_headers.set(first);
         let other_refused = other.fault(&self.settings);
@@ -185,12 +187,21 @@ impl<H: Http> Storage<H> {
         })
     }
 
-    async fn see_bucket(&self) -> Result<Result<(), answer::Refusal>, Fault> {
+    /// In which headers the key is sent, in words.
+    pub fn key_headers(&self) -> &'static str {
+        self.key_headers.get().words().trim_end_matches(':')
+    }
+
+    async fn see_bucket(&self) -> Result<Result<Bucket, answer::Refusal>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/bucket/{bucket}"));
         let response = self.http.send(request).await.map_err(answer::transport)?;
         if response.status.is_success() && response.is_json() {
-            return Ok(Ok(()));
+            let body = response.bytes(answer::ANSWER_BYTES).await;
+            let body = body.map_err(answer::transport)?;
+            return serde_json::from_slice(&body)
+                .map(Ok)
+                .map_err(|_| not_a_storage(StatusCode::OK));
         }
         if response.status.is_success() || response.status.is_redirection() {
             return Err(not_a_storage(response.status));
@@ -323,12 +334,9 @@ impl<H: Http> Storage<H> {
             .bytes(answer::ANSWER_BYTES)
             .await
             .map_err(answer::transport)?;
-        serde_json::from_slice(&body).map(Some).map_err(|_| {
-            Fault::new(
-                Kind::StorageProtocol,
-                "the Storage's answer is not the JSON that was due",
-            )
-        })
+        serde_json::from_slice(&body)
+            .map(Some)
+            .map_err(|_| no_json())
     }
 
     /// The next `limit` objects of a folder (the two first digits of a SHA-1), by name, from `offset` on.
@@ -367,12 +375,7 @@ impl<H: Http> Storage<H> {
             .bytes(LIST_BYTES)
             .await
             .map_err(answer::transport)?;
-        let listed: Vec<Listed> = serde_json::from_slice(&body).map_err(|_| {
-            Fault::new(
-                Kind::StorageProtocol,
-                "the Storage's answer is not the JSON that was due",
-            )
-        })?;
+        let listed: Vec<Listed> = serde_json::from_slice(&body).map_err(|_| no_json())?;
         // What has no metadata is a folder.
         let info = |listed: Listed| {
             let metadata = listed.metadata?;
@@ -413,6 +416,13 @@ impl<H: Http> Storage<H> {
         // Whatever cannot be read is sent again.
         Ok(response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE)
     }
+}
+
+pub(crate) fn no_json() -> Fault {
+    Fault::new(
+        Kind::StorageProtocol,
+        "the Storage's answer is not the JSON that was due",
+    )
 }
 
 fn not_a_storage(status: StatusCode) -> Fault {

@@ -31,7 +31,7 @@ pub struct Resumable {
 }
 
 impl<H: Http> Storage<H> {
-    fn tus(&self, method: Method, rest: &str) -> Request {
+    pub(crate) fn tus(&self, method: Method, rest: &str) -> Request {
         // Where an object is to be replaced, each request has to say so, not the first alone.
         self.upload(method, &format!("/upload/resumable{rest}"))
             .header(TUS_RESUMABLE, "1.0.0")

@@ -241,6 +241,8 @@ async fn promises_of(step: i32, company: &mut Company, seen: &Seen) -> Result<()
             );
         }
         9 => {
+            let looked_at = seen.json()?;
+            assert_eq!(looked_at["ok"], true, "{looked_at:#}");
             // The runs of this step have begun: their calls are answered before their work is done.
             let undone = "select count(*) from (values ('archive-batch'), ('crm-sync'), ('chatter-sync')) j (job)
                 where not exists (select from odoo_sync.runs r where r.job = j.job and r.outcome = 'success' and r.mode in ('migrate', 'full', 'missing'))

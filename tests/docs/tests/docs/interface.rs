@@ -15,6 +15,7 @@ use crate::running::{Environment, sh};
 const JOBS: [&str; 3] = ["/archive-batch", "/crm-sync", "/chatter-sync"];
 const ACT: &str = "/actions/{action}";
 const FILE: &str = "/status/files/{id}";
+const CHECK: &str = "/check";
 const CERTIFICATE: &str = "/certificate.json";
 
 /// The app, and what it should answer.
@@ -259,6 +260,7 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     app.call(Call::get("/status").with("if-none-match", tag), 304)
         .await?;
     app.call(Call::get("/metrics"), 200).await?;
+    app.call(Call::post(CHECK, ""), 200).await?;
     app.call(Call::get(CERTIFICATE), 200).await?;
     let check = Call::post(ACT, "").at("/actions/final-check");
     app.call(check, 200).await?;
@@ -330,7 +332,7 @@ async fn who_is_refused(app: &mut Interface) -> Result<()> {
         app.call_at(&away, Call::get(path).by("another-key"), 503)
             .await?;
     }
-    for path in JOBS.into_iter().chain([ACT]) {
+    for path in JOBS.into_iter().chain([ACT, CHECK]) {
         app.call(Call::post(path, "{}").without_a_key(), 401)
             .await?;
         app.call(Call::post(path, "{}").by(&user), 403).await?;

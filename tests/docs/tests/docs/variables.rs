@@ -63,6 +63,14 @@ impl Asked {
         Ok((job.name(), asked.names.into_inner()))
     }
 
+    /// The archive's component looks at the settings of the others too, for `POST /check`.
+    fn archive() -> Result<(&'static str, BTreeSet<String>)> {
+        let asked = Self::new()?;
+        asked.guard()?;
+        block_on(check::other_settings_of(&asked))?;
+        Ok((archive::ARCHIVE.name(), asked.names.into_inner()))
+    }
+
     fn status_api() -> Result<(&'static str, BTreeSet<String>)> {
         let asked = Self::new()?;
         asked.guard()?;
@@ -77,7 +85,7 @@ fn each_component_is_handed_what_its_libraries_ask_for_and_no_more() -> Result<(
     let manifest: toml::Table = read("spin.toml")?.parse()?;
     let components = manifest.get("component").context("no components")?;
     for (component, asked) in [
-        Asked::job(&archive::ARCHIVE)?,
+        Asked::archive()?,
         Asked::job(&sync::crm::CRM)?,
         Asked::job(&sync::chatter::CHATTER)?,
         Asked::status_api()?,

@@ -8,6 +8,7 @@ mod project;
 mod released;
 
 mod alarm;
+mod check;
 mod cut;
 mod diagnosis;
 mod hostile;

@@ -25,6 +25,10 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
             "id": user.uid, "name": user.name, "login": user.login, "partner_id": partner, "company_id": [1, "YourCompany"],
             "company_ids": [1],
         }));
+        if user.api_key.is_some() {
+            let keys = store.records("res.users.apikeys");
+            keys.insert(json!({"name": "sync", "user_id": user.uid}));
+        }
     }
     let subtypes = [
         (1, "Discussions", "mail", "mt_comment"),

@@ -98,7 +98,7 @@ pub(crate) fn not_found() -> Response<Payload> {
 }
 
 /// `OPTIONS /upload/resumable`: what is spoken.
-pub(crate) fn options() -> Response<Payload> {
+pub(crate) fn options(largest: u64) -> Response<Payload> {
     let mut response = tus(StatusCode::NO_CONTENT);
     for (name, value) in [
         ("tus-version", "1.0.0"),
@@ -106,7 +106,7 @@ pub(crate) fn options() -> Response<Payload> {
             "tus-extension",
             "creation,creation-with-upload,creation-defer-length,termination,expiration",
         ),
-        ("tus-max-size", "5368709120"),
+        ("tus-max-size", largest.to_string().as_str()),
     ] {
         set(&mut response, HeaderName::from_static(name), value);
     }

@@ -242,7 +242,7 @@ impl Site {
         upload: &mut Upload,
     ) -> io::Result<Response<Payload>> {
         if call.method == Method::OPTIONS && id.is_empty() {
-            return Ok(resumable::options());
+            return Ok(resumable::options(self.options.file_size_limit));
         }
         if call.method == Method::GET {
             return Ok(no_route(

@@ -74,7 +74,7 @@ impl Job for Archive {
         // an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
             if stores(mode) {
-                storage.check_bucket().await
+                storage.check_bucket().await.map(drop)
             } else {
                 Ok(())
             }

@@ -11,7 +11,7 @@ pub(crate) use base16ct::lower::encode_string as hex;
 pub(crate) use confirm::{Sent, Unconfirmed, confirm};
 pub(crate) use fetch::{Fetched, group, whole};
 pub(crate) use large::{LargeEnd, LargeUpload, large};
-use media_type::media_type;
+pub use media_type::media_type;
 pub(crate) use upload::upload;
 
 use content::{ObjectPath, Sha1};
@@ -82,7 +82,7 @@ async fn of_one_object<H: Http>(storage: &Storage<H>, fault: Fault) -> Fault {
         return fault;
     }
     match storage.check_bucket().await {
-        Ok(()) => Fault::told(Kind::FileBlocked, fault.message()),
+        Ok(_) => Fault::told(Kind::FileBlocked, fault.message()),
         Err(of_all) => of_all,
     }
 }

@@ -78,7 +78,7 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fault::{Kind, Retry};
+    use crate::{Kind, Retry};
 
     #[test]
     fn what_does_not_mend_itself_has_a_remedy() {

@@ -1,0 +1,194 @@
+//! One look at everything that has to be right: a list of lines, each with what was found and what to do about
+//! it, in the order in which a person sets things up. Nothing is changed but the one row that keeps the list.
+//!
+//! What cannot be looked at, since something before it is not right, is a line too: it was not tried.
+
+mod callers;
+mod database;
+mod destination;
+mod source;
+mod words;
+
+use access::Policy;
+use fault::{Fault, Kind};
+use futures::future::join;
+use ledger::Postgres;
+use ledger::setup::{self, Line, State};
+use outbound::{Clock, Http, Variables};
+use run::Job;
+use serde::Serialize;
+
+/// Every line, in the order in which a person sets things up. Those of the database's own are among them.
+const ORDER: [&str; 26] = [
+    source::SETTINGS,
+    source::REACHED,
+    source::LOGIN,
+    source::KEY,
+    source::SESSION,
+    source::IDENTITY,
+    destination::SETTINGS,
+    destination::REACHED,
+    destination::KEY,
+    destination::BUCKET,
+    destination::SIZE,
+    destination::TYPES,
+    destination::UPLOADS,
+    destination::SIGNED,
+    database::SETTINGS,
+    database::REACHED,
+    database::ROLE,
+    database::TABLES,
+    OTHER_SETTINGS,
+    CLOCKS,
+    "pg_cron",
+    "pg_net",
+    "key of the jobs",
+    "jobs",
+    ADDRESS,
+    callers::KEYS,
+];
+
+/// The last ones.
+const LAST: [&str; 2] = [callers::TOKENS, "admins"];
+
+const OTHER_SETTINGS: &str = "settings of the jobs";
+const CLOCKS: &str = "clocks";
+const ADDRESS: &str = "address";
+
+/// The most that two clocks may differ, in seconds: a token is in time by them.
+const CLOCKS_S: i64 = 60;
+
+/// The list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether nothing failed, and nothing was left untried.
+    pub ok: bool,
+    /// What was looked at.
+    pub lines: Vec<Line>,
+}
+
+/// Looks at everything. `postgres` is the database, or the setting that it lacks.
+pub async fn check<P: Postgres>(
+    variables: &impl Variables,
+    http: &impl Http,
+    clock: &impl Clock,
+    postgres: &Result<P, Fault>,
+) -> Report {
+    let mut database = database::look(postgres).await;
+    let outlook = &database.outlook;
+    let ledger = postgres.as_ref().ok();
+    let (mut source, destination) = join(
+        source::look(variables, http, clock, ledger, outlook),
+        destination::look(variables, http, ledger, outlook),
+    )
+    .await;
+    let mut lines = std::mem::take(&mut source.lines);
+    lines.extend(destination);
+    lines.append(&mut database.lines);
+    lines.push(other_settings(variables, &lines).await);
+    lines.push(clocks(clock, &source, database.unix_seconds));
+    lines.extend(callers::look(variables, http).await);
+    if database.has_tables
+        && let Some(postgres) = ledger
+    {
+        lines.extend(database::own_lines(postgres, clock).await);
+    }
+    let lines = in_order(lines);
+    let is_right = is_right(&lines);
+    let mut report = Report {
+        ok: is_right,
+        lines,
+    };
+    if database.has_tables
+        && let Some(postgres) = ledger
+        && let Err(fault) = setup::keep(postgres, &report.lines, is_right).await
+    {
+        report.ok = false;
+        let role = report.lines.iter_mut().find(|l| l.name == database::ROLE);
+        if let Some(role) = role {
+            *role = words::failed(database::ROLE, &fault);
+        }
+    }
+    report
+}
+
+/// The settings of what the components do, beside those by which they reach others. Each is asked for as its
+/// component asks for it.
+pub async fn other_settings_of(variables: &impl Variables) -> Result<(), Fault> {
+    archive::ARCHIVE.settings(variables).await?;
+    sync::crm::CRM.settings(variables).await?;
+    sync::chatter::CHATTER.settings(variables).await?;
+    Policy::read(variables).await?;
+    variables.list("allowed_origins").await.map(drop)
+}
+
+async fn other_settings(variables: &impl Variables, lines: &[Line]) -> Line {
+    let first = [source::SETTINGS, destination::SETTINGS];
+    let failed = |line: &&Line| line.state == State::Failed && first.contains(&line.name.as_str());
+    if let Some(line) = lines.iter().find(failed) {
+        return words::not_tried(OTHER_SETTINGS, &line.name);
+    }
+    match other_settings_of(variables).await {
+        Ok(()) => words::ok(OTHER_SETTINGS, "All have values that can be used."),
+        Err(fault) => words::failed(OTHER_SETTINGS, &fault),
+    }
+}
+
+fn clocks(clock: &impl Clock, source: &source::Source, postgres: Option<f64>) -> Line {
+    let own = clock.unix_seconds();
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+    let postgres = postgres.map(|seconds| seconds as i64);
+    let others = [("Odoo's", source.unix_seconds), ("Postgres'", postgres)];
+    let known: Vec<_> = others
+        .iter()
+        .filter_map(|(whose, seconds)| Some((*whose, (*seconds)? - own)))
+        .collect();
+    if known.is_empty() {
+        return words::not_tried(CLOCKS, source::REACHED);
+    }
+    let told = |(whose, by): &(&str, i64)| match by.signum() {
+        0 => format!("{whose} clock is as the components'"),
+        sign => format!(
+            "{whose} clock is {} s {}",
+            by.abs(),
+            if sign > 0 { "ahead" } else { "behind" }
+        ),
+    };
+    let found: Vec<_> = known.iter().map(told).collect();
+    let found = format!("{}.", found.join(", "));
+    if known.iter().all(|(_, by)| by.abs() <= CLOCKS_S) {
+        return words::ok(CLOCKS, found);
+    }
+    words::warning(
+        CLOCKS,
+        found,
+        "Have the machine whose clock is wrong set it by NTP: what changes in Odoo is asked for by its time, and a token is good until a time.",
+    )
+}
+
+/// The lines in the order in which a person sets things up; those that nobody has looked at were not tried.
+fn in_order(lines: Vec<Line>) -> Vec<Line> {
+    let mut lines = lines;
+    let named = ORDER.iter().chain(&LAST).map(|name| {
+        let at = lines.iter().position(|line| line.name == *name);
+        at.map_or_else(
+            || words::not_tried(name, database::TABLES),
+            |at| lines.swap_remove(at),
+        )
+    });
+    let mut ordered: Vec<Line> = named.collect();
+    // A newer `sql/` may find more.
+    ordered.append(&mut lines);
+    ordered
+}
+
+fn is_right(lines: &[Line]) -> bool {
+    lines
+        .iter()
+        .all(|line| matches!(line.state, State::Ok | State::Warning))
+}
+
+/// Whether a fault is a setting's.
+fn is_setting(fault: &Fault) -> bool {
+    fault.kind() == Kind::Setting
+}

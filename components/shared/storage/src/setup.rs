@@ -1,0 +1,86 @@
+//! What a look at how a Storage is set up needs beside what every batch does.
+
+use fault::Fault;
+use http::{HeaderName, Method, StatusCode, header};
+use outbound::{Http, Request};
+use serde::Deserialize;
+
+use crate::object::{no_json, timeouts};
+use crate::{Storage, answer};
+
+const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+
+/// A bucket, as the Storage describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Bucket {
+    /// Whether anyone may read its objects.
+    pub public: bool,
+    /// The largest object, in bytes; `None`: what the project allows.
+    pub file_size_limit: Option<u64>,
+    /// The media types that it takes, such as `image/*`; `None`: all.
+    pub allowed_mime_types: Option<Vec<String>>,
+}
+
+impl Bucket {
+    /// Whether it takes objects of this type (parameters do not count; code of storage-api 1.70).
+    pub fn takes(&self, media_type: &str) -> bool {
+        let bare = media_type.split(';').next().unwrap_or_default().trim();
+        self.allowed_mime_types.as_ref().is_none_or(|allowed| {
+            allowed.iter().any(|allowed| {
+                let family = allowed.strip_suffix('*');
+                allowed == bare || family.is_some_and(|family| bare.starts_with(family))
+            })
+        })
+    }
+}
+
+impl<H: Http> Storage<H> {
+    /// The largest upload that the project takes, whatever the bucket says, as far as the Storage tells it.
+    pub async fn project_limit(&self) -> Result<Option<u64>, Fault> {
+        let request = self.tus(Method::OPTIONS, "");
+        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
+        let limit = response.header(&TUS_MAX_SIZE);
+        Ok(limit.and_then(|limit| limit.trim().parse().ok()))
+    }
+
+    /// Makes sure that addresses can be signed, and that they open, by an object that is there. Without one, what
+    /// is not there is asked for, which a Storage that signs answers with just that.
+    pub async fn check_signed(&self, object: Option<&str>) -> Result<(), Fault> {
+        #[derive(Deserialize)]
+        struct Signed {
+            #[serde(rename = "signedURL")]
+            url: String,
+        }
+        let bucket = self.settings.bucket_segment();
+        let path = object.unwrap_or("00/signing-check");
+        let request = self
+            .request(Method::POST, &format!("/object/sign/{bucket}/{path}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(&br#"{"expiresIn":60}"#[..]);
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if !response.status.is_success() {
+            let refusal = answer::refusal(response).await?;
+            return if object.is_none() && refusal.code == "NoSuchKey" {
+                Ok(())
+            } else {
+                Err(refusal.fault(&self.settings))
+            };
+        }
+        let body = response.bytes(answer::ANSWER_BYTES).await;
+        let body = body.map_err(answer::transport)?;
+        let signed: Signed = serde_json::from_slice(&body).map_err(|_| no_json())?;
+        self.calls.set(self.calls.get() + 1);
+        // As somebody opens it who has no key.
+        let address = self.settings.address(&self.settings.url, &signed.url);
+        let request = Request::new(Method::GET, address)
+            .timeouts(timeouts(0))
+            .header(header::RANGE, "bytes=0-0");
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        // Of an empty object there is no first byte.
+        if response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Ok(());
+        }
+        Err(answer::refusal(response).await?.fault(&self.settings))
+    }
+}
