@@ -10,7 +10,7 @@
 
 import { Poll, Server } from "./poll.js";
 import { blank } from "./template.js";
-import { View } from "./view.js";
+import { View, isOpen } from "./view.js";
 
 const HOME = new URL("..", import.meta.url);
 
@@ -18,6 +18,9 @@ const HOME = new URL("..", import.meta.url);
 // needs no permission by the style-src of the page that it is in.
 const style = new CSSStyleSheet();
 style.replaceSync(await (await fetch(new URL("card.css", import.meta.url))).text());
+
+// While something of the set-up is not right it is looked at again, but seldom: a key that is wrong is refused each time.
+const LOOK_EVERY_MS = 90_000;
 
 const QUESTIONS = {
   run: ["Call the archive now, out of turn?", "Run now"],
@@ -38,6 +41,9 @@ class OdooMigrationStatus extends HTMLElement {
   #data = null;
   #failure = null;
   #granted = null;
+  #setup = { lines: null, looking: false, failure: null };
+  #opened = false;
+  #looked = -Infinity;
 
   constructor() {
     super();
@@ -48,6 +54,7 @@ class OdooMigrationStatus extends HTMLElement {
     for (const action of Object.keys(QUESTIONS)) {
       root.getElementById(action).addEventListener("click", () => this.#confirm(action));
     }
+    root.getElementById("look").addEventListener("click", () => this.#look());
   }
 
   /** For tokens that run out; by default the attribute `token`. */
@@ -110,6 +117,9 @@ class OdooMigrationStatus extends HTMLElement {
       this.#failure = null;
       this.#access(true);
       this.dispatchEvent(new CustomEvent("status", { detail: status }));
+      const opens = isOpen(status) && !this.#opened;
+      this.#opened = isOpen(status);
+      if (opens || (this.#opened && performance.now() - this.#looked > LOOK_EVERY_MS)) this.#look();
       const { phase } = status.archive;
       return phase === "moving" || phase === "discovering" || status.syncs.crm.running || status.syncs.chatter.running;
     } catch (failure) {
@@ -132,7 +142,25 @@ class OdooMigrationStatus extends HTMLElement {
 
   #show() {
     const now = this.#data ? this.#data.at + performance.now() - this.#data.received : 0;
-    this.#view.show({ data: this.#data, failure: this.#failure, now });
+    this.#view.show({ data: this.#data, failure: this.#failure, now, setup: this.#setup });
+  }
+
+  /** Looks whether all is set up right, and shows the list. */
+  async #look() {
+    if (this.#setup.looking) return;
+    const server = this.#server;
+    this.#looked = performance.now();
+    this.#setup = { ...this.#setup, looking: true };
+    this.#show();
+    let found;
+    try {
+      found = { lines: await server.check(), failure: null };
+    } catch (failure) {
+      // A key that may only read is no reason to say anything.
+      found = { lines: this.#setup.lines, failure: failure.message, denied: failure.refused };
+    }
+    this.#setup = { ...found, looking: false };
+    if (server === this.#server) await this.refresh();
   }
 
   #confirm(action) {

@@ -6,6 +6,8 @@ const IDLE_MS = 30_000;
 const REFUSED_MS = 60_000;
 const LONGEST_MS = 120_000;
 const PATIENCE_MS = 15_000;
+// A look at the set-up waits for pg_net to call.
+const LOOK_MS = 60_000;
 
 /** No answer, or none that is a status. `refused` says that the token is not accepted, `missing` which settings are. */
 export class Failure extends Error {
@@ -68,12 +70,19 @@ export class Server {
     throw new Failure((await said(answer)).words);
   }
 
-  async #send(path, token, init) {
+  /** One look whether all is set up right: its lines. */
+  async check() {
+    const answer = await this.#send("check", await this.#token(), { method: "POST" }, LOOK_MS);
+    if (!answer.ok) throw new Failure((await said(answer)).words, answer.status === 401 || answer.status === 403);
+    return (await answer.json()).lines;
+  }
+
+  async #send(path, token, init, patience = PATIENCE_MS) {
     const headers = { ...init.headers };
     if (token) headers.Authorization = `Bearer ${token}`;
     try {
       return await fetch(new URL(path, this.#address), {
-        ...init, headers, credentials: "omit", signal: AbortSignal.timeout(PATIENCE_MS),
+        ...init, headers, credentials: "omit", signal: AbortSignal.timeout(patience),
       });
     } catch {
       throw new Failure("The server cannot be reached.");

@@ -15,6 +15,14 @@ template.innerHTML = `
     <span class="badge" id="state" part="badge"></span>
   </header>
 
+  <section id="setup" part="setup" aria-labelledby="setup-title" hidden>
+    <div class="figures">
+      <h3 id="setup-title"></h3>
+      <button type="button" id="look">Look again</button>
+    </div>
+    <ol id="lines"></ol>
+  </section>
+
   <div class="columns">
     <div class="column">
       <div class="progress">

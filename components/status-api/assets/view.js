@@ -31,7 +31,7 @@ export class View {
   }
 
   /** Shows everything as of now. `data` is null before the first answer; `failure` is that of the last call. */
-  show({ data, failure, now }) {
+  show({ data, failure, now, setup }) {
     const state = !failure ? data?.status.state ?? "connecting"
       : failure.missing.length > 0 ? "not_set_up" : failure.refused ? "no_access" : "offline";
     const offline = ["offline", "no_access", "not_set_up"].includes(state);
@@ -52,6 +52,7 @@ export class View {
     say(badge, words.STATES[state] ?? state);
     badge.dataset.tone = TONES[state] ?? "none";
     this.#liveness({ state, data, failure, alive, now });
+    this.#setup(status, setup, offline);
     this.#archive(status?.archive, { now, alive, offline });
     this.#errors(status, now);
     this.#sync("crm", "crm-sync", status, now);
@@ -83,6 +84,25 @@ export class View {
       say(place, `${alive ? "Live" : "Not live"} · last tick ${words.ago(since(tick, now))}`);
       place.title = words.moment(tick);
     }
+  }
+
+  /** The list of what has to be right: until it has been once, and whenever something is not. */
+  #setup(status, { lines, looking, failure, denied }, offline) {
+    const section = this.#get("setup");
+    section.hidden = offline || denied || !status || !isOpen(status);
+    if (section.hidden) return;
+    const right = lines?.filter(({ state }) => ["ok", "warning"].includes(state)).length;
+    say(this.#get("setup-title"), failure ?? (lines ? `Set-up: ${right} of ${lines.length} are right` : "Set-up"));
+    const button = this.#get("look");
+    button.disabled = looking;
+    say(button, looking ? "Looking…" : lines ? "Look again" : "Look");
+    // What comes after something that failed need not be told one by one.
+    const told = (lines ?? []).filter(({ state }) => state !== "not_tried");
+    fill(this.#get("lines"), told, ({ name, state, found, remedy }) => [
+      make("span", `sign ${state}`, words.SIGNS[state]),
+      make("span", "", make("span", "unseen", `${words.LINE_STATES[state]}: `), make("span", "name", name), state === "ok" ? "" : `: ${found}`,
+        remedy && make("span", "remedy", remedy)),
+    ], "line", [], "li");
   }
 
   #archive(archive, { now, alive, offline }) {
@@ -252,6 +272,11 @@ export class View {
   }
 }
 
+/** Whether the set-up is shown: to admins, until all was right once, and again whenever something is not. */
+export function isOpen({ viewer, setup }) {
+  return viewer.admin && (!setup?.right_at || setup.wrong > 0);
+}
+
 function isAlive(status, now) {
   const tick = status?.liveness.last_tick;
   return Boolean(tick) && since(tick, now) < status.liveness.stale_after_s;
@@ -324,8 +349,8 @@ function make(tag, className, ...children) {
 }
 
 /** Draws a list anew, but only if it says something else: a selection or a reader in it stays. */
-function fill(place, items, draw, className, before = []) {
-  const drawn = [...before, ...items.map((item) => make("div", className, ...draw(item)))];
+function fill(place, items, draw, className, before = [], tag = "div") {
+  const drawn = [...before, ...items.map((item) => make(tag, className, ...draw(item)))];
   const fresh = make("div", "", ...drawn);
   if (fresh.innerHTML !== place.innerHTML) place.replaceChildren(...drawn);
 }

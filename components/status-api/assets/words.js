@@ -74,6 +74,10 @@ export const STATES = {
   not_set_up: "Not set up",
 };
 
+/** A line of the set-up. */
+export const SIGNS = { ok: "✓", warning: "!", failed: "✗" };
+export const LINE_STATES = { ok: "Right", warning: "Works, but look at it", failed: "Wrong" };
+
 /** What the archive does, for the line below the bar. */
 export const PHASES = {
   discovering: "Reading Odoo's list of files",

@@ -8,7 +8,7 @@ use crate::pace::{STEP_S, eta, pace};
 use crate::verdict::{AtOdds, Phase, at_odds, due, needs_somebody, phase, remaining, state};
 use fault::remedy;
 use ledger::status::{
-    self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation,
+    self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Setup, Validation,
 };
 
 pub use fields::Document;
@@ -58,6 +58,7 @@ impl Document {
                 chatter: sync("chatter-sync"),
             },
             jobs: jobs(reading.jobs),
+            setup: reading.setup.filter(|_| admin),
             archive: archive(&reading.archive, phase, now, admin),
             viewer: Viewer { admin },
         }
@@ -387,6 +388,7 @@ mod tests {
             "last_tick": now(), "jobs": vec![job; 12], "log": vec![row; 6],
             "failures": { "files": vec![file; 8], "runs": vec![run_failures; 6] },
             "last_failure": { "at": now(), "job": "archive-batch", "message": text },
+            "setup": { "checked_at": now(), "right_at": now(), "wrong": i64::MAX },
             "syncs": { "crm-sync": sync, "chatter-sync": sync },
         }))
         .unwrap()

@@ -289,6 +289,7 @@ mod tests {
             log: Vec::new(),
             failures: Failures::default(),
             last_failure: None,
+            setup: None,
             syncs: std::collections::BTreeMap::new(),
         }
     }

@@ -30,6 +30,9 @@ pub struct Reading {
     pub failures: Failures,
     /// The newest run that failed.
     pub last_failure: Option<LastFailure>,
+    /// What the last look whether all is set up right came to; absent: nobody has looked.
+    #[serde(default)]
+    pub setup: Option<Setup>,
     /// The syncs, by component.
     pub syncs: BTreeMap<String, Sync>,
 }
@@ -228,6 +231,17 @@ pub struct LastFailure {
     pub job: String,
     /// What it said.
     pub message: Option<String>,
+}
+
+/// What the last look whether all is set up right came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// When it was.
+    pub checked_at: Moment,
+    /// When nothing was wrong for the first time; absent: not yet.
+    pub right_at: Option<Moment>,
+    /// How many lines failed, or could not be tried.
+    pub wrong: i64,
 }
 
 /// The pipeline's or the chatter's sync.

@@ -1,6 +1,6 @@
 //! The fields of the document of `GET /status`.
 
-use ledger::status::{LastFailure, LogRow, Moment, Validation};
+use ledger::status::{LastFailure, LogRow, Moment, Setup, Validation};
 use serde::Serialize;
 
 use crate::pace::{Eta, Rate};
@@ -20,6 +20,7 @@ pub struct Document {
     pub runs: Vec<LogRow>,
     pub jobs: Vec<JobStatus>,
     pub syncs: Syncs,
+    pub setup: Option<Setup>,
     pub viewer: Viewer,
 }
 

@@ -131,6 +131,54 @@ async fn on_the_first_day_it_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn the_set_up_ticks_itself_off_until_all_was_right_and_comes_back_when_something_is_not() {
+    let scene = Scene::first_day(stage()).await.unwrap();
+    let Some(visit) = Visit::to("the_set_up", scene).await else {
+        return;
+    };
+    let looked = "$('lines').children.length > 0 && !$('look').disabled";
+    visit.browser.until(looked).await.unwrap();
+    let lines = visit.says("lines").await;
+    for line in [
+        "✓Right: Odoo",
+        "✓Right: bucket",
+        "✗Wrong: key of the jobs: The vault holds no secret",
+        "Run: select odoo_sync.rotate_key()",
+        "✗Wrong: jobs",
+    ] {
+        assert!(lines.contains(line), "{line}: {lines}");
+    }
+    let title = visit.says("setup-title").await;
+    assert!(
+        title.starts_with("Set-up: 2") && title.contains(" of 28 are right"),
+        "{title}"
+    );
+    visit.portrait("setup").await;
+
+    // What it says is done, and it is looked at again.
+    let set_up = format!(
+        "select odoo_sync.rotate_key(); select * from odoo_sync.schedule('{}')",
+        visit.scene.stage.url()
+    );
+    visit.scene.sql(&set_up).await.unwrap();
+    visit.browser.run("$('look').click()").await.unwrap();
+    visit.browser.until("$('setup').hidden").await.unwrap();
+    visit.badge("Running").await;
+    assert_eq!(
+        visit.browser.text("$('setup').hidden").await.unwrap(),
+        "true"
+    );
+
+    // Somebody else's look finds something: this card looks for itself.
+    visit.scene.stage.storage.remove_bucket("odoo-archive");
+    visit.scene.stage.post("/check", "").await.unwrap();
+    visit.browser.run("await card.refresh()").await.unwrap();
+    let told = "!$('setup').hidden && $('lines').textContent.includes('Wrong: bucket')";
+    visit.browser.until(told).await.unwrap();
+    visit.portrait("setup-broken").await;
+}
+
+#[tokio::test]
 async fn a_stale_key_is_named_and_nothing_beats() {
     let scene = Scene::scheduled(stage()).await.unwrap();
     scene.files(751, 17_572).await.unwrap();
