@@ -29,6 +29,9 @@ pub struct Arguments {
     /// End when all is moved; 0 only if all arrived
     #[arg(long)]
     pub once: bool,
+    /// Look whether all is set up right, move nothing, and end
+    #[arg(long, conflicts_with = "once")]
+    pub check: bool,
     /// How many the simulated Odoo has [default: 2000]
     #[arg(long, value_name = "N", conflicts_with = "odoo_url")]
     attachments: Option<u64>,
@@ -74,6 +77,8 @@ pub struct Plan {
     pub latency_ms: u64,
     /// Whether the components' lines are shown.
     pub verbose: bool,
+    /// Whether the jobs are to do nothing.
+    pub paused: bool,
 }
 
 /// Where files come from.
@@ -184,6 +189,7 @@ impl Plan {
             destination,
             latency_ms: arguments.latency_ms.unwrap_or_default(),
             verbose: arguments.verbose,
+            paused: arguments.check,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod calling;
+mod checking;
 mod fault;
 mod moving;
 mod scene;
@@ -39,7 +40,7 @@ async fn main() -> ExitCode {
         }
         Err(wrong) => return failed(&arguments::in_one_line(&wrong), &mut terminal),
     };
-    let once = arguments.once;
+    let once = arguments.once || arguments.check;
     let outcome = tokio::select! {
         outcome = run(arguments, &mut terminal) => outcome,
         _ = ctrl_c.recv() => {
@@ -71,11 +72,16 @@ fn failed(error: &anyhow::Error, terminal: &mut Terminal) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Moves everything; whether all of it arrived and was verified.
+/// Moves everything; whether all of it arrived and was verified. Or only looks whether all is set up right.
 async fn run(arguments: Arguments, terminal: &mut Terminal) -> Result<(Scene, bool)> {
+    let check = arguments.check;
     let plan = Plan::from(arguments, |name| std::env::var(name).ok())?;
     terminal.title("From Odoo to Supabase, on this machine");
     let scene = Scene::set(plan, terminal).await?;
+    if check {
+        let good = checking::everything(&scene, terminal).await?;
+        return Ok((scene, good));
+    }
     let ended = moving::everything(&scene, terminal).await?;
     let moved = tell(&scene, &ended, terminal).await?;
     let good = syncing::everything(&scene, terminal).await? && moved;

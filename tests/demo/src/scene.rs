@@ -1,5 +1,6 @@
 //! Everything that takes part, started and introduced one after the other.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -48,6 +49,11 @@ impl Scene {
         variables.extend(of_storage);
         // It listens on loopback only, and a card that asks for a token would show nothing.
         variables.insert("status_public".to_owned(), "true".to_owned());
+        if plan.paused {
+            let paused =
+                "update odoo_sync.jobs set paused_at = now(), paused_by = 'cargo demo -- --check'";
+            owner.execute(paused, &[]).await?;
+        }
         let app = app(variables, plan.verbose, terminal).await?;
         schedule(&owner, &url_of(&app), terminal).await?;
         Ok(Self {
@@ -59,6 +65,11 @@ impl Scene {
             _background: background,
             _postgres: postgres,
         })
+    }
+
+    /// Where the app listens.
+    pub fn address(&self) -> SocketAddr {
+        self.app.address()
     }
 
     /// The app's address.

@@ -126,6 +126,45 @@ async fn the_readmes_line_moves_a_real_odoo_to_a_real_storage() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_look_first_says_what_is_right_and_moves_nothing() -> Result<()> {
+    let (odoo, storage) = (odoo().await?, Storage::start(Default::default()).await?);
+    let look = |odoo_url: String, storage_url: String| {
+        let mut command = demo(&[
+            "--check",
+            "--odoo-url",
+            &odoo_url,
+            "--odoo-database",
+            "odoo",
+            "--odoo-login",
+            "admin",
+            "--storage-url",
+            &storage_url,
+        ]);
+        command
+            .env("ODOO_API_KEY", "admin-api-key")
+            .env("STORAGE_KEY", "service-role-key");
+        output(command)
+    };
+    let right = look(odoo.url(), storage.url()).await?;
+    let told = String::from_utf8(right.stdout)?;
+    assert!(right.status.success(), "{told}");
+    for line in ["✓ Odoo ", "✓ bucket ", "✓ address ", "! jobs "] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    assert!(!told.contains('✗'), "{told}");
+    assert_eq!(storage.objects(), Vec::new());
+    storage.remove_bucket("odoo-archive");
+    let wrong = look(odoo.url(), storage.url()).await?;
+    let told = String::from_utf8(wrong.stdout)?;
+    assert!(!wrong.status.success(), "{told}");
+    assert!(
+        told.contains("✗ bucket") && told.contains("--storage-bucket"),
+        "{told}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_version_of_odoo_can_be_shown() -> Result<()> {
     for version in ["17", "19"] {
         let output = output(demo(&[
