@@ -8,7 +8,7 @@ use crate::pace::{STEP_S, eta, pace};
 use crate::verdict::{AtOdds, Phase, at_odds, due, needs_somebody, phase, remaining, state};
 use fault::remedy;
 use ledger::status::{
-    self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Setup, Validation,
+    self, Amount, Job, LastFailure, LogRow, Moment, Reading, RunFault, Validation,
 };
 
 pub use fields::Document;

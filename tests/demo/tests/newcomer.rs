@@ -127,7 +127,10 @@ async fn the_readmes_line_moves_a_real_odoo_to_a_real_storage() -> Result<()> {
 
 #[tokio::test]
 async fn a_look_first_says_what_is_right_and_moves_nothing() -> Result<()> {
-    let (odoo, storage) = (odoo().await?, Storage::start(Default::default()).await?);
+    let (odoo, storage) = (
+        odoo().await?,
+        Storage::start(world::storage::Options::default()).await?,
+    );
     let look = |odoo_url: String, storage_url: String| {
         let mut command = demo(&[
             "--check",

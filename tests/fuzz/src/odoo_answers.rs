@@ -66,7 +66,7 @@ fn ask_everything(protocol: ProtocolChoice, data: &[u8]) {
             language: "",
         };
         check(of().newest_record(model).await);
-        check(of().fields("crm.lead").await);
+        check(of().fields("crm.lead", "").await);
         let fields = ["name".to_owned()];
         check(of().records(model, window, &fields, 100).await);
         if let Some(stamps) = check(of().stamps(model, window, 100).await) {

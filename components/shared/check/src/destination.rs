@@ -28,9 +28,8 @@ pub(crate) async fn look(
     variables: &impl Variables,
     http: &impl Http,
     postgres: Option<&impl Postgres>,
-    outlook: &Option<Outlook>,
+    outlook: Option<&Outlook>,
 ) -> Vec<Line> {
-    let outlook = outlook.as_ref();
     let storage = async {
         let settings = Settings::read(variables).await?;
         Ok::<_, Fault>((Storage::new(http, settings.clone())?, settings))

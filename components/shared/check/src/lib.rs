@@ -75,7 +75,7 @@ pub async fn check<P: Postgres>(
     postgres: &Result<P, Fault>,
 ) -> Report {
     let mut database = database::look(postgres).await;
-    let outlook = &database.outlook;
+    let outlook = database.outlook.as_ref();
     let ledger = postgres.as_ref().ok();
     let (mut source, destination) = join(
         source::look(variables, http, clock, ledger, outlook),

@@ -46,7 +46,7 @@ pub(crate) async fn look(
     http: &impl Http,
     clock: &impl Clock,
     postgres: Option<&impl Postgres>,
-    outlook: &Option<Outlook>,
+    outlook: Option<&Outlook>,
 ) -> Source {
     let mut found = Source::default();
     let odoo = match of_settings(variables, http, clock).await {
@@ -79,7 +79,7 @@ pub(crate) async fn look(
         Err(fault) => return found.ends(failed(LOGIN, &fault), &[KEY, SESSION, IDENTITY]),
     };
     found.lines.push(key(&odoo, &server, user, clock).await);
-    found.lines.push(session(&odoo, outlook.as_ref()).await);
+    found.lines.push(session(&odoo, outlook).await);
     found.lines.push(match (postgres, outlook) {
         (Some(postgres), Some(outlook)) => identity(&odoo, postgres, outlook).await,
         _ => not_tried(IDENTITY, crate::database::TABLES),
