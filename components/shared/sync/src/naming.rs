@@ -26,7 +26,7 @@ const AGE_DAYS: f64 = 1.0;
 
 /// What the rows of a page mention: the name, where one came along.
 #[derive(Debug, Default)]
-pub(crate) struct Mentions(BTreeMap<(String, i64), Option<String>>);
+pub(crate) struct Mentions(BTreeMap<String, BTreeMap<i64, Option<String>>>);
 
 impl Mentions {
     /// Takes in what a record mentions, and its own name.
@@ -78,17 +78,31 @@ impl Mentions {
         if id <= 0 || NAMELESS.contains(&model) {
             return;
         }
-        let known = self.0.entry((model.to_owned(), id)).or_default();
-        if let Some(name) = name.filter(|name| !name.is_empty()) {
-            *known = Some(name.to_owned());
+        // Most rows of a page mention the same few models and records.
+        if !self.0.contains_key(model) {
+            self.0.insert(model.to_owned(), BTreeMap::new());
+        }
+        let Some(of_model) = self.0.get_mut(model) else {
+            return;
+        };
+        let known = of_model.entry(id).or_default();
+        let name = name.filter(|name| !name.is_empty());
+        if name.is_some() && known.as_deref() != name {
+            *known = name.map(str::to_owned);
         }
     }
 
     /// All of them, and none is left.
     pub(crate) fn take(&mut self) -> Vec<Mentioned> {
         let all = std::mem::take(&mut self.0).into_iter();
-        all.map(|((model, id), name)| Mentioned { model, id, name })
-            .collect()
+        all.flat_map(|(model, named)| {
+            named.into_iter().map(move |(id, name)| Mentioned {
+                model: model.clone(),
+                id,
+                name,
+            })
+        })
+        .collect()
     }
 }
 

@@ -247,6 +247,14 @@ impl Subject {
     /// Custom fields that keep what they had: those that cannot be read any more, and those that one of these rows was
     /// read without.
     fn frozen_customs(&self, rows: &[Row]) -> Vec<String> {
+        let all = self.shape.custom.len();
+        let is_whole = |row: &Row| {
+            let custom = row.get("custom").and_then(Value::as_object);
+            custom.is_none_or(|custom| custom.len() == all)
+        };
+        if rows.iter().all(is_whole) {
+            return self.position.frozen.clone();
+        }
         let unread = |name: &String| {
             let lacks = |row: &Row| row.get("custom").is_some_and(|all| all.get(name).is_none());
             rows.iter().any(lacks)
