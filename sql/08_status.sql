@@ -266,7 +266,7 @@ begin
               from (select * from public.migration_logs m order by m.created_at desc limit 6) l),
     'failures', odoo_sync.failures(),
     'setup', (select jsonb_build_object('checked_at', c.checked_at, 'right_at', c.right_at,
-                'wrong', (select count(*) from jsonb_array_elements(c.lines) l where l ->> 'state' in ('failed', 'not_tried')))
+                'wrong', (select count(*) from jsonb_path_query(c.lines, '$[*]') l where l ->> 'state' in ('failed', 'not_tried')))
                 from odoo_sync.checks c where c.checked_at is not null),
     'last_failure', (select jsonb_build_object('at', r.finished_at, 'job', r.job, 'message', left(r.fault ->> 'message', 300))
                        from odoo_sync.runs r where r.outcome in ('error', 'crashed') order by r.finished_at desc limit 1),
