@@ -10,6 +10,8 @@ use ledger::attachments::Claimed;
 pub(super) struct Duplicates {
     waiting: HashMap<Sha1, Vec<Claimed>>,
     stored: HashSet<Sha1>,
+    /// How many wait for another.
+    held: usize,
 }
 
 /// What to do with a file.
@@ -25,6 +27,11 @@ pub(super) enum First {
 }
 
 impl Duplicates {
+    /// How many files wait for another.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// Takes up a claimed file.
     pub(super) fn take_up(&mut self, file: Claimed) -> First {
         let content = file.checksum;
@@ -33,6 +40,7 @@ impl Duplicates {
         }
         if let Some(waiting) = self.waiting.get_mut(&content) {
             waiting.push(file);
+            self.held += 1;
             return First::Waits;
         }
         self.waiting.insert(content, Vec::new());
@@ -47,6 +55,7 @@ impl Duplicates {
     pub(super) fn stored(&mut self, file: &Claimed) -> Vec<Claimed> {
         let content = file.checksum;
         let waited = self.waiting.remove(&content).unwrap_or_default();
+        self.held -= waited.len();
         self.stored.insert(content);
         waited
     }
@@ -55,8 +64,9 @@ impl Duplicates {
     pub(super) fn failed(&mut self, file: &Claimed) -> Option<Claimed> {
         let content = &file.checksum;
         let next = self.waiting.get_mut(content).and_then(Vec::pop);
-        if next.is_none() {
-            self.waiting.remove(content);
+        match next {
+            Some(_) => self.held -= 1,
+            None => drop(self.waiting.remove(content)),
         }
         next
     }

@@ -14,8 +14,8 @@ use crate::batch::duplicates::Duplicates;
 const CLAIM_FILES: usize = 200;
 /// So many files that cannot be had in this batch are held, and then no more are claimed.
 const MOST_WAITING: usize = 1000;
-/// So many files are claimed and not settled at most: those that wait for another of their content plan no fetch.
-const MOST_CLAIMED: usize = 3000;
+/// So many files wait for another of their content at most: they plan no fetch.
+const MOST_HELD: usize = 3000;
 /// Below so many planned fetches more files are claimed.
 const FEW_PLANNED: usize = 3;
 
@@ -66,11 +66,10 @@ impl Claimer {
         context: &'a Context<'a, H, C, P>,
         tasks: &mut Tasks<'a>,
         planned: usize,
-        claimed: usize,
     ) {
         let enough = planned >= FEW_PLANNED
             || self.waiting >= MOST_WAITING
-            || claimed + CLAIM_FILES > MOST_CLAIMED;
+            || self.duplicates.held() + CLAIM_FILES > MOST_HELD;
         if self.under_way || !self.more() || enough {
             return;
         }

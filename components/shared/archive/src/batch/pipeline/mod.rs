@@ -174,8 +174,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         if self.fetcher.limiter.allows(now) {
             self.listing.begin(context, tasks, now);
         }
-        let (planned, claimed) = (self.fetcher.planned(), self.recorder.claimed.len());
-        self.claimer.begin(context, tasks, planned, claimed);
+        self.claimer.begin(context, tasks, self.fetcher.planned());
         let uploads = self.uploader.limiter.limit();
         let soft = self.deadlines.soft;
         self.fetcher
