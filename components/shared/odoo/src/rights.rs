@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use crate::answer::broken;
 use crate::records::{Model, Record};
 use crate::salvage::{id_of, is_of_content};
-use crate::{Odoo, Protocol};
+use crate::Odoo;
 
 /// A group by its external id and its name, and what is not seen without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +106,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     /// Which companies and groups the user lacks. Some ten calls, and more for each company that is hidden.
     pub async fn rights(&self) -> Result<Rights, Fault> {
         let mut rights = Rights::default();
-        let Some(uid) = rights.known("who the Odoo user is", self.uid().await)? else {
+        let uid = self.user_id().await.and_then(|uid| uid.ok_or_else(broken));
+        let Some(uid) = rights.known("who the Odoo user is", uid)? else {
             return Ok(rights);
         };
         let mut sees_all_companies = false;
@@ -125,17 +126,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             rights.known("which companies there are", all)?;
         }
         Ok(rights)
-    }
-
-    async fn uid(&self) -> Result<i64, Fault> {
-        if let Protocol::JsonRpc { uid } = self.connect().await? {
-            return Ok(uid);
-        }
-        let context: Record = self
-            .call("res.users", "context_get", None, Map::new())
-            .await?;
-        let uid = context.get("uid").and_then(serde_json::Value::as_i64);
-        uid.ok_or_else(broken)
     }
 
     /// It is called on the user from 18 on, and before on the model, about whoever calls.
