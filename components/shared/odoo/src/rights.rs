@@ -6,10 +6,10 @@ use fault::{Fault, Kind};
 use outbound::{Clock, Http};
 use serde_json::{Map, json};
 
+use crate::Odoo;
 use crate::answer::broken;
 use crate::records::{Model, Record};
 use crate::salvage::{id_of, is_of_content};
-use crate::Odoo;
 
 /// A group by its external id and its name, and what is not seen without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

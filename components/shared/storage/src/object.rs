@@ -11,7 +11,7 @@ use fault::{Fault, Kind, Reach};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{ByteStream, Http, Request, Timeouts, TransportError};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::settings::KeyHeaders;
 use crate::{Bucket, Settings, answer};
@@ -199,9 +199,9 @@ impl<H: Http> Storage<H> {
         if response.status.is_success() && response.is_json() {
             let body = response.bytes(answer::ANSWER_BYTES).await;
             let body = body.map_err(answer::transport)?;
-            return serde_json::from_slice(&body)
-                .map(Ok)
-                .map_err(|_| not_a_storage(StatusCode::OK));
+            let told: Map<String, Value> =
+                serde_json::from_slice(&body).map_err(|_| not_a_storage(StatusCode::OK))?;
+            return Ok(Ok(Bucket::from(&told)));
         }
         if response.status.is_success() || response.status.is_redirection() {
             return Err(not_a_storage(response.status));

@@ -4,15 +4,16 @@ use fault::Fault;
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Http, Request};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::object::{no_json, timeouts};
 use crate::{Storage, answer};
 
 const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 
-/// A bucket, as the Storage describes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// A bucket, as the Storage describes it. A description that is another than expected stops no batch: it is read as
+/// far as it is understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Whether anyone may read its objects.
     pub public: bool,
@@ -20,6 +21,25 @@ pub struct Bucket {
     pub file_size_limit: Option<u64>,
     /// The media types that it takes, such as `image/*`; `None`: all.
     pub allowed_mime_types: Option<Vec<String>>,
+}
+
+impl From<&Map<String, Value>> for Bucket {
+    fn from(told: &Map<String, Value>) -> Self {
+        let limit = told.get("file_size_limit");
+        let types = told.get("allowed_mime_types").and_then(Value::as_array);
+        let named = |types: &Vec<Value>| {
+            let named = types.iter().filter_map(Value::as_str);
+            named.map(str::to_owned).collect()
+        };
+        Self {
+            public: told.get("public") == Some(&Value::Bool(true)),
+            file_size_limit: limit.and_then(|limit| match limit {
+                Value::String(digits) => digits.parse().ok(),
+                number => number.as_u64(),
+            }),
+            allowed_mime_types: types.map(named),
+        }
+    }
 }
 
 impl Bucket {
@@ -82,5 +102,35 @@ impl<H: Http> Storage<H> {
             return Ok(());
         }
         Err(answer::refusal(response).await?.fault(&self.settings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_bucket_is_read_as_far_as_it_is_understood() {
+        let of = |told: Value| Bucket::from(told.as_object().unwrap());
+        let typed = Bucket {
+            public: true,
+            file_size_limit: Some(50),
+            allowed_mime_types: Some(vec!["image/*".to_owned()]),
+        };
+        let as_today =
+            json!({"public": true, "file_size_limit": 50, "allowed_mime_types": ["image/*"]});
+        assert_eq!(of(as_today), typed);
+        for odd in [
+            json!({}),
+            json!({"public": null, "file_size_limit": null, "allowed_mime_types": null}),
+            json!({"public": "no", "file_size_limit": "much", "allowed_mime_types": "all"}),
+        ] {
+            assert_eq!(of(odd), Bucket::default());
+        }
+        assert_eq!(
+            of(json!({"file_size_limit": "50"})).file_size_limit,
+            Some(50)
+        );
     }
 }
