@@ -22,7 +22,7 @@ const ALIVE_S: f64 = 120.0;
 
 /// How many of each there are at most, and how long their texts are, so that the document stays
 /// below 16 KB whatever happened.
-const MAX_GROUPS: usize = 6;
+const MAX_GROUPS: usize = 5;
 const MAX_JOBS: usize = 6;
 const MAX_ENTITIES: usize = 3;
 const MAX_TEXT_BYTES: usize = 200;

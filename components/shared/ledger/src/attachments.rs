@@ -67,6 +67,9 @@ pub struct Catalogued {
     pub changed: u32,
     /// New or changed ones with nothing to move.
     pub skipped: u32,
+    /// All rows that were written, whatever was new in them.
+    #[serde(default)]
+    pub written: u32,
     /// What cannot be read in Odoo, and was not known to.
     #[serde(default)]
     pub unreadable: u32,
@@ -143,7 +146,8 @@ pub async fn catalogue(
         select jsonb_build_object(
           'new', count(*) filter (where w.new),
           'changed', count(*) filter (where not w.new and w.state = 'pending'),
-          'skipped', count(*) filter (where w.new and w.state = 'skipped'))
+          'skipped', count(*) filter (where w.new and w.state = 'skipped'),
+          'written', count(w.new))
           from run left join written w on true
          where (select count(*) from moved_on) >= 0
          group by run.id";

@@ -38,11 +38,10 @@ pub async fn settled_before(postgres: &impl Postgres) -> Result<DateTime<Utc>, F
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// The next files that count as moved since before a moment, and whose SHA-1 begins with `prefix`, after
-/// `after` (a SHA-1 and an id), in that order. A page costs the same however many files share a content.
+/// The next files that count as moved since before a moment, after `after` (a SHA-1, or how it begins, and an id), in
+/// that order. A page costs the same however many files share a content.
 pub async fn moved(
     postgres: &impl Postgres,
-    prefix: &str,
     before: DateTime<Utc>,
     after: (&str, i64),
     limit: usize,
@@ -52,17 +51,10 @@ pub async fn moved(
                  'object_path', coalesce(a.object_path, ''), 'deleted', a.deleted_at is not null, 'lost', a.lost_at is not null)
           from public.odoo_attachments a
          where a.state = 'moved' and (a.checksum, a.id) > ($1::jsonb->>'after', ($1::jsonb->>'after_id')::bigint)
-           and a.checksum < ($1::jsonb->>'prefix') || 'g'
            and coalesce(a.moved_at, '-infinity') < ($1::jsonb->>'before')::timestamptz
          order by a.checksum, a.id limit ($1::jsonb->>'limit')::int";
-    let after = if after.0.is_empty() {
-        (prefix, 0)
-    } else {
-        after
-    };
-    let argument = json!({
-        "prefix": prefix, "before": before, "after": after.0, "after_id": after.1, "limit": limit,
-    });
+    let argument =
+        json!({ "before": before, "after": after.0, "after_id": after.1, "limit": limit });
     call(postgres, STATEMENT, &argument).await
 }
 

@@ -5,6 +5,7 @@ mod scene;
 
 mod answers;
 mod attempts;
+mod certificate;
 mod connection;
 mod faults;
 mod final_check;

@@ -67,6 +67,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Of the files with the sign `~`: those that nobody knew to be deleted.
     pub deleted_since: u64,
+    /// Of the files with the sign `+` or `*`: those that Odoo deleted, of which only the kept object is lost.
+    pub kept_lost: u64,
     /// Attachments that exist and that no list shows to the user, where that was asked.
     pub hidden: u64,
     /// Ids that no list shows and that were not asked for.
@@ -150,6 +152,12 @@ impl Verified {
                 "{kept} files were deleted in Odoo, and are kept here"
             ));
         }
+        if self.kept_lost > 0 {
+            left_out.push(format!(
+                "{} files were deleted in Odoo, and their objects are missing or changed in Storage too: nothing can bring them back",
+                self.kept_lost
+            ));
+        }
         json!({
             "model": "ir.attachment", "compared": "SHA-1 and size of Odoo's lists with the catalogue, size and etag of each object",
             "read_back": self.read, "signs": self.signs, "source_count": self.listed, "source_bytes": self.source_bytes,
@@ -171,7 +179,8 @@ impl Verified {
         .map(|sign| self.count(sign))
         .iter()
         .sum();
-        let accounted = signed + self.without_content.values().sum::<u64>();
+        let accounted =
+            signed - self.kept_lost.min(signed) + self.without_content.values().sum::<u64>();
         if accounted < self.listed {
             let said = format!(
                 "{} files changed while they were compared",

@@ -1,6 +1,6 @@
 //! Verification: Odoo, the catalogue and the Storage compared.
 //!
-//! First what counts as moved, a folder of objects at a time: one listing tells of a thousand objects. Then
+//! First what counts as moved, in the order of its objects: one listing of a folder tells of a thousand. Then
 //! Odoo's whole list, for what is in no folder: what was never moved, and what was moved since the
 //! verification began. So each file gets one sign, whatever goes on meanwhile.
 //!
@@ -12,11 +12,14 @@ mod gaps;
 mod read;
 mod sides;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fault::{Fault, Kind};
+use futures::future::{Either, select};
+use futures::{StreamExt, TryStreamExt, stream};
 use ledger::Postgres;
 use ledger::attachments::catalogue;
 use ledger::check::Check;
@@ -42,6 +45,12 @@ const PAGE: usize = 1000;
 
 /// The folder that stands for Odoo's list.
 const LISTED: u16 = 256;
+
+/// How many folders are listed at once.
+const LISTED_AT_ONCE: usize = 8;
+
+/// How many objects are read at once.
+const READ_AT_ONCE: usize = 16;
 
 /// How many calls of a final check ask for what no list shows.
 const MOST_CALLS: u32 = 1000;
@@ -74,7 +83,7 @@ struct Position {
     verified: Verified,
     /// What was moved before this moment is compared by folders, and what was moved since by Odoo's list.
     began: DateTime<Utc>,
-    /// The last file of the folder to go on with that was compared: its SHA-1 and id.
+    /// The last file that was compared by folders: its SHA-1 and id.
     after: (String, i64),
     /// The final check that it is done for, and how often it began anew since what it found was repaired.
     check: Option<i64>,
@@ -89,6 +98,12 @@ struct Position {
     /// Listed since the last file, but deleted by now.
     #[serde(skip)]
     gone: u64,
+    /// The folder that the next page may go on with, and what is in it.
+    #[serde(skip)]
+    listed: (String, HashMap<String, Info>),
+    /// The content whose bytes were read last, and were right: several files may share an object.
+    #[serde(skip)]
+    proved: Option<String>,
     /// When this was last kept.
     #[serde(skip)]
     kept: Duration,
@@ -174,61 +189,82 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
 
     /// As [`Self::keep`], long before the lease passes.
     async fn keep_in_time(&self, position: &mut Position) -> Result<(), Fault> {
-        let third = Duration::from_secs(self.settings.lease_s.into()) / 3;
-        if self.clock.now().saturating_sub(position.kept) < third {
+        if self.clock.now().saturating_sub(position.kept) < self.renewal() {
             return Ok(());
         }
         self.keep(position).await
     }
 
-    /// A part of it; whether that was the last.
-    async fn step(&self, position: &mut Position) -> Result<bool, Fault> {
-        let Ok(folder) = u8::try_from(position.verified.next_folder) else {
-            if position.verified.next_folder > LISTED {
-                return self.look_into_gaps(position).await;
-            }
-            let at_end = self.list(position).await?;
-            if at_end && self.check.is_some() {
-                position.verified.next_folder = LISTED + 1;
-                return Ok(false);
-            }
-            return Ok(at_end);
-        };
-        if self.folder(folder, position).await? {
-            position.verified.next_folder += 1;
-            position.after = Default::default();
-        }
-        Ok(false)
+    fn renewal(&self) -> Duration {
+        Duration::from_secs(self.settings.lease_s.into()) / 3
     }
 
-    /// Goes on in a folder; whether it came to its end.
-    async fn folder(&self, folder: u8, position: &mut Position) -> Result<bool, Fault> {
-        let prefix = format!("{folder:02x}");
-        let objects = self.objects(&prefix, position).await?;
+    /// Waits for what may take longer than the lease, and keeps it meanwhile.
+    async fn under_lease<T>(
+        &self,
+        position: &mut Position,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Fault> {
+        let mut work = pin!(work);
         loop {
-            let after = (position.after.0.as_str(), position.after.1);
-            let files = moved(self.postgres, &prefix, position.began, after, PAGE).await?;
-            let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
-            let sides = self.sides(&ids, &files, &objects).await?;
-            let mut findings = Findings::default();
-            let mut cut_short = false;
-            for file in &files {
-                if cut_short {
-                    break;
-                }
-                self.compare(file, &sides, &mut findings, position).await?;
-                position.after = (file.checksum.clone(), file.id);
-                cut_short = self.reads(file) && self.time_is_up();
+            match select(work, pin!(self.clock.sleep(self.renewal()))).await {
+                Either::Left((done, _)) => return Ok(done),
+                Either::Right(((), unfinished)) => work = unfinished,
             }
-            self.write_down(findings, position).await?;
-            if cut_short || (files.len() == PAGE && self.time_is_up()) {
-                return Ok(false);
-            }
-            if files.len() < PAGE {
-                return Ok(true);
-            }
-            self.keep_in_time(position).await?;
+            self.keep(position).await?;
         }
+    }
+
+    /// A part of it; whether that was the last.
+    async fn step(&self, position: &mut Position) -> Result<bool, Fault> {
+        let next = position.verified.next_folder;
+        if next < LISTED {
+            self.folders(position).await?;
+            return Ok(false);
+        }
+        if next > LISTED {
+            return self.look_into_gaps(position).await;
+        }
+        let at_end = self.list(position).await?;
+        if at_end && self.check.is_some() {
+            position.verified.next_folder = LISTED + 1;
+            return Ok(false);
+        }
+        Ok(at_end)
+    }
+
+    /// Goes on with a page of what counts as moved, in the order of the folders.
+    async fn folders(&self, position: &mut Position) -> Result<(), Fault> {
+        if position.after.0.is_empty() {
+            position.after = (format!("{:02x}", position.verified.next_folder), 0);
+        }
+        let after = (position.after.0.as_str(), position.after.1);
+        let files = moved(self.postgres, position.began, after, PAGE).await?;
+        let ids: Vec<i64> = files.iter().map(|file| file.id).collect();
+        let objects = self.objects(&files, position).await?;
+        let sides = self.sides(&ids, &files, &objects).await?;
+        let mut findings = Findings::default();
+        let mut cut_short = false;
+        for files in files.chunks(READ_AT_ONCE) {
+            if cut_short {
+                break;
+            }
+            let read = self.compare(files, &sides, &mut findings, position).await?;
+            if let Some(last) = files.last() {
+                position.after = (last.checksum.clone(), last.id);
+                position.verified.next_folder = folder(last).map_or(LISTED, u16::from);
+            }
+            cut_short = read && self.time_is_up();
+        }
+        self.write_down(findings, position).await?;
+        if files.len() < PAGE && !cut_short {
+            position.verified.next_folder = LISTED;
+            position.after = Default::default();
+            position.listed = Default::default();
+        } else if let Some(last) = files.last() {
+            position.keep_listed(last, objects);
+        }
+        Ok(())
     }
 
     /// Goes on in Odoo's list; whether it came to its end.
@@ -252,23 +288,27 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         let files = rest(self.postgres, &ids, position.began, self.repairs()).await?;
         let unlisted = HashMap::new();
         for files in files.chunks(PAGE) {
-            let of_chunk: Vec<i64> = files.iter().map(|file| file.id).collect();
+            let of_page: Vec<i64> = files.iter().map(|file| file.id).collect();
             let moved: Vec<Moved> = files.iter().filter_map(|file| file.moved.clone()).collect();
-            let sides = self.sides(&of_chunk, &moved, &unlisted).await?;
+            let sides = self.sides(&of_page, &moved, &unlisted).await?;
             let mut findings = Findings::default();
             let mut cut_short = false;
-            for file in files {
+            for files in files.chunks(READ_AT_ONCE) {
                 if cut_short {
                     break;
                 }
-                match &file.moved {
-                    Some(moved) => {
-                        self.compare(moved, &sides, &mut findings, position).await?;
-                        cut_short = self.reads(moved) && self.time_is_up();
-                    }
-                    None => not_moved(file, &sides, &mut findings, position),
+                let moved: Vec<Moved> =
+                    files.iter().filter_map(|file| file.moved.clone()).collect();
+                let read = self
+                    .compare(&moved, &sides, &mut findings, position)
+                    .await?;
+                for file in files.iter().filter(|file| file.moved.is_none()) {
+                    not_moved(file, &sides, &mut findings, position);
                 }
-                position.list_to(file.id, &ids);
+                if let Some(last) = files.last() {
+                    position.list_to(last.id, &ids);
+                }
+                cut_short = read && self.time_is_up();
             }
             self.write_down(findings, position).await?;
             if cut_short || self.time_is_up() {
@@ -298,22 +338,33 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         if !findings.changed.is_empty() {
             let found: Vec<_> = findings.changed.into_iter().map(as_found).collect();
             let written = catalogue(postgres, run_id, &found, None).await?;
-            let written = written.unwrap_or_default();
-            position.verified.repaired += u64::from(written.new + written.changed);
+            position.verified.repaired += u64::from(written.unwrap_or_default().written);
         }
         Ok(())
     }
 
-    /// All objects of a folder, by path. 20 million files make 80,000 a folder, about 15 MB.
+    /// All objects of the folders that these files are in, by path.
     async fn objects(
         &self,
-        prefix: &str,
+        files: &[Moved],
         position: &mut Position,
     ) -> Result<HashMap<String, Info>, Fault> {
-        let mut objects = HashMap::new();
+        let (known, mut objects) = std::mem::take(&mut position.listed);
+        let prefixes = files.iter().filter_map(|file| file.checksum.get(..2));
+        let prefixes: BTreeSet<&str> = prefixes.filter(|prefix| *prefix != known).collect();
+        let folders = stream::iter(prefixes)
+            .map(|prefix| self.list_folder(prefix))
+            .buffer_unordered(LISTED_AT_ONCE)
+            .try_concat();
+        objects.extend(self.under_lease(position, folders).await??);
+        Ok(objects)
+    }
+
+    /// All objects of a folder. 20 million files make 80,000 a folder, about 15 MB.
+    async fn list_folder(&self, prefix: &str) -> Result<Vec<(String, Info)>, Fault> {
+        let mut objects = Vec::new();
         loop {
             let page = self.storage.list(prefix, objects.len(), PAGE).await?;
-            self.keep_in_time(position).await?;
             let last = page.len() < PAGE;
             objects.extend(page.into_iter().map(|info| (info.name.clone(), info)));
             if last {
@@ -321,6 +372,11 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
             }
         }
     }
+}
+
+/// The folder that a file's object is in.
+fn folder(file: &Moved) -> Option<u8> {
+    u8::from_str_radix(file.checksum.get(..2)?, 16).ok()
 }
 
 /// Whether a final check is done with the files, as far as this position says.
@@ -340,6 +396,13 @@ fn of_check(check: Check, position: Option<&Value>) -> Option<Position> {
 }
 
 impl Position {
+    /// Keeps of what was listed what the page after this file may need.
+    fn keep_listed(&mut self, last: &Moved, mut objects: HashMap<String, Info>) {
+        let prefix = last.checksum.get(..2).unwrap_or_default();
+        objects.retain(|path, _| path.starts_with(prefix));
+        self.listed = (prefix.to_owned(), objects);
+    }
+
     /// Whether a final check compares all files again, since it has repaired some of them.
     fn begins_anew(&self) -> bool {
         self.verified.complete && self.verified.repaired > 0 && self.pass + 1 < MOST_PASSES

@@ -1,6 +1,6 @@
 //! Both sides of some files, and the sign that each file gets.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fault::Fault;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -10,95 +10,61 @@ use odoo::attachment::Attachment;
 use outbound::{Clock, Http};
 use storage::Info;
 
-use super::{MODEL, MOST_CALLS, Position, Sign, Verification, compare};
+use super::{MODEL, MOST_CALLS, Position, Sign, Verification, compare, folder};
 use crate::verdict::{Verdict, verdict};
 
 /// How many objects are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
 
 impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
-    /// Gives a file that counts as moved its sign.
+    /// Gives files that count as moved their signs; whether any object was read for it.
     pub(super) async fn compare(
         &self,
-        file: &Moved,
+        files: &[Moved],
         sides: &Sides<'_>,
         findings: &mut Findings,
         position: &mut Position,
-    ) -> Result<(), Fault> {
-        let object = sides.object(file);
-        let row = sides.source.get(&file.id);
-        position.verified.source_bytes += row.map_or(0, |row| content(row).1);
-        let mut sign = if sides.unreadable.contains(&file.id) {
-            Sign::Error
-        } else {
-            let gone = file.deleted || sides.gone.contains(&file.id);
-            compare(file, row.map(content), object, gone)
-        };
-        if matches!(sign, Sign::Same | Sign::Kept) && self.reads(file) {
-            // Several files may share an object: it is read once.
-            if findings.proved.as_ref() != Some(&file.checksum) {
-                let read = self.read(file, position).await?;
-                position.verified.read += 1;
-                findings.proved = (read == Sign::Same).then(|| file.checksum.clone());
-                if read != Sign::Same {
-                    sign = read;
-                }
-            }
-            if file.lost && findings.proved.is_some() {
+    ) -> Result<bool, Fault> {
+        let signs: Vec<Sign> = files.iter().map(|file| sides.sign(file)).collect();
+        let alike = |sign: Sign| matches!(sign, Sign::Same | Sign::Kept);
+        let to_read: BTreeMap<&str, &Moved> = files
+            .iter()
+            .zip(&signs)
+            .filter(|(file, sign)| alike(**sign) && self.reads(file))
+            .map(|(file, _)| (file.checksum.as_str(), file))
+            .filter(|(checksum, _)| position.proved.as_deref() != Some(checksum))
+            .collect();
+        let mut read = self.under_lease(position, self.read(&to_read)).await?;
+        position.verified.read += read.len() as u64;
+        let any = !read.is_empty();
+        read.extend(
+            position
+                .proved
+                .take()
+                .map(|checksum| (checksum, Sign::Same)),
+        );
+        for (file, sign) in files.iter().zip(signs) {
+            let of_bytes = read.get(&file.checksum).filter(|_| alike(sign)).copied();
+            if file.lost && of_bytes == Some(Sign::Same) {
                 findings.found.insert(file.checksum.clone());
             }
+            let sign = of_bytes.filter(|read| *read != Sign::Same).unwrap_or(sign);
+            note(file, sign, sides, findings, position);
         }
-        match (sign, row) {
-            (Sign::Same, _) if file.etag.is_none() => {
-                let etag = object.and_then(|object| object.etag.clone());
-                let noted = etag.map(|etag| (file.id, file.object_path.clone(), etag));
-                findings.etags.extend(noted);
-            }
-            (Sign::MissingAtDestination | Sign::Differs, Some(row)) => {
-                if content(row) == (&file.checksum, file.file_size) {
-                    findings.again.insert(file.checksum.clone());
-                } else {
-                    findings.changed.push(row.clone());
-                }
-            }
-            _ => {}
-        }
-        let changed =
-            row.is_some_and(|row| content(row) != (file.checksum.as_str(), file.file_size));
-        if sign == Sign::MissingAtDestination || (sign == Sign::Differs && !changed) {
-            findings.lost.insert(file.checksum.clone());
-        }
-        let path = &file.object_path;
-        let verified = &mut position.verified;
-        match sign {
-            Sign::Same => verified.bytes += file.file_size,
-            Sign::Kept if !file.deleted => verified.deleted_since += 1,
-            _ => {}
-        }
-        let kind = match sign {
-            Sign::Same | Sign::Kept => {
-                verified.note(sign, file.id, path);
-                return Ok(());
-            }
-            Sign::MissingAtSource => "hidden",
-            Sign::MissingAtDestination => "object_missing",
-            Sign::Differs if changed => "changed",
-            Sign::Differs => "object_differs",
-            Sign::Error => "not_compared",
-        };
-        verified.find(sign, file.id, kind, path);
-        Ok(())
+        let last = files.last().map(|file| &file.checksum);
+        position.proved = last
+            .filter(|checksum| read.get(*checksum) == Some(&Sign::Same))
+            .cloned();
+        Ok(any)
     }
 
-    pub(super) fn reads(&self, file: &Moved) -> bool {
-        let folder = file.checksum.get(..2);
-        let folder = folder.and_then(|folder| u8::from_str_radix(folder, 16).ok());
+    fn reads(&self, file: &Moved) -> bool {
         if file.lost || self.check.is_some_and(|check| check.read_data) {
             return true;
         }
         self.request
             .read_data
-            .zip(folder)
+            .zip(folder(file))
             .is_some_and(|(part, folder)| part.holds(folder))
     }
 
@@ -167,6 +133,20 @@ pub(super) struct Sides<'a> {
 }
 
 impl Sides<'_> {
+    fn sign(&self, file: &Moved) -> Sign {
+        if self.unreadable.contains(&file.id) {
+            return Sign::Error;
+        }
+        let source = self.source.get(&file.id).map(content);
+        compare(file, source, self.object(file), self.is_gone(file))
+    }
+
+    /// Whether Odoo has it no more, whoever asks.
+    fn is_gone(&self, file: &Moved) -> bool {
+        let listed = self.source.contains_key(&file.id);
+        !listed && (file.deleted || self.gone.contains(&file.id))
+    }
+
     fn object(&self, file: &Moved) -> Option<&Info> {
         let path = &file.object_path;
         self.listed.get(path).or_else(|| self.asked.get(path))
@@ -186,8 +166,6 @@ pub(super) struct Findings {
     pub(super) lost: BTreeSet<String>,
     /// The content that was lost, and is there again.
     pub(super) found: BTreeSet<String>,
-    /// The content whose bytes were read last, and were right.
-    proved: Option<String>,
 }
 
 /// A file's content, as Odoo has it: SHA-1 and size.
@@ -197,6 +175,62 @@ fn content(row: &Attachment) -> (&str, u64) {
         row.checksum.as_deref().unwrap_or_default(),
         size.unwrap_or_default(),
     )
+}
+
+/// Counts a file by its sign, and keeps what is to be written down of it.
+fn note(
+    file: &Moved,
+    sign: Sign,
+    sides: &Sides<'_>,
+    findings: &mut Findings,
+    position: &mut Position,
+) {
+    let row = sides.source.get(&file.id);
+    position.verified.source_bytes += row.map_or(0, |row| content(row).1);
+    match (sign, row) {
+        (Sign::Same, _) if file.etag.is_none() => {
+            let etag = sides.object(file).and_then(|object| object.etag.clone());
+            let noted = etag.map(|etag| (file.id, file.object_path.clone(), etag));
+            findings.etags.extend(noted);
+        }
+        (Sign::MissingAtDestination | Sign::Differs, Some(row)) => {
+            if content(row) == (&file.checksum, file.file_size) {
+                findings.again.insert(file.checksum.clone());
+            } else {
+                findings.changed.push(row.clone());
+            }
+        }
+        _ => {}
+    }
+    let changed = row.is_some_and(|row| content(row) != (file.checksum.as_str(), file.file_size));
+    if sign == Sign::MissingAtDestination || (sign == Sign::Differs && !changed) {
+        findings.lost.insert(file.checksum.clone());
+    }
+    let path = &file.object_path;
+    let verified = &mut position.verified;
+    match sign {
+        Sign::Same => verified.bytes += file.file_size,
+        Sign::Kept if !file.deleted => verified.deleted_since += 1,
+        _ => {}
+    }
+    let kind = match sign {
+        Sign::Same | Sign::Kept => {
+            verified.note(sign, file.id, path);
+            return;
+        }
+        // Odoo has nothing that could be moved again, nor that could be lost with it.
+        Sign::MissingAtDestination | Sign::Differs if sides.is_gone(file) => {
+            verified.kept_lost += 1;
+            verified.note(sign, file.id, path);
+            return;
+        }
+        Sign::MissingAtSource => "hidden",
+        Sign::MissingAtDestination => "object_missing",
+        Sign::Differs if changed => "changed",
+        Sign::Differs => "object_differs",
+        Sign::Error => "not_compared",
+    };
+    verified.find(sign, file.id, kind, path);
 }
 
 /// Counts a file that was not moved, by what Odoo says of it.
