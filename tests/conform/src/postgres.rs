@@ -9,7 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::fixtures::Fixtures;
 use crate::odoo::fresh_prefix;
 use crate::report::Report;
-use crate::table::{Caller, Step};
+use crate::table::{Caller, Login, Step};
 use crate::{Server, exchanges};
 
 /// The real Postgres that is asked.
@@ -59,11 +59,18 @@ fn refused(error: &tokio_postgres::Error) -> Came {
 
 impl Target for Postgres {
     async fn ask(&self, caller: Caller, step: &Step) -> Result<Result<Came, String>> {
-        if let Some(statement) = &step.prepared {
+        if step.prepared.is_some() || step.pooler.is_some() {
             let Some(pooler) = &self.pooler else {
                 return Ok(Err("no --pooler-url was given".to_owned()));
             };
-            return Ok(Ok(through_pooler(pooler, statement).await));
+            return Ok(Ok(match (&step.prepared, &step.pooler) {
+                (Some(statement), _) => prepared(pooler, statement).await?,
+                (None, login) => {
+                    let login = login.clone().unwrap_or_default();
+                    let statement = step.sql.as_deref().unwrap_or("select 1");
+                    through_pooler(pooler.clone(), &login, statement).await?
+                }
+            }));
         }
         let statement = step.sql.as_deref().context("a step asks for nothing")?;
         let client = connect(&self.config)
@@ -83,39 +90,66 @@ impl Target for Postgres {
         {
             return Ok(Err(format!("the owner may not act as {role} here")));
         }
-        Ok(Ok(match client.simple_query(statement).await {
-            Err(error) => refused(&error),
-            Ok(messages) => Came::Rows(
-                messages
-                    .iter()
-                    .filter_map(|message| match message {
-                        SimpleQueryMessage::Row(row) => Some(
-                            (0..row.len())
-                                .map(|column| row.get(column).map(str::to_owned))
-                                .collect(),
-                        ),
-                        _ => None,
-                    })
-                    .collect(),
-            ),
-        }))
+        Ok(Ok(came(client.simple_query(statement).await)))
     }
 }
 
-/// Two connections prepare the same name, as two of a pool of clients do.
-async fn through_pooler(pooler: &Config, statement: &str) -> Came {
-    let mut last = Came::Rows(Vec::new());
-    for _ in 0..2 {
-        let client = match connect(pooler).await {
-            Ok(client) => client,
-            Err(error) => return refused(&error),
-        };
-        last = match client.query(statement, &[]).await {
-            Ok(rows) => Came::Rows(vec![vec![Some(rows.len().to_string())]]),
-            Err(error) => return refused(&error),
-        };
+/// What a statement comes to: its rows, or why there are none.
+fn came(outcome: Result<Vec<SimpleQueryMessage>, tokio_postgres::Error>) -> Came {
+    match outcome {
+        Err(error) => refused(&error),
+        Ok(messages) => Came::Rows(
+            messages
+                .iter()
+                .filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => Some(
+                        (0..row.len())
+                            .map(|column| row.get(column).map(str::to_owned))
+                            .collect(),
+                    ),
+                    _ => None,
+                })
+                .collect(),
+        ),
     }
-    last
+}
+
+/// One statement on a connection of its own to the pooler.
+async fn through_pooler(mut pooler: Config, login: &Login, statement: &str) -> Result<Came> {
+    let mut beside = Vec::new();
+    for _ in 0..login.beside {
+        beside.push(connect(&pooler).await.context("no connection beside")?);
+    }
+    for other in beside.iter().take(login.in_transaction) {
+        other.batch_execute("begin; select 1").await?;
+    }
+    if let Some(user) = &login.user {
+        pooler.user(user);
+    }
+    if let Some(password) = &login.password {
+        pooler.password(password);
+    }
+    if let Some(database) = &login.database {
+        pooler.dbname(database);
+    }
+    if let Some(options) = &login.options {
+        pooler.options(options);
+    }
+    Ok(match connect(&pooler).await {
+        Err(error) => refused(&error),
+        Ok(client) => came(client.simple_query(statement).await),
+    })
+}
+
+/// What was prepared on the connection that another client has since taken.
+async fn prepared(pooler: &Config, statement: &str) -> Result<Came> {
+    let (client, other) = (connect(pooler).await?, connect(pooler).await?);
+    let prepared = client.prepare(statement).await?;
+    other.batch_execute("begin; select 1").await?;
+    Ok(match client.query(&prepared, &[]).await {
+        Ok(rows) => Came::Rows(vec![vec![Some(rows.len().to_string())]]),
+        Err(error) => refused(&error),
+    })
 }
 
 fn fixtures(prefix: &str, callback: Option<String>) -> Fixtures {
@@ -153,10 +187,55 @@ pub async fn against_simulated(with_real_cron: bool) -> Result<Report> {
     );
     fixtures.set("simulated", true);
     fixtures.lack("real", "there is no waiting for a minute here");
-    fixtures.lack("pooler", "none is simulated");
+    for name in ["pooler", "pgbouncer", "own_pgbouncer", "supavisor"] {
+        fixtures.lack(name, "none is simulated");
+    }
     let mut report = Report::default();
     run(&postgres, &mut fixtures, false, &mut report).await?;
     Ok(report)
+}
+
+/// Runs what the table has of poolers against a real `PgBouncer`; `None` where none is installed.
+pub async fn against_pgbouncer() -> Result<Option<Report>> {
+    let server = world::postgres::Postgres::start_throw_away().await?;
+    let Some(pooler) = world::postgres::Pooler::start(&server)? else {
+        return Ok(None);
+    };
+    let postgres = Postgres {
+        config: server.main().owner_url().parse()?,
+        pooler: Some(pooler.url().parse()?),
+    };
+    let mut fixtures = fixtures("conform", None);
+    for name in ["pooler", "pgbouncer", "own_pgbouncer"] {
+        fixtures.set(name, true);
+    }
+    let mut table = exchanges(Server::Postgres)?;
+    table.retain(|exchange| {
+        let needs = |name| exchange.needs.iter().any(|need| need == name);
+        needs("pooler") || needs("pgbouncer") || needs("own_pgbouncer")
+    });
+    let mut report = Report::default();
+    crate::conversation::run(&postgres, &table, &fixtures, false, &mut report).await?;
+    Ok(Some(report))
+}
+
+/// Which pooler it is: at Supavisor a user has the project's name.
+fn describe_pooler(pooler: Option<&Config>, fixtures: &mut Fixtures) {
+    let Some(pooler) = pooler else {
+        for name in ["pooler", "pgbouncer", "supavisor"] {
+            fixtures.lack(name, "name a pooler by --pooler-url");
+        }
+        return;
+    };
+    let of_project = pooler.get_user().is_some_and(|user| user.contains('.'));
+    let (is, is_not) = if of_project {
+        ("supavisor", "pgbouncer")
+    } else {
+        ("pgbouncer", "supavisor")
+    };
+    fixtures.set("pooler", true);
+    fixtures.set(is, true);
+    fixtures.lack(is_not, "this pooler is another one");
 }
 
 /// Runs the table against a real Postgres.
@@ -197,11 +276,8 @@ pub async fn against_real(options: Options) -> Result<Report> {
     let mut fixtures = fixtures(&prefix, callback);
     fixtures.lack("simulated", "this server is a real one");
     fixtures.set("real", true);
-    if postgres.pooler.is_some() {
-        fixtures.set("pooler", true);
-    } else {
-        fixtures.lack("pooler", "name one by --pooler-url");
-    }
+    describe_pooler(postgres.pooler.as_ref(), &mut fixtures);
+    fixtures.lack("own_pgbouncer", "this pooler is not the tests' own");
     let mut report = Report::default();
     let outcome = run(&postgres, &mut fixtures, options.read_only, &mut report).await;
     drop(endpoint);

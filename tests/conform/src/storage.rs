@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use world::storage::{Bucket, KeepBytes, KeyHeaders};
+use world::storage::{Bucket, Etags, KeepBytes, KeyHeaders};
 
 use crate::client::Client;
 use crate::conversation::{Came, Target, ask, hex, pattern_bytes};
@@ -26,7 +26,7 @@ pub struct Options {
     pub secret_key: Option<String>,
     /// A key of its own that has run out, if what is said of one is to be asked too.
     pub expired_key: Option<String>,
-    /// What is known of it: `file_backend`.
+    /// What is known of it: `file_backend`, `s3_backend`.
     pub known: Vec<String>,
     /// Make nothing.
     pub read_only: bool,
@@ -103,6 +103,18 @@ fn fixtures(prefix: &str, storage: &Storage) -> Fixtures {
             hex(&<sha1::Sha1 as Digest>::digest(&bytes)),
         );
     }
+    // Of a resumable upload in pieces of 6 MiB, as S3 makes them.
+    for (name, lengths) in [
+        ("etag.one_part", &[6_291_456_usize][..]),
+        ("etag.two_parts", &[6_291_456, 1]),
+    ] {
+        let parts = lengths
+            .iter()
+            .map(|length| Md5::digest(pattern_bytes(*length)));
+        let parts: Vec<u8> = parts.flatten().collect();
+        let etag = format!("{}-{}", hex(&Md5::digest(&parts)), lengths.len());
+        fixtures.set(name, etag);
+    }
     fixtures
 }
 
@@ -156,8 +168,17 @@ async fn remove(storage: &Storage, fixtures: &Fixtures) -> Vec<String> {
     left
 }
 
+/// What the simulated Storage keeps its objects in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// Files.
+    File,
+    /// S3, as hosted.
+    S3,
+}
+
 /// Runs the table against a simulated Storage, behind a gateway or without one.
-pub async fn against_simulated(behind_gateway: bool) -> Result<Report> {
+pub async fn against_simulated(behind_gateway: bool, backend: Backend) -> Result<Report> {
     let secret = "sb_secret_conform";
     let running = world::storage::Storage::start(world::storage::Options {
         requires_apikey: behind_gateway,
@@ -174,6 +195,10 @@ pub async fn against_simulated(behind_gateway: bool) -> Result<Report> {
             .collect(),
         buckets: vec![Bucket::private("odoo-archive")],
         strict_chunks: false,
+        etags: match backend {
+            Backend::File => Etags::Md5,
+            Backend::S3 => Etags::Multipart,
+        },
         keep_bytes: KeepBytes::Memory {
             max_object_bytes: 16 * 1024 * 1024,
         },
@@ -192,7 +217,12 @@ pub async fn against_simulated(behind_gateway: bool) -> Result<Report> {
     let mut fixtures = fixtures("conform", &storage);
     fixtures.set("simulated", true);
     fixtures.lack("real", "this server is a simulated one");
-    fixtures.set("file_backend", true);
+    let (has, lacks) = match backend {
+        Backend::File => ("file_backend", "s3_backend"),
+        Backend::S3 => ("s3_backend", "file_backend"),
+    };
+    fixtures.set(has, true);
+    fixtures.lack(lacks, "this Storage has another one");
     against(&storage, &mut fixtures, false).await
 }
 
@@ -213,10 +243,12 @@ pub async fn against_real(options: Options) -> Result<Report> {
     let mut fixtures = fixtures(&fresh_prefix(), &storage);
     fixtures.lack("simulated", "this server is a real one");
     fixtures.set("real", true);
-    fixtures.lack(
-        "file_backend",
-        "say so by --known file_backend=1, if it has one",
-    );
+    for backend in ["file_backend", "s3_backend"] {
+        fixtures.lack(
+            backend,
+            format!("say so by --known {backend}=1, if it has one"),
+        );
+    }
     for name in options.known {
         fixtures.set(&name, true);
     }

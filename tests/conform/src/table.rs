@@ -100,8 +100,10 @@ pub struct Step {
     pub http: Option<String>,
     /// One statement.
     pub sql: Option<String>,
-    /// One statement, prepared by two connections of the transaction pooler.
+    /// One statement, prepared at the pooler while nobody is there, and run while another is in a transaction.
     pub prepared: Option<String>,
+    /// The statement goes through the pooler, on a connection of its own: what of its address is another one.
+    pub pooler: Option<Login>,
     /// Headers of the request; an empty one is not sent, whoever would set it.
     pub headers: BTreeMap<String, String>,
     /// The body as JSON.
@@ -125,6 +127,24 @@ pub struct Step {
     /// What is kept of the answer under a name, for later steps: `header NAME` or a path into its JSON; of a text
     /// what comes ` after ` a mark.
     pub keep: BTreeMap<String, String>,
+}
+
+/// How a connection to the pooler is asked for, where it is not as its address says.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Login {
+    /// The user.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// The database.
+    pub database: Option<String>,
+    /// Options of the session, such as `-c geqo=off`.
+    pub options: Option<String>,
+    /// So many other connections are open meanwhile.
+    pub beside: usize,
+    /// So many of them are in a transaction.
+    pub in_transaction: usize,
 }
 
 /// What has to come back. Texts are patterns: `*` stands for anything.

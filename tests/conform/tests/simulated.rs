@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use conform::storage::Backend;
 use conform::{Report, Server, exchanges, odoo, postgres, storage};
 
 /// All exchanges were asked, and all went as the table says.
@@ -49,8 +50,12 @@ async fn the_simulated_odoo_19_answers_as_the_real_one() -> Result<()> {
 
 #[tokio::test]
 async fn the_simulated_storage_answers_as_the_real_one() -> Result<()> {
-    for behind_gateway in [true, false] {
-        holds(&storage::against_simulated(behind_gateway).await?);
+    for (behind_gateway, backend) in [
+        (true, Backend::File),
+        (false, Backend::File),
+        (true, Backend::S3),
+    ] {
+        holds(&storage::against_simulated(behind_gateway, backend).await?);
     }
     Ok(())
 }
@@ -63,6 +68,20 @@ async fn the_stand_ins_in_postgres_answer_as_the_real_extensions() {
 #[tokio::test]
 async fn the_real_pg_cron_answers_as_the_table_says() {
     holds(&postgres::against_simulated(true).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_real_pgbouncer_refuses_as_the_table_says() {
+    match postgres::against_pgbouncer().await.unwrap() {
+        Some(report) => {
+            holds(&report);
+            assert!(
+                report.skipped.is_empty() && report.passed.len() > 8,
+                "{report}"
+            );
+        }
+        None => eprintln!("skipped: what a pooler refuses, since there is no pgbouncer"),
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //! a person does about it.
 //!
 //! Spin hands over words alone, without a SQLSTATE (seen on 4.1), so they are known by their words: Postgres'
-//! own, those of Supavisor (with and without its codes, such as `ENOTFOUND`), and those of OpenSSL and rustls.
+//! own, those of Supavisor (with and without its codes, such as `ENOTFOUND`) and `PgBouncer`, and those of OpenSSL and
+//! rustls.
 
 use fault::{Fault, Kind};
 
@@ -106,9 +107,15 @@ const OBSTACLES: &[Obstacle] = &[
             "pool checkout failed",
             "max pools count reached",
             "emaxpoolsreached",
+            "max_client_conn",
         ],
         Kind::LedgerBusy,
         "the pooler has no connection free: raise the pool size under Database, Settings, or lower max_connections of [outbound_pg] in the runtime config",
+    ),
+    obstacle(
+        &["query_wait_timeout"],
+        Kind::LedgerBusy,
+        "the pooler got no connection to the database in time: raise its pool size, lower max_connections of [outbound_pg] in the runtime config, or look whether the database is up",
     ),
     obstacle(
         &[
@@ -134,7 +141,7 @@ const OBSTACLES: &[Obstacle] = &[
         "the database of db_name takes no connections",
     ),
     obstacle(
-        &["does not exist"],
+        &["does not exist", "no such database"],
         Kind::LedgerLogin,
         "the database of db_name, or the role of db_user, does not exist",
     ),
@@ -358,6 +365,9 @@ mod tests {
             (refused("(EAUTHQUERY) user not found in the database"), "ledger_login", "run the files of sql/", "EAUTHQUERY"),
             (refused("(ESSLREQUIRED) SSL connection is required for user: x"), "ledger_tls", "set db_sslmode to require", "ESSLREQUIRED"),
             (refused("(ECHECKOUTTIMEOUT) unable to check out connection from the pool after 60000ms in session mode"), "ledger_busy", "raise the pool size", "60000ms"),
+            (refused("no more connections allowed (max_client_conn)"), "ledger_busy", "raise the pool size", "max_client_conn"),
+            (refused("query_wait_timeout"), "ledger_busy", "got no connection to the database in time", "query_wait"),
+            (refused("no such database: nono"), "ledger_login", "the database of db_name", "nono"),
             (refused("password authentication failed for user \"odoo_sync\""), "ledger_login", "check db_user and db_password", "odoo_sync"),
             (handed_over("invalid configuration", "password missing"), "ledger_login", "db_password is empty", "password missing"),
             (refused("role \"odoo_sync\" is not permitted to log in"), "ledger_login", "with login password", "not permitted"),

@@ -450,6 +450,9 @@ impl Made {
             "lead.write_date",
             read.pointer("/0/write_date").cloned().unwrap_or_default(),
         );
+        let written = fixtures.text("lead.write_date");
+        let day = written.split(' ').next().unwrap_or_default();
+        fixtures.set("lead.day", day);
         Ok(())
     }
 
@@ -502,6 +505,14 @@ impl Made {
                     fixtures.lack(name, "there is no invoice here");
                 }
             }
+        }
+        match self.first("crm.stage", json!([])).await {
+            Ok(Some(id)) => {
+                let stage = json!({"res_model": "crm.stage", "res_id": id});
+                let (name, content) = ("conform stage.pdf", b"%PDF-1.4 conform".as_slice());
+                files.push(("stage_file", name, "application/pdf", content, stage));
+            }
+            _ => fixtures.lack("stage_file", "there is no stage here"),
         }
         for (name, called, mimetype, content, more) in files {
             let mut values = json!({"name": called, "res_model": "crm.lead", "res_id": lead});
@@ -616,6 +627,20 @@ fn readable_files<'a>(
             "",
             b"",
             json!({"type": "url", "url": "https://files.example.com/conform"}),
+        ),
+        (
+            "drawing_file",
+            "conform.svg",
+            "image/svg+xml",
+            b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+            json!({}),
+        ),
+        (
+            "bare_name",
+            "conform bare",
+            "application/pdf",
+            b"%PDF-1.4 conform",
+            json!({}),
         ),
         (
             "tiny_file",

@@ -25,6 +25,14 @@ fn user(uid: i64, login: &str, role: Role) -> User {
     }
 }
 
+/// Who is asked for a second factor.
+fn careful() -> User {
+    User {
+        two_factor: true,
+        ..user(9, "careful", Role::Salesman)
+    }
+}
+
 /// A simulated Odoo of this version and what is in it.
 pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, Fixtures)> {
     let users = [
@@ -38,7 +46,11 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
     ];
     let running = world::odoo::Odoo::start(Options {
         version,
-        users: users.iter().map(|(_, user)| user.clone()).collect(),
+        users: users
+            .iter()
+            .map(|(_, user)| user.clone())
+            .chain([careful()])
+            .collect(),
         login_cooldown: std::time::Duration::from_secs(1),
         ..Options::default()
     })
@@ -59,7 +71,13 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
     fixtures.set("prefix", PREFIX);
     fixtures.set("simulated", true);
     fixtures.set("made", true);
+    let careful = careful();
+    fixtures.set("careful.uid", careful.uid);
+    fixtures.set("careful.login", careful.login);
+    fixtures.set("careful.password", careful.password);
+    fixtures.set("careful.key", careful.api_key);
     records(&running, &mut fixtures);
+    surprises(&running, &mut fixtures);
     files(&running, &mut fixtures);
     Ok((running, odoo, fixtures))
 }
@@ -80,6 +98,7 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     fixtures.set("lead.id", id);
     fixtures.set("lead.name", format!("{PREFIX} lead"));
     fixtures.set("lead.write_date", "2026-11-21 20:21:16");
+    fixtures.set("lead.day", "2026-11-21");
     fixtures.set(
         "archived_lead.id",
         lead("archived", json!({"active": false})),
@@ -144,6 +163,38 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     fixtures.set("subtype.comment", 1);
 }
 
+/// What few databases have, and no call makes.
+fn surprises(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
+    let messages = odoo.records("mail.message");
+    let lead = fixtures.get("lead.id").cloned();
+    let message = |more: Value| {
+        let mut values = json!({"model": "crm.lead", "res_id": lead, "message_type": "comment", "subtype_id": 1});
+        if let (Value::Object(values), Value::Object(more)) = (&mut values, more) {
+            values.extend(more);
+        }
+        messages.insert(values)
+    };
+    let nameless = message(json!({}));
+    fixtures.set("nameless_message.id", nameless);
+    let reply = message(json!({"parent_id": nameless}));
+    fixtures.set("reply_to_nameless.id", reply);
+    let midnight = message(json!({"date": "2026-11-21 00:00:00"}));
+    fixtures.set("midnight_message.id", midnight);
+    let orphan = message(json!({"model": "gone.model"}));
+    messages.fail([orphan], true);
+    fixtures.set("gone_model_message.id", orphan);
+    let teams = odoo.records("crm.team");
+    teams.add_field("x_conform", "many2many", Some("conform.model"));
+    teams.fail_field(
+        "x_conform",
+        "You are not allowed to access 'conform' (conform.model) records.",
+    );
+    fixtures.set("unreadable_field", "x_conform");
+    let kinds = json!([["lead", "Lead"], ["opportunity", "Opportunity"]]);
+    odoo.records("crm.lead")
+        .describe_field("type", "Type", &kinds);
+}
+
 fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     let attachments = odoo.attachments();
     let lead = fixtures.get("lead.id").and_then(Value::as_i64);
@@ -173,10 +224,13 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     more_files(&mut file);
     closed_files(&mut file, others, person);
     files_without_content(&mut file);
+    typed_files(&mut file);
     for (name, trap) in [
         ("orphan_file", Trap::RecordGone),
         ("gone_model_file", Trap::ModelGone),
         ("unchecked_file", Trap::Unchecked),
+        ("undated_file", Trap::Undated),
+        ("hidden_file", Trap::HiddenRecord),
     ] {
         file(
             name,
@@ -328,6 +382,50 @@ fn more_files(file: &mut File<'_>) {
             traps: vec![Trap::Public],
             ..NewAttachment::default()
         },
+    );
+}
+
+/// Files whose type matters, or where they lie.
+fn typed_files(file: &mut File<'_>) {
+    let drawing = b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec();
+    file(
+        "drawing_file",
+        "conform.svg",
+        "image/svg+xml",
+        drawing,
+        NewAttachment::default(),
+    );
+    let page = b"%PDF-1.4 conform".to_vec();
+    file(
+        "bare_name",
+        "conform bare",
+        "application/pdf",
+        page.clone(),
+        NewAttachment::default(),
+    );
+    let stage = NewAttachment {
+        res_model: Some("crm.stage".to_owned()),
+        res_id: Some(1),
+        traps: vec![Trap::ReadOnly],
+        ..NewAttachment::default()
+    };
+    file(
+        "stage_file",
+        "conform stage.pdf",
+        "application/pdf",
+        page.clone(),
+        stage,
+    );
+    let cloud = NewAttachment {
+        traps: vec![Trap::CloudStorage],
+        ..NewAttachment::default()
+    };
+    file(
+        "cloud_file",
+        "conform cloud.pdf",
+        "application/pdf",
+        Vec::new(),
+        cloud,
     );
 }
 

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::fields::{Fields, Kind};
+use super::like::like;
 use super::spelling::parse_datetime;
 
 /// A value as it is compared.
@@ -148,8 +149,14 @@ impl Domain {
                     Some(Self::All(Vec::new()))
                 }
                 [Value::String(field), Value::String(operator), operand] => {
+                    // `=?` is true where nothing is given, and `=` where something is.
+                    let optional = operator == "=?";
+                    let operator = if optional { "=" } else { operator.as_str() };
                     let leaf = Leaf::parse(version, field, operator, operand, model, fields)?;
-                    Some(Self::Leaf(leaf))
+                    Some(match operand {
+                        Value::Null | Value::Bool(false) if optional => Self::All(Vec::new()),
+                        _ => Self::Leaf(leaf),
+                    })
                 }
                 _ => return Err(Failure::no_term(version, item)),
             },
@@ -289,11 +296,23 @@ impl Leaf {
                 ))
             })?
             .kind;
-        let like = |exact, fold, negated| Operator::Like {
+        let alike = |exact, fold, negated| Operator::Like {
             exact,
             fold,
             negated,
         };
+        // A bare date is its first moment, or its last one.
+        let day = operand
+            .as_str()
+            .filter(|text| kind == Kind::Datetime && text.len() == "2026-11-21".len());
+        let last_moment = matches!(operator, ">" | "<=");
+        let day = day.map(|day| {
+            json!(format!(
+                "{day} {}",
+                if last_moment { "23:59:59" } else { "00:00:00" }
+            ))
+        });
+        let operand = day.as_ref().unwrap_or(operand);
         let operator = match operator {
             "=" => Operator::Equal,
             "==" if version >= 19 => Operator::Equal,
@@ -304,12 +323,12 @@ impl Leaf {
             "<=" => Operator::AtMost,
             "in" => Operator::In,
             "not in" => Operator::NotIn,
-            "like" => like(false, false, false),
-            "ilike" => like(false, true, false),
-            "not like" => like(false, false, true),
-            "not ilike" => like(false, true, true),
-            "=like" => like(true, false, false),
-            "=ilike" => like(true, true, false),
+            "like" => alike(false, false, false),
+            "ilike" => alike(false, true, false),
+            "not like" => alike(false, false, true),
+            "not ilike" => alike(false, true, true),
+            "=like" => alike(true, false, false),
+            "=ilike" => alike(true, true, false),
             _ => {
                 return Err(Failure::value_error(if version >= 19 {
                     format!("Invalid operator in condition {}", leaf())
@@ -454,45 +473,5 @@ pub(super) fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
         (Cell::Text(a) | Cell::Link(_, a), Cell::Text(b)) => Some(a.cmp(b)),
         (Cell::Bool(a), Cell::Bool(b)) => Some(a.cmp(b)),
         _ => None,
-    }
-}
-
-/// SQL's LIKE: `%` is anything, `_` is any character, a backslash takes the next one as it is.
-fn like(text: &str, pattern: &str) -> bool {
-    let (mut rest, mut pattern) = (text.chars(), pattern.chars());
-    // Where the last `%` was, to try again one character further on.
-    let mut retry = None;
-    loop {
-        let wanted = match pattern.next() {
-            Some('%') => {
-                if pattern.as_str().is_empty() {
-                    return true;
-                }
-                retry = Some((rest.clone(), pattern.clone()));
-                continue;
-            }
-            Some('\\') => pattern.next().map(Some),
-            Some('_') => Some(None),
-            Some(letter) => Some(Some(letter)),
-            None => None,
-        };
-        let found = rest.next();
-        let fits = match (wanted, found) {
-            (None, None) => return true,
-            (Some(wanted), Some(found)) => wanted.is_none_or(|wanted| wanted == found),
-            _ => false,
-        };
-        if fits {
-            continue;
-        }
-        let Some((mut text, after)) = retry.take() else {
-            return false;
-        };
-        if text.next().is_none() {
-            return false;
-        }
-        rest = text.clone();
-        pattern = after.clone();
-        retry = Some((text, after));
     }
 }

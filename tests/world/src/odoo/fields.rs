@@ -41,6 +41,8 @@ pub(crate) struct Field {
     pub settings: bool,
     /// A many2one that is shown without the name of what it points to.
     pub nameless: bool,
+    /// What stands for the name of a record that has none.
+    pub unnamed: Value,
 }
 
 /// The fields of one model.
@@ -52,6 +54,11 @@ impl Field {
         let mut words = text.split(' ');
         let type_name = words.next().unwrap_or_default();
         let mut field = Self::of_type(type_name, None);
+        field.unnamed = match version {
+            ..=15 => json!("False"),
+            16 => json!(""),
+            _ => json!(false),
+        };
         for word in words {
             match word {
                 "stored" => field.stored = true,
@@ -108,6 +115,7 @@ impl Field {
             required: false,
             settings: false,
             nameless: false,
+            unnamed: Value::Bool(false),
         }
     }
 

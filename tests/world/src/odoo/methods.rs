@@ -1,8 +1,5 @@
 //! The methods that can be called from outside, the same under both protocols.
 
-use std::borrow::Cow;
-use std::sync::atomic::Ordering;
-
 use serde_json::{Map, Value, json};
 
 use super::attachments::Row as Attachment;
@@ -15,8 +12,8 @@ use super::spelling::{Json, datetime};
 use super::{Company, User};
 use crate::serve::Source as _;
 
-const ATTACHMENTS: &str = "ir.attachment";
-const COMPANIES: &str = "res.company";
+pub(super) const ATTACHMENTS: &str = "ir.attachment";
+pub(super) const COMPANIES: &str = "res.company";
 
 /// The languages that are installed.
 const LANGUAGES: [&str; 4] = ["en_US", "de_DE", "fr_FR", "nl_NL"];
@@ -290,7 +287,7 @@ pub(crate) fn call(
                 readable.ok_or_else(|| call.forbidden_record(*id))?;
             }
             let tokens = company.attachments.access_tokens(&ids);
-            json.value(&tokens.map_err(|id| call.forbidden(id, "write"))?);
+            json.value(&tokens.map_err(|_| call.no_writing())?);
         }
         "write" => {
             let token = call.arguments.get("vals").get("access_token");
@@ -304,7 +301,7 @@ pub(crate) fn call(
                 return Err(Failure::missing(model, *id, user.uid));
             }
             let written = company.attachments.write_token(&ids, token);
-            written.map_err(|id| call.forbidden(id, "write"))?;
+            written.map_err(|_| call.no_writing())?;
             json.value(&json!(true));
         }
         _ => {
@@ -332,35 +329,16 @@ pub(crate) fn call(
 }
 
 /// A call in progress.
-struct Call<'a> {
-    company: &'a Company,
-    user: &'a User,
-    model: &'a str,
-    table: &'a Table,
-    tables: &'a std::collections::BTreeMap<String, Table>,
+pub(super) struct Call<'a> {
+    pub(super) company: &'a Company,
+    pub(super) user: &'a User,
+    pub(super) model: &'a str,
+    pub(super) table: &'a Table,
+    pub(super) tables: &'a std::collections::BTreeMap<String, Table>,
     arguments: Arguments,
 }
 
 impl Call<'_> {
-    fn may_read(&self) -> Result<(), Failure> {
-        let (title, group) = match (self.model, self.company.version) {
-            ("mail.tracking.value", ..=18) => ("Mail Tracking Value", "Administration/Settings"),
-            ("mail.tracking.value", _) => ("Mail Tracking Value", "Role / Administrator"),
-            // Open to everybody on 14 (seen); closed on 16 to 19.
-            ("ir.model.data", 15..=18) => ("Model Data", "Administration/Access Rights"),
-            ("ir.model.data", 19..) => ("Model Data", "Access Rights"),
-            _ => return Ok(()),
-        };
-        if self.user.is_administrator() {
-            return Ok(());
-        }
-        Err(Failure::access_error(format!(
-            "You are not allowed to access '{title}' ({}) records.\n\nThis operation is allowed for the following \
-             groups:\n\t- {group}\n\nContact your administrator to request access if necessary.",
-            self.model
-        )))
-    }
-
     /// The external ids of these records, by id; an empty text where there is none. Anybody may ask.
     fn external_ids(&self) -> Map<String, Value> {
         let data = self.tables.get("ir.model.data");
@@ -384,7 +362,8 @@ impl Call<'_> {
         let uid = if self.company.version >= 18 {
             let ids = self.arguments.ids();
             let [uid] = ids.as_slice() else {
-                let message = format!("Expected singleton: res.users({ids:?})");
+                let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+                let message = format!("Expected singleton: res.users({})", ids.join(", "));
                 return Err(Failure::new("builtins.ValueError", message));
             };
             *uid
@@ -456,70 +435,10 @@ impl Call<'_> {
         Ok(fields)
     }
 
-    fn forbidden_field(&self, field: &str) -> Failure {
-        let (model, uid) = (self.model, self.user.uid);
-        let title = match model {
-            "mail.message" => "Message",
-            "res.partner" => "Contact",
-            "res.users" => "User",
-            other => other,
-        };
-        let fields = format!("Fields:\n- {field} (allowed for groups 'Administration / Settings')");
-        Failure::access_error(match self.company.version {
-            ..=17 => format!(
-                "The requested operation can not be completed due to security restrictions.\n\nDocument type: {title} \
-                 ({model})\nOperation: read\nUser: {uid}\n{fields}"
-            ),
-            18 => format!(
-                "You do not have enough rights to access the fields \"{field}\" on {title} ({model}). Please contact \
-                 your system administrator.\n\nOperation: read\nUser: {uid}\n{fields}"
-            ),
-            _ => format!(
-                "You do not have enough rights to access the field \"{field}\" on {title} ({model}). Please contact \
-                 your system administrator.\n\nOperation: read\nUser: {uid}\nGroups: allowed for groups \
-                 'Role / Administrator'"
-            ),
-        })
-    }
-
-    /// A domain in which a comparison beyond a many2one, such as `mail_message_id.model`, is one of the
-    /// ids that it points to.
-    fn by_ids<'d>(&self, domain: &'d Value) -> Result<Cow<'d, Value>, Failure> {
-        let beyond = |term: &Value| -> Option<(String, String, String)> {
-            let (field, rest) = term.get(0)?.as_str()?.split_once('.')?;
-            let relation = self.table.fields.get(field)?.relation.clone()?;
-            Some((field.to_owned(), rest.to_owned(), relation))
-        };
-        let Value::Array(terms) = domain else {
-            return Ok(Cow::Borrowed(domain));
-        };
-        if !terms.iter().any(|term| beyond(term).is_some()) {
-            return Ok(Cow::Borrowed(domain));
-        }
-        let mut all = Vec::new();
-        for term in terms {
-            let table = beyond(term).and_then(|(field, rest, relation)| {
-                Some((field, rest, self.tables.get(&relation)?, relation))
-            });
-            let Some((field, rest, table, relation)) = table else {
-                all.push(term.clone());
-                continue;
-            };
-            if relation == "mail.message" {
-                self.company.whole_chatters.fetch_add(1, Ordering::Relaxed);
-            }
-            let inner = json!([[rest, term.get(1), term.get(2)]]);
-            let inner = Domain::parse(self.company.version, &inner, &relation, &table.fields)?;
-            let order = Order::parse(None, "id", &relation, &table.fields)?;
-            let ids = table.search(&inner, &order, 0, usize::MAX, self.user.sees_all_leads());
-            all.push(json!([field, "in", ids]));
-        }
-        Ok(Cow::Owned(Value::Array(all)))
-    }
-
     fn domain(&self) -> Result<Domain, Failure> {
         let every = json!([]);
-        let mut domain = self.by_ids(self.arguments.0.get("domain").unwrap_or(&every))?;
+        let domain = self.by_family(self.arguments.0.get("domain").unwrap_or(&every));
+        let mut domain = self.by_ids(&domain)?;
         if let Some(companies) = self.companies()
             && let Value::Array(terms) = domain.to_mut()
         {
@@ -673,40 +592,6 @@ impl Call<'_> {
         json.append(rows);
         json.raw("]");
         Ok(())
-    }
-
-    fn forbidden_record(&self, id: i64) -> Failure {
-        self.forbidden(id, "read")
-    }
-
-    fn forbidden(&self, id: i64, operation: &str) -> Failure {
-        let (model, uid, version) = (self.model, self.user.uid, self.company.version);
-        // An attachment is as secret as what it hangs on, which 16 names instead.
-        let title = match (model, version) {
-            (ATTACHMENTS, 17..) => "Attachment (ir.attachment)",
-            (COMPANIES, _) => "Companies (res.company)",
-            (_, 19..) => "Lead (crm.lead)",
-            _ => "Lead/Opportunity (crm.lead)",
-        };
-        let message = "The requested operation cannot be completed due to security restrictions. Please contact your \
-                       system administrator.\n\n(Document type: Message, Operation: read)";
-        Failure::access_error(match (model, version) {
-            ("mail.message", 19..) => format!("{message}\n\nRecords: {id}, User: {uid}"),
-            ("mail.message", 18) => format!("{message}\n\nRecords: [{id}], User: {uid}"),
-            ("mail.message", _) => format!("{message} - (Records: [{id}], User: {uid})"),
-            (_, 17..) => format!(
-                "Uh-oh! Looks like you have stumbled upon some top-secret records.\n\nSorry, {} (id={uid}) doesn't \
-                 have '{operation}' access to:\n- {title}\n\nIf you really, really need access, perhaps you can win \
-                 over your friendly administrator with a batch of freshly baked cookies.",
-                self.user.name
-            ),
-            (COMPANIES, _) => "Due to security restrictions, you are not allowed to access 'Companies' (res.company) records.\n\n\
-                  Contact your administrator to request access if necessary."
-                .to_owned(),
-            _ => "Due to security restrictions, you are not allowed to access 'Lead/Opportunity' (crm.lead) records.\n\n\
-                  Contact your administrator to request access if necessary."
-                .to_owned(),
-        })
     }
 
     /// Whether `raw` can be put into JSON: a text can, and before 18 so can any byte, each as a letter.

@@ -418,6 +418,28 @@ impl Table {
         said.find_map(|said| said.map(String::as_str))
     }
 
+    /// These records and all below them, or above them, by their `parent_id`.
+    pub(crate) fn family(&self, ids: Vec<i64>, below: bool) -> BTreeSet<i64> {
+        let parent = |id: i64| {
+            let parent = self.rows.get(&id)?.value("parent_id").map(link_id);
+            parent.filter(|parent| *parent != 0)
+        };
+        let mut family: BTreeSet<i64> = ids.into_iter().filter(|id| self.has(*id)).collect();
+        loop {
+            let next: Vec<i64> = if below {
+                let child = |id: &i64| parent(*id).is_some_and(|parent| family.contains(&parent));
+                self.rows.keys().copied().filter(child).collect()
+            } else {
+                family.iter().copied().filter_map(parent).collect()
+            };
+            let known = family.len();
+            family.extend(next);
+            if family.len() == known {
+                return family;
+            }
+        }
+    }
+
     /// Of the table `ir.model.data`: the external ids of the records of a model.
     pub(crate) fn external_ids(&self, model: &str) -> BTreeMap<i64, String> {
         let entries = self.rows.values().filter_map(|entry| {
@@ -429,12 +451,12 @@ impl Table {
         entries.collect()
     }
 
-    /// What others call a record.
+    /// What others call a record, where it has a name.
     fn label(&self, id: i64) -> Option<Cow<'_, str>> {
         let record = self.rows.get(&id)?;
         let text = |field| record.value(field).and_then(Value::as_str);
         let name = match self.model.as_str() {
-            "mail.message" => text("record_name").or_else(|| text("subject")),
+            "mail.message" => text("record_name"),
             "res.partner" => match record
                 .value("parent_id")
                 .map(link_id)
@@ -454,7 +476,7 @@ impl Table {
             },
             _ => text("name"),
         };
-        Some(name.map_or_else(|| Cow::Owned(format!("{},{id}", self.model)), Cow::Borrowed))
+        name.map(Cow::Borrowed)
     }
 
     /// A field as RPC shows it.
@@ -472,7 +494,10 @@ impl Table {
             "id" => return json!(record.id),
             "create_date" => return json!(datetime(record.create_us)),
             "write_date" => return json!(datetime(record.write_us)),
-            "display_name" => return json!(self.label(record.id)),
+            "display_name" => {
+                let label = self.label(record.id);
+                return label.map_or_else(|| field.unnamed.clone(), |label| json!(label));
+            }
             "create_uid" | "write_uid" if record.value(name).is_none() => {
                 return link(2, field, None, tables, pairs);
             }
@@ -599,11 +624,10 @@ fn link(
         return json!([id, false]);
     }
     // Labels come from the record as it is now; what was given serves where there is none.
-    match (
-        tables.get(relation).and_then(|table| table.label(id)),
-        given,
-    ) {
-        (Some(label), _) => json!([id, label]),
+    let table = tables.get(relation).filter(|table| table.has(id));
+    match (table.map(|table| table.label(id)), given) {
+        (Some(Some(label)), _) => json!([id, label]),
+        (Some(None), _) => json!([id, field.unnamed]),
         (None, Some(given)) => json!([id, given]),
         (None, None) => json!([id, format!("{relation},{id}")]),
     }
@@ -633,7 +657,6 @@ impl Row for Seen<'_> {
             return match self.table.fields.get(name).map(|field| field.kind) {
                 Some(Kind::Integer) => Cell::Int(0),
                 Some(Kind::Float) => Cell::Real(0.0),
-                Some(Kind::Boolean) => Cell::Bool(false),
                 _ => Cell::Null,
             };
         };

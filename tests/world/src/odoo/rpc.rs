@@ -194,7 +194,10 @@ pub(crate) fn not_found() -> Response<Payload> {
         "code": 404, "message": "404: Not Found", "http_status": 404, "data": {
             "name": "werkzeug.exceptions.NotFound", "debug": "", "message": "404 Not Found", "arguments": [], "context": {}
     }}});
-    json_answer(StatusCode::NOT_FOUND, body.to_string())
+    let mut response = json_answer(StatusCode::NOT_FOUND, body.to_string());
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
 }
 
 /// The answer to what does not say that it is JSON.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
@@ -124,15 +124,9 @@ pub(crate) fn http_date(us: i64) -> String {
         .unwrap_or_default()
 }
 
-/// Microseconds since 1970 of `2026-11-21 20:21:22`, with or without a fraction, or of a bare date.
+/// Microseconds since 1970 of `2026-11-21 20:21:22`, with or without a fraction.
 pub(crate) fn parse_datetime(text: &str) -> Option<i64> {
     let parsed = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f")
         .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f"));
-    let naive = match parsed {
-        Ok(naive) => naive,
-        Err(_) => NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .ok()?
-            .and_hms_opt(0, 0, 0)?,
-    };
-    Some(naive.and_utc().timestamp_micros())
+    Some(parsed.ok()?.and_utc().timestamp_micros())
 }

@@ -127,12 +127,24 @@ pub(crate) fn get_session_info(
 
 fn session_info(company: &Company, user: &User) -> Value {
     let administrator = user.is_administrator();
-    json!({
-        "uid": user.uid, "is_system": administrator, "is_admin": administrator, "is_public": false,
-        "is_internal_user": true, "user_context": {"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid},
-        "db": company.database, "username": user.login, "name": user.name,
-        "server_version": company.serie(), "support_url": "https://www.odoo.com/buy",
-    })
+    let mut info = json!({
+        "uid": user.uid, "is_system": administrator, "is_admin": administrator,
+        "user_context": {"lang": "en_US", "tz": "Europe/Brussels", "uid": user.uid},
+        "db": company.database, "username": user.login, "name": user.name, "server_version": company.serie(),
+    });
+    // As `addons/web/models/ir_http.py` of each version has them.
+    for (from, name, value) in [
+        (16, "support_url", json!("https://www.odoo.com/buy")),
+        (17, "is_internal_user", json!(true)),
+        (18, "is_public", json!(false)),
+    ] {
+        if company.version >= from
+            && let Value::Object(info) = &mut info
+        {
+            info.insert(name.to_owned(), value);
+        }
+    }
+    info
 }
 
 /// Whose password it is. An API key is nobody's here.
@@ -299,12 +311,14 @@ fn file(
         }
         None => Response::new(Payload::source(stored, 0, size)),
     };
-    if let Some(named) = disposition(company.version, &row.name(), download) {
+    let name = with_extension(&row.name(), row.mimetype());
+    if let Some(named) = disposition(company.version, &name, download) {
         set(&mut response, CONTENT_DISPOSITION, &named);
     }
     if !unchanged {
         let mimetype = row.mimetype();
-        let charset = if mimetype.starts_with("text/") && company.version >= 16 {
+        let is_text = mimetype.starts_with("text/") || mimetype.ends_with("+xml");
+        let charset = if is_text && company.version >= 16 {
             "; charset=utf-8"
         } else {
             ""
@@ -335,6 +349,21 @@ pub(crate) fn parse_range(range: &str, size: u64) -> Option<(u64, u64)> {
         (from, to) => (from.parse().ok()?, end.min(to.parse().ok()?)),
     };
     (from <= to).then_some((from, to))
+}
+
+/// A name without an extension gets that of its type, as far as one is known here.
+fn with_extension(name: &str, mimetype: &str) -> String {
+    let has_one = name
+        .rsplit_once('.')
+        .is_some_and(|(_, extension)| !extension.is_empty() && extension.len() < 10);
+    let extension = match mimetype {
+        "application/pdf" => ".pdf",
+        "image/png" => ".png",
+        "image/svg+xml" => ".svg",
+        "text/plain" => ".txt",
+        _ => "",
+    };
+    format!("{name}{}", if has_one { "" } else { extension })
 }
 
 /// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings. 14 names a

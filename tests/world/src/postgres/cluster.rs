@@ -176,7 +176,7 @@ pub(super) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-fn unprivileged_user() -> Result<Option<&'static str>> {
+pub(super) fn unprivileged_user() -> Result<Option<&'static str>> {
     if !is_root() {
         return Ok(None);
     }
@@ -195,7 +195,7 @@ fn unprivileged_user() -> Result<Option<&'static str>> {
 }
 
 /// Runs a program as that user. From `/`, since the user may not enter the present folder.
-fn as_user(user: Option<&str>, program: &Path) -> Command {
+pub(super) fn as_user(user: Option<&str>, program: &Path) -> Command {
     let mut command = match user {
         None => Command::new(program),
         Some(user) => {
@@ -220,7 +220,7 @@ fn as_user(user: Option<&str>, program: &Path) -> Command {
     command
 }
 
-fn temporary_folder(user: Option<&'static str>) -> Result<PathBuf> {
+pub(super) fn temporary_folder(user: Option<&'static str>) -> Result<PathBuf> {
     let mut outcome = None;
     for parent in [std::env::temp_dir(), PathBuf::from("/tmp")] {
         let mut mktemp = as_user(user, Path::new("mktemp"));
@@ -237,7 +237,7 @@ fn temporary_folder(user: Option<&'static str>) -> Result<PathBuf> {
     Err(outcome.context("no temporary folder")?)
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 

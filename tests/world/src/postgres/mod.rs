@@ -7,6 +7,7 @@
 mod binaries;
 mod cluster;
 mod database;
+mod pooler;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +18,7 @@ use tokio_postgres::Config;
 
 pub use binaries::{CHOSEN, ensure_installed, other_majors};
 pub use database::{Database, sql_files, sql_files_in};
+pub use pooler::Pooler;
 
 use cluster::Cluster;
 use database::Temporary;

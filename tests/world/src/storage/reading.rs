@@ -28,7 +28,7 @@ impl Site {
         place: &str,
         public: bool,
     ) -> Result<(String, Object), Refusal> {
-        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let (bucket, name) = in_bucket(place)?;
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
         let stock = self.stock.lock();
         let rules = stock.bucket(bucket)?;
@@ -56,7 +56,7 @@ impl Site {
         if seconds < 1 {
             return Err(Refusal::request("body/expiresIn must be >= 1"));
         }
-        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let (bucket, name) = in_bucket(place)?;
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
         if caller == Caller::Anonymous || self.stock.lock().object(bucket, &name).is_none() {
             return Err(Refusal::no_object());
@@ -75,7 +75,7 @@ impl Site {
 
     /// `GET` of a signed address, by anyone.
     pub(super) fn signed(&self, call: &Call, place: &str) -> Answer {
-        let (bucket, name) = place.split_once('/').ok_or_else(Refusal::no_object)?;
+        let (bucket, name) = in_bucket(place)?;
         let (bucket, name) = (&names::decode(bucket), names::decode(name));
         let token = parameter(call, "token")
             .ok_or_else(|| Refusal::request("querystring must have required property 'token'"))?;
@@ -107,6 +107,11 @@ impl Site {
         set(&mut response, EXPIRES, &http_date(expires_us));
         Ok(response)
     }
+}
+
+/// The bucket and the name. Without a name `info/x` is an object `x` in a bucket called `info`, which is not there.
+fn in_bucket(place: &str) -> Result<(&str, &str), Refusal> {
+    place.split_once('/').ok_or_else(Refusal::no_bucket)
 }
 
 /// What the query says of this name.

@@ -64,6 +64,10 @@ fn gone() -> Response<Payload> {
     plain(StatusCode::NOT_FOUND, "The file for this url was not found")
 }
 
+fn too_long() -> Response<Payload> {
+    plain(StatusCode::PAYLOAD_TOO_LARGE, "upload's size exceeded")
+}
+
 /// Refuses what does not speak the protocol.
 pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> {
     if headers
@@ -306,10 +310,7 @@ pub(crate) async fn append(
     let left = upload.length - upload.offset;
     let announced = number(headers, CONTENT_LENGTH.as_str());
     if announced.is_some_and(|bytes| bytes > left) {
-        return Ok(plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "upload's size exceeded",
-        ));
+        return Ok(too_long());
     }
     let at_boundary = upload.offset.is_multiple_of(PART_BYTES);
     if site.options.strict_chunks
@@ -341,10 +342,7 @@ pub(crate) async fn append(
             return Ok(plain(StatusCode::FORBIDDEN, "the upload is finished"));
         };
         if intake.len() + piece.len() as u64 > length {
-            return Ok(plain(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "upload's size exceeded",
-            ));
+            return Ok(too_long());
         }
         intake.take(&piece)?;
         upload.offset = intake.len();

@@ -161,7 +161,7 @@ impl Site {
             (&Method::GET | &Method::HEAD, ["object", bucket, name]) => self
                 .readable(call, &format!("{bucket}/{name}"), false)
                 .and_then(|(_, object)| content(call, &object)),
-            (&Method::POST | &Method::PUT, ["object", bucket, name]) if !name.is_empty() => {
+            (&Method::POST | &Method::PUT, ["object", bucket, name]) => {
                 let bucket = names::decode(bucket);
                 match self.store(call, &bucket, name, upload).await? {
                     Err(refusal) => {
@@ -182,18 +182,14 @@ impl Site {
             (_, ["object", ..]) => return Ok(no_route_within(&call.method, path)),
             _ => return Ok(no_route(&call.method, path)),
         };
-        let mut response = answer.unwrap_or_else(|refusal| refusal.answer());
-        if call.method == Method::HEAD && !response.status().is_success() {
-            *response.body_mut() = Payload::default();
-        }
-        Ok(response)
+        Ok(answer.unwrap_or_else(|refusal| refusal.answer()))
     }
 
     fn refused_by_gateway(&self, call: &Call) -> Option<Response<Payload>> {
         let signed_or_public = call.path.as_deref().is_some_and(|path| {
             path.starts_with("/object/sign/") || path.starts_with("/object/public/")
         });
-        if !self.options.requires_apikey || (signed_or_public && call.method != Method::POST) {
+        if !self.options.requires_apikey || signed_or_public {
             return None;
         }
         let Some(given) = call.headers.get("apikey") else {
@@ -241,7 +237,7 @@ impl Site {
         id: &str,
         upload: &mut Upload,
     ) -> io::Result<Response<Payload>> {
-        if call.method == Method::OPTIONS && id.is_empty() {
+        if call.method == Method::OPTIONS {
             return Ok(resumable::options(self.options.file_size_limit));
         }
         if call.method == Method::GET {
