@@ -186,6 +186,8 @@ pub async fn against_simulated(with_real_cron: bool) -> Result<Report> {
         Some(format!("http://127.0.0.1:{}", endpoint.port())),
     );
     fixtures.set("simulated", true);
+    fixtures.set("foreign_job", "conform-foreign");
+    fixtures.set("foreign_job.id", foreign_job(database).await?);
     fixtures.lack("real", "there is no waiting for a minute here");
     for name in ["pooler", "pgbouncer", "own_pgbouncer", "supavisor"] {
         fixtures.lack(name, "none is simulated");
@@ -193,6 +195,17 @@ pub async fn against_simulated(with_real_cron: bool) -> Result<Report> {
     let mut report = Report::default();
     run(&postgres, &mut fixtures, false, &mut report).await?;
     Ok(report)
+}
+
+/// A job of another user, and a run of it; its number.
+async fn foreign_job(database: &world::postgres::Database) -> Result<i64> {
+    let superuser = database.connect_as_superuser().await?;
+    let schedule = "select cron.schedule('conform-foreign', '0 0 1 1 *', 'select 1')";
+    let id: i64 = superuser.query_one(schedule, &[]).await?.try_get(0)?;
+    let run = "insert into cron.job_run_details (jobid, runid, username, command, status)
+        values ($1, nextval('cron.runid_seq'), current_user, 'select 1', 'succeeded')";
+    superuser.execute(run, &[&id]).await?;
+    Ok(id)
 }
 
 /// Runs what the table has of poolers against a real `PgBouncer`; `None` where none is installed.

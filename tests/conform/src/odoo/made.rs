@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use super::{ACCENTED, Account, Odoo};
+use super::{ACCENTED, Account, BARE_NAMES, Odoo};
 use crate::conversation::{hex, pattern_bytes};
 use crate::fixtures::Fixtures;
 use crate::table::Caller;
@@ -340,6 +340,13 @@ impl Made {
             )
             .await?;
         fixtures.set("company.id", company);
+        let desk = self
+            .create(
+                "res.partner",
+                json!({"name": name("desk"), "parent_id": person}),
+            )
+            .await?;
+        fixtures.set("desk.id", desk);
         fixtures.set("person.id", person);
         let others = self
             .create(
@@ -506,6 +513,9 @@ impl Made {
                 }
             }
         }
+        for (name, called, mimetype) in BARE_NAMES {
+            files.push((name, called, mimetype, b"%PDF-1.4 conform", json!({})));
+        }
         match self.first("crm.stage", json!([])).await {
             Ok(Some(id)) => {
                 let stage = json!({"res_model": "crm.stage", "res_id": id});
@@ -633,13 +643,6 @@ fn readable_files<'a>(
             "conform.svg",
             "image/svg+xml",
             b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
-            json!({}),
-        ),
-        (
-            "bare_name",
-            "conform bare",
-            "application/pdf",
-            b"%PDF-1.4 conform",
             json!({}),
         ),
         (

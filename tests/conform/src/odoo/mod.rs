@@ -22,6 +22,15 @@ pub(crate) use made::fresh_prefix;
 /// A name with all accents that have a plain letter, and with letters that have none.
 const ACCENTED: &str = "ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝ àáâãäåçèéêëìíîïñòóôõöùúûüýÿ œßøł日.txt";
 
+/// Files of names without an extension: what the table calls them, their name and type.
+const BARE_NAMES: [(&str, &str, &str); 5] = [
+    ("bare_name", "conform bare", "application/pdf"),
+    ("bare_text", "conform bare", "text/plain"),
+    ("dotted_name", "conform v1. a draft", "application/pdf"),
+    ("name_with_dot", "conform.", "application/pdf"),
+    ("long_extension", "conform.abcde", "application/pdf"),
+];
+
 /// Who may ask, and how it proves itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Account {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use world::odoo::{Damage, NewAttachment, Options, Role, Trap, User};
 
-use super::{ACCENTED, Account, Odoo};
+use super::{ACCENTED, Account, BARE_NAMES, Odoo};
 use crate::conversation::{hex, pattern_bytes};
 use crate::fixtures::Fixtures;
 use crate::table::Caller;
@@ -125,6 +125,8 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     let person = partners.insert(json!({"name": format!("{PREFIX} person"), "parent_id": company}));
     fixtures.set("company.id", company);
     fixtures.set("person.id", person);
+    let desk = partners.insert(json!({"name": format!("{PREFIX} desk"), "parent_id": person}));
+    fixtures.set("desk.id", desk);
     leads.update_quietly(others, &json!({"partner_id": person}));
 
     let messages = odoo.records("mail.message");
@@ -174,6 +176,8 @@ fn surprises(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         }
         messages.insert(values)
     };
+    let loose = message(json!({"model": false, "res_id": null}));
+    fixtures.set("loose_message.id", loose);
     let nameless = message(json!({}));
     fixtures.set("nameless_message.id", nameless);
     let reply = message(json!({"parent_id": nameless}));
@@ -396,13 +400,15 @@ fn typed_files(file: &mut File<'_>) {
         NewAttachment::default(),
     );
     let page = b"%PDF-1.4 conform".to_vec();
-    file(
-        "bare_name",
-        "conform bare",
-        "application/pdf",
-        page.clone(),
-        NewAttachment::default(),
-    );
+    for (name, called, mimetype) in BARE_NAMES {
+        file(
+            name,
+            called,
+            mimetype,
+            page.clone(),
+            NewAttachment::default(),
+        );
+    }
     let stage = NewAttachment {
         res_model: Some("crm.stage".to_owned()),
         res_id: Some(1),

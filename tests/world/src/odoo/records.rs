@@ -420,11 +420,8 @@ impl Table {
 
     /// These records and all below them, or above them, by their `parent_id`.
     pub(crate) fn family(&self, ids: Vec<i64>, below: bool) -> BTreeSet<i64> {
-        let parent = |id: i64| {
-            let parent = self.rows.get(&id)?.value("parent_id").map(link_id);
-            parent.filter(|parent| *parent != 0)
-        };
-        let mut family: BTreeSet<i64> = ids.into_iter().filter(|id| self.has(*id)).collect();
+        let parent = |id: i64| self.rows.get(&id)?.value("parent_id").map(link_id);
+        let mut family: BTreeSet<i64> = ids.into_iter().collect();
         loop {
             let next: Vec<i64> = if below {
                 let child = |id: &i64| parent(*id).is_some_and(|parent| family.contains(&parent));

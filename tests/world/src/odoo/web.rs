@@ -351,19 +351,18 @@ pub(crate) fn parse_range(range: &str, size: u64) -> Option<(u64, u64)> {
     (from <= to).then_some((from, to))
 }
 
-/// A name without an extension gets that of its type, as far as one is known here.
+/// A name without an extension, which is of up to four letters and digits here, gets that of its type, as far as it is
+/// known here.
 fn with_extension(name: &str, mimetype: &str) -> String {
-    let has_one = name
-        .rsplit_once('.')
-        .is_some_and(|(_, extension)| !extension.is_empty() && extension.len() < 10);
-    let extension = match mimetype {
-        "application/pdf" => ".pdf",
-        "image/png" => ".png",
-        "image/svg+xml" => ".svg",
-        "text/plain" => ".txt",
-        _ => "",
+    let is_one = |end: &str| {
+        !end.is_empty() && end.len() <= 4 && end.chars().all(|sign| sign.is_ascii_alphanumeric())
     };
-    format!("{name}{}", if has_one { "" } else { extension })
+    let has_one = name.rsplit_once('.').is_some_and(|(_, end)| is_one(end));
+    match mimetype {
+        "application/pdf" if !has_one => format!("{name}.pdf"),
+        "text/plain" if !has_one => format!("{name}.txt"),
+        _ => name.to_owned(),
+    }
 }
 
 /// As werkzeug words it: a plain name as it is, any other quoted, and beyond ASCII in both spellings. 14 names a
@@ -377,10 +376,9 @@ fn disposition(version: u8, name: &str, download: bool) -> Option<String> {
     // What would end the header is none of the name.
     let name = name.replace(['\r', '\n'], "_");
     let plain: String = name.chars().filter_map(fold).collect();
-    let is_token = !plain.is_empty()
-        && plain
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter));
+    let is_token = plain
+        .chars()
+        .all(|letter| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter));
     let quoted = if is_token {
         plain.clone()
     } else {

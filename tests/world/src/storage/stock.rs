@@ -246,8 +246,7 @@ impl Stock {
                 at = format!("{name}\0");
             }
         }
-        // `a.b` sorts before `a/`, and a folder is listed as `a`.
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        // In the order of whole names: `a.b` before `a/`, which is listed as `a`.
         if descending {
             entries.reverse();
         }

@@ -79,6 +79,9 @@ declare
   id bigint;
 begin
   perform cron._check_schedule($2);
+  if $5 <> cron._caller() and not (select rolsuper from pg_roles where rolname = cron._caller()) then
+    raise insufficient_privilege using message = 'must be superuser to create a job for another role';
+  end if;
   insert into cron.job as j (schedule, command, database, username, active, jobname)
   values ($2, $3, $4, coalesce($5, cron._caller()), $6, $1)
   on conflict on constraint jobname_username_uniq
@@ -114,9 +117,12 @@ $$;
 create function cron.unschedule(job_id bigint) returns boolean
 language plpgsql strict security definer set search_path = pg_catalog as $$
 begin
+  if not exists (select from cron.job where jobid = $1) then
+    raise exception 'could not find valid entry for job %', $1;
+  end if;
   delete from cron.job where jobid = $1 and (username = cron._caller() or (select rolsuper from pg_roles where rolname = cron._caller()));
   if not found then
-    raise exception 'could not find valid entry for job %', $1;
+    raise insufficient_privilege using message = 'permission denied for table job';
   end if;
   return true;
 end

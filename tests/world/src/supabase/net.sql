@@ -75,7 +75,7 @@ $$;
 create function net.http_get(
   url text, params jsonb default '{}'::jsonb, headers jsonb default '{}'::jsonb,
   timeout_milliseconds integer default 5000
-) returns bigint language plpgsql strict parallel safe as $$
+) returns bigint language plpgsql parallel safe as $$
 declare
   request_id bigint;
 begin
@@ -125,20 +125,12 @@ begin
 end
 $$;
 
+-- The real one has no use: it does not say what becomes of what it selects.
 create function net.http_collect_response(request_id bigint, async boolean default true)
-returns net.http_response_result language plpgsql strict parallel safe as $$
-declare
-  found_response net._http_response;
+returns net.http_response_result language plpgsql as $$
 begin
-  loop
-    select * into found_response from net._http_response where id = $1;
-    exit when found or $2;
-    perform pg_sleep(0.05);
-  end loop;
-  if found_response.id is null then
-    return ('ERROR', 'request matching request_id not found', null)::net.http_response_result;
-  end if;
-  return ('SUCCESS', 'ok', (found_response.status_code, found_response.headers, found_response.content)::net.http_response)::net.http_response_result;
+  raise notice 'The net.http_collect_response function is deprecated.';
+  select request_id, async;
 end
 $$;
 
