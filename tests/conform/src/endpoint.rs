@@ -37,7 +37,8 @@ impl Drop for Endpoint {
 }
 
 /// `/echo` tells the request, `/status/503` has that status, `/slow` answers never, `/drop` ends the connection,
-/// `/to/echo` leads to `/echo`.
+/// `/to/echo`, `/kept/echo` and `/away/echo` lead to `/echo`, the second as what is asked, the third by a whole address;
+/// `/named/echo` only names it, and `/partly` ends before its content does.
 async fn answer(mut stream: TcpStream) -> Option<()> {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
@@ -77,11 +78,31 @@ async fn answer(mut stream: TcpStream) -> Option<()> {
             String::new(),
             format!("status {status}"),
         ),
-        ["", "to", rest, ..] => (
-            "302".to_owned(),
-            format!("location: /{rest}\r\n"),
-            String::new(),
-        ),
+        ["", "partly", ..] => {
+            let part = b"HTTP/1.1 200 conform\r\ncontent-length: 10\r\n\r\npart";
+            return stream.write_all(part).await.ok();
+        }
+        ["", way @ ("to" | "kept" | "away" | "named"), rest, ..] => {
+            let status = match *way {
+                "kept" => "307",
+                "named" => "201",
+                _ => "302",
+            };
+            let host = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("host").then(|| value.trim())
+            });
+            let place = if *way == "away" {
+                format!("http://{}/{rest}", host.unwrap_or_default())
+            } else {
+                format!("/{rest}")
+            };
+            (
+                status.to_owned(),
+                format!("location: {place}\r\n"),
+                String::new(),
+            )
+        }
         _ => {
             let sent: serde_json::Map<_, _> = head
                 .lines()
