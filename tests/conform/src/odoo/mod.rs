@@ -26,7 +26,7 @@ const ACCENTED: &str = "ÀÁÂÃÄÅÇÈÉÊËÌÍÎÏÑÒÓÔÕÖÙÚÛÜÝ à�
 const BARE_NAMES: [(&str, &str, &str); 5] = [
     ("bare_name", "conform bare", "application/pdf"),
     ("bare_text", "conform bare", "text/plain"),
-    ("dotted_name", "conform v1. a draft", "application/pdf"),
+    ("dotted_name", "conform v1. a b", "application/pdf"),
     ("name_with_dot", "conform.", "application/pdf"),
     ("long_extension", "conform.abcde", "application/pdf"),
 ];
