@@ -148,7 +148,7 @@ impl Dice {
 }
 
 /// What a certificate names as standing in the way, by entity and id; 0 stands for all of an entity.
-fn named(certificate: &Value) -> Result<BTreeSet<(String, i64)>> {
+pub fn named(certificate: &Value) -> Result<BTreeSet<(String, i64)>> {
     let mut named = BTreeSet::new();
     for reason in certificate["reasons"].as_array().context("no reasons")? {
         let entity = reason["entity"].as_str().context("no entity")?;

@@ -15,6 +15,7 @@ mod keys;
 mod large_files;
 mod main_path;
 mod modes;
+mod oddities;
 mod overlap;
 mod pace;
 mod proxies;

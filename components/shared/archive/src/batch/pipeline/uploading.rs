@@ -180,8 +180,36 @@ impl Uploader {
             Kind::StorageTimeout => 2,
             _ => return false,
         };
+        // Others were taken since it was refused before: it is alone in this, and they need not wait for it.
+        let alone = tries > 0 && self.busy.is_none();
+        if !alone {
+            self.limiter.overload(now, short_wait(fault));
+        }
         self.busy = Some(fault.clone());
-        self.limiter.overload(now, short_wait(fault));
         tries + 1 < most
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_is_refused_again_and_again_keeps_no_other_waiting() {
+        let busy = Fault::new(Kind::StorageBusy, "HTTP 503");
+        let second = |number| Duration::from_secs(number);
+        let mut uploader = Uploader::new(16);
+        assert!(uploader.is_tried_again(&busy, 0, second(10)));
+        assert!(
+            !uploader.limiter.allows(second(10)),
+            "the first of all, maybe"
+        );
+        uploader.took();
+        assert!(uploader.is_tried_again(&busy, 1, second(20)));
+        assert!(uploader.limiter.allows(second(20)));
+        // Where nothing is taken any more, there is a pause again.
+        assert!(uploader.is_tried_again(&busy, 2, second(30)));
+        assert!(!uploader.limiter.allows(second(30)));
+        assert!(!uploader.is_tried_again(&busy, BUSY_TRIES, second(40)));
     }
 }
