@@ -16,9 +16,13 @@ pub(crate) const LOGIN: &str = "login to Odoo";
 pub(crate) const KEY: &str = "API key of Odoo";
 pub(crate) const SESSION: &str = "web session of Odoo";
 pub(crate) const IDENTITY: &str = "database of Odoo";
+pub(crate) const RIGHTS: &str = "rights in Odoo";
 
 /// Who is warned so long before a key ends has the time to make another.
 const KEY_ENDS: TimeDelta = TimeDelta::days(14);
+
+/// The most that are named of what the user lacks.
+const MOST_NAMED: usize = 5;
 
 const NEW_KEY: &str = "Log in to Odoo as this user, make another API key under Preferences, Account Security, set odoo_api_key to it, and start the components again.";
 
@@ -55,7 +59,7 @@ pub(crate) async fn look(
             odoo
         }
         Err(fault) => {
-            let rest = [REACHED, LOGIN, KEY, SESSION, IDENTITY];
+            let rest = [REACHED, LOGIN, KEY, SESSION, IDENTITY, RIGHTS];
             return found.ends(failed(SETTINGS, &fault), &rest);
         }
     };
@@ -63,7 +67,7 @@ pub(crate) async fn look(
     let server = match odoo.server().await {
         Ok(server) => server,
         Err(fault) => {
-            let rest = [LOGIN, KEY, SESSION, IDENTITY];
+            let rest = [LOGIN, KEY, SESSION, IDENTITY, RIGHTS];
             return found.ends(failed(REACHED, &fault), &rest);
         }
     };
@@ -76,13 +80,20 @@ pub(crate) async fn look(
             found.lines.push(line);
             user
         }
-        Err(fault) => return found.ends(failed(LOGIN, &fault), &[KEY, SESSION, IDENTITY]),
+        Err(fault) => {
+            let rest = [KEY, SESSION, IDENTITY, RIGHTS];
+            return found.ends(failed(LOGIN, &fault), &rest);
+        }
     };
     found.lines.push(key(&odoo, &server, user, clock).await);
     found.lines.push(session(&odoo, outlook).await);
     found.lines.push(match (postgres, outlook) {
         (Some(postgres), Some(outlook)) => identity(&odoo, postgres, outlook).await,
         _ => not_tried(IDENTITY, crate::database::TABLES),
+    });
+    found.lines.push(match odoo.rights().await {
+        Ok(rights) => seen(&rights.in_words()),
+        Err(fault) => failed(RIGHTS, &fault),
     });
     found
 }
@@ -218,6 +229,25 @@ async fn identity<H: Http, C: Clock>(
             "The tables belong to none yet: the first run makes this one theirs.",
         ),
     }
+}
+
+/// What the user lacks leaves gaps of which no list knows; it may be meant so.
+fn seen(lacking: &[String]) -> Line {
+    if lacking.is_empty() {
+        return ok(
+            RIGHTS,
+            "The user has every company, and the groups by which all is seen.",
+        );
+    }
+    let mut named: Vec<_> = lacking.iter().take(MOST_NAMED).cloned().collect();
+    if lacking.len() > MOST_NAMED {
+        named.push(format!("{} more", lacking.len() - MOST_NAMED));
+    }
+    warning(
+        RIGHTS,
+        format!("{}.", named.join("; ")),
+        "Give it to the user in Odoo under Settings, Users: companies under Allowed Companies, groups under Access Rights; or leave it so, where what is hidden is not to be copied.",
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What can be wrong, one thing at a time.
 
+use serde_json::{Value, json};
 use stage::SERVICE_KEY;
 use world::faults::Fault;
 use world::storage::Bucket;
@@ -21,6 +22,8 @@ pub enum Cause {
     Bucket(Bucket),
     /// The API key ends in so many days.
     KeyEnds(i32),
+    /// A record more in Odoo, of this model.
+    Record(&'static str, Value),
 }
 
 /// A cause, the line that tells of it, and what that says.
@@ -116,6 +119,20 @@ fn of_odoo() -> Vec<Case> {
             "database of Odoo",
             "these tables belong to the old one",
             Cause::Sql(another.0, another.1),
+        ),
+        warning(
+            "rights in Odoo",
+            "(Chicago) exists and is not allowed to the Odoo user",
+            Cause::Record("res.company", json!({"name": "Chicago", "partner_id": 1})),
+        ),
+        warning(
+            "rights in Odoo",
+            "lacks the group Administration / Settings (base.group_system): changes of fields in the chatter cannot be read",
+            Cause::Variables(vec![
+                ("odoo_login", "demo".to_owned()),
+                ("odoo_api_key", "demo-api-key".to_owned()),
+                ("odoo_password", "demo".to_owned()),
+            ]),
         ),
     ]
 }

@@ -119,6 +119,13 @@ impl Scene {
                 keys.update(own, &json!({ "expiration_date": false }));
                 Ok(looked_at)
             }
+            Cause::Record(model, values) => {
+                let records = stage.odoo.records(model);
+                let added = records.insert(values.clone());
+                let looked_at = self.check().await?;
+                records.delete([added]);
+                Ok(looked_at)
+            }
         }
     }
 }
