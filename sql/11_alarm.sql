@@ -34,7 +34,7 @@ create table if not exists odoo_sync.alarms (
   over_since timestamptz
 );
 comment on table odoo_sync.alarms is 'What is wrong now, as odoo_sync.alarm() last saw it.';
-comment on column odoo_sync.alarms.subject is 'A job, files, or a comparison.';
+comment on column odoo_sync.alarms.subject is 'A job, files, a comparison, or the final check.';
 comment on column odoo_sync.alarms.state is 'What is wrong, in a word; for a job its state in odoo_sync.health().';
 comment on column odoo_sync.alarms.problem is 'What is wrong, in words of this program only.';
 comment on column odoo_sync.alarms.remedy is 'What to do about it.';
@@ -121,6 +121,12 @@ begin
            where l.created_at > now() - interval '7 days' and l.run_id is not null order by l.entity, l.created_at desc) v
     where v.verdict = 'differs' and v.before = 'differs'
       and (v.entity <> 'attachments' or not exists (select from odoo_sync.progress p where p.bucket in ('pending', 'failed') and p.files > 0));
+  -- A verdict that lets Odoo be switched off, and is none any more.
+  return query
+    select 'final check', 'stale', format('Odoo could be switched off by the final check of %s; since then %s.', odoo_sync.moment(c.ended_at), c.stale_why),
+      format('Check again: select odoo_sync.final_check(). Where nobody needs it any more: delete from odoo_sync.final_checks where id = %s', c.id), c.stale_at, true
+    from (select * from odoo_sync.final_checks f order by f.id desc limit 1) c
+    where c.state = 'ready' and c.stale_at is not null;
 end
 $$;
 comment on function odoo_sync.troubles() is 'What odoo_sync.alarm() would tell; when it was last known to be well; whether to tell it at once.';

@@ -18,7 +18,9 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
             "Odoo's /web/content fails: let it through the proxy, and look at Odoo's file store."
         }
         "source_refused" => "Odoo's own error: its log says more.",
-        "source_login" => "Check odoo_database, odoo_login and odoo_api_key.",
+        "source_login" => {
+            "Check odoo_database, odoo_login and odoo_api_key; where the key has run out, make a new one."
+        }
         "source_forbidden" | "file_forbidden" => {
             "Give the Odoo user the right to read it: the Settings group reads every attachment."
         }

@@ -101,7 +101,8 @@ impl<F: Figures> Report<F> {
         if self.fault.is_none() {
             self.blame = Some(fault.blame());
             self.fault = Some(json!({
-                "kind": fault.kind(), "blame": fault.blame(), "message": fault.message()
+                "kind": fault.kind(), "blame": fault.blame(), "message": fault.message(),
+                "remedy": fault::remedy(fault.kind().code()),
             }));
         }
     }

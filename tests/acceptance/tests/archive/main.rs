@@ -3,6 +3,7 @@
 
 mod scene;
 
+mod alarm;
 mod answers;
 mod attempts;
 mod certificate;

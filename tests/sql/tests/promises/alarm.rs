@@ -25,7 +25,7 @@ struct Failure {
     says: &'static str,
 }
 
-const FAILURES: [Failure; 8] = [
+const FAILURES: [Failure; 9] = [
     // The two failures of what this program replaces.
     Failure {
         subject: ARCHIVE,
@@ -55,10 +55,10 @@ const FAILURES: [Failure; 8] = [
         subject: ARCHIVE,
         state: "not_moving",
         made_by: "insert into odoo_sync.runs (id, job, mode, leased_until, finished_at, outcome, fault)
-            select gen_random_uuid(), 'archive-batch', 'migrate', now(), now(), 'error', '{\"kind\": \"source_unreachable\", \"message\": \"of Müller & Söhne\"}' from generate_series(1, 3)",
+            select gen_random_uuid(), 'archive-batch', 'migrate', now(), now(), 'error', '{\"kind\": \"source_unreachable\", \"message\": \"of Müller & Söhne\", \"remedy\": \"Is Odoo up, and odoo_url right?\"}' from generate_series(1, 3)",
         mended_by: "update odoo_sync.runs set outcome = 'success', fault = null",
         status: 202,
-        says: "The last 3 runs failed (source_unreachable).",
+        says: "The last 3 runs failed (source_unreachable). Is Odoo up, and odoo_url right?",
     },
     Failure {
         subject: ARCHIVE,
@@ -84,6 +84,15 @@ const FAILURES: [Failure; 8] = [
         mended_by: "insert into public.sync_validation_log (run_id, entity, verdict) values (gen_random_uuid(), 'leads', 'same')",
         status: 202,
         says: "7 missing",
+    },
+    Failure {
+        subject: "final check",
+        state: "stale",
+        made_by: "insert into odoo_sync.final_checks (asked_by, state, jobs, ended_at, stale_at, stale_why)
+            values ('somebody', 'ready', array['archive-batch'], now(), now(), 'crm-sync found 3 changes')",
+        mended_by: "insert into odoo_sync.final_checks (asked_by, jobs) values ('somebody', array['archive-batch'])",
+        status: 202,
+        says: "since then crm-sync found 3 changes. Check again: select odoo_sync.final_check()",
     },
     Failure {
         subject: "health",
