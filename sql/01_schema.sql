@@ -345,7 +345,8 @@ insert into odoo_sync.settings (name, value) values
   ('keep_days.net_responses', '1'),
   ('compare_days.crm-sync', '1'),
   ('compare_days.chatter-sync', '1'),
-  ('most_deleted_share', '0.2')
+  ('most_deleted_share', '0.2'),
+  ('database_bytes', 'null')
 on conflict (name) do nothing;
 -- It was 7 before version 4. Whoever wants 7 after that, keeps it.
 update odoo_sync.settings set value = '1'
@@ -389,6 +390,9 @@ begin
   end if;
   if $1 = 'most_deleted_share' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 0 and 1) then
     raise exception '% is a share from 0 to 1, not %', $1, $2;
+  end if;
+  if $1 = 'database_bytes' and $2 <> 'null' and (jsonb_typeof($2) <> 'number' or ($2)::numeric < 1000000) then
+    raise exception '% is the size of the disk in bytes, such as 8589934592, or null, not %', $1, $2;
   end if;
   update odoo_sync.settings s set value = $2, updated_at = now() where s.name = $1;
 end

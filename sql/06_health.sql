@@ -482,7 +482,7 @@ begin
   return array[odoo_sync.finding('role_locked',
     format('The components cannot log in: role odoo_sync %s.', case when not r.rolcanlogin then 'may not log in'
       when without_password then 'has no password, as after a restore' else format('has a password that ran out at %s', odoo_sync.moment(r.rolvaliduntil)) end),
-    'Run: alter role odoo_sync with login valid until ''infinity'' password ''…''; set the variable db_password to it, and start the components again.')];
+    'Run: select odoo_sync.new_password(), which shows a new one; set the variable db_password to it, and start the components again.')];
 end
 $$;
 comment on function odoo_sync.look_at_role() is 'Findings about the role of the components, where they cannot log in.';
@@ -522,6 +522,7 @@ declare
   ticks record;
   batches record;
   runs record;
+  newest jsonb;
 begin
   if j.path is null or exists (
     select from odoo_sync.runs r where r.job = j.component and r.outcome = 'running' and r.leased_until > now()
@@ -550,10 +551,12 @@ begin
   into batches
   from (select * from public.migration_logs m
         where m.job = j.component and m.status <> 'auth_error' and m.created_at >= since order by m.created_at desc limit 3) l;
+  select r.fault into newest from odoo_sync.runs r
+   where r.job = j.component and r.started_at >= since and r.outcome <> 'running' order by r.started_at desc limit 1;
   if batches.number = 3 and batches.idle then
     return array[odoo_sync.finding('not_moving',
-      'Ticks arrive, but nothing moves: the last 3 batches moved nothing' || coalesce(format(' of %s that remain', batches.remaining), '') || '.',
-      coalesce('See the errors in public.migration_logs' || case when j.component = 'archive-batch'
+      'Ticks arrive, but nothing moves: the last 3 batches moved nothing' || coalesce(format(' of %s that remain', batches.remaining), '') || coalesce(format(' (%s)', newest ->> 'kind'), '') || '.',
+      coalesce(newest ->> 'remedy', 'See the errors in public.migration_logs' || case when j.component = 'archive-batch'
         then ', and public.odoo_attachments where state is dead or attempts > 0; odoo_sync.retry() gives dead files another try.' else '.' end),
       jsonb_build_object('remaining', batches.remaining, 'error', batches.said), 'The last says: ' || batches.said)];
   end if;
@@ -568,7 +571,7 @@ begin
       case when runs.silent then 'The last 3 runs began, and ended without a word.'
         else 'The last 3 runs failed' || coalesce(format(' (%s)', runs.fault ->> 'kind'), '') || '.' end,
       case when runs.silent then 'The components were stopped in mid-run: look at the memory and time limits of where they run, and their log.'
-        else 'See odoo_sync.runs and the components'' log.' end,
+        else coalesce(runs.fault ->> 'remedy', 'See odoo_sync.runs and the components'' log.') end,
       jsonb_build_object('fault', runs.fault), case when not runs.silent then runs.fault ->> 'message' end)];
   end if;
   return '{}';
@@ -708,6 +711,48 @@ end
 $$;
 comment on function odoo_sync.look_for_undelivered() is 'Findings about alarms and heartbeats that did not arrive.';
 
+-- What the components found when they last looked at all, that will break something and has not yet.
+create or replace function odoo_sync.warnings_of_check() returns jsonb[]
+  language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(odoo_sync.finding('ok', format('%s: %s', l.line ->> 'name', l.line ->> 'found'), l.line ->> 'remedy') order by l.nth), '{}')
+      from odoo_sync.checks c cross join lateral jsonb_array_elements(c.lines) with ordinality l (line, nth)
+     where c.checked_at > now() - interval '2 days' and l.line ->> 'state' in ('warning', 'failed')
+       and l.line ->> 'name' in ('API key of Odoo', 'size limit', 'MIME types', 'clocks')
+  $$;
+comment on function odoo_sync.warnings_of_check() is 'Warnings of the last look whether all is set up right, as findings.';
+
+-- Does something grow that will one day be too large? By what Postgres knows anyway: nothing is counted.
+create or replace function odoo_sync.warnings_of_room() returns jsonb[]
+  language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  warnings jsonb[] := '{}';
+  grown record;
+  room numeric := (odoo_sync.setting('database_bytes') #>> '{}')::numeric;
+begin
+  if room is not null and pg_database_size(current_database()) > 0.9 * room then
+    warnings := warnings || odoo_sync.finding('ok', format('The database has %s of the %s that database_bytes says.',
+        pg_size_pretty(pg_database_size(current_database())), pg_size_pretty(room)),
+      'Enlarge the disk in the dashboard and set database_bytes to what it has then, or make room: Supabase sets a database to read-only whose disk is nearly full.',
+      jsonb_build_object('database_bytes', pg_database_size(current_database())));
+  end if;
+  for grown in
+    select n.nspname as of_schema, c.relname as of_table, c.reltuples::bigint as number
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = 'cron' and c.relname = 'job_run_details' and c.reltuples > 1000000
+        or n.nspname = 'net' and c.relname = '_http_response' and c.reltuples > 100000
+     order by 1
+  loop
+    warnings := warnings || odoo_sync.finding('ok', format('%s.%s has some %s rows, nearly all of other jobs than these.', grown.of_schema, grown.of_table, grown.number),
+      case grown.of_schema
+        when 'cron' then 'pg_cron keeps every run for ever. Run: select cron.schedule(''cron-history'', ''17 4 * * *'', ''delete from cron.job_run_details where end_time < now() - interval ''''7 days'''''')'
+        else 'pg_net keeps answers for pg_net.ttl, 6 hours by default: look who calls so often, or make that shorter.' end,
+      jsonb_build_object(grown.of_schema || '.' || grown.of_table, grown.number));
+  end loop;
+  return warnings;
+end
+$$;
+comment on function odoo_sync.warnings_of_room() is 'Warnings about what grows: the database, and the tables of pg_cron and pg_net.';
+
 create or replace function odoo_sync.diagnose()
   returns table (job text, state text, ok boolean, problem text, said text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -810,6 +855,11 @@ begin
           'Make a secret key in the dashboard under Settings, API Keys, set storage_key to it (sb_secret_…), and start the components again.');
       end if;
     end if;
+    warnings := warnings || case when j.component = 'archive-batch' then odoo_sync.warnings_of_check()
+      when j.name = 'odoo-sync-purge' then odoo_sync.warnings_of_room() else '{}' end;
+    for entry in select w -> 'detail' as figures from unnest(warnings) w where w -> 'detail' <> '{}' loop
+      detail := coalesce(detail, '{}') || entry.figures;
+    end loop;
     if state = 'ok' and cardinality(warnings) > 0 then
       problem := (select string_agg(w ->> 'problem', ' ') from unnest(warnings) w);
       remedy := (select string_agg(w ->> 'remedy', ' ') from unnest(warnings) w);

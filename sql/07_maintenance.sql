@@ -63,12 +63,15 @@ begin
   delete from odoo_sync.unreadable u
   where u.seen_at < now() - interval '3 days' and (u.job <> 'chatter-sync' or u.fields = '{}');
   delete from odoo_sync.accepted_keys k where k.expires_at < now() - interval '1 day';
+  if to_regprocedure('odoo_sync.ask_for_check()') is not null then
+    perform odoo_sync.ask_for_check();
+  end if;
   -- Other people's jobs may push its row out of what is looked at of pg_cron's table within hours.
   update odoo_sync.jobs j set ran_at = now() where j.name = 'odoo-sync-purge';
   return purged;
 end
 $$;
-comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say; returns how many rows of each table.';
+comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say, and asks for the day''s look whether all is right; returns how many rows of each table.';
 
 revoke execute on all routines in schema odoo_sync from public;
 

@@ -38,6 +38,24 @@ end
 $$;
 comment on function odoo_sync.knock() is 'Has pg_net call the components as the jobs do; odoo_sync.look_at_knock() tells what came of it.';
 
+-- Once a day: what will break before it does, such as an API key that ends, only the components see.
+create or replace function odoo_sync.ask_for_check() returns bigint
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  base_url text := odoo_sync.setting('base_url') #>> '{}';
+  key text := odoo_sync.vault_key();
+begin
+  if base_url is null or key is null or odoo_sync.net_state() <> 'open' then
+    return null;
+  end if;
+  return net.http_post(url := base_url || '/check', body := '{"daily": true}', timeout_milliseconds := 10000,
+    headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || key, 'Prefer', 'respond-async'));
+exception when others then
+  return null; -- Nothing can be called then, and health() says so of each job.
+end
+$$;
+comment on function odoo_sync.ask_for_check() is 'Has the components look whether all is right, unless they have within most of a day. For odoo_sync.purge().';
+
 create or replace function odoo_sync.look_at_knock() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare

@@ -97,8 +97,8 @@ impl Request {
             mode: keys.one_of("mode", Mode::ALL, Mode::name)?,
             ids: keys.get("ids").map(ids).transpose()?,
             read_data: keys.get("read_data").map(part).transpose()?,
-            restart: yes_or_no(&keys, "restart")?,
-            repair: yes_or_no(&keys, "repair")?,
+            restart: keys.flag("restart")?,
+            repair: keys.flag("repair")?,
             after_id: keys.get("after_id").map_or(Ok(0), after_id)?,
         })
     }
@@ -125,13 +125,6 @@ fn part(value: &Value) -> Result<Part, RequestError> {
             "must be \"n/t\", the n-th of t parts (t up to 256)",
         )
     })
-}
-
-fn yes_or_no(keys: &Keys, key: &str) -> Result<bool, RequestError> {
-    let given = keys.get(key).map(Value::as_bool);
-    given
-        .unwrap_or(Some(false))
-        .ok_or_else(|| RequestError::new(key, "must be true or false"))
 }
 
 fn after_id(value: &Value) -> Result<i64, RequestError> {

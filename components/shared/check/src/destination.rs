@@ -27,8 +27,8 @@ const MOST_TYPES: usize = 5;
 pub(crate) async fn look(
     variables: &impl Variables,
     http: &impl Http,
-    postgres: Option<&impl Postgres>,
-    outlook: Option<&Outlook>,
+    (postgres, outlook): (Option<&impl Postgres>, Option<&Outlook>),
+    create_bucket: bool,
 ) -> Vec<Line> {
     let storage = async {
         let settings = Settings::read(variables).await?;
@@ -46,7 +46,7 @@ pub(crate) async fn look(
     };
     let place = format!("bucket {} at {}.", settings.bucket, settings.url);
     let mut lines = vec![ok(SETTINGS, place)];
-    let bucket = match storage.check_bucket().await {
+    let bucket = match bucket_of(&storage, create_bucket).await {
         Ok(bucket) => bucket,
         Err(fault) => return without_bucket(lines, &fault),
     };
@@ -72,6 +72,17 @@ pub(crate) async fn look(
         (Err(fault), _) => failed(SIGNED, &fault),
     });
     lines
+}
+
+/// The bucket; one that is not there is made, if that is asked for.
+async fn bucket_of<H: Http>(storage: &Storage<H>, create: bool) -> Result<Bucket, Fault> {
+    match storage.check_bucket().await {
+        Err(fault) if create && fault.kind() == Kind::BucketMissing => {
+            storage.create_bucket().await?;
+            storage.check_bucket().await
+        }
+        seen => seen,
+    }
 }
 
 /// With a line that failed, and these which come after it.

@@ -1,5 +1,6 @@
 //! One look at everything that has to be right: a list of lines, each with what was found and what to do about
-//! it, in the order in which a person sets things up. Nothing is changed but the one row that keeps the list.
+//! it, in the order in which a person sets things up. Nothing is changed but the one row that keeps the list; a bucket
+//! is made where that is asked for.
 //!
 //! What cannot be looked at, since something before it is not right, is a line too: it was not tried.
 
@@ -15,17 +16,18 @@ use futures::future::join;
 use ledger::Postgres;
 use ledger::setup::{self, Line, State};
 use outbound::{Clock, Http, Variables};
-use run::Job;
+use run::{Job, Keys, Logging, RequestError};
 use serde::Serialize;
 
 /// Every line, in the order in which a person sets things up. Those of the database's own are among them.
-const ORDER: [&str; 26] = [
+const ORDER: [&str; 27] = [
     source::SETTINGS,
     source::REACHED,
     source::LOGIN,
     source::KEY,
     source::SESSION,
     source::IDENTITY,
+    source::RIGHTS,
     destination::SETTINGS,
     destination::REACHED,
     destination::KEY,
@@ -67,19 +69,53 @@ pub struct Report {
     pub lines: Vec<Line>,
 }
 
+/// What a caller asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Request {
+    /// Makes the bucket, where there is none.
+    pub create_bucket: bool,
+    /// The look of the day: none, where there was one already, and nobody is told.
+    pub daily: bool,
+}
+
+impl Request {
+    /// Reads the body of a call; nothing at all means `{}`.
+    pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
+        let keys = Keys::of(body)?;
+        Ok(Self {
+            create_bucket: keys.flag("create_bucket")?,
+            daily: keys.flag("daily")?,
+        })
+    }
+}
+
+/// Looks at everything, unless somebody has within most of a day.
+pub async fn check_daily<P: Postgres>(
+    variables: &impl Variables,
+    http: &impl Http,
+    clock: &impl Clock,
+    postgres: P,
+) -> Result<(), Fault> {
+    if setup::is_due(&postgres).await? {
+        check(variables, http, clock, &Ok(postgres), false).await;
+    }
+    Ok(())
+}
+
 /// Looks at everything. `postgres` is the database, or the setting that it lacks.
 pub async fn check<P: Postgres>(
     variables: &impl Variables,
     http: &impl Http,
     clock: &impl Clock,
     postgres: &Result<P, Fault>,
+    create_bucket: bool,
 ) -> Report {
     let mut database = database::look(postgres).await;
     let outlook = database.outlook.as_ref();
     let ledger = postgres.as_ref().ok();
     let (mut source, destination) = join(
         source::look(variables, http, clock, ledger, outlook),
-        destination::look(variables, http, ledger, outlook),
+        destination::look(variables, http, (ledger, outlook), create_bucket),
     )
     .await;
     let mut lines = std::mem::take(&mut source.lines);
@@ -119,6 +155,7 @@ pub async fn other_settings_of(variables: &impl Variables) -> Result<(), Fault> 
     sync::crm::CRM.settings(variables).await?;
     sync::chatter::CHATTER.settings(variables).await?;
     Policy::read(variables).await?;
+    Logging::read(variables).await?;
     variables.list("allowed_origins").await.map(drop)
 }
 

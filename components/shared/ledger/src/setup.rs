@@ -134,6 +134,14 @@ pub async fn lines(postgres: &impl Postgres) -> Result<Vec<Line>, Fault> {
     call(postgres, STATEMENT, &json!({})).await
 }
 
+/// Whether nobody has looked for most of a day.
+pub async fn is_due(postgres: &impl Postgres) -> Result<bool, Fault> {
+    const STATEMENT: &str = "
+        select to_jsonb(not exists (select from odoo_sync.checks c where c.checked_at > now() - interval '20 hours'))
+         where $1::jsonb is not null";
+    call_one(postgres, STATEMENT, &json!({})).await
+}
+
 /// Keeps what was found.
 pub async fn keep(postgres: &impl Postgres, lines: &[Line], is_right: bool) -> Result<(), Fault> {
     const STATEMENT: &str = "

@@ -59,7 +59,7 @@ pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answe
 }
 
 /// Work that goes on after the answer (RFC 7240).
-pub(crate) fn accepted(content: &impl Serialize) -> Answer {
+pub fn accepted(content: &impl Serialize) -> Answer {
     let mut answer = json(StatusCode::ACCEPTED, content);
     answer.headers_mut().insert(
         HeaderName::from_static("preference-applied"),

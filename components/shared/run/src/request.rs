@@ -44,6 +44,14 @@ impl Keys {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
+    /// True or false; false where it is absent.
+    pub fn flag(&self, key: &str) -> Result<bool, RequestError> {
+        let given = self.get(key).map(Value::as_bool);
+        given
+            .unwrap_or(Some(false))
+            .ok_or_else(|| RequestError::new(key, "must be true or false"))
+    }
+
     /// One of a few named values, the default where it is absent.
     pub fn one_of<T: Copy + Default, const N: usize>(
         &self,

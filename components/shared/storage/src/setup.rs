@@ -4,7 +4,7 @@ use fault::Fault;
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Http, Request};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::object::{no_json, timeouts};
 use crate::{Storage, answer};
@@ -56,6 +56,21 @@ impl Bucket {
 }
 
 impl<H: Http> Storage<H> {
+    /// Makes the bucket, private.
+    pub async fn create_bucket(&self) -> Result<(), Fault> {
+        let name = &self.settings.bucket;
+        let bucket = json!({ "id": name, "name": name, "public": false }).to_string();
+        let request = self
+            .request(Method::POST, "/bucket")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(bucket.into_bytes());
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status.is_success() {
+            return Ok(());
+        }
+        Err(answer::refusal(response).await?.fault(&self.settings))
+    }
+
     /// The largest upload that the project takes, whatever the bucket says, as far as the Storage tells it.
     pub async fn project_limit(&self) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::OPTIONS, "");

@@ -5,9 +5,9 @@ mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use stage::until;
+use stage::{SERVICE_KEY, until};
 
 use crate::causes::{Case, Cause, causes};
 use crate::scene::{Scene, line, states};
@@ -25,6 +25,7 @@ async fn a_set_up_that_is_right_is_a_list_without_a_word_of_remedy() -> Result<(
         ("Odoo", "Odoo 18.0"),
         ("login to Odoo", "as user 2, by JSON-RPC with the API key"),
         ("API key of Odoo", "never ends"),
+        ("rights in Odoo", "has every company"),
         (
             "key of the Storage",
             "in the headers apikey and Authorization",
@@ -121,9 +122,9 @@ async fn a_look_changes_nothing_but_the_row_that_keeps_it() -> Result<()> {
     let writes = stage.odoo.counters().total().calls;
     scene.check().await?;
     assert_eq!((stage.value(rows).await?, stage.storage.objects()), before);
-    // Its version, a login, who it is, its keys, a session, and when the first users were made.
+    // Its version, a login, who it is, its keys, a session, when the first users were made, and ten about its rights.
     let calls = stage.odoo.counters().total().calls - writes;
-    assert!(calls <= 8, "{calls} requests to Odoo");
+    assert!(calls <= 18, "{calls} requests to Odoo");
     let kept = stage.value("select jsonb_build_object('rows', count(*), 'right', bool_and(right_at is not null)) from odoo_sync.checks").await?;
     assert_eq!(kept, serde_json::json!({"rows": 1, "right": true}));
     Ok(())
@@ -163,6 +164,89 @@ async fn the_database_shows_what_the_components_found_and_what_it_finds_itself()
 }
 
 #[tokio::test]
+async fn the_bucket_is_made_private_where_that_is_asked_for() -> Result<()> {
+    let scene = Scene::set().await?;
+    // The tables belong to another.
+    let forgotten = "delete from odoo_sync.identities where side = 'storage'";
+    scene.stage.owner.batch_execute(forgotten).await?;
+    let (_host, caller) = scene.stage.replica(&[("storage_bucket", "made")]).await?;
+    for (body, state, found) in [
+        ("{}", "failed", "the Storage has no bucket"),
+        (
+            r#"{"create_bucket": true}"#,
+            "ok",
+            "Bucket made is there, and private.",
+        ),
+        (
+            r#"{"create_bucket": true}"#,
+            "ok",
+            "Bucket made is there, and private.",
+        ),
+    ] {
+        let looked_at = caller.post("/check", SERVICE_KEY, body).await?.json();
+        let told = line(&looked_at, "bucket")?;
+        assert_eq!(told["state"], state, "{told}");
+        assert!(told["found"].to_string().contains(found), "{told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_database_has_a_look_taken_once_a_day_and_nobody_is_told_by_the_key_of_the_jobs()
+-> Result<()> {
+    let scene = Scene::set().await?;
+    let stage = &scene.stage;
+    let keys = stage.odoo.records("res.users.apikeys");
+    let own = *keys.ids().first().context("no key")?;
+    let soon = "select to_jsonb(to_char(now() at time zone 'UTC' + interval '5 days', 'YYYY-MM-DD HH24:MI:SS'))";
+    keys.update(
+        own,
+        &serde_json::json!({ "expiration_date": stage.value(soon).await? }),
+    );
+    let looks = "select count(*) from odoo_sync.checks where checked_at is not null";
+    assert_eq!(stage.count(looks).await?, 0);
+    stage.value("select odoo_sync.purge()").await?;
+    until("the look of the day was taken", async || {
+        Ok(stage.count(looks).await? == 1)
+    })
+    .await?;
+    let tick = "insert into odoo_sync.calls (job, request_id, called_at, answered_at, status_code)
+        values ('archive-odoo-files-batch', -1, now(), now(), 202)";
+    stage.owner.batch_execute(tick).await?;
+    let problem = "select to_jsonb(concat_ws(' | ', h.ok, h.problem, h.remedy)) from odoo_sync.health() h where h.job = 'archive-odoo-files-batch'";
+    let problem = stage.value(problem).await?.to_string();
+    for said in [
+        "t | API key of Odoo: It ends on 20",
+        "set odoo_api_key to it",
+    ] {
+        assert!(problem.contains(said), "{problem}");
+    }
+
+    let key = stage
+        .value("select to_jsonb(odoo_sync.vault_key())")
+        .await?;
+    let key = key.as_str().context("no key")?;
+    let calls = stage.odoo.counters().total().calls;
+    let daily = stage
+        .caller()
+        .post("/check", key, r#"{"daily": true}"#)
+        .await?;
+    assert_eq!(
+        (daily.status.as_u16(), daily.json()),
+        (202, serde_json::json!({"status": "accepted"}))
+    );
+    for other in ["", r#"{"create_bucket": true}"#] {
+        let refused = stage.caller().post("/check", key, other).await?;
+        assert_eq!(refused.status, 403, "{other}");
+    }
+    // One look, not two: there was one today.
+    scene.check().await?;
+    let calls = stage.odoo.counters().total().calls - calls;
+    assert!(calls <= 18, "{calls} requests to Odoo");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_app_of_which_nothing_is_set_says_so_line_by_line() -> Result<()> {
     let scene = Scene::set().await?;
     let looked_at = scene
@@ -185,6 +269,6 @@ async fn an_app_of_which_nothing_is_set_says_so_line_by_line() -> Result<()> {
             "settings of the Storage"
         ]
     );
-    assert_eq!(looked_at["lines"].as_array().map(Vec::len), Some(28));
+    assert_eq!(looked_at["lines"].as_array().map(Vec::len), Some(29));
     Ok(())
 }

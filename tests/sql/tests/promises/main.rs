@@ -24,3 +24,4 @@ mod schedules;
 mod search;
 mod server;
 mod upgrade;
+mod warnings;
