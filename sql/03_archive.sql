@@ -87,6 +87,9 @@ create index if not exists odoo_attachments_failing
 create index if not exists odoo_attachments_waiting
   on public.odoo_attachments (reason, file_size) where state = 'skipped' and reason in ('needs_password', 'over_size_limit');
 drop index if exists public.odoo_attachments_needs_password;
+-- What waits for a person, in the order in which it is listed.
+create index if not exists odoo_attachments_for_people
+  on public.odoo_attachments (id) where state = 'dead' or state = 'skipped' and reason in ('needs_password', 'over_size_limit');
 create index if not exists odoo_attachments_missing
   on public.odoo_attachments (id) where missing_since is not null;
 create index if not exists odoo_attachments_lost

@@ -183,6 +183,35 @@ end
 $$;
 comment on function odoo_sync.failures() is 'The failures'' part of odoo_sync.status(): by kind, each with its newest example.';
 
+-- A page of the files that wait for a person. How many there are of each kind is told as far as it is cheap.
+create or replace function odoo_sync.files_for_people(kind text, after_id bigint, most integer) returns jsonb
+  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform odoo_sync.require_admin();
+  return jsonb_build_object(
+    'files', (
+      select coalesce(jsonb_agg(jsonb_build_object(
+               'id', a.id, 'name', left(a.name, 300), 'res_model', a.res_model, 'res_id', a.res_id, 'file_size', a.file_size, 'state', a.state,
+               'kind', coalesce(a.reason, 'unknown'), 'blame', a.blame, 'message', left(a.message, 300), 'failed_at', a.failed_at,
+               'deleted_at', a.deleted_at, 'accepted_by', w.who,
+               'remedy', odoo_sync.remedy_of(case a.state when 'dead' then 'dead' else a.reason end)) order by a.id), '[]')
+        from (select * from public.odoo_attachments f
+               where (f.state = 'dead' or f.state = 'skipped' and f.reason in ('needs_password', 'over_size_limit'))
+                 and f.id > files_for_people.after_id and (files_for_people.kind is null or coalesce(f.reason, 'unknown') = files_for_people.kind)
+               order by f.id limit files_for_people.most) a
+        left join odoo_sync.acknowledgements w
+          on w.entity = 'attachments' and w.id = a.id and w.kind = case a.state when 'dead' then 'dead' else a.reason end),
+    'kinds', (
+      select coalesce(jsonb_agg(to_jsonb(g) order by g.files desc, g.kind), '[]')
+        from (select coalesce(n.reason, 'unknown') as kind, n.state, count(*) as files, sum(n.file_size) as bytes
+                from (select f.reason, f.state, f.file_size from public.odoo_attachments f
+                       where f.state = 'dead' or f.state = 'skipped' and f.reason in ('needs_password', 'over_size_limit')
+                       order by f.id limit 10000) n
+               group by 1, 2 order by 3 desc limit 30) g));
+end
+$$;
+comment on function odoo_sync.files_for_people(text, bigint, integer) is 'Files that wait for a person, by id, from behind after_id on: those that were given up, or wait for a password or a higher limit; and how many there are of each kind, of the first 10,000.';
+
 -- The newest validation of each entity: a step for each entity, however long the log is.
 create or replace function odoo_sync.last_validations() returns setof public.sync_validation_log
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -277,6 +306,7 @@ comment on function odoo_sync.status() is 'Everything that GET /status is made o
 
 revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.status() to odoo_sync, authenticated, service_role;
+grant execute on function odoo_sync.files_for_people(text, bigint, integer) to odoo_sync, authenticated, service_role;
 grant execute on function odoo_sync.act(text, text, uuid, bigint[], jsonb) to odoo_sync;
 
 commit;

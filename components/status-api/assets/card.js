@@ -104,6 +104,7 @@ class OdooMigrationStatus extends HTMLElement {
     this.#view.title(this.getAttribute("heading") || "Odoo migration");
     const address = this.getAttribute("address");
     const base = new URL(address ? address.replace(/\/*$/, "/") : HOME, document.baseURI);
+    this.#view.links(base);
     this.#server = new Server(base, async () => await (this.#getToken ? this.#getToken() : this.getAttribute("token")) || null);
   }
 

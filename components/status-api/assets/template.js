@@ -35,7 +35,7 @@ template.innerHTML = `
         </div>
         <div class="figures small">
           <p id="migrated"></p>
-          <p id="remaining"></p>
+          <p id="remaining"><span id="left"></span><a id="for-people" hidden></a></p>
         </div>
       </div>
 
@@ -67,10 +67,23 @@ template.innerHTML = `
         </div>
       </details>
 
+      <details id="warnings" part="warnings" hidden>
+        <summary><span class="caret" aria-hidden="true"></span><span>Warnings</span><span class="count" id="warnings-count"></span></summary>
+        <div class="panel" id="warned"></div>
+      </details>
+
       <ul class="syncs" aria-label="Syncs">
         <li><span class="name">Pipeline</span><span class="freshness" id="crm"></span><span class="verdict" id="crm-verdict"></span></li>
         <li><span class="name">Chatter</span><span class="freshness" id="chatter"></span><span class="verdict" id="chatter-verdict"></span></li>
       </ul>
+
+      <details id="comparisons" part="comparisons" hidden>
+        <summary><span class="caret" aria-hidden="true"></span><span>What was compared</span></summary>
+        <div class="panel">
+          <p class="caption">Every record by its id and when it was written, each time; by its contents as often as is set.</p>
+          <div id="compared"></div>
+        </div>
+      </details>
     </div>
   </div>
 
@@ -80,6 +93,7 @@ template.innerHTML = `
     <button type="button" id="resume" hidden>Resume</button>
     <button type="button" id="retry" hidden>Retry dead files</button>
     <button type="button" id="final-check">Final check</button>
+    <a id="certificate">Certificate</a>
     <p id="outcome" role="status"></p>
   </footer>
 

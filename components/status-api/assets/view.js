@@ -55,8 +55,10 @@ export class View {
     this.#setup(status, setup, offline);
     this.#archive(status?.archive, { now, alive, offline });
     this.#errors(status, now);
+    this.#warnings(status);
     this.#sync("crm", "crm-sync", status, now);
     this.#sync("chatter", "chatter-sync", status, now);
+    this.#comparisons(status, now);
     this.#actions(status, offline);
     this.#speak(state, status?.archive);
   }
@@ -108,7 +110,8 @@ export class View {
   #archive(archive, { now, alive, offline }) {
     const bar = this.#get("bar");
     if (!archive) {
-      for (const id of ["percent", "migrated", "remaining", "rate", "phase"]) say(this.#get(id), "–");
+      for (const id of ["percent", "migrated", "left", "rate", "phase"]) say(this.#get(id), "–");
+      this.#get("for-people").hidden = true;
       for (const id of ["eta", "eta-range"]) say(this.#get(id), "");
       bar.setAttribute("aria-valuetext", "not known yet");
       this.#sparkline([]);
@@ -129,11 +132,11 @@ export class View {
       growing && "Odoo's list is still being read",
     ].filter(Boolean).join("; ");
     const waiting = archive.waiting ?? 0;
-    say(this.#get("remaining"), [
-      `${words.count(archive.remaining)} remaining`,
-      archive.dead > 0 && `${words.count(archive.dead)} dead`,
-      waiting > 0 && `${words.count(waiting)} waiting`,
-    ].filter(Boolean).join(", "));
+    const forPeople = [archive.dead > 0 && `${words.count(archive.dead)} dead`, waiting > 0 && `${words.count(waiting)} waiting`];
+    const told = forPeople.filter(Boolean).join(", ");
+    say(this.#get("left"), `${words.count(archive.remaining)} remaining${told && ", "}`);
+    say(this.#get("for-people"), told);
+    this.#get("for-people").hidden = !told;
     this.#get("remaining").title = waiting > 0
       ? `${words.count(waiting)} wait for odoo_password or a higher limit` : "";
 
@@ -192,6 +195,41 @@ export class View {
     moment(this.#get("last-failure"), status?.last_failure?.at, now, status ? "none" : "–");
     if (status?.last_failure?.message) {
       this.#get("last-failure").title = `${words.moment(status.last_failure.at)}: ${status.last_failure.message}`;
+    }
+  }
+
+  /** What does not keep a job from working, and will. */
+  #warnings(status) {
+    const warnings = !status?.viewer.admin ? [] : status.jobs.filter(({ state, problem }) => state === "ok" && problem);
+    this.#get("warnings").hidden = warnings.length === 0;
+    say(this.#get("warnings-count"), words.count(warnings.length));
+    fill(this.#get("warned"), warnings, ({ component, problem, remedy }) => [
+      make("p", "", make("strong", "", words.JOBS[component] ?? component), `: ${problem}`),
+      remedy && make("p", "remedy", remedy),
+    ], "finding warning");
+  }
+
+  /** Each comparison: how many either side has, and how many differ. */
+  #comparisons(status, now) {
+    const syncs = status ? [status.syncs.crm, status.syncs.chatter] : [];
+    const entities = syncs.flatMap(({ validation }) => validation?.entities ?? []);
+    this.#get("comparisons").hidden = entities.length === 0;
+    const side = (number) => number == null ? "?" : words.count(number);
+    fill(this.#get("compared"), entities, (entity) => [
+      make("span", "name", entity.entity.replaceAll("_", " ")),
+      make("span", "freshness", `${side(entity.source_count)} in Odoo, ${side(entity.destination_count)} here, `, time(entity.checked_at, now)),
+      toned(entity.verdict === "same" ? "good" : "bad", entity.verdict === "same" ? "same"
+        : entity.verdict === "differs" ? words.plural(entity.missing + entity.extra + entity.stale, "difference", "differences") : "not comparable"),
+    ], "compared");
+  }
+
+  /** Where the pages of the app are: beside the card, or, from another page, in a window of their own. */
+  links(base) {
+    const apart = window.self !== window.top || base.origin !== location.origin;
+    for (const [id, page] of [["for-people", "files"], ["certificate", "certificate"]]) {
+      const link = this.#get(id);
+      link.href = new URL(page, base);
+      if (apart) Object.assign(link, { target: "_blank", rel: "noopener" });
     }
   }
 
@@ -345,6 +383,12 @@ function make(tag, className, ...children) {
   const element = document.createElement(tag);
   if (className) element.className = className;
   element.append(...children.filter(Boolean));
+  return element;
+}
+
+function toned(tone, text) {
+  const element = make("span", "verdict", text);
+  element.dataset.tone = tone;
   return element;
 }
 

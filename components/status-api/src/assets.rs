@@ -18,7 +18,7 @@ const JSON: &str = "application/schema+json";
 /// A file: its path, type and bytes.
 pub type Asset = (&'static str, &'static str, &'static [u8]);
 
-const ASSETS: [Asset; 14] = [
+const ASSETS: [Asset; 16] = [
     ("/", HTML, include_bytes!("../assets/index.html")),
     (
         "/card/page.js",
@@ -66,6 +66,12 @@ const ASSETS: [Asset; 14] = [
         "/card/certificate.css",
         CSS,
         include_bytes!("../assets/certificate.css"),
+    ),
+    ("/files", HTML, include_bytes!("../assets/files.html")),
+    (
+        "/card/files.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/files.js"),
     ),
     ("/card/icon.svg", SVG, include_bytes!("../assets/icon.svg")),
     (

@@ -1,8 +1,9 @@
-//! `GET /status`, `/status/files/{id}`, `/certificate`, `/metrics`, `/healthz`, the card with its files, and
+//! `GET /status`, `/status/files`, `/status/files/{id}`, `/files`, `/certificate`, `/metrics`, `/healthz`, the card with its files, and
 //! `POST /actions/…`: everything that people look at, and what they do about it.
 
 mod assets;
 mod document;
+mod files;
 mod metrics;
 mod order;
 mod pace;
@@ -18,7 +19,8 @@ use http::{HeaderName, StatusCode};
 use ledger::status::{self, Reading};
 use outbound::Variables;
 use platform::{
-    Answer, Guard, Refusal, SpinPostgres, SpinVariables, Use, json as json_answer, unless_known,
+    Answer, Guard, Level, Refusal, SpinPostgres, SpinVariables, Use, json as json_answer, log,
+    unless_known,
 };
 use serde_json::json;
 use spin_sdk::http_service;
@@ -36,6 +38,7 @@ const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 #[http_service]
 async fn handle(request: spin_sdk::http::Request) -> Answer {
     let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
     if path == "/healthz" {
         return json_answer(StatusCode::OK, &json!({ "status": "ok" }));
     }
@@ -45,7 +48,7 @@ async fn handle(request: spin_sdk::http::Request) -> Answer {
                 let file = file_of_the_card(&guard, asset).await;
                 return file.unwrap_or_else(|refusal| guard.finish(Err(refusal)));
             }
-            let answered = answer(&mut guard, &path).await;
+            let answered = answer(&mut guard, &path, &query).await;
             guard.finish(answered)
         }
         Err(refusal) => refusal.answer(),
@@ -63,7 +66,7 @@ async fn file_of_the_card(guard: &Guard, asset: assets::Asset) -> Result<Answer,
     Ok(assets::answer(asset, &visit))
 }
 
-async fn answer(guard: &mut Guard, path: &str) -> Result<Answer, Refusal> {
+async fn answer(guard: &mut Guard, path: &str, query: &str) -> Result<Answer, Refusal> {
     if let Some(action) = order::action(path) {
         return act(guard, action).await;
     }
@@ -72,6 +75,7 @@ async fn answer(guard: &mut Guard, path: &str) -> Result<Answer, Refusal> {
     }
     match path {
         "/status" => status(guard).await,
+        "/status/files" => files(guard, query).await,
         "/metrics" => metrics(guard).await,
         "/certificate.json" => certificate(guard).await,
         _ => Err(Refusal::NotFound(
@@ -125,7 +129,8 @@ async fn look(guard: &Guard) -> Result<(Reading, Option<Caller>), Refusal> {
         (Ok(reading), None) => Ok((for_strangers(reading), None)),
         (Err(fault), Some(_)) => Err(fault.into()),
         (Err(fault), None) => {
-            println!("the status could not be read: {fault}");
+            let words = format!("the status could not be read: {fault}");
+            log(Level::Error, JOB, &words).await;
             let told = "the status cannot be read just now: the component's log says why";
             Err(Fault::new(fault.kind(), told).into())
         }
@@ -150,6 +155,16 @@ async fn file(guard: &Guard, id: &str) -> Result<Answer, Refusal> {
             json!({ "error": "no attachment of this id was found in Odoo so far", "id": id }),
         )),
     }
+}
+
+/// The files that wait for a person. Never open, as [`file`].
+async fn files(guard: &Guard, query: &str) -> Result<Answer, Refusal> {
+    let postgres = SpinPostgres::configured().await;
+    guard.admit_to_look(false, &postgres).await?;
+    let postgres = guard.ready(postgres).await?;
+    let page = files::Page::parse(query).map_err(Refusal::Malformed)?;
+    let read = status::files_for_people(&postgres, page.kind, page.after_id, page.most).await?;
+    Ok(json_answer(StatusCode::OK, &page.of(read)))
 }
 
 /// What the newest final check came to. It names what is missing: this is never open.

@@ -409,6 +409,72 @@ pub async fn act(postgres: &impl Postgres, order: &Order) -> Result<Done, Fault>
     call_one(postgres, STATEMENT, order).await
 }
 
+/// A page of the files that wait for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilesForPeople {
+    /// By id.
+    pub files: Vec<FileForPeople>,
+    /// How many there are of each kind.
+    pub kinds: Vec<FilesOfKind>,
+}
+
+/// A file that waits for a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FileForPeople {
+    /// Its id in Odoo.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+    /// The model of the record that it hangs on.
+    pub res_model: Option<String>,
+    /// The id of that record.
+    pub res_id: Option<i64>,
+    /// Bytes, as Odoo says.
+    pub file_size: i64,
+    /// `dead`, or `skipped`.
+    pub state: String,
+    /// The kind of its last failure, or what it waits for.
+    pub kind: String,
+    /// Whose fault.
+    pub blame: Option<String>,
+    /// What happened, in words.
+    pub message: Option<String>,
+    /// When it last failed.
+    pub failed_at: Option<Moment>,
+    /// When it was found to be gone from Odoo.
+    pub deleted_at: Option<Moment>,
+    /// Who has accepted that it is left behind.
+    pub accepted_by: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// Files that wait for the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesOfKind {
+    /// For what.
+    pub kind: String,
+    /// `dead`, or `skipped`.
+    pub state: String,
+    /// How many.
+    pub files: i64,
+    /// Their bytes.
+    pub bytes: i64,
+}
+
+/// The files that wait for a person: of one kind or all, behind an id, so many at most.
+pub async fn files_for_people(
+    postgres: &impl Postgres,
+    kind: Option<&str>,
+    after_id: i64,
+    most: u32,
+) -> Result<FilesForPeople, Fault> {
+    const STATEMENT: &str = "
+        select odoo_sync.files_for_people($1::jsonb->>'kind', ($1::jsonb->>'after_id')::bigint, ($1::jsonb->>'most')::integer)";
+    let argument = json!({ "kind": kind, "after_id": after_id, "most": most });
+    call_one(postgres, STATEMENT, &argument).await
+}
+
 /// The newest final check: how far it is, or its verdict with the evidence.
 pub async fn certificate(postgres: &impl Postgres) -> Result<Value, Fault> {
     const STATEMENT: &str = "select odoo_sync.certificate() where $1::jsonb is not null";

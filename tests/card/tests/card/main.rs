@@ -10,6 +10,7 @@
 
 mod certificate;
 mod embedding;
+mod files;
 mod manners;
 mod states;
 

@@ -150,7 +150,7 @@ async fn the_set_up_ticks_itself_off_until_all_was_right_and_comes_back_when_som
     }
     let title = visit.says("setup-title").await;
     assert!(
-        title.starts_with("Set-up: 2") && title.contains(" of 28 are right"),
+        title.starts_with("Set-up: 2") && title.contains(" of 29 are right"),
         "{title}"
     );
     visit.portrait("setup").await;
