@@ -6,16 +6,19 @@
 mod answer;
 mod clock;
 mod guard;
+mod log;
 mod outbound_http;
 mod postgres;
 mod serve;
 mod variables;
 
-pub use answer::{Answer, document, json, unless_known};
+pub use answer::{Answer, accepted, document, json, unless_known};
 pub use clock::SpinClock;
 pub use guard::{Guard, MAX_BODY_BYTES, Refusal, Use};
+pub use log::log;
 pub use outbound_http::SpinHttp;
 pub use postgres::SpinPostgres;
+pub use run::Level;
 pub use serve::serve;
 pub use variables::SpinVariables;
 

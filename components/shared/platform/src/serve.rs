@@ -8,6 +8,7 @@ use run::{Environment, Job, Report, Run, begin};
 use serde_json::json;
 use spin_sdk::http::Request;
 
+use crate::log::log_run;
 use crate::{
     Answer, Guard, Refusal, SpinClock, SpinHttp, SpinPostgres, SpinVariables, answer, new_id, spawn,
 };
@@ -50,20 +51,23 @@ async fn handle<J: Job>(job: &'static J, guard: &mut Guard) -> Result<Answer, Re
     };
     if guard.prefers_async() {
         spawn(async move {
-            work(run).await;
+            work(job.name(), run).await;
         });
         return Ok(answer::accepted(
             &json!({ "status": "accepted", "run_id": run_id }),
         ));
     }
-    Ok(tell::<J>(&work(run).await))
+    Ok(tell::<J>(&work(job.name(), run).await))
 }
 
-async fn work<J: Job>(run: Run<J, SpinHttp, SpinClock, SpinPostgres>) -> Report<J::Figures> {
+async fn work<J: Job>(
+    job: &str,
+    run: Run<J, SpinHttp, SpinClock, SpinPostgres>,
+) -> Report<J::Figures> {
     let mut known = KNOWN.with_borrow(Known::clone);
     let report = run.work(&mut known).await;
     KNOWN.with_borrow_mut(|kept| *kept = known);
-    println!("{}", report.line());
+    log_run(job, &report).await;
     report
 }
 

@@ -7,11 +7,13 @@
 mod identity;
 mod job;
 mod lifecycle;
+mod logging;
 mod report;
 mod request;
 
 pub use identity::{belongs_here, bucket_belongs_here, tell_rights};
 pub use job::{Job, Plan};
 pub use lifecycle::{Environment, Run, begin};
+pub use logging::{Level, Logging, Told};
 pub use report::{Figures, Report, Status};
 pub use request::{Keys, RequestError};

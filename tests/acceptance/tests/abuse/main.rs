@@ -10,6 +10,7 @@ mod destinations;
 mod floods;
 mod hostile_text;
 mod keys;
+mod logs;
 mod secrets;
 mod statements;
 mod tokens;

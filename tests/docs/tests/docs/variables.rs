@@ -9,7 +9,7 @@ use docs_tests::read;
 use fault::Fault;
 use futures::executor::block_on;
 use outbound::Variables;
-use run::Job;
+use run::{Job, Logging};
 
 /// Answers with the defaults of the manifest, and notes what it is asked for.
 struct Asked {
@@ -48,10 +48,11 @@ impl Asked {
         })
     }
 
-    /// What every component asks for: the database, who may call, and which pages may read the answer.
+    /// What every component asks for: the database, who may call, which pages may read the answer, its log.
     fn guard(&self) -> Result<()> {
         block_on(ledger::Settings::read(self))?;
         block_on(Policy::read(self))?;
+        block_on(Logging::read(self))?;
         block_on(self.list("allowed_origins"))?;
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Who calls, and what they may do. Nothing of the body is read before.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use access::{Cache, Caller, Policy, identify, refusal_words};
@@ -10,13 +9,12 @@ use http::header::AUTHORIZATION;
 use ledger::{Postgres, PostgresError, Settings};
 
 use super::{Guard, Refusal, Use};
-use crate::{SpinClock, SpinHttp, SpinPostgres, SpinVariables};
+use crate::log::{log, log_standing};
+use crate::{Level, SpinClock, SpinHttp, SpinPostgres, SpinVariables};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 thread_local! {
-    /// Whether what the configuration keeps closed was told already, once in the life of an instance.
-    static GAPS: Cell<bool> = const { Cell::new(false) };
     // Shared by the up to 16 requests that an instance serves at once, and by those after them.
     static CACHE: Rc<Cache> = Rc::default();
 }
@@ -122,7 +120,8 @@ impl Guard {
             Ok(caller) if may(caller) => Ok(caller),
             Ok(caller) => Err(Refusal::Forbidden(caller)),
             Err(access::Refusal::Unavailable(fault)) => {
-                println!("who calls could not be checked: {fault}");
+                let words = format!("who calls could not be checked: {fault}");
+                log(Level::Error, self.job, &words).await;
                 let missing = missing(postgres).await;
                 Err(Refusal::Unavailable(fault.own_words(), missing))
             }
@@ -140,11 +139,7 @@ impl Guard {
         let policy = Policy::read(&SpinVariables)
             .await
             .map_err(access::Refusal::Unavailable)?;
-        if !GAPS.replace(true) {
-            for gap in policy.gaps() {
-                println!("{gap}");
-            }
-        }
+        log_standing(self.job, policy.gaps()).await;
         let cache = CACHE.with(Rc::clone);
         let (authorization, apikey) = self.tokens();
         let asked = Asked(postgres);
@@ -173,7 +168,8 @@ impl Guard {
         {
             let words = refusal_words(refusal, authorization, apikey);
             if let Err(fault) = ledger::keys::log_refusal(postgres, self.job, words).await {
-                println!("a refused call could not be logged: {fault}");
+                let words = format!("a refused call could not be logged: {fault}");
+                log(Level::Error, self.job, &words).await;
             }
         }
     }

@@ -1,0 +1,67 @@
+//! The component's log. Spin and systemd take what is printed, a line each.
+
+use std::cell::Cell;
+
+use outbound::Clock;
+use run::{Figures, Level, Logging, Report, Told};
+use serde::Serialize;
+use serde_json::json;
+use spin_sdk::key_value::Store;
+
+use crate::{SpinClock, SpinVariables};
+
+/// Where the instances of all components keep what was told of how things stand.
+const TOLD: &str = "told";
+
+thread_local! {
+    static LOGGING: Cell<Option<Logging>> = const { Cell::new(None) };
+    /// Whether this instance has told how things stand.
+    static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Writes a line, if lines of its level are written.
+pub async fn log(level: Level, component: &str, words: &str) {
+    write((level, component), words, &json!({})).await;
+}
+
+/// Writes what a run did: with its whole report, where lines are for programs.
+pub(crate) async fn log_run<F: Figures>(component: &str, report: &Report<F>) {
+    let level = match report.outcome() {
+        "error" => Level::Error,
+        _ => Level::Info,
+    };
+    write((level, component), &report.line(), report).await;
+}
+
+/// Writes how things stand, as long as they do: once a day, whichever component and instance comes first.
+pub(crate) async fn log_standing(component: &str, words: Vec<String>) {
+    if words.is_empty() || HAS_TOLD.replace(true) {
+        return;
+    }
+    let now = Told::now(words.clone(), SpinClock.unix_seconds());
+    // Where there is no store, each instance tells it.
+    if let Ok(store) = Store::open_default().await {
+        let before = store.get(TOLD).await.ok().flatten();
+        let before = before.and_then(|before| serde_json::from_slice(&before).ok());
+        if before.is_some_and(|before| now.is_known_from(&before)) {
+            return;
+        }
+        if let Ok(document) = serde_json::to_vec(&now) {
+            drop(store.set(TOLD, document).await);
+        }
+    }
+    for line in &words {
+        log(Level::Warn, component, line).await;
+    }
+}
+
+async fn write(of: (Level, &str), words: &str, fields: &impl Serialize) {
+    let logging = match LOGGING.get() {
+        Some(logging) => logging,
+        None => Logging::read(&SpinVariables).await.unwrap_or_default(),
+    };
+    LOGGING.set(Some(logging));
+    if let Some(line) = logging.line(of, words, fields, SpinClock.unix_seconds()) {
+        println!("{line}");
+    }
+}
