@@ -184,6 +184,19 @@ end
 $$;
 comment on function odoo_sync.new_key(text, text) is 'Makes a key for a person or a program, of scope read or admin, and shows it, this once. It ends with its row in odoo_sync.accepted_keys.';
 
+-- Typed by a person, it would stand in the editor's history and in the log of Postgres.
+create or replace function odoo_sync.new_password() returns text
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  password text := ltrim(odoo_sync.random_key(), 'ots_');
+begin
+  perform odoo_sync.require_owner();
+  execute format('alter role odoo_sync with login valid until ''infinity'' password %L', password);
+  return password;
+end
+$$;
+comment on function odoo_sync.new_password() is 'Gives the components'' role a new password, and shows it, this once: the variable db_password.';
+
 -- Before, the jobs called with the secret supabase_service_role_key, whoever had put it there. A key that
 -- was ours goes on under the new name; what came from elsewhere is left as it is, and sent no more.
 create or replace function odoo_sync.move_key() returns void

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use docs_tests::{Contract, Document};
+use futures::future::try_join_all;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use stage::{Answer, Caller, Host, JWT_SECRET, SERVICE_KEY, Stage, token_of, until};
@@ -14,6 +15,7 @@ use crate::running::{Environment, sh};
 
 const JOBS: [&str; 3] = ["/archive-batch", "/crm-sync", "/chatter-sync"];
 const ACT: &str = "/actions/{action}";
+const FILES: &str = "/status/files";
 const FILE: &str = "/status/files/{id}";
 const CHECK: &str = "/check";
 const CERTIFICATE: &str = "/certificate.json";
@@ -261,6 +263,8 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
         .await?;
     app.call(Call::get("/metrics"), 200).await?;
     app.call(Call::post(CHECK, ""), 200).await?;
+    app.call(Call::post(CHECK, r#"{"daily": true}"#), 202)
+        .await?;
     app.call(Call::get(CERTIFICATE), 200).await?;
     let check = Call::post(ACT, "").at("/actions/final-check");
     app.call(check, 200).await?;
@@ -273,6 +277,9 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     app.call(nothing, 422).await?;
     app.call(Call::get(CERTIFICATE), 200).await?;
     app.call(Call::get("/healthz").without_a_key(), 200).await?;
+    app.call(Call::get(FILES), 200).await?;
+    app.call(Call::get(FILES).at("/status/files?limit=0"), 400)
+        .await?;
     app.call(Call::get(FILE), 200).await?;
     app.call(Call::get(FILE).at("/status/files/0"), 400).await?;
     app.call(Call::get(FILE).at("/status/files/99999"), 404)
@@ -291,6 +298,7 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
         ("/", "/".to_owned()),
         ("/status.schema.json", "/status.schema.json".to_owned()),
         ("/certificate", "/certificate".to_owned()),
+        ("/files", "/files".to_owned()),
     ];
     assets.extend(files.map(|file| ("/card/{file}", format!("/card/{file}"))));
     for (path, at) in assets {
@@ -326,7 +334,7 @@ async fn who_is_refused(app: &mut Interface) -> Result<()> {
     let user = token_of(&user)?;
     // Postgres is away: who shows a key that only Postgres knows cannot be checked.
     let (_host, away) = app.replica(&[("db_port", "1")]).await?;
-    for path in ["/status", "/metrics", FILE, CERTIFICATE] {
+    for path in ["/status", "/metrics", FILES, FILE, CERTIFICATE] {
         app.call(Call::get(path).without_a_key(), 401).await?;
         app.call(Call::get(path).by(&user), 403).await?;
         app.call_at(&away, Call::get(path).by("another-key"), 503)
@@ -344,7 +352,7 @@ async fn who_is_refused(app: &mut Interface) -> Result<()> {
 
 async fn what_is_no_order(app: &mut Interface) -> Result<()> {
     let long = " ".repeat(64 * 1024 + 1);
-    let paths: Vec<_> = JOBS.into_iter().chain([ACT]).collect();
+    let paths: Vec<_> = JOBS.into_iter().chain([ACT, CHECK]).collect();
     let at: Vec<_> = paths
         .iter()
         .map(|path| path.replace("{action}", "pause"))
@@ -361,13 +369,8 @@ async fn what_is_no_order(app: &mut Interface) -> Result<()> {
         .iter()
         .map(|at| head(at, "content-length: 9\r\n\r\n{"))
         .collect();
-    let [a, b, c, d] = slow.as_slice() else {
-        anyhow::bail!("four paths take a body");
-    };
-    let stage = &app.stage;
-    let answers = tokio::try_join!(raw(stage, a), raw(stage, b), raw(stage, c), raw(stage, d))?;
-    let answers = [answers.0, answers.1, answers.2, answers.3];
-    for (path, answer) in paths.iter().zip(answers) {
+    let slow = slow.iter().map(|request| raw(&app.stage, request));
+    for (path, answer) in paths.iter().zip(try_join_all(slow).await?) {
         app.check(&Method::POST, path, &answer, 408)?;
     }
     Ok(())
@@ -400,7 +403,7 @@ async fn what_is_out_of_order(app: &mut Interface) -> Result<()> {
             .json();
         assert_eq!(report["fault"]["kind"], "source_unreachable", "{report}");
     }
-    for path in ["/status", "/metrics", FILE, CERTIFICATE] {
+    for path in ["/status", "/metrics", FILES, FILE, CERTIFICATE] {
         app.call_at(&unset, Call::get(path), 500).await?;
         app.call_at(&away, Call::get(path), 502).await?;
     }

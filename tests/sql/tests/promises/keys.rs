@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio_postgres::Client;
+use world::postgres::Postgres;
 
 use crate::endpoint::{Endpoint, answer};
 use crate::project::{Project, query};
@@ -399,4 +400,46 @@ async fn where_the_net_queue_can_be_closed_it_is_and_calls_go_on() {
     query(&user, "select net.http_post('http://127.0.0.1:9')")
         .await
         .expect("other people's webhooks go on");
+}
+
+#[tokio::test]
+async fn the_components_password_is_made_and_shown_once_to_the_owner_only() {
+    let server = Postgres::start_throw_away().await.unwrap();
+    server.main().apply_sql().await.unwrap();
+    let project = Project::of(server.main().clone()).await;
+    let superuser = project.database.connect_as_superuser().await.unwrap();
+    superuser
+        .batch_execute("alter role odoo_sync nologin")
+        .await
+        .unwrap();
+    let made = project
+        .sql("select odoo_sync.new_password()")
+        .await
+        .remove(0);
+    assert!(made.len() == 64 && made.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let mut components = tokio_postgres::Config::new();
+    components
+        .host("127.0.0.1")
+        .port(project.database.port())
+        .user("odoo_sync")
+        .dbname("postgres");
+    let logs_in = async |password: &str| {
+        let mut components = components.clone();
+        let connected = components
+            .password(password)
+            .connect(tokio_postgres::NoTls)
+            .await;
+        connected.is_ok()
+    };
+    assert!(logs_in(&made).await);
+    assert!(!logs_in("another").await);
+    let again = project
+        .sql("select odoo_sync.new_password()")
+        .await
+        .remove(0);
+    assert_ne!(made, again);
+    assert!(!logs_in(&made).await && logs_in(&again).await);
+    let admin = project.user(true).await;
+    let refusal = query(&admin, "select odoo_sync.new_password()").await;
+    assert!(refusal.unwrap_err().contains("permission denied"));
 }

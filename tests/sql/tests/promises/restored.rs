@@ -61,7 +61,10 @@ async fn a_role_that_cannot_log_in_is_told_where_the_components_do_not_get_in() 
         let [state, problem, remedy]: [String; 3] = [row.get(0), row.get(1), row.get(2)];
         assert_eq!(state, "role_locked", "{problem}");
         assert!(problem.contains(told), "{problem}");
-        assert!(remedy.contains("alter role odoo_sync"), "{remedy}");
+        assert!(
+            remedy.contains("select odoo_sync.new_password()"),
+            "{remedy}"
+        );
     }
 }
 
