@@ -77,7 +77,7 @@ function show({ files, kinds, next_after: next }) {
     get("files").replaceChildren(make("p", "", "No file waits for anybody."));
     return;
   }
-  const heads = ["File", "Record", "Size", "Why", "What to do", ""];
+  const heads = ["File", "Record", "Size", "Why", "What to do", "Do"];
   const table = make("table", "",
     make("thead", "", make("tr", "", ...heads.map((name) => Object.assign(make("th", "", name), { scope: "col" })))),
     make("tbody", "", ...files.map(row)));

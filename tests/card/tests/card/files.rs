@@ -77,7 +77,6 @@ async fn what_waits_for_a_person_is_one_click_from_its_list_and_is_dealt_with_th
         visit.page("#kind").await,
         "All (125)too_large (120)mime_refused (3)needs_password (2)"
     );
-    visit.portrait("files").await;
     visit
         .browser
         .run("document.querySelector('#next').click()")
@@ -101,6 +100,7 @@ async fn what_waits_for_a_person_is_one_click_from_its_list_and_is_dealt_with_th
     let choose = choose.replace("needs_password", "mime_refused");
     visit.browser.run(&choose).await.unwrap();
     visit.rows(3).await;
+    visit.portrait("files").await;
     // One is accepted: the newest final check found it.
     let accept = "window.prompt = () => 'a scan'; document.querySelector('[aria-label=\"Accept that file 40001 is left behind\"]').click()";
     visit.browser.run(accept).await.unwrap();
@@ -220,7 +220,7 @@ async fn what_will_break_and_what_was_compared_are_told_to_admins() {
         scene.ran(sync, "success", 240, None).await.unwrap();
     }
     let told = r#"update odoo_sync.checks set lines = '[{"name": "API key of Odoo", "state": "warning", "found": "It ends on 2026-12-10.", "remedy": "Make another."}]';
-        insert into public.sync_validation_log (entity, verdict, source_count, destination_count) values ('leads', 'same', 1939, 1939), ('field_changes', 'differs', 412, 404)"#;
+        insert into public.sync_validation_log (entity, verdict, source_count, destination_count, missing) values ('leads', 'same', 1939, 1939, 0), ('field_changes', 'differs', 412, 404, 8)"#;
     scene.sql(told).await.unwrap();
     let Some(visit) = Visit::to("what_will_break", scene).await else {
         return;
