@@ -19,7 +19,7 @@ use world::odoo;
 use world::postgres::Postgres;
 use world::supabase::Supabase;
 
-use crate::scene::{odoo_with, small};
+use crate::scene::{odoo_with, small, user};
 
 const ARCHIVE: &str = "archive-odoo-files-batch";
 
@@ -97,6 +97,7 @@ impl Scene {
                 version: 19,
                 ..odoo_with(small(3))
             })
+            .user(user())
             .start()
             .await?;
         let mut scene = Self {
@@ -200,9 +201,17 @@ impl Scene {
         }
     }
 
-    async fn state(&self) -> Result<String> {
-        let state = "select state from odoo_sync.diagnose() where job = 'archive-odoo-files-batch'";
-        Ok(self.owner.query_one(state, &[]).await?.try_get(0)?)
+    /// The state of the archive's job, and whether its newest run went well.
+    async fn stands(&self) -> Result<(String, bool)> {
+        let stands = "select h.state, coalesce((select r.outcome = 'success' from odoo_sync.runs r
+              where r.job = 'archive-batch' and r.outcome <> 'running' order by r.started_at desc limit 1), false)
+            from odoo_sync.diagnose() h where h.job = 'archive-odoo-files-batch'";
+        let row = self.owner.query_one(stands, &[]).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    async fn is_well(&self) -> Result<bool> {
+        Ok(self.stands().await? == ("ok".to_owned(), true))
     }
 
     /// How often the clock has looked for something to ring.
@@ -241,7 +250,7 @@ async fn within_ten_minutes(
 /// Breaks something of a set-up that is well, and mends it.
 async fn rings((failure, state, says): (Failure, &str, &str)) -> Result<()> {
     let mut scene = Scene::set().await?;
-    within_ten_minutes("all is well", async || Ok(scene.state().await? == "ok")).await?;
+    within_ten_minutes("all is well", async || scene.is_well().await).await?;
     let before = told(&scene.receiver.heard(), "troubles");
     ensure!(before.is_empty(), "before: {before:?}");
 
@@ -256,7 +265,7 @@ async fn rings((failure, state, says): (Failure, &str, &str)) -> Result<()> {
         Ok(trouble.is_some())
     });
     if let Err(problem) = rung.await {
-        let stands = (scene.state().await, scene.receiver.heard());
+        let stands = (scene.stands().await, scene.receiver.heard());
         return Err(problem.context(format!("{stands:?}")));
     }
     let rang_s = broken.elapsed().as_secs();
@@ -278,10 +287,7 @@ async fn rings((failure, state, says): (Failure, &str, &str)) -> Result<()> {
         "{failure:?}: rang after {rang_s} s and {looks} looks, over after {} s",
         mended.elapsed().as_secs()
     );
-    within_ten_minutes("all is well again", async || {
-        Ok(scene.state().await? == "ok")
-    })
-    .await?;
+    within_ten_minutes("all is well again", async || scene.is_well().await).await?;
     // A further look finds nothing to tell.
     let (heard, looks) = (
         told(&scene.receiver.heard(), "troubles").len(),
