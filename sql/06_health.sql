@@ -715,7 +715,7 @@ comment on function odoo_sync.look_for_undelivered() is 'Findings about alarms a
 create or replace function odoo_sync.warnings_of_check() returns jsonb[]
   language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(odoo_sync.finding('ok', format('%s: %s', l.line ->> 'name', l.line ->> 'found'), l.line ->> 'remedy') order by l.nth), '{}')
-      from odoo_sync.checks c cross join lateral jsonb_array_elements(c.lines) with ordinality l (line, nth)
+      from odoo_sync.checks c cross join lateral jsonb_path_query(c.lines, '$[*]') with ordinality l (line, nth)
      where c.checked_at > now() - interval '2 days' and l.line ->> 'state' in ('warning', 'failed')
        and l.line ->> 'name' in ('API key of Odoo', 'size limit', 'MIME types', 'clocks')
   $$;
