@@ -34,7 +34,8 @@ begin
         join cron.job c on c.jobid = d.jobid and c.command = d.command
        where c.jobname in (select j.name from odoo_sync.jobs j) and (d.status in ('succeeded', 'failed') or d.start_time is not null)
     ), newest as (
-      select e.jobid, max(e.runid) as runid, max(e.start_time) as started_at,
+      -- A look of the same minute meets a run that has just begun: what came of the one before it counts.
+      select e.jobid, coalesce(max(e.runid) filter (where e.status in ('succeeded', 'failed')), max(e.runid)) as runid, max(e.start_time) as started_at,
              max(e.end_time) filter (where e.status = 'succeeded') as succeeded_at
         from ended e group by e.jobid
     )

@@ -242,7 +242,7 @@ async fn within_ten_minutes(
             begun.elapsed() < Duration::from_mins(10),
             "waited in vain until {what}"
         );
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     Ok(())
 }

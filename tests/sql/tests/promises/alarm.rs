@@ -279,6 +279,19 @@ async fn one_refused_call_between_two_that_went_well_does_not_ring() {
     assert_eq!(scene.heard(), Vec::<Value>::new());
 }
 
+/// The alarm's minute is the archive's too.
+#[tokio::test]
+async fn a_run_that_has_just_begun_hides_no_failure() {
+    let scene = Scene::new().await;
+    scene.change(FAILURES[0].made_by).await;
+    scene.tick().await;
+    assert_eq!(scene.project.health().await.state, "sql_error");
+    let begins = "insert into cron.job_run_details (jobid, database, username, command, status, start_time)
+        select jobid, database, username, command, 'running', clock_timestamp() from cron.job where jobname = 'archive-odoo-files-batch'";
+    scene.change(begins).await;
+    assert_eq!(scene.project.health().await.state, "sql_error");
+}
+
 #[tokio::test]
 async fn an_alarm_that_nobody_takes_is_a_state_and_is_posted_again() {
     let scene = Scene::new().await;
