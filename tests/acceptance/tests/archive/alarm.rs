@@ -137,10 +137,12 @@ impl Scene {
 
     async fn set_read_only(&self, whether: &str) -> Result<()> {
         let superuser = self.server.main().connect_as_superuser().await?;
-        let alter = format!(
-            "set default_transaction_read_only = off;
-             alter database postgres set default_transaction_read_only = {whether}"
-        );
+        // The session began as the database stands.
+        superuser
+            .batch_execute("set default_transaction_read_only = off")
+            .await?;
+        let alter =
+            format!("alter database postgres set default_transaction_read_only = {whether}");
         Ok(superuser.batch_execute(&alter).await?)
     }
 
