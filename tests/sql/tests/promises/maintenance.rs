@@ -33,6 +33,8 @@ async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
         .await
         .unwrap();
 
+    // The purge asks for the look of the day, and pg_net clears its own answers when it is asked for anything.
+    project.supabase.stop_net_worker().await.unwrap();
     let run = project.supabase.tick("odoo-sync-purge").await.unwrap();
     assert_eq!(run.status, "succeeded", "{}", run.return_message);
     for (what, left) in [
@@ -44,11 +46,7 @@ async fn a_purge_keeps_what_is_young_and_what_is_not_ours() {
         ("cron.job_run_details where command = 'select 1'", "1"),
         ("cron.job_run_details where command ~ 'odoo_sync.call'", "0"),
         ("net._http_response where id = 77777", "1"),
-        // The purge itself asks for the look of the day.
-        (
-            "net._http_response where created < now() - interval '1 day'",
-            "1",
-        ),
+        ("net._http_response", "1"),
         ("odoo_sync.accepted_keys", "1"),
     ] {
         assert_eq!(
