@@ -310,7 +310,7 @@ async fn a_job_of_another_role_is_left_alone_and_told() {
     assert!(
         told.contains("left alone")
             && told.contains("belongs to role supabase_admin")
-            && told.contains("pg_cron says: could not find valid entry for job"),
+            && told.contains("pg_cron says: permission denied for table job"),
         "{told}"
     );
     assert_eq!(
