@@ -250,6 +250,12 @@ async fn seed(
         hidden.insert(("attachments".to_owned(), id));
     }
     if is_salesman {
+        let closed = |id: &i64| {
+            let file = files.get(*id);
+            file.is_some_and(|file| file.res_model.as_deref() == Some("account.move"))
+        };
+        let closed = files.ids().into_iter().filter(closed);
+        hidden.extend(closed.map(|id| ("attachments".to_owned(), id)));
         for (records, entity) in [(&leads, "leads"), (&messages, "messages")] {
             let ids = dice.some(2, &records.ids());
             records.hide_from_salesmen(ids.iter().copied());
