@@ -188,7 +188,7 @@ comment on function odoo_sync.new_key(text, text) is 'Makes a key for a person o
 create or replace function odoo_sync.new_password() returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  password text := ltrim(odoo_sync.random_key(), 'ots_');
+  password text := substr(odoo_sync.random_key(), 5);
 begin
   perform odoo_sync.require_owner();
   execute format('alter role odoo_sync with login valid until ''infinity'' password %L', password);

@@ -23,7 +23,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use ledger::Postgres;
 use ledger::attachments::catalogue;
 use ledger::check::Check;
-use ledger::objects::{Moved, moved, note_etags, note_lost, requeue, rest, settled_before};
+use ledger::objects::{Moved, Rest, moved, note_etags, note_lost, requeue, rest, settled_before};
 use ledger::validation;
 use odoo::Odoo;
 use odoo::attachment::Window;
@@ -49,8 +49,10 @@ const LISTED: u16 = 256;
 /// How many folders are listed at once.
 const LISTED_AT_ONCE: usize = 8;
 
-/// How many objects are read at once.
+/// How many objects are read at once, and how many bytes, unless one alone has more: however large they are, a batch
+/// ends soon after its time is up.
 const READ_AT_ONCE: usize = 16;
+const READ_BYTES: u64 = 64 << 20;
 
 /// How many calls of a final check ask for what no list shows.
 const MOST_CALLS: u32 = 1000;
@@ -245,7 +247,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         let sides = self.sides(&ids, &files, &objects).await?;
         let mut findings = Findings::default();
         let mut cut_short = false;
-        for files in files.chunks(READ_AT_ONCE) {
+        for files in read_at_once(&files, |file| file.file_size) {
             if cut_short {
                 break;
             }
@@ -293,7 +295,8 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
             let sides = self.sides(&of_page, &moved, &unlisted).await?;
             let mut findings = Findings::default();
             let mut cut_short = false;
-            for files in files.chunks(READ_AT_ONCE) {
+            let bytes = |file: &Rest| file.moved.as_ref().map_or(0, |moved| moved.file_size);
+            for files in read_at_once(files, bytes) {
                 if cut_short {
                     break;
                 }
@@ -374,6 +377,18 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     }
 }
 
+/// Files in their order, as many together as are read at once.
+fn read_at_once<T>(files: &[T], bytes: impl Fn(&T) -> u64) -> impl Iterator<Item = &[T]> {
+    let mut together = (1, files.first().map_or(0, &bytes));
+    files.chunk_by(move |_, next| {
+        let size = bytes(next);
+        let more = (together.0 + 1, together.1.saturating_add(size));
+        let fits = more.0 <= READ_AT_ONCE && more.1 <= READ_BYTES;
+        together = if fits { more } else { (1, size) };
+        fits
+    })
+}
+
 /// The folder that a file's object is in.
 fn folder(file: &Moved) -> Option<u8> {
     u8::from_str_radix(file.checksum.get(..2)?, 16).ok()
@@ -415,5 +430,24 @@ impl Position {
         let gone = std::mem::take(&mut self.gone);
         self.verified.listed += (more as u64).saturating_sub(gone);
         self.verified.after_id = last_id;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_or_small_objects_are_read_at_once_and_large_ones_alone() {
+        let groups = |sizes: &[u64]| -> Vec<usize> {
+            read_at_once(sizes, |size| *size)
+                .map(<[u64]>::len)
+                .collect()
+        };
+        assert_eq!(groups(&[]), Vec::<usize>::new());
+        assert_eq!(groups(&[1_000; 40]), [16, 16, 8]);
+        assert_eq!(groups(&[READ_BYTES / 2; 5]), [2, 2, 1]);
+        assert_eq!(groups(&[5 << 30, 5 << 30, 1, 1]), [1, 1, 2]);
+        assert_eq!(groups(&[1, 5 << 30, 1]), [1, 1, 1]);
     }
 }
