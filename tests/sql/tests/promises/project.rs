@@ -41,6 +41,14 @@ pub struct Health {
     pub detail: Value,
 }
 
+impl Health {
+    /// It says what is wrong, and what to do.
+    pub fn tells(&self, problem: &str, remedy: &str) {
+        assert!(self.problem.contains(problem), "{self:?} lacks {problem:?}");
+        assert!(self.remedy.contains(remedy), "{self:?} lacks {remedy:?}");
+    }
+}
+
 impl Project {
     pub async fn new() -> Self {
         Self::of(server().await.database().await.unwrap()).await
