@@ -1,7 +1,9 @@
 //! Reads on in Odoo's list and writes what it finds into the catalogue, a page at a time.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
-use fault::{Fault, Kind};
+use fault::{Fault, Kind, Reach};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Found, catalogue};
 use ledger::unreadable::{Unreadable, note};
@@ -13,7 +15,7 @@ use uuid::Uuid;
 
 use crate::Settings;
 use crate::cursor::{Position, Step};
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::{EMPTY, NO_CHECKSUM, Verdict, verdict};
 
 /// The name of the position in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:discovery";
@@ -101,7 +103,7 @@ impl Discovery {
             .clone()
             .read(window, page.last_id(), at_end, now_s);
         let unreadable = note_unreadable(postgres, run_id, page.unreadable).await?;
-        let found: Vec<Found> = page.rows.into_iter().map(found).collect();
+        let found = found_all(odoo, page.rows).await?;
         // A position that stands still need not be written down.
         if found.is_empty() && next == self.position {
             self.ids_at_end |= at_end && window.until.is_none();
@@ -142,7 +144,35 @@ pub async fn note_unreadable(
     note(postgres, run_id, "ir.attachment", &unreadable).await
 }
 
-/// An attachment as the catalogue takes it.
+/// Attachments as the catalogue takes them. What has neither a size nor a SHA-1 is looked into: Odoo may have a content
+/// of it all the same, and then it is not empty. Where that cannot be read now, the final check looks again.
+pub async fn found_all<H: Http, C: Clock>(
+    odoo: &Odoo<H, C>,
+    rows: Vec<Attachment>,
+) -> Result<Vec<Found>, Fault> {
+    let mut found: Vec<Found> = rows.into_iter().map(found).collect();
+    let is_nameless = |file: &&Found| {
+        file.reason == Some(EMPTY) && file.checksum.as_deref().is_none_or(str::is_empty)
+    };
+    let nameless: Vec<i64> = found
+        .iter()
+        .filter(is_nameless)
+        .map(|file| file.id)
+        .collect();
+    let with_content = match odoo.with_content(&nameless).await {
+        Err(fault) if fault.reach() == Reach::File => BTreeSet::new(),
+        with_content => with_content?,
+    };
+    for file in found
+        .iter_mut()
+        .filter(|file| with_content.contains(&file.id))
+    {
+        file.reason = Some(NO_CHECKSUM);
+    }
+    Ok(found)
+}
+
+/// An attachment as the catalogue takes it, by what Odoo's list says.
 pub fn found(row: Attachment) -> Found {
     let (state, reason) = match verdict(&row) {
         Verdict::Move => ("pending", None),

@@ -22,7 +22,7 @@ pub mod verdict;
 mod verify;
 
 pub use batch::{ARCHIVE, Archive};
-pub use discovery::{found, note_unreadable};
+pub use discovery::{found, found_all, note_unreadable};
 pub use report::{Figures, Report};
 pub use request::{Mode, Part, Request};
 pub use settings::{Settings, read_selection};

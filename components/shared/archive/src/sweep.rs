@@ -17,7 +17,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Settings;
-use crate::discovery::{found, note_unreadable};
+use crate::discovery::{found_all, note_unreadable};
 
 /// The name of the position in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:sweep";
@@ -185,7 +185,7 @@ impl Sweep {
         if !compared.uncatalogued.is_empty() {
             let listed = odoo.attachments_by_id(&compared.uncatalogued).await?;
             let unreadable = note_unreadable(postgres, run_id, listed.unreadable).await?;
-            let read: Vec<_> = listed.rows.into_iter().map(found).collect();
+            let read = found_all(odoo, listed.rows).await?;
             match catalogue(postgres, run_id, &read, None).await? {
                 Some(written) => {
                     catalogued = Catalogued {

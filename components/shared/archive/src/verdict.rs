@@ -3,6 +3,9 @@
 use content::Sha1;
 use odoo::attachment::Attachment;
 
+/// There is nothing in it, as far as Odoo's list says.
+pub const EMPTY: &str = "empty";
+
 /// There is content, and no SHA-1 to verify it by.
 pub const NO_CHECKSUM: &str = "no_checksum";
 
@@ -25,7 +28,7 @@ pub fn verdict(attachment: &Attachment) -> Verdict {
         "binary" => {
             let checksum = attachment.checksum.as_deref();
             if size <= 0 {
-                Verdict::Skip("empty")
+                Verdict::Skip(EMPTY)
             } else if checksum.is_none_or(|text| text.parse::<Sha1>().is_err()) {
                 Verdict::Skip(NO_CHECKSUM)
             } else {

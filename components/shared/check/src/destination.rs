@@ -160,7 +160,16 @@ async fn private(
 
 async fn limit<H: Http>(storage: &Storage<H>, bucket: &Bucket, outlook: Option<&Outlook>) -> Line {
     // What it does not tell is no fault: not every gateway lets the question through.
-    let of_project = storage.project_limit().await.ok().flatten();
+    let of_project = match storage.project_limit().await {
+        Err(fault) if fault.kind() == Kind::TooLarge => {
+            return wrong(
+                SIZE,
+                format!("{}.", fault.message()),
+                "Update the self-hosted Storage: files of more than 6 MiB cannot be stored before.",
+            );
+        }
+        of_project => of_project.ok().flatten(),
+    };
     let largest = outlook.and_then(|outlook| outlook.largest.as_ref());
     let limits = [
         ("the bucket", bucket.file_size_limit),

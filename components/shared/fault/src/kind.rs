@@ -138,6 +138,8 @@ kinds! {
     Setting = "setting", Configuration, Batch, Manual;
     /// Out of time: the tick's own budget, nobody's failure.
     OutOfTime = "out_of_time", Program, Batch, Later;
+    /// A large file got no further in most of a batch.
+    NoProgress = "no_progress", Configuration, File, Later;
     /// The process ended in mid-work, again and again with this file.
     CutOff = "cut_off", Program, File, Later;
     /// Something this program should have known better.

@@ -70,6 +70,9 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
             "Check db_sslmode and db_ca, and that db_host is a name of the certificate."
         }
         "setting" => "Mend the variable that the message names, and start the components again.",
+        "no_progress" => {
+            "Raise archive_batch_seconds, so that a piece of 6 MiB gets through in it."
+        }
         "cut_off" => {
             "The components were stopped in mid-work: look at their limits of memory and time."
         }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
-pub use claim::{Claimed, Nameless, any_moved, claim, renew};
+pub use claim::{Claimed, Held, Nameless, any_moved, claim, renew};
 
 /// An attachment as it was found. What it lacks is not written, since the host reads all that is.
 #[derive(Debug, Clone, PartialEq, Serialize)]

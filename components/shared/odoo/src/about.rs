@@ -53,10 +53,9 @@ struct Told {
 impl<H: Http, C: Clock> Odoo<H, C> {
     /// Its version and its clock, which it tells without a login.
     pub async fn server(&self) -> Result<Server, Fault> {
-        let turn = self.turn().await;
         let url = format!("{}/web/version", self.settings.url);
-        let response = self.http.send(Request::new(Method::GET, url)).await;
-        let response = response.map_err(answer::transport)?;
+        let version = self.ask(Request::new(Method::GET, url), Some(ANSWER_BYTES));
+        let (response, turn) = version.await.map_err(answer::transport)?;
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
@@ -70,10 +69,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             });
         }
         drop(turn);
-        let _turn = self.turn().await;
         let question = json_rpc("common", "version", &json!([]));
         let request = post(format!("{}/jsonrpc", self.settings.url), &question);
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let version = self.ask(request, Some(ANSWER_BYTES));
+        let (response, _turn) = version.await.map_err(answer::transport)?;
         let unix_seconds = unix_seconds(&response);
         let Told { version } = answer::json_rpc(response, ANSWER_BYTES).await?;
         Ok(Server {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fault::{Fault, Kind};
 use futures::lock::Mutex;
-use outbound::{Clock, Http, Response, Secret, Timeouts};
+use outbound::{Clock, Http, Request, Response, Secret, Timeouts, TransportError, broke_off};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -23,6 +23,9 @@ const CALL_TIMEOUTS: Timeouts = Timeouts {
 
 /// The largest listing that is held in memory.
 const LISTING_BYTES: usize = 8 * 1024 * 1024;
+
+/// What broke off after so long is not asked again: there may be no time for it.
+const SOON: Duration = Duration::from_secs(10);
 
 /// What was learned of a server, and may be kept from one conversation to the next.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +131,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(protocol) = self.known.borrow().protocol {
             return Ok(protocol);
         }
-        let protocol = protocol::negotiate(&self.http, &self.settings, async || self.turn().await)
+        let ask = async |request| self.ask(request, Some(protocol::SMALL_ANSWER)).await;
+        let protocol = protocol::negotiate(&self.settings, ask)
             .await
             .map_err(|fault| self.settings.hide_secrets_in(fault))?;
         self.known.borrow_mut().protocol = Some(protocol);
@@ -143,7 +147,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         ids: Option<&[i64]>,
         named: Map<String, Value>,
     ) -> Result<T, Fault> {
-        let (response, _turn) = self.send(model, method, ids, named).await?;
+        let held = Some(LISTING_BYTES);
+        let (response, _turn) = self.send(model, method, ids, named, held).await?;
         let result = match self.connect().await? {
             Protocol::Json2 => answer::json2(response, LISTING_BYTES).await,
             Protocol::JsonRpc { .. } => answer::json_rpc(response, LISTING_BYTES).await,
@@ -151,20 +156,70 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         result.map_err(|fault| self.met(fault))
     }
 
-    /// Sends a call; the head of its answer, and the turn that its body needs.
+    /// Sends a call; its answer, and the turn that its body needs. With `held`, the body of at most so many bytes is
+    /// here too.
     pub(crate) async fn send(
         &self,
         model: &str,
         method: &str,
         ids: Option<&[i64]>,
         named: Map<String, Value>,
+        held: Option<usize>,
     ) -> Result<(Response, Turn), Fault> {
+        let request = self.request(model, method, ids, named).await?;
+        let answer = if protocol::changes_nothing(method) {
+            self.ask(request, held).await
+        } else {
+            let turn = self.turn().await;
+            self.send_in(turn, request, held).await
+        };
+        answer.map_err(answer::transport)
+    }
+
+    /// The request that is a call.
+    pub(crate) async fn request(
+        &self,
+        model: &str,
+        method: &str,
+        ids: Option<&[i64]>,
+        named: Map<String, Value>,
+    ) -> Result<Request, Fault> {
         let protocol = self.connect().await?;
+        let request = protocol::call(protocol, &self.settings, model, method, ids, named);
+        Ok(request.timeouts(CALL_TIMEOUTS))
+    }
+
+    /// Sends what changes nothing, once more where the connection broke off, or a proxy could not reach Odoo: an hour's run
+    /// shall not end for a connection that was closed just before it was used again.
+    pub(crate) async fn ask(
+        &self,
+        request: Request,
+        held: Option<usize>,
+    ) -> Result<(Response, Turn), TransportError> {
         let turn = self.turn().await;
-        let request = protocol::call(protocol, &self.settings, model, method, ids, named)
-            .timeouts(CALL_TIMEOUTS);
-        let response = self.http.send(request).await.map_err(answer::transport)?;
-        Ok((response, turn))
+        let began = self.clock.now();
+        let first = self.send_in(turn, request.clone(), held).await;
+        let is_soon = self.clock.now().saturating_sub(began) < SOON;
+        if !(is_soon && broke_off(first.as_ref().map(|(answer, _)| answer))) {
+            return first;
+        }
+        drop(first);
+        let turn = self.turn().await;
+        self.send_in(turn, request, held).await
+    }
+
+    async fn send_in(
+        &self,
+        turn: Turn,
+        request: Request,
+        held: Option<usize>,
+    ) -> Result<(Response, Turn), TransportError> {
+        let answer = self.http.send(request).await?;
+        let answer = match held {
+            Some(max_bytes) => answer.arrived(max_bytes).await?,
+            None => answer,
+        };
+        Ok((answer, turn))
     }
 
     /// The fault that Odoo's answer is, without secrets. A refused key may mean that what is known is out

@@ -23,9 +23,13 @@ const CONTENT_TIMEOUTS: Timeouts = Timeouts {
     between_bytes: Duration::from_secs(20),
 };
 
+/// The longest answer of a login.
+const ANSWER_BYTES: usize = 1024 * 1024;
+
 /// A content on its way.
 pub struct Content {
-    /// The bytes, from the offset that was asked for.
+    /// The bytes, from the offset that was asked for. As long as they are held, one of the calls is under way that
+    /// Odoo is asked for at once.
     pub chunks: ByteStream,
     /// The SHA-1 of the whole content, as the server says: its `ETag`, unless a proxy has put its own there.
     pub sha1: Option<String>,
@@ -157,7 +161,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         cookie: Option<&Secret>,
         Wanted { offset, part_bytes }: Wanted,
     ) -> Result<Content, Fault> {
-        let _turn = self.turn().await;
         let mut request = Request::new(Method::GET, url)
             .timeouts(CONTENT_TIMEOUTS)
             .in_parts_of(part_bytes);
@@ -167,7 +170,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if offset > 0 {
             request = request.header(header::RANGE, format!("bytes={offset}-"));
         }
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let (response, turn) = self.ask(request, None).await.map_err(answer::transport)?;
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
@@ -207,6 +210,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         } else {
             response.body
         };
+        let chunks = chunks.inspect(move |_| _ = &turn).boxed_local();
         Ok(Content { chunks, sha1 })
     }
 
@@ -252,7 +256,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         // A server or a gateway in trouble: nothing of what it says is about this login.
         let in_trouble = response.status.is_server_error();
         let cookie = cookie(&response);
-        let answer = answer::json_rpc(response, 1024 * 1024)
+        let answer = answer::json_rpc(response, ANSWER_BYTES)
             .await
             .map_err(|fault| settings.hide_secrets_in(fault));
         match answer {
@@ -271,14 +275,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 
     /// Asks whether a session still stands, by a call that only a session may make.
     async fn session_is_over(&self, cookie: &Secret) -> Result<bool, Fault> {
-        let _turn = self.turn().await;
         let request = protocol::post(
             format!("{}/web/session/get_session_info", self.settings.url),
             &json!({ "jsonrpc": "2.0", "params": {} }),
         )
         .header(header::COOKIE, format!("session_id={}", cookie.reveal()));
-        let response = self.http.send(request).await.map_err(answer::transport)?;
-        match answer::json_rpc::<IgnoredAny>(response, 1024 * 1024).await {
+        let asked = self.ask(request, Some(ANSWER_BYTES)).await;
+        let (response, _turn) = asked.map_err(answer::transport)?;
+        match answer::json_rpc::<IgnoredAny>(response, ANSWER_BYTES).await {
             Ok(_) => Ok(false),
             Err(fault) if passes(&fault) => Err(fault),
             Err(_) => Ok(true),

@@ -40,7 +40,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     pub async fn datas(&self, ids: &[i64], max_bytes: usize) -> Result<Datas, Fault> {
         let mut named = Map::new();
         named.insert("fields".into(), json!(["datas"]));
-        let (response, turn) = self.send("ir.attachment", "read", Some(ids), named).await?;
+        let (response, turn) = self
+            .send("ir.attachment", "read", Some(ids), named, None)
+            .await?;
         answer::head(&response).map_err(|fault| self.met(fault))?;
         if self.connect().await? == Protocol::Json2 && !response.status.is_success() {
             return Err(self.met(answer::json2_error(response).await));

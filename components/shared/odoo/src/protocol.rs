@@ -1,7 +1,7 @@
 //! The two ways to call a method, and how to tell which one a server speaks.
 
 use fault::{Fault, Kind};
-use outbound::{Http, Request};
+use outbound::{Request, Response, TransportError};
 use serde_json::{Map, Value, json};
 
 use crate::pace::Turn;
@@ -20,24 +20,20 @@ pub enum Protocol {
 }
 
 /// The largest answer that is not a listing: a login, a version.
-const SMALL_ANSWER: usize = 64 * 1024;
+pub(crate) const SMALL_ANSWER: usize = 64 * 1024;
 
 /// Finds out what the server speaks, and logs in where that is a step of its own.
-/// Each request waits for its `turn`.
+/// Each request is sent by `ask`, in its turn.
 pub(crate) async fn negotiate(
-    http: &impl Http,
     settings: &Settings,
-    turn: impl AsyncFn() -> Turn,
+    ask: impl AsyncFn(Request) -> Result<(Response, Turn), TransportError>,
 ) -> Result<Protocol, Fault> {
     let json2 = match settings.protocol {
         ProtocolChoice::Json2 => true,
         ProtocolChoice::JsonRpc => false,
         // JSON-2 takes API keys only, so without one the older protocol is the one that can work.
         ProtocolChoice::Auto => {
-            !settings.api_key.is_empty() && {
-                let _turn = turn().await;
-                speaks_json2(http, settings).await?
-            }
+            !settings.api_key.is_empty() && speaks_json2(settings, &ask).await?
         }
     };
     if json2 {
@@ -65,9 +61,7 @@ pub(crate) async fn negotiate(
         {}
     ]);
     let envelope = json_rpc("common", "authenticate", &arguments);
-    let _turn = turn().await;
-    let response = http
-        .send(post(format!("{}/jsonrpc", settings.url), &envelope))
+    let (response, _turn) = ask(post(format!("{}/jsonrpc", settings.url), &envelope))
         .await
         .map_err(answer::transport)?;
     match answer::json_rpc(response, SMALL_ANSWER).await? {
@@ -84,9 +78,12 @@ pub(crate) async fn negotiate(
 
 /// `GET /web/version` answers JSON on 19 and is a 404 on 17 and 18 (seen on both), where JSON-2 itself
 /// would answer with a redirect to a login page.
-async fn speaks_json2(http: &impl Http, settings: &Settings) -> Result<bool, Fault> {
+async fn speaks_json2(
+    settings: &Settings,
+    ask: &impl AsyncFn(Request) -> Result<(Response, Turn), TransportError>,
+) -> Result<bool, Fault> {
     let request = Request::new(http::Method::GET, format!("{}/web/version", settings.url));
-    let response = http.send(request).await.map_err(answer::transport)?;
+    let (response, _turn) = ask(request).await.map_err(answer::transport)?;
     if let Some(fault) = answer::busy(&response) {
         return Err(fault);
     }
@@ -107,6 +104,20 @@ fn parameters(method: &str) -> &'static [&'static str] {
         "has_group" => &["group_ext_id"],
         _ => &[],
     }
+}
+
+/// Whether a method may be called once more without a second thought.
+pub(crate) fn changes_nothing(method: &str) -> bool {
+    matches!(
+        method,
+        "search"
+            | "search_read"
+            | "read"
+            | "fields_get"
+            | "has_group"
+            | "context_get"
+            | "get_external_id"
+    )
 }
 
 /// Takes the positional arguments of a method out of the named ones.

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
-use futures::{StreamExt, stream};
-use outbound::{Clock, Http, Response, TransportError};
+use outbound::{Clock, Http, TransportError};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -309,18 +308,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         after_id: i64,
         max_bytes: usize,
     ) -> Result<Page, Fault> {
-        let (response, _turn) = self.send(model, "search_read", None, named).await?;
-        let (status, headers) = (response.status, response.headers.clone());
-        let body = match response.bytes(max_bytes).await {
-            Ok(body) => body,
+        let request = self.request(model, "search_read", None, named).await?;
+        let (response, _turn) = match self.ask(request, Some(max_bytes)).await {
             Err(TransportError::TooLong { .. }) => return Ok(Page::TooLong),
-            Err(error) => return Err(answer::transport(error)),
-        };
-        let body = stream::once(async move { Ok(body) }).boxed_local();
-        let response = Response {
-            status,
-            headers,
-            body,
+            answer => answer.map_err(answer::transport)?,
         };
         let result = match self.connect().await? {
             Protocol::Json2 => answer::json2(response, max_bytes).await,

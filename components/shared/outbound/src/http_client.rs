@@ -1,8 +1,10 @@
 //! The two traits.
 
+use std::future::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
@@ -30,6 +32,7 @@ impl Default for Timeouts {
 }
 
 /// A request, ready to be sent.
+#[derive(Clone)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -124,9 +127,29 @@ impl Response {
         Some(Duration::from_secs(seconds))
     }
 
+    /// The same with its body here, if that is JSON that was asked for and at most `max_bytes` long: by then it is
+    /// known whether it arrived.
+    pub async fn arrived(mut self, max_bytes: usize) -> Result<Self, TransportError> {
+        if self.status.is_success() && self.is_json() {
+            let body = collect(self.body, max_bytes).await?;
+            self.body = stream::once(ready(Ok(body))).boxed_local();
+        }
+        Ok(self)
+    }
+
     /// The whole body, if it is at most `max_bytes` long.
     pub async fn bytes(self, max_bytes: usize) -> Result<Bytes, TransportError> {
         collect(self.body, max_bytes).await
+    }
+}
+
+/// Whether a question that changes nothing is worth asking once more: the connection broke off, or somebody in
+/// between could not reach the other side. A gateway that waited in vain (504) has used the time for it, and a 500 is
+/// the other side's own.
+pub fn broke_off(answer: Result<&Response, &TransportError>) -> bool {
+    match answer {
+        Ok(answer) => matches!(answer.status.as_u16(), 502 | 520..=530) && !answer.is_json(),
+        Err(error) => *error == TransportError::Reset,
     }
 }
 
@@ -167,5 +190,73 @@ impl<T: Clock> Clock for &T {
     }
     fn chance(&self) -> f64 {
         (**self).chance()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    fn answer(
+        status: u16,
+        content_type: &str,
+        body: Vec<Result<Bytes, TransportError>>,
+    ) -> Response {
+        Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::from_iter([(
+                http::header::CONTENT_TYPE,
+                HeaderValue::from_str(content_type).unwrap(),
+            )]),
+            body: stream::iter(body).boxed_local(),
+        }
+    }
+
+    #[test]
+    fn what_breaks_off_at_once_is_worth_asking_again_and_what_was_said_is_not() {
+        let json = "application/json; charset=utf-8";
+        for (status, content_type, wanted) in [
+            (502, "text/html", true),
+            (522, "text/html", true),
+            (500, "text/html", false),
+            (502, json, false),
+            (200, json, false),
+            (404, "text/html", false),
+            (429, "text/html", false),
+            (503, "text/html", false),
+            (504, "text/html", false),
+        ] {
+            let answer = answer(status, content_type, Vec::new());
+            assert_eq!(broke_off(Ok(&answer)), wanted, "{status} {content_type}");
+        }
+        for (error, wanted) in [
+            (TransportError::Reset, true),
+            (TransportError::Timeout, false),
+            (TransportError::Refused, false),
+            (TransportError::TooLong { max_bytes: 1 }, false),
+        ] {
+            assert_eq!(broke_off(Err(&error)), wanted, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_breaks_off_in_its_midst_has_not_arrived() {
+        let parts = || vec![Ok(Bytes::from_static(b"[1,")), Err(TransportError::Reset)];
+        let broken = answer(200, "application/json", parts()).arrived(10);
+        assert!(broke_off(broken.now_or_never().unwrap().as_ref()));
+        // What is no answer in JSON is left as it comes.
+        let stream = answer(200, "application/pdf", parts()).arrived(1);
+        assert!(stream.now_or_never().unwrap().is_ok());
+        let whole = answer(
+            200,
+            "application/json",
+            vec![Ok(Bytes::from_static(b"[1]"))],
+        );
+        let whole = whole.arrived(3).now_or_never().unwrap().unwrap();
+        assert_eq!(
+            whole.bytes(3).now_or_never().unwrap(),
+            Ok(Bytes::from_static(b"[1]"))
+        );
     }
 }

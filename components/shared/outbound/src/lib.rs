@@ -13,7 +13,7 @@ mod variables;
 
 pub use body::{ByteStream, collect};
 pub use error::TransportError;
-pub use http_client::{Clock, Http, Request, Response, Timeouts};
+pub use http_client::{Clock, Http, Request, Response, Timeouts, broke_off};
 pub use origin::{OriginError, parse_origin};
 pub use secret::Secret;
 pub use variables::Variables;

@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use fault::{Fault, Kind};
+use futures::future::{Either, select};
 use futures::lock::Mutex;
 use ledger::login::{self, Attempt, Refused};
 use ledger::{Postgres, PostgresError, Settings, connection};
@@ -16,6 +18,14 @@ use spin_sdk::pg::{
 };
 
 use crate::{SpinClock, SpinVariables};
+
+/// The server ends a statement after 30 s (`statement_timeout` of the role): what was not answered by then never is.
+/// Keepalives do not tell that: they are answered by whoever stands in between.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(33);
+
+/// To be let in, the first time and the second: the pool tries a connection before it hands it out, and waits for one
+/// that is dead.
+const LONGEST_LOGIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15)];
 
 /// After which a new password is known to a pooler.
 const A_MOMENT: Duration = Duration::from_secs(2);
@@ -176,7 +186,18 @@ impl SpinPostgres {
         opened
     }
 
+    /// Opens a connection, or another where the pool's was dead: who does not wait for it takes it out of the pool.
     async fn open(&self) -> Result<Connection, PostgresError> {
+        for time in LONGEST_LOGIN {
+            if let Some(opened) = in_time(time, self.open_any()).await {
+                return opened;
+            }
+        }
+        let words = "timed out: no connection, tried twice";
+        Err(PostgresError::Unreachable(words.to_owned()))
+    }
+
+    async fn open_any(&self) -> Result<Connection, PostgresError> {
         // Never the synchronous calls: they block the instance, and one of them skips the check of
         // allowed hosts (seen on Spin 4.1).
         let opened = match &self.certificate_authority {
@@ -258,9 +279,17 @@ impl Postgres for SpinPostgres {
     ) -> Result<Vec<Vec<u8>>, PostgresError> {
         let connection = self.connection().await?;
         let parameters = vec![ParameterValue::Jsonb(argument)];
-        match Self::rows(&connection, statement, parameters).await {
-            Ok(rows) => Ok(rows),
-            Err(error) => {
+        let rows = Self::rows(&connection, statement, parameters);
+        match in_time(LONGEST_STATEMENT, rows).await {
+            None => {
+                *self.connection.lock().await = None;
+                let within_s = LONGEST_STATEMENT.as_secs();
+                Err(PostgresError::Unreachable(format!(
+                    "a statement timed out: no answer within {within_s} s"
+                )))
+            }
+            Some(Ok(rows)) => Ok(rows),
+            Some(Err(error)) => {
                 let error = refusal(&error);
                 let read_only =
                     matches!(&error, PostgresError::Refused { code, .. } if code == "25006");
@@ -274,6 +303,14 @@ impl Postgres for SpinPostgres {
                 Err(error)
             }
         }
+    }
+}
+
+/// What comes of it, if that is known in time.
+async fn in_time<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
+    match select(pin!(future), pin!(SpinClock.sleep(time))).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
     }
 }
 

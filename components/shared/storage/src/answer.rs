@@ -92,7 +92,9 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     let body = response.bytes(ANSWER_BYTES).await.map_err(transport)?;
     let told: Option<Refusal> = json.then(|| serde_json::from_slice(&body).ok()).flatten();
     match told {
-        Some(refusal) if !refusal.status_code.is_empty() || !refusal.code.is_empty() => Ok(refusal),
+        Some(refusal) if !refusal.status_code.is_empty() || !refusal.code.is_empty() => {
+            Ok(refusal.coded())
+        }
         // Supabase's own gateway, which says no more of the status than HTTP does.
         Some(refusal) if status == 401 => Ok(Refusal {
             status_code: status.to_string(),
@@ -154,6 +156,29 @@ fn proxy(response: &Response) -> String {
 }
 
 impl Refusal {
+    /// Before 1.0 (April 2024) an error has no code: those that matter by their code are known by their words.
+    fn coded(mut self) -> Self {
+        if !self.code.is_empty() {
+            return self;
+        }
+        let words = [&self.error, &self.message].map(|words| words.to_ascii_lowercase());
+        let says = |word| words.iter().any(|words| words.contains(word));
+        let code = match self.status_code.as_str() {
+            "404" if self.is_no_route() => "",
+            "404" if says("bucket") => "NoSuchBucket",
+            "404" => "NoSuchKey",
+            "400" if says("key") && says("invalid") => "InvalidKey",
+            _ => "",
+        };
+        code.clone_into(&mut self.code);
+        self
+    }
+
+    /// Whether this Storage knows no such address.
+    pub(crate) fn is_no_route(&self) -> bool {
+        self.status_code == "404" && self.message.starts_with("Route ")
+    }
+
     /// What it means for whoever wanted to store or read an object, without the key.
     pub(crate) fn fault(&self, settings: &Settings) -> Fault {
         self.meaning(&settings.bucket).hiding(settings.key.reveal())
@@ -245,6 +270,43 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_without_a_code_are_told_by_their_words() {
+        for (body, code) in [
+            (
+                r#"{"statusCode":"404","error":"Not found","message":"The resource was not found"}"#,
+                "NoSuchKey",
+            ),
+            (
+                r#"{"statusCode":"404","error":"not_found","message":"Object not found"}"#,
+                "NoSuchKey",
+            ),
+            (
+                r#"{"statusCode":"404","error":"Bucket not found","message":"Bucket not found"}"#,
+                "NoSuchBucket",
+            ),
+            (
+                r#"{"statusCode":"400","error":"Invalid Input","message":"The key contains invalid characters"}"#,
+                "InvalidKey",
+            ),
+            (
+                r#"{"statusCode":"404","error":"Not Found","message":"Route POST:/upload/resumable not found"}"#,
+                "",
+            ),
+            (
+                r#"{"statusCode":"409","error":"Duplicate","message":"The resource already exists"}"#,
+                "",
+            ),
+            (
+                r#"{"statusCode":"404","error":"Bucket not found","message":"x","code":"Other"}"#,
+                "Other",
+            ),
+        ] {
+            let refusal: Refusal = serde_json::from_str(body).unwrap();
+            assert_eq!(refusal.coded().code, code, "{body}");
+        }
+    }
 
     #[test]
     fn recorded_errors_are_told_by_their_code() {

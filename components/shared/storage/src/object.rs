@@ -9,7 +9,7 @@ use bytes::Bytes;
 use content::ObjectPath;
 use fault::{Fault, Kind, Reach};
 use http::{HeaderName, Method, StatusCode, header};
-use outbound::{ByteStream, Http, Request, Timeouts, TransportError};
+use outbound::{ByteStream, Http, Request, Response, Timeouts, TransportError, broke_off};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -75,6 +75,35 @@ pub struct Info {
     pub etag: Option<String>,
 }
 
+/// An object as a listing has it.
+#[derive(Deserialize)]
+struct Metadata {
+    size: u64,
+    #[serde(rename = "eTag", default)]
+    etag: Option<String>,
+}
+
+/// An object as `info` tells of it: today, and by 1.7 and 1.8.0 (July 2024) as the database has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Info(Info),
+    Row { name: String, metadata: Metadata },
+}
+
+impl Told {
+    fn info(self) -> Info {
+        match self {
+            Self::Info(info) => info,
+            Self::Row { name, metadata } => Info {
+                name,
+                size: metadata.size,
+                etag: metadata.etag,
+            },
+        }
+    }
+}
+
 impl Info {
     /// Its MD5, if its etag is one; that of what came to S3 in parts is none.
     pub fn md5(&self) -> Option<[u8; 16]> {
@@ -132,6 +161,29 @@ impl<H: Http> Storage<H> {
         self.calls.set(self.calls.get() + 1);
         let request = Request::new(method, self.settings.address(host, rest)).timeouts(timeouts(0));
         self.key_headers.get().carry(&self.settings.key, request)
+    }
+
+    /// Sends what changes nothing, once more where the connection broke off or a proxy failed at once. With `held`, an
+    /// answer in JSON of at most so many bytes is here by then.
+    pub(crate) async fn ask(
+        &self,
+        request: Request,
+        held: Option<usize>,
+    ) -> Result<Response, TransportError> {
+        let once = async |request| {
+            let answer: Response = self.http.send(request).await?;
+            match held {
+                Some(max_bytes) => answer.arrived(max_bytes).await,
+                None => Ok(answer),
+            }
+        };
+        let first = once(request.clone()).await;
+        if !broke_off(first.as_ref()) {
+            return first;
+        }
+        drop(first);
+        self.calls.set(self.calls.get() + 1);
+        once(request).await
     }
 
     /// An upload that got no answer: told with its host, where that is another.
@@ -195,7 +247,8 @@ impl<H: Http> Storage<H> {
     async fn see_bucket(&self) -> Result<Result<Bucket, answer::Refusal>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/bucket/{bucket}"));
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = self.ask(request, Some(answer::ANSWER_BYTES)).await;
+        let response = response.map_err(answer::transport)?;
         if response.status.is_success() && response.is_json() {
             let body = response.bytes(answer::ANSWER_BYTES).await;
             let body = body.map_err(answer::transport)?;
@@ -321,7 +374,8 @@ impl<H: Http> Storage<H> {
     pub async fn info(&self, path: &str) -> Result<Option<Info>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/object/info/{bucket}/{path}"));
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = self.ask(request, Some(answer::ANSWER_BYTES)).await;
+        let response = response.map_err(answer::transport)?;
         if !response.status.is_success() {
             let refusal = answer::refusal(response).await?;
             return if refusal.code == "NoSuchKey" {
@@ -330,13 +384,23 @@ impl<H: Http> Storage<H> {
                 Err(refusal.fault(&self.settings))
             };
         }
+        // Before 1.7 (July 2024) it answers with headers alone, of which a proxy may take away what matters.
+        if !response.is_json() {
+            return self.listed(path).await;
+        }
         let body = response
             .bytes(answer::ANSWER_BYTES)
             .await
             .map_err(answer::transport)?;
-        serde_json::from_slice(&body)
-            .map(Some)
-            .map_err(|_| no_json())
+        let told: Told = serde_json::from_slice(&body).map_err(|_| no_json())?;
+        Ok(Some(told.info()))
+    }
+
+    /// The same by a listing of its folder.
+    async fn listed(&self, path: &str) -> Result<Option<Info>, Fault> {
+        let (folder, name) = path.split_once('/').unwrap_or(("", path));
+        let listed = self.page(folder, name, 0, 1).await?;
+        Ok(listed.into_iter().find(|info| info.name == path))
     }
 
     /// The next `limit` objects of a folder (the two first digits of a SHA-1), by name, from `offset` on.
@@ -347,27 +411,36 @@ impl<H: Http> Storage<H> {
         offset: usize,
         limit: usize,
     ) -> Result<Vec<Info>, Fault> {
+        self.page(folder, "", offset, limit).await
+    }
+
+    /// The same of those whose names begin so.
+    async fn page(
+        &self,
+        folder: &str,
+        beginning: &str,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Info>, Fault> {
         #[derive(Deserialize)]
         struct Listed {
             name: String,
             metadata: Option<Metadata>,
         }
-        #[derive(Deserialize)]
-        struct Metadata {
-            size: u64,
-            #[serde(rename = "eTag", default)]
-            etag: Option<String>,
-        }
-        let question = serde_json::json!({
+        let mut question = serde_json::json!({
             "prefix": folder, "limit": limit, "offset": offset,
             "sortBy": { "column": "name", "order": "asc" },
         });
+        if let (Some(question), false) = (question.as_object_mut(), beginning.is_empty()) {
+            question.insert("search".to_owned(), beginning.into());
+        }
         let bucket = self.settings.bucket_segment();
         let request = self
             .request(Method::POST, &format!("/object/list/{bucket}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(question.to_string().into_bytes());
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = self.ask(request, Some(LIST_BYTES)).await;
+        let response = response.map_err(answer::transport)?;
         if !response.status.is_success() {
             return Err(answer::refusal(response).await?.fault(&self.settings));
         }
@@ -390,11 +463,8 @@ impl<H: Http> Storage<H> {
 
     /// An object's bytes, or `None` if there is none of this name, or its bytes are gone.
     pub async fn read(&self, path: &str) -> Result<Option<ByteStream>, Fault> {
-        let response = self
-            .http
-            .send(self.object(Method::GET, path))
-            .await
-            .map_err(answer::transport)?;
+        let response = self.ask(self.object(Method::GET, path), None).await;
+        let response = response.map_err(answer::transport)?;
         if response.status.is_success() {
             return Ok(Some(response.body));
         }
@@ -412,7 +482,8 @@ impl<H: Http> Storage<H> {
         let request = self
             .object(Method::GET, path)
             .header(header::RANGE, "bytes=0-0");
-        let response = self.http.send(request).await.map_err(answer::transport)?;
+        let response = self.ask(request, None).await;
+        let response = response.map_err(answer::transport)?;
         // Whatever cannot be read is sent again.
         Ok(response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE)
     }

@@ -21,6 +21,9 @@ const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
+/// What is said of a Storage that does not know this protocol.
+pub(crate) const NO_PIECES: &str = "this Storage takes nothing in pieces, as those before 0.36 (April 2023): update it, then odoo_sync.retry()";
+
 /// An upload under way, as it is kept between ticks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumable {
@@ -61,7 +64,12 @@ impl<H: Http> Storage<H> {
             .header(UPLOAD_METADATA, metadata);
         let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
         if response.status != StatusCode::CREATED {
-            return Err(answer::refusal(response).await?.fault(&self.settings));
+            let refusal = answer::refusal(response).await?;
+            return Err(if refusal.is_no_route() {
+                Fault::new(Kind::TooLarge, NO_PIECES)
+            } else {
+                refusal.fault(&self.settings)
+            });
         }
         response
             .header(&header::LOCATION)
@@ -77,7 +85,7 @@ impl<H: Http> Storage<H> {
     /// How many bytes of an upload the Storage has, or `None` if it knows nothing of it any more.
     pub async fn offset(&self, upload: &Resumable) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::HEAD, &format!("/{}", upload.id));
-        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
+        let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;
         match response.status {
             StatusCode::OK | StatusCode::NO_CONTENT => offset_of(&response).map(Some),
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),

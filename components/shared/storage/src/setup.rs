@@ -1,12 +1,13 @@
 //! What a look at how a Storage is set up needs beside what every batch does.
 
-use fault::Fault;
+use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
 use outbound::{Http, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::object::{no_json, timeouts};
+use crate::resumable::NO_PIECES;
 use crate::{Storage, answer};
 
 const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
@@ -74,9 +75,16 @@ impl<H: Http> Storage<H> {
     /// The largest upload that the project takes, whatever the bucket says, as far as the Storage tells it.
     pub async fn project_limit(&self) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::OPTIONS, "");
-        let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
+        let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;
         let limit = response.header(&TUS_MAX_SIZE);
-        Ok(limit.and_then(|limit| limit.trim().parse().ok()))
+        let limit = limit.and_then(|limit| limit.trim().parse().ok());
+        if response.status == StatusCode::NOT_FOUND {
+            let refusal = answer::refusal(response).await?;
+            if refusal.is_no_route() {
+                return Err(Fault::new(Kind::TooLarge, NO_PIECES));
+            }
+        }
+        Ok(limit)
     }
 
     /// Makes sure that addresses can be signed, and that they open, by an object that is there. Without one, what

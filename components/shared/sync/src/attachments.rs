@@ -33,11 +33,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             let selected = self.source.selected(&ids, &self.settings.selection).await?;
             let listed = self.source.attachments(&ids).await?;
             archive::note_unreadable(self.pen.postgres, run_id, listed.unreadable).await?;
-            let found: Vec<Found> = listed
-                .rows
+            let found = archive::found_all(self.source.odoo, listed.rows).await?;
+            let found: Vec<Found> = found
                 .into_iter()
-                .map(|row| {
-                    let found = archive::found(row);
+                .map(|found| {
                     if selected.contains(&found.id) {
                         found
                     } else {

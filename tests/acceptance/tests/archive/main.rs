@@ -6,6 +6,7 @@ mod scene;
 mod alarm;
 mod answers;
 mod attempts;
+mod bounds;
 mod certificate;
 mod connection;
 mod faults;

@@ -94,9 +94,9 @@ async fn a_body_of_20_mb_is_left_out_with_a_reason_and_the_rest_goes_on_in_64_mi
 async fn an_odoo_that_is_slow_for_a_while_costs_no_message_its_body() -> Result<()> {
     let stage = chatter(18, 0).await?;
     let said = say(&stage, &json!({"body": "<p>Precious</p>"}));
-    // The page is made smaller down to one message, and even that one does not come.
+    // The page is made smaller down to one message, each is asked for twice, and even that one does not come.
     let resets = Fault::on_call("mail.message", "search_read").from_nth(2);
-    stage.odoo.faults().add(resets.times(9).reset_at(0));
+    stage.odoo.faults().add(resets.times(18).reset_at(0));
     let answer = stage.post(PATH, "{}").await?;
     assert_eq!(answer.json()["status"], "error", "{}", answer.text());
     assert!(message(&stage, said).await?.is_null());

@@ -218,6 +218,19 @@ impl Refusal {
         text(status.unwrap_or(self.http), self.body.message.clone())
     }
 
+    /// The same before there were codes.
+    pub(crate) fn without_code(&self) -> Response<Payload> {
+        let Body {
+            status_code,
+            error,
+            message,
+            ..
+        } = &self.body;
+        let body =
+            serde_json::json!({ "statusCode": status_code, "error": error, "message": message });
+        written(self.http, &body)
+    }
+
     /// As the other endpoints say it.
     pub(crate) fn answer(&self) -> Response<Payload> {
         written(self.http, &self.body)

@@ -66,6 +66,8 @@ pub struct Options {
     pub strict_chunks: bool,
     /// Whether a resumable upload keeps what came of a chunk that was cut off.
     pub keeps_partial_chunks: bool,
+    /// How old it is.
+    pub age: Age,
     /// How long every answer takes at least, in milliseconds.
     pub latency_ms: u64,
 }
@@ -89,9 +91,25 @@ impl Default for Options {
             etags: Etags::Md5,
             strict_chunks: true,
             keeps_partial_chunks: true,
+            age: Age::Today,
             latency_ms: 0,
         }
     }
+}
+
+/// How old a self-hosted Storage is: each lacks what those before it lack, too (code of storage-api at these tags).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Age {
+    /// As of 2026.
+    Today,
+    /// 1.7 and 1.8.0, July 2024: `info` answers with the row as the database has it.
+    RowAsInfo,
+    /// 1.0 to 1.6: `info` answers with headers and no body.
+    NoInfo,
+    /// Up to 0.46, January 2024: an error has no code.
+    NoCodes,
+    /// Before 0.36 of April 2023: nothing is taken in pieces.
+    NoResumable,
 }
 
 /// What becomes of the bytes that were received. They are hashed and counted in any case; reading an

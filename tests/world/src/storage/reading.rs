@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::access::{self, Caller};
 use super::answers::{Refusal, set, written};
-use super::names;
 use super::site::{Answer, Call, Signed, Site};
 use super::stock::{Object, iso};
+use super::{Age, names};
 use crate::odoo::{http_date, now_us, parse_range, percent_encode};
 use crate::serve::{Payload, empty, unpredictable};
 
@@ -147,7 +147,7 @@ fn describe(response: &mut Response<Payload>, object: &Object) {
     set(response, CACHE_CONTROL, &object.cache_control);
 }
 
-pub(super) fn info(name: &str, object: &Object, place: &str) -> Response<Payload> {
+pub(super) fn info(age: Age, name: &str, object: &Object, place: &str) -> Response<Payload> {
     #[derive(Serialize)]
     struct Info<'a> {
         id: Uuid,
@@ -161,6 +161,19 @@ pub(super) fn info(name: &str, object: &Object, place: &str) -> Response<Payload
         metadata: Value,
         last_modified: String,
         created_at: String,
+    }
+    if age >= Age::NoInfo {
+        let mut response = empty(StatusCode::OK);
+        describe(&mut response, object);
+        set(&mut response, CONTENT_TYPE, &object.mimetype);
+        return response;
+    }
+    if age == Age::RowAsInfo {
+        let row = json!({
+            "id": object.id, "name": name, "version": object.version, "created_at": iso(object.created_us),
+            "metadata": { "eTag": object.etag, "size": object.len, "mimetype": object.mimetype },
+        });
+        return written(StatusCode::OK, &row);
     }
     let mut response = written(
         StatusCode::OK,

@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::reading::{content, download, info};
 use super::resumable::{self, Uploads};
 use super::stock::{Stock, Stored};
-use super::{Options, Spoil, Verification, is_named_after, names};
+use super::{Age, Options, Spoil, Verification, is_named_after, names};
 use crate::odoo::hex;
 use crate::serve::{Locked, Payload, Received, Trace, Upload};
 
@@ -112,7 +112,10 @@ impl Site {
         if !names::is_text(path) {
             return Ok(bad_url(path));
         }
-        if let Some(resumable) = path.strip_prefix("/upload/resumable") {
+        if let Some(resumable) = path
+            .strip_prefix("/upload/resumable")
+            .filter(|_| self.options.age < Age::NoResumable)
+        {
             return self
                 .resumable(call, resumable.trim_start_matches('/'), upload)
                 .await;
@@ -150,7 +153,7 @@ impl Site {
                     _ => (false, *place),
                 };
                 self.readable(call, place, public)
-                    .map(|(name, object)| info(&name, &object, place))
+                    .map(|(name, object)| info(self.options.age, &name, &object, place))
             }
             (&Method::GET | &Method::HEAD, ["object", "public", place]) => self
                 .readable(call, place, true)
@@ -182,7 +185,13 @@ impl Site {
             (_, ["object", ..]) => return Ok(no_route_within(&call.method, path)),
             _ => return Ok(no_route(&call.method, path)),
         };
-        Ok(answer.unwrap_or_else(|refusal| refusal.answer()))
+        Ok(answer.unwrap_or_else(|refusal| {
+            if self.options.age < Age::NoCodes {
+                refusal.answer()
+            } else {
+                refusal.without_code()
+            }
+        }))
     }
 
     fn refused_by_gateway(&self, call: &Call) -> Option<Response<Payload>> {

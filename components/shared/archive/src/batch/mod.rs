@@ -256,7 +256,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         let (postgres, run_id) = (&self.run.environment.postgres, self.run.id);
         let listed = self.odoo.attachments_by_id(ids).await?;
         discovery::note_unreadable(postgres, run_id, listed.unreadable).await?;
-        let found: Vec<_> = listed.rows.into_iter().map(discovery::found).collect();
+        let found = discovery::found_all(self.odoo, listed.rows).await?;
         attachments::catalogue(postgres, run_id, &found, None)
             .await
             .map(|_| ())

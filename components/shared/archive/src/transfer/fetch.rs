@@ -8,7 +8,7 @@ use futures::channel::mpsc::UnboundedSender;
 use ledger::attachments::Claimed;
 use md5::{Digest, Md5};
 use odoo::Odoo;
-use outbound::{Clock, Http, collect};
+use outbound::{Clock, Http, TransportError, collect};
 use storage::Fingerprint;
 
 use super::PART_BYTES;
@@ -105,30 +105,37 @@ pub(crate) async fn whole<H: Http, C: Clock>(
     Ok(got.map(|got| got.content).unwrap_or_default())
 }
 
+/// The file by `/web/content`, read once more from its beginning where the connection broke off.
 async fn streamed<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
     max_bytes: usize,
 ) -> Result<Option<Bytes>, Fault> {
-    let Some(content) = odoo.content(file.id, 0, PART_BYTES).await? else {
-        return Ok(None);
-    };
-    if content
-        .sha1
-        .as_deref()
-        .is_some_and(|sha1| sha1 != file.checksum.to_string())
-    {
-        return Err(Fault::new(
-            Kind::WrongBytes,
-            "the content in Odoo has changed",
-        ));
-    }
-    match collect(content.chunks, max_bytes).await {
-        Ok(content) => Ok(Some(content)),
-        Err(outbound::TransportError::TooLong { .. }) => Err(Fault::new(
-            Kind::WrongBytes,
-            "Odoo sends more bytes than it says the file has",
-        )),
-        Err(error) => Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
+    let mut once_more = true;
+    loop {
+        let Some(content) = odoo.content(file.id, 0, PART_BYTES).await? else {
+            return Ok(None);
+        };
+        if content
+            .sha1
+            .as_deref()
+            .is_some_and(|sha1| sha1 != file.checksum.to_string())
+        {
+            return Err(Fault::new(
+                Kind::WrongBytes,
+                "the content in Odoo has changed",
+            ));
+        }
+        match collect(content.chunks, max_bytes).await {
+            Ok(content) => return Ok(Some(content)),
+            Err(TransportError::TooLong { .. }) => {
+                return Err(Fault::new(
+                    Kind::WrongBytes,
+                    "Odoo sends more bytes than it says the file has",
+                ));
+            }
+            Err(TransportError::Reset) if once_more => once_more = false,
+            Err(error) => return Err(Fault::told(Kind::SourceTimeout, format!("Odoo: {error}"))),
+        }
     }
 }

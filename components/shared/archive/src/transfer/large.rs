@@ -2,7 +2,7 @@
 //! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes
 //! never become an object.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use bytes::{Buf, Bytes};
 use fault::{Fault, Kind};
@@ -23,6 +23,8 @@ use super::{PART_BYTES, label, of_one_file, of_one_object, path, verify};
 pub(crate) struct LargeUpload {
     pub(crate) file: Claimed,
     resume: RefCell<Option<ResumePoint>>,
+    /// How many pieces of it were dealt with in this batch.
+    pieces: Cell<u32>,
 }
 
 /// How the moving of a large file ended.
@@ -47,6 +49,7 @@ impl LargeUpload {
         Self {
             resume: RefCell::new(resume),
             file,
+            pieces: Cell::new(0),
         }
     }
 
@@ -62,12 +65,17 @@ impl LargeUpload {
         resume.as_ref()?.document(&self.file.checksum)
     }
 
+    /// How many pieces it got further in this batch.
+    pub(crate) fn pieces(&self) -> u32 {
+        self.pieces.get()
+    }
+
     fn keep(&self, point: Option<ResumePoint>) {
         self.resume.replace(point);
     }
 
     /// How many bytes Storage has confirmed.
-    fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         let resume = self.resume.borrow();
         resume.as_ref().map_or(0, |point| point.offset)
     }
@@ -239,6 +247,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
             }
             point.offset = end;
             self.upload.keep(Some(point.clone()));
+            self.upload.pieces.update(|pieces| pieces + 1);
             if stop {
                 return Ok(Some(LargeEnd::Cut));
             }

@@ -2,7 +2,7 @@
 
 use content::Sha1;
 use fault::Fault;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -130,12 +130,23 @@ impl Claimed<Option<String>> {
     }
 }
 
-/// Renews the lease of a run and of the files that it has claimed. `false` if the run was given up.
+/// A claimed file whose lease is renewed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Held {
+    /// Odoo's id.
+    pub id: i64,
+    /// How far its upload came, where that is to be kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Value>,
+}
+
+/// Renews the lease of a run and of the files that it has claimed, and keeps how far large ones came. `false` if the
+/// run was given up.
 pub async fn renew(
     postgres: &impl Postgres,
     run_id: Uuid,
     lease_s: u32,
-    ids: &[i64],
+    held: &[Held],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (
@@ -145,13 +156,13 @@ pub async fn renew(
           returning r.id, r.leased_until
         ), renewed as (
           update public.odoo_attachments a
-             set leased_until = run.leased_until, next_attempt_at = run.leased_until
-            from run
-           where a.id in (select jsonb_array_elements_text($1::jsonb->'ids')::bigint) and a.lease_id = run.id
+             set leased_until = run.leased_until, next_attempt_at = run.leased_until, upload = coalesce(h.upload, a.upload)
+            from run, jsonb_to_recordset($1::jsonb->'held') as h (id bigint, upload jsonb)
+           where a.id = h.id and a.lease_id = run.id
           returning 1
         )
         select to_jsonb(exists (select from run)) from (select count(*) from renewed) as done";
-    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "ids": ids });
+    let argument = json!({ "run_id": run_id, "lease_s": lease_s, "held": held });
     call_one(postgres, STATEMENT, &argument).await
 }
 

@@ -9,6 +9,7 @@ use futures::FutureExt;
 use ledger::Postgres;
 use ledger::attachments::Claimed;
 use outbound::{Clock, Http};
+use serde_json::Value;
 
 use super::events::Arrivals;
 use super::{BUSY_TRIES, Context, Event, Pipeline, Tasks};
@@ -18,12 +19,23 @@ use crate::limiter::Limiter;
 use crate::plan::{Fetch, held_at_once, large_at_once, plan};
 use crate::transfer::{self, LargeUpload};
 
+/// After so many pieces it is kept how far a large file came: an instance that is killed loses no more.
+const KEPT_PIECES: u32 = 4;
+
+/// A large file under way.
+struct Large {
+    upload: Rc<LargeUpload>,
+    began: Duration,
+    /// How many of its pieces are on record.
+    kept: u32,
+}
+
 pub(super) struct Fetcher {
     planned: VecDeque<Fetch>,
     planned_large: VecDeque<LargeUpload>,
     /// How many calls are under way.
     pub(super) calls: usize,
-    large: BTreeMap<i64, Rc<LargeUpload>>,
+    large: BTreeMap<i64, Large>,
     /// The bytes that are held whole, from the fetch to the end of the upload.
     held_bytes: u64,
     pub(super) limiter: Limiter,
@@ -70,7 +82,30 @@ impl Fetcher {
     }
 
     pub(super) fn large_under_way(&self) -> impl Iterator<Item = &LargeUpload> {
-        self.large.values().map(Rc::as_ref)
+        self.large.values().map(|large| large.upload.as_ref())
+    }
+
+    /// The large files that had so much time, and got no further in it.
+    pub(super) fn stuck(&self, now: Duration, time: Duration) -> Vec<Rc<LargeUpload>> {
+        let is_stuck =
+            |large: &&Large| large.upload.pieces() == 0 && now.saturating_sub(large.began) >= time;
+        let stuck = self.large.values().filter(is_stuck);
+        stuck.map(|large| Rc::clone(&large.upload)).collect()
+    }
+
+    /// Whether a large file came so far that it is worth keeping.
+    pub(super) fn has_advanced(&self) -> bool {
+        let mut large = self.large.values();
+        large.any(|large| large.upload.pieces() >= large.kept + KEPT_PIECES)
+    }
+
+    /// How far the large files came, by id; it is about to be kept.
+    pub(super) fn positions(&mut self) -> BTreeMap<i64, Value> {
+        let position = |(id, large): (&i64, &mut Large)| {
+            large.kept = large.upload.pieces();
+            Some((*id, large.upload.document()?))
+        };
+        self.large.iter_mut().filter_map(position).collect()
     }
 
     pub(super) fn large_ended(&mut self, upload: &LargeUpload) {
@@ -129,7 +164,12 @@ impl Fetcher {
             && let Some(upload) = self.planned_large.pop_front()
         {
             let upload = Rc::new(upload);
-            self.large.insert(upload.file.id, Rc::clone(&upload));
+            let large = Large {
+                upload: Rc::clone(&upload),
+                began: now,
+                kept: 0,
+            };
+            self.large.insert(upload.file.id, large);
             tasks.push(
                 async move {
                     let time_is_up = || clock.now() >= soft;
@@ -141,8 +181,7 @@ impl Fetcher {
                 .boxed_local(),
             );
         }
-        let calls = self.limiter.limit().saturating_sub(self.large.len());
-        while self.calls < calls.max(1)
+        while self.calls + self.large.len() < self.limiter.limit()
             && self.next_fits(self.room(at_once, settings.parallel_runs))
             && let Some(fetch) = self.planned.pop_front()
         {
@@ -167,9 +206,16 @@ impl Fetcher {
         }
     }
 
-    /// Whether the next large file would not be one too many.
+    /// Whether the next large file would not be one too many. It takes the place of one call as long as it lasts:
+    /// where there is but one, small files go first.
     fn large_may_begin(&self, at_once: usize) -> bool {
-        !self.planned_large.is_empty() && self.large.len() < at_once
+        let alone = self.limiter.limit() == 1;
+        let has_place = if alone {
+            self.calls == 0 && self.planned.is_empty()
+        } else {
+            self.calls + self.large.len() < self.limiter.limit()
+        };
+        !self.planned_large.is_empty() && self.large.len() < at_once && has_place
     }
 
     /// The bytes that may be held whole beside the large files, the one that may begin included.

@@ -14,11 +14,12 @@ mod probing;
 mod recording;
 mod uploading;
 
+use std::pin::pin;
 use std::time::Duration;
 
-use fault::Fault;
+use fault::{Fault, Kind};
 use futures::channel::mpsc::unbounded;
-use futures::future::LocalBoxFuture;
+use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use ledger::Postgres;
@@ -27,13 +28,16 @@ use outbound::{Clock, Http};
 use storage::Storage;
 use uuid::Uuid;
 
+use crate::batch::failures::outcome;
 use crate::discovery::Discovery;
 use crate::sweep::Sweep;
+use crate::transfer::LargeUpload;
 use crate::{Report, Request, Settings};
 use claiming::Claimer;
 use events::{Arrivals, Event, next_event};
 use fetching::Fetcher;
 use listing::Listing;
+use probing::takes_uploads;
 use recording::Recorder;
 use uploading::Uploader;
 
@@ -185,7 +189,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.uploader.begin(context, tasks, now);
         let last = self.tasks.is_empty() && self.is_idle(now);
         self.probe(last);
-        self.recorder.begin(context, &mut self.tasks, now);
+        self.recorder
+            .begin(context, &mut self.tasks, &mut self.fetcher, now);
         self.tasks.is_empty() && self.uploader.unconfirmed.is_empty() && self.is_idle(now)
     }
 
@@ -200,7 +205,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
         let last = self.tasks.is_empty();
         self.probe(last);
-        self.recorder.begin(context, &mut self.tasks, now);
+        self.recorder
+            .begin(context, &mut self.tasks, &mut self.fetcher, now);
         self.tasks.is_empty() && self.uploader.unconfirmed.is_empty()
     }
 
@@ -217,7 +223,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         if !lost {
             let (context, tasks) = (self.context, &mut self.tasks);
             self.uploader.confirm(context, tasks, now, true);
-            self.recorder.begin(context, tasks, now);
+            self.recorder.begin(context, tasks, &mut self.fetcher, now);
         }
         let statement = self.claimer.under_way || self.recorder.recording;
         let unconfirmed = !lost && !self.uploader.unconfirmed.is_empty();
@@ -238,7 +244,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     async fn finish(mut self) -> Result<(), Fault> {
         self.tasks.clear();
         if self.fault.is_none() && !self.recorder.lease_lost {
-            self.tell_who_was_waited_for();
+            let stuck = self.fail_the_stuck().await;
+            self.tell_who_was_waited_for(&stuck);
         }
         let unproven = [
             self.fetcher.rpc.release(),
@@ -267,9 +274,39 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
+    /// A large file that had most of the batch and got no further in it has used an attempt, where others are answered:
+    /// it would else be begun for ever, and keep the next ones from their turn. The ids of these.
+    async fn fail_the_stuck(&mut self) -> Vec<i64> {
+        let context = self.context;
+        let batch = context.settings.batch;
+        let stuck = self.fetcher.stuck(context.clock.now(), batch / 2);
+        if stuck.is_empty() || !both_answer(context).await {
+            return Vec::new();
+        }
+        for upload in &stuck {
+            let file = &upload.file;
+            let again = if upload.offset() > 0 && !context.odoo.knows_ranges() {
+                " (this Odoo gives no part of a content, so all before is read again first)"
+            } else {
+                ""
+            };
+            let batch_s = batch.as_secs();
+            let fault = Fault::told(
+                Kind::NoProgress,
+                format!(
+                    "got no further in the {batch_s} s of a batch{again}: raise archive_batch_seconds, or give it a faster way"
+                ),
+            );
+            self.report.error(format!("Upload {}: {fault}", file.id));
+            let outcome = outcome(file, &fault, upload.document(), context.clock.chance());
+            self.recorder.settle(file, outcome);
+        }
+        stuck.iter().map(|upload| upload.file.id).collect()
+    }
+
     /// What is under way when the time is up, or waits for a pause to end, uses no attempt, since its own
     /// time was not up; but nobody shall wonder why nothing moves.
-    fn tell_who_was_waited_for(&mut self) {
+    fn tell_who_was_waited_for(&mut self, stuck: &[i64]) {
         let of_odoo = self.fetcher.calls + usize::from(self.listing.under_way);
         for (who, requests) in [
             ("Odoo", of_odoo),
@@ -281,7 +318,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 ));
             }
         }
-        for upload in self.fetcher.large_under_way() {
+        let others = |upload: &&LargeUpload| !stuck.contains(&upload.file.id);
+        for upload in self.fetcher.large_under_way().filter(others) {
             self.report.error(format!(
                 "File {} got no further until the time was up; the next batch goes on with it",
                 upload.file.id
@@ -296,6 +334,17 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             }
         }
     }
+}
+
+/// Whether both sides answer somebody who asks for little, soon.
+async fn both_answer<H: Http, C: Clock, P>(context: &Context<'_, H, C, P>) -> bool {
+    const SOON: Duration = Duration::from_secs(4);
+    let answers = pin!(async {
+        let odoo = context.odoo.may_read("ir.attachment").await;
+        odoo.is_ok() && takes_uploads(context.storage).await.is_ok()
+    });
+    let time = pin!(context.clock.sleep(SOON));
+    matches!(select(answers, time).await, Either::Left((true, _)))
 }
 
 #[cfg(test)]

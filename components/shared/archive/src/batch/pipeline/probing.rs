@@ -60,7 +60,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 }
 
 /// Whether the bucket can be seen and uploads come through: what stands between may let pass the one and not the other.
-async fn takes_uploads<H: Http>(storage: &Storage<H>) -> Result<(), Fault> {
+pub(super) async fn takes_uploads<H: Http>(storage: &Storage<H>) -> Result<(), Fault> {
     storage.check_bucket().await?;
     storage.check_uploads().await
 }

@@ -6,15 +6,18 @@ use std::time::Duration;
 use fault::Fault;
 use futures::FutureExt;
 use ledger::Postgres;
-use ledger::attachments::{self, Claimed, Outcome, Recorded, Settled};
+use ledger::attachments::{self, Claimed, Held, Outcome, Recorded, Settled};
 use outbound::Clock;
 
+use super::fetching::Fetcher;
 use super::{Context, Event, Tasks};
 use crate::transfer::LargeUpload;
 
 /// So many results are recorded at once, or as many as there are after [`RECORD_AFTER`].
 const RECORD_FILES: usize = 100;
 const RECORD_AFTER: Duration = Duration::from_secs(2);
+/// How far large files came is kept no more often.
+const KEEP_AFTER: Duration = Duration::from_secs(2);
 /// So many times the ledger is tried again before the batch gives up.
 const LEDGER_TRIES: u32 = 5;
 /// How much longer to wait before each of these.
@@ -55,11 +58,13 @@ impl Recorder {
         self.settled.push(Settled::of(file, outcome));
     }
 
-    /// Records what is due, and renews the lease of this run and of what it has claimed, long before it passes.
+    /// Records what is due, and renews the lease of this run and of what it has claimed, long before it passes, or
+    /// when large files came so far that it is worth keeping.
     pub(super) fn begin<'a, H, C, P: Postgres>(
         &mut self,
         context: &'a Context<'a, H, C, P>,
         tasks: &mut Tasks<'a>,
+        fetcher: &mut Fetcher,
         now: Duration,
     ) {
         let since = now.saturating_sub(self.recorded_at);
@@ -85,13 +90,20 @@ impl Recorder {
             );
         }
         let third = Duration::from_secs(lease_s.into()) / 3;
-        if !self.renewing && now.saturating_sub(self.renewed_at) >= third {
+        let since = now.saturating_sub(self.renewed_at);
+        let due = since >= third || (since >= KEEP_AFTER && fetcher.has_advanced());
+        if due && !self.renewing {
             self.renewing = true;
             self.renewed_at = now;
-            let ids: Vec<i64> = self.claimed.keys().copied().collect();
+            let mut positions = fetcher.positions();
+            let held = self.claimed.keys().map(|&id| Held {
+                id,
+                upload: positions.remove(&id),
+            });
+            let held: Vec<Held> = held.collect();
             tasks.push(
                 async move {
-                    Event::Renewed(attachments::renew(postgres, run_id, lease_s, &ids).await)
+                    Event::Renewed(attachments::renew(postgres, run_id, lease_s, &held).await)
                 }
                 .boxed_local(),
             );

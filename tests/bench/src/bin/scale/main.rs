@@ -3,6 +3,8 @@
 //! ```sh
 //! cargo scale                     # 10 thousand, 1 million, 10 million, and a list of 1 million
 //! cargo scale -- 10000 1000000
+//! cargo scale -- queue            # what a claim costs in a queue that has been worked through
+//! cargo scale -- chatter          # an hourly tick of the chatter, with 10 thousand and with 1 million messages
 //! ```
 //!
 //! Each size has a stage of its own, whose catalogue is filled in bulk as a long migration leaves it.
@@ -13,6 +15,9 @@
     clippy::indexing_slicing,
     reason = "a measurement that meets what it did not expect has failed"
 )]
+
+mod queue;
+mod quiet;
 
 use std::time::{Duration, Instant};
 
@@ -74,17 +79,32 @@ impl Figure {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let mut sizes = std::env::args()
-        .skip(1)
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let part = arguments.pop_if(|last| matches!(last.as_str(), "queue" | "chatter"));
+    let sizes = arguments
+        .iter()
         .map(|size| {
             size.replace('_', "")
                 .parse()
                 .with_context(|| format!("{size} is no number of rows"))
         })
         .collect::<Result<Vec<u64>>>()?;
-    if sizes.is_empty() {
-        sizes = vec![10_000, 1_000_000, 10_000_000];
+    match part.as_deref() {
+        Some("queue") => queue::measure().await,
+        Some(_) => quiet::measure(&or(sizes, &[10_000, 1_000_000])).await,
+        None => files(or(sizes, &[10_000, 1_000_000, 10_000_000])).await,
     }
+}
+
+fn or(sizes: Vec<u64>, default: &[u64]) -> Vec<u64> {
+    if sizes.is_empty() {
+        default.to_vec()
+    } else {
+        sizes
+    }
+}
+
+async fn files(sizes: Vec<u64>) -> Result<()> {
     let mut scales = Vec::new();
     for rows in sizes {
         let started = Instant::now();
