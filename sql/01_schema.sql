@@ -346,7 +346,9 @@ insert into odoo_sync.settings (name, value) values
   ('compare_days.crm-sync', '1'),
   ('compare_days.chatter-sync', '1'),
   ('most_deleted_share', '0.2'),
-  ('database_bytes', 'null')
+  ('database_bytes', 'null'),
+  ('search_configuration', '"simple"'),
+  ('keep_days.deleted', 'null')
 on conflict (name) do nothing;
 -- It was 7 before version 4. Whoever wants 7 after that, keeps it.
 update odoo_sync.settings set value = '1'
@@ -379,7 +381,7 @@ begin
     raise exception '% is auto, slack, discord, teams, mattermost or json, not %', $1, $2;
   end if;
   -- Less than a day would purge what odoo_sync.health() stands on.
-  if $1 like 'keep\_days.%' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 1 and 36500) then
+  if $1 like 'keep\_days.%' and not ($1 = 'keep_days.deleted' and $2 = 'null') and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 1 and 36500) then
     raise exception '% is a number of days from 1 to 36500, not %', $1, $2;
   end if;
   if $1 = 'allow_http' and jsonb_typeof($2) <> 'boolean' then
@@ -393,6 +395,9 @@ begin
   end if;
   if $1 = 'database_bytes' and $2 <> 'null' and (jsonb_typeof($2) <> 'number' or ($2)::numeric < 1000000) then
     raise exception '% is the size of the disk in bytes, such as 8589934592, or null, not %', $1, $2;
+  end if;
+  if $1 = 'search_configuration' then
+    perform odoo_sync.make_search($2 #>> '{}');
   end if;
   update odoo_sync.settings s set value = $2, updated_at = now() where s.name = $1;
 end

@@ -31,6 +31,19 @@ begin
     purged := purged || jsonb_build_object(what.setting, gone + coalesce((purged ->> what.setting)::bigint, 0));
   end loop;
 
+  -- What Odoo no longer has, where people set a bound to it. Files stay in the catalogue and in the bucket.
+  if odoo_sync.setting('keep_days.deleted') is distinct from 'null' then
+    since := now() - (odoo_sync.setting('keep_days.deleted') #>> '{}')::numeric * interval '1 day';
+    for what in
+      select p.polrelid::regclass as in_table from pg_policy p join pg_attribute a on a.attrelid = p.polrelid and a.attname = 'row_hash'
+       where p.polname = 'admins_read' order by 1
+    loop
+      execute format('delete from %s where deleted_at < $1', what.in_table) using since;
+      get diagnostics gone = row_count;
+      purged := purged || jsonb_build_object('deleted', gone + coalesce((purged ->> 'deleted')::bigint, 0));
+    end loop;
+  end if;
+
   if to_regclass('cron.job_run_details') is not null then
     since := now() - (odoo_sync.setting('keep_days.cron_job_run_details') #>> '{}')::numeric * interval '1 day';
     -- A run that could not be started carries no time: it is as old as what came after it, and of those

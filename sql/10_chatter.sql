@@ -97,10 +97,9 @@ comment on column public.odoo_messages.write_date is 'When it was last written i
 comment on column public.odoo_messages.row_hash is 'SHA-1 of what Odoo said: a row is written only when it changes.';
 comment on column public.odoo_messages.synced_at is 'When it was last written here.';
 comment on column public.odoo_messages.deleted_at is 'When it was found to be gone from Odoo (deleted, or hidden from the key). The row is kept.';
-comment on column public.odoo_messages.search is 'Words of subject and text. Ask public.search_odoo_chatter(), which goes by the index for admins too.';
+comment on column public.odoo_messages.search is 'Words of subject and text as version 0.3 kept them. Ask public.search_odoo(), which goes by an index, by the language of the setting, and for admins too.';
 call odoo_sync.protect('public.odoo_messages', 'select, insert, update');
 create index if not exists odoo_messages_by_record on public.odoo_messages (model, res_id, date desc);
-create index if not exists odoo_messages_search on public.odoo_messages using gin (search);
 
 -- Odoo forgets what a message answered when that is deleted, and which files it had when they are.
 create or replace function odoo_sync.keep_traces() returns trigger
@@ -227,8 +226,159 @@ begin
 end
 $$;
 
+-- How words are compared: as the setting search_configuration says, and without their accents where the extension
+-- unaccent is. It has a name of its own, so that indices and searches agree whatever it is made of.
+do $$
+begin
+  create schema if not exists extensions;
+  create extension if not exists unaccent with schema extensions;
+exception when others then
+  raise notice 'extension unaccent could not be created (%): a search tells é from e until it is switched on in the dashboard under Database, Extensions, and these files are run again', sqlerrm;
+end
+$$;
+
+create or replace function odoo_sync.make_words(configuration text) returns boolean
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  base oid := (select c.oid from pg_ts_config c join pg_namespace n on n.oid = c.cfgnamespace
+                where c.cfgname = configuration and n.nspname in ('pg_catalog', 'public', 'extensions') order by n.nspname = 'pg_catalog' desc limit 1);
+  accents text := (select format('%I.%I', n.nspname, d.dictname) from pg_ts_dict d join pg_namespace n on n.oid = d.dictnamespace
+                    where d.dictname = 'unaccent' limit 1);
+  made_of text := concat_ws(' ', configuration, 'without', case when accents is null then 'unaccent' else 'accents' end);
+  ours oid := (select c.oid from pg_ts_config c where c.cfgname = 'words' and c.cfgnamespace = 'odoo_sync'::regnamespace);
+  token record;
+begin
+  if base is null then
+    raise exception 'there is no text search configuration %', configuration
+      using hint = 'select cfgname from pg_ts_config lists them: simple takes words as they are, german, english, … by their stems.';
+  end if;
+  if ours is not null and obj_description(ours, 'pg_ts_config') is not distinct from made_of then
+    return false;
+  end if;
+  if ours is null then
+    create text search configuration odoo_sync.words (parser = pg_catalog."default");
+    ours := (select c.oid from pg_ts_config c where c.cfgname = 'words' and c.cfgnamespace = 'odoo_sync'::regnamespace);
+  end if;
+  for token in
+    select t.alias, exists (select from pg_ts_config_map m where m.mapcfg = ours and m.maptokentype = t.tokid) as is_mapped,
+           (select string_agg(format('%I.%I', n.nspname, d.dictname), ', ' order by m.mapseqno)
+              from pg_ts_config_map m join pg_ts_dict d on d.oid = m.mapdict join pg_namespace n on n.oid = d.dictnamespace
+             where m.mapcfg = base and m.maptokentype = t.tokid) as dictionaries
+      from ts_token_type('pg_catalog.default') t
+  loop
+    if token.is_mapped then
+      execute format('alter text search configuration odoo_sync.words drop mapping for %I', token.alias);
+    end if;
+    if token.dictionaries is not null then
+      execute format('alter text search configuration odoo_sync.words add mapping for %I with %s', token.alias,
+        concat_ws(', ', case when token.alias in ('word', 'hword', 'hword_part') then accents end, token.dictionaries));
+    end if;
+  end loop;
+  execute format('comment on text search configuration odoo_sync.words is %L', made_of);
+  return true;
+end
+$$;
+comment on function odoo_sync.make_words(text) is 'Makes the text search configuration odoo_sync.words of another one; whether it is another than before.';
+select odoo_sync.make_words('simple')
+ where not exists (select from pg_ts_config c where c.cfgname = 'words' and c.cfgnamespace = 'odoo_sync'::regnamespace);
+
+-- What is looked for in a lead, a contact and a message: the title counts more. A tsvector has at most 1 MB, into which
+-- the first 100,000 characters always fit.
+create or replace function odoo_sync.words_of(title text, said text) returns tsvector
+  language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+    select setweight(to_tsvector('odoo_sync.words', left(coalesce(title, ''), 1000)), 'A') || to_tsvector('odoo_sync.words', left(coalesce(said, ''), 100000))
+  $$;
+comment on function odoo_sync.words_of(text, text) is 'The words by which a row is found.';
+
+create or replace function odoo_sync.said(variadic parts text[]) returns text
+  language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+    select array_to_string(parts, E'\n')
+  $$;
+comment on function odoo_sync.said(text[]) is 'These texts below each other, but for those that are not there.';
+
+-- Made anew where a row is searched by other words than it was: the indices keep what they were made by.
+create or replace function odoo_sync.make_search(configuration text) returns void
+  language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if odoo_sync.make_words(configuration) then
+    reindex index public.odoo_leads_words;
+    reindex index public.odoo_partners_words;
+    reindex index public.odoo_messages_words;
+  end if;
+end
+$$;
+comment on function odoo_sync.make_search(text) is 'Takes on a text search configuration for public.search_odoo(), and makes its indices anew; what is written meanwhile waits.';
+
+drop index if exists public.odoo_messages_search;
+create index if not exists odoo_leads_words on public.odoo_leads using gin (odoo_sync.words_of(name,
+  odoo_sync.said(partner_name, contact_name, email_from, email_cc, phone, mobile, website, city, referred, description_text)));
+create index if not exists odoo_partners_words on public.odoo_partners using gin (odoo_sync.words_of(name,
+  odoo_sync.said(company_name, email, phone, mobile, website, function, street, street2, zip, city, vat, ref, comment_text)));
+create index if not exists odoo_messages_words on public.odoo_messages using gin (odoo_sync.words_of(subject, odoo_sync.said(email_from, body_text)));
+select odoo_sync.make_search(coalesce(odoo_sync.setting('search_configuration') #>> '{}', 'simple'));
+
 -- @@ is not leakproof, so under row-level security it looks only at rows that the policy has let
--- through, all of them one by one. Here the policy's question is asked once, and the index does the rest.
+-- through, all of them one by one. Here the policy's question is asked once, and the indices do the rest.
+create or replace function odoo_sync.search(words text, at_most integer, kinds text[])
+  returns table (found_in text, id bigint, model text, res_id bigint, date timestamptz, kind text, title text, found text, rank real, is_internal boolean)
+  language plpgsql stable rows 20 security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  wanted tsquery := websearch_to_tsquery('odoo_sync.words', words);
+  most integer := least(greatest(coalesce(at_most, 20), 0), 100);
+begin
+  -- As with the tables: who is no admin sees no row.
+  if not odoo_sync.is_admin() then
+    return;
+  end if;
+  -- A rank takes reading all the words of a row, so it is given to the newest only, and a snippet to the best of these.
+  return query
+    with leads as (
+      select l.id, l.write_date as date, l.name as title,
+             odoo_sync.said(l.partner_name, l.contact_name, l.email_from, l.email_cc, l.phone, l.mobile, l.website, l.city, l.referred, l.description_text) as said
+        from public.odoo_leads l
+       where l.deleted_at is null and 'lead' = any (coalesce(kinds, '{lead}'))
+         and odoo_sync.words_of(l.name,
+           odoo_sync.said(l.partner_name, l.contact_name, l.email_from, l.email_cc, l.phone, l.mobile, l.website, l.city, l.referred, l.description_text)) @@ wanted
+       order by l.write_date desc limit 1000
+    ), partners as (
+      select p.id, p.write_date as date, p.name as title,
+             odoo_sync.said(p.company_name, p.email, p.phone, p.mobile, p.website, p.function, p.street, p.street2, p.zip, p.city, p.vat, p.ref, p.comment_text) as said
+        from public.odoo_partners p
+       where p.deleted_at is null and 'partner' = any (coalesce(kinds, '{partner}'))
+         and odoo_sync.words_of(p.name,
+           odoo_sync.said(p.company_name, p.email, p.phone, p.mobile, p.website, p.function, p.street, p.street2, p.zip, p.city, p.vat, p.ref, p.comment_text)) @@ wanted
+       order by p.write_date desc limit 1000
+    ), messages as (
+      select m.id, m.model, m.res_id, m.date, m.kind, m.subject as title, odoo_sync.said(m.email_from, m.body_text) as said, m.body_text, m.is_internal
+        from public.odoo_messages m
+       where m.deleted_at is null and 'message' = any (coalesce(kinds, '{message}'))
+         and odoo_sync.words_of(m.subject, odoo_sync.said(m.email_from, m.body_text)) @@ wanted
+       order by m.date desc limit 1000
+    ), best as (
+      select a.*, ts_rank(odoo_sync.words_of(a.title, a.said), wanted) as rank
+        from (select 'lead' as found_in, l.id, 'crm.lead' as model, l.id as res_id, l.date, null as kind, l.title, l.said, l.said as shown, null::boolean as is_internal
+                from leads l
+              union all
+              select 'partner', p.id, 'res.partner', p.id, p.date, null, p.title, p.said, p.said, null from partners p
+              union all
+              select 'message', m.id, m.model, m.res_id, m.date, m.kind, m.title, m.said, m.body_text, m.is_internal from messages m) a
+       order by rank desc, a.date desc, a.id desc limit most
+    )
+    select b.found_in, b.id, b.model, b.res_id, b.date, b.kind, b.title,
+           ts_headline('odoo_sync.words', left(b.shown, 100000), wanted, 'StartSel=«, StopSel=»'), b.rank, b.is_internal
+      from best b order by b.rank desc, b.date desc, b.id desc;
+end
+$$;
+comment on function odoo_sync.search(text, integer, text[]) is 'What public.search_odoo() finds, for admins: with its owner''s rights, which nothing in schema public has.';
+
+create or replace function public.search_odoo(words text, at_most integer default 20, kinds text[] default null)
+  returns table (found_in text, id bigint, model text, res_id bigint, date timestamptz, kind text, title text, found text, rank real, is_internal boolean)
+  language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
+    select s.found_in, s.id, s.model, s.res_id, s.date, s.kind, s.title, s.found, s.rank, s.is_internal from odoo_sync.search(words, at_most, kinds) s
+  $$;
+comment on function public.search_odoo(text, integer, text[]) is 'Leads, contacts and messages (kinds: lead, partner, message; all by default) with these words (as a search engine takes them: "quoted", or, -without), the best of the newest 1,000 of each first, at most 100; found is plain text, its words between « and ». model and res_id say which record it is of. The setting search_configuration says how words are compared.';
+
 do $$
 begin
   -- What it returned up to version 0.1 did not tell what is internal.
@@ -237,42 +387,29 @@ begin
   end if;
 end
 $$;
-create or replace function odoo_sync.search_chatter(words text, at_most integer)
-  returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
-  language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
-declare
-  wanted tsquery := websearch_to_tsquery('simple', words);
-begin
-  -- As with the tables: who is no admin sees no row.
-  if not odoo_sync.is_admin() then
-    return;
-  end if;
-  return query
-    select c.id, c.model, c.res_id, c.date, c.kind, c.author, c.subject,
-           ts_headline('simple', left(c.body_text, 100000), wanted, 'StartSel=«, StopSel=»'), best.rank, c.is_internal
-      from (
-        -- A rank takes reading all the words of a message, so it is given to the newest only.
-        select newest.id, ts_rank(newest.search, wanted) as rank
-          from (select m.id, m.date, m.search from public.odoo_messages m
-                 where m.search @@ wanted and m.deleted_at is null order by m.date desc limit 1000) newest
-         order by 2 desc, newest.date desc limit least(greatest(coalesce(at_most, 20), 0), 100)) best
-      join public.odoo_chatter c on c.id = best.id
-     order by best.rank desc, c.date desc, c.id desc;
-end
-$$;
-comment on function odoo_sync.search_chatter(text, integer) is 'What public.search_odoo_chatter() finds, for admins: with its owner''s rights, which nothing in schema public has.';
-revoke all on function odoo_sync.search_chatter(text, integer) from public;
-grant execute on function odoo_sync.search_chatter(text, integer) to authenticated, service_role;
-
+drop function if exists odoo_sync.search_chatter(text, integer);
 create or replace function public.search_odoo_chatter(words text, at_most integer default 20)
   returns table (id bigint, model text, res_id bigint, date timestamptz, kind text, author text, subject text, found text, rank real, is_internal boolean)
   language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
-    select * from odoo_sync.search_chatter(words, at_most)
+    select s.id, s.model, s.res_id, s.date, s.kind, c.author, s.title, s.found, s.rank, s.is_internal
+      from odoo_sync.search(words, at_most, '{message}') s join public.odoo_chatter c on c.id = s.id
+     order by s.rank desc, s.date desc, s.id desc
   $$;
-comment on function public.search_odoo_chatter(text, integer) is 'Messages with these words (as a search engine takes them: "quoted", or, -without), the best of the newest 1,000 first, at most 100; found is plain text, its words between « and ».';
-revoke all on function public.search_odoo_chatter(text, integer) from public, anon;
-grant execute on function public.search_odoo_chatter(text, integer) to authenticated, service_role;
+comment on function public.search_odoo_chatter(text, integer) is 'The messages among what public.search_odoo() finds, with their authors.';
+
+do $$
+declare
+  routine text;
+begin
+  foreach routine in array array['odoo_sync.search(text, integer, text[])', 'public.search_odoo(text, integer, text[])', 'public.search_odoo_chatter(text, integer)'] loop
+    execute format('revoke all on function %s from public, anon', routine);
+    execute format('grant execute on function %s to authenticated, service_role', routine);
+  end loop;
+end
+$$;
+revoke execute on function odoo_sync.make_words(text), odoo_sync.make_search(text), odoo_sync.words_of(text, text), odoo_sync.said(text[]) from public;
+-- Whoever writes a row writes its words.
+grant execute on function odoo_sync.words_of(text, text), odoo_sync.said(text[]) to odoo_sync, service_role;
 
 -- What an older odoo_sync.health() called: one that was running when it was replaced has ended by now.
 drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);

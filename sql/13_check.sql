@@ -212,8 +212,4 @@ revoke execute on all routines in schema odoo_sync from public;
 grant execute on function odoo_sync.knock(), odoo_sync.check_lines() to odoo_sync;
 grant execute on function odoo_sync.check() to authenticated, service_role;
 
--- The last file says that all of them are in place.
-insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
-insert into odoo_sync.schema_versions (version) values (4) on conflict (version) do nothing;
-
 commit;

@@ -104,6 +104,7 @@ pub async fn catalogue(
             id bigint, name text, mimetype text, file_size bigint, checksum text, kind text, url text, res_model text,
             res_field text, res_id bigint, company_id bigint, create_date timestamptz, write_date timestamptz,
             state text, reason text)
+           where not exists (select from odoo_sync.erased e where e.model = 'ir.attachment' and e.id = p.id)
         ), written as (
           insert into public.odoo_attachments as a
                  (id, name, mimetype, file_size, checksum, kind, url, res_model, res_field, res_id, company_id,

@@ -9,12 +9,16 @@ use crate::{Postgres, call_one};
 
 /// A model that is copied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Model {
+pub struct Model<'a> {
     /// Its name in Odoo.
-    pub model: &'static str,
+    pub model: &'a str,
     /// The table with its rows.
     pub copied_to: &'static str,
-    /// Its fields; `None`: the user may not read it, and what was known of them stays.
+    /// What Odoo's pages call it, where its user may know; what was known stays otherwise.
+    pub label: Option<String>,
+    /// Why nothing of it is copied: `forbidden` or `absent`.
+    pub reason: Option<&'static str>,
+    /// Its fields; `None`: nothing is copied, and what was known of them stays.
     pub fields: Option<Vec<Field>>,
 }
 
@@ -44,19 +48,21 @@ pub struct Field {
 pub async fn write(
     postgres: &impl Postgres,
     run_id: Uuid,
-    models: &[Model],
+    models: &[Model<'_>],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (
           select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
         ), models as (
-          select m.value->>'model' as model, m.value->>'copied_to' as copied_to, m.value->'fields' as fields
+          select m.value->>'model' as model, m.value->>'copied_to' as copied_to, m.value->>'label' as label, m.value->>'reason' as reason,
+                 m.value->'fields' as fields
             from run, jsonb_array_elements($1::jsonb->'models') m
         ), described as (
-          insert into public.odoo_models (model, copied_to, readable)
-          select m.model, m.copied_to, jsonb_typeof(m.fields) = 'array' from models m order by 1
+          insert into public.odoo_models as o (model, copied_to, label, readable, reason)
+          select m.model, m.copied_to, m.label, m.reason is null, m.reason from models m order by 1
           on conflict (model) do update
-             set copied_to = excluded.copied_to, readable = excluded.readable, synced_at = now()
+             set copied_to = excluded.copied_to, label = coalesce(excluded.label, o.label), readable = excluded.readable,
+                 reason = excluded.reason, synced_at = now()
           returning 1
         ), listed as (
           select m.model, f.name, f.label, f.type, f.relation, nullif(f.selection, 'null') as selection, f.stored, f.copied_to, f.reason

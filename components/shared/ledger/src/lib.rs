@@ -10,6 +10,7 @@ pub mod chatter;
 pub mod check;
 pub mod connection;
 pub mod dictionary;
+pub mod erased;
 pub mod identity;
 pub mod keys;
 pub mod login;

@@ -1,4 +1,4 @@
-//! The tables of the pipeline, as `sql/09_pipeline.sql` makes them.
+//! The tables of the pipeline and of every other model, as `sql/09_pipeline.sql` makes them.
 
 use crate::sync::table;
 
@@ -45,14 +45,22 @@ table! {
 }
 
 table! {
-    /// Contacts and companies: only those that stand in the table already, because a lead or a
+    /// Contacts and companies: all, or only those that stand in the table already, because a lead or a
     /// contact refers to them.
     PARTNERS = "public.odoo_partners" [
         name is_company parent_id commercial_partner_id company_name type active email phone mobile website
         function street street2 zip city state_id country_id vat ref lang comment
         comment_html comment_text comment_omitted inline_attachment_ids user_id company_id
     ],
-    wanted "exists (select from public.odoo_partners k where k.id = p.id)",
+    wanted "(not ($1::jsonb->>'referred')::boolean or exists (select from public.odoo_partners k where k.id = p.id))",
     refers to "public.odoo_partners" by [parent_id commercial_partner_id],
     attaches [inline_attachment_ids]
+}
+
+table! {
+    /// Records of any model, whole.
+    RECORDS = "public.odoo_records" [model name inline_attachment_ids],
+    attaches [inline_attachment_ids],
+    shared by model,
+    rest data html
 }

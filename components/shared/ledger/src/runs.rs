@@ -49,6 +49,9 @@ pub struct Begun {
     /// The share of a table that may be marked as deleted at once.
     #[serde(default)]
     pub most_deleted_share: Option<f64>,
+    /// Whether objects are to be deleted from the bucket, since what they were of was erased.
+    #[serde(default)]
+    pub erases: bool,
     /// There was a free slot, but another run took it at the same moment.
     #[serde(default)]
     pub outrun: bool,
@@ -106,6 +109,7 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
           'check', (select jsonb_build_object('id', c.id, 'read_data', c.read_data) from odoo_sync.final_checks c, wanted w
                      where c.state = 'running' and w.job = any (c.jobs)),
           'compare_days', (select s.value from odoo_sync.settings s, wanted w where s.name = 'compare_days.' || w.job),
+          'erases', exists (select from odoo_sync.unwanted_objects),
           'most_deleted_share', odoo_sync.setting('most_deleted_share'))";
     let mut begun: Begun = call_one(postgres, STATEMENT, wanted).await?;
     // Replicas that begin together reach for the same slot: whoever was outrun looks for the next one.

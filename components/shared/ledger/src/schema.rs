@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn the_last_file_writes_the_version_that_is_needed() {
-        let last = include_str!("../../../../sql/13_check.sql");
+        let last = include_str!("../../../../sql/14_erase.sql");
         let written = format!("insert into odoo_sync.schema_versions (version) values ({VERSION})");
         assert!(last.contains(&written));
     }

@@ -21,6 +21,10 @@ pub struct Table {
     pub name: &'static str,
     /// Its own columns, beside those that every such table has.
     pub columns: &'static [&'static str],
+    /// The columns with every other field, and with the clean forms of its HTML.
+    pub rest: [&'static str; 2],
+    /// Whether rows of several models are in it, told apart by the column `model`.
+    pub shared: bool,
     pub(crate) write: &'static str,
     pub(crate) compare: &'static str,
     pub(crate) conclude: &'static str,
@@ -37,6 +41,9 @@ pub struct Table {
 /// `of` is the table whose rows have these, by which column, and the list of those of them that are still to be asked
 /// for theirs, on which that table puts what it writes (`tells`). `known` and `waiting` give ids of that table then,
 /// and parts are compared by them.
+///
+/// `shared by` is the column that tells rows of several models apart, and `rest` the columns that are called `custom`
+/// and `custom_html` elsewhere.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -46,11 +53,15 @@ macro_rules! table {
         $(, attaches [ $($files:ident)+ ])?
         $(, tells $told:literal)?
         $(, of $owner:literal by $key:ident in $list:literal)?
+        $(, shared by $by:ident)?
+        $(, rest $rest:ident $rest_html:ident)?
     ) => {
         $(#[$doc])*
         pub static $name: $crate::sync::Table = $crate::sync::Table {
             name: $table,
             columns: &[$(stringify!($column)),*],
+            rest: [$crate::sync::either!([$(stringify!($rest))?] "custom"), $crate::sync::either!([$(stringify!($rest_html))?] "custom_html")],
+            shared: $crate::sync::is!($($by)?),
             write: concat!("
         with run as (
           update odoo_sync.runs r
@@ -58,31 +69,32 @@ macro_rules! table {
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
           returning r.id, ($1::jsonb->>'dry')::boolean as dry
         ), page as (
-          select p.*, t.custom as custom_before, run.dry
+          select p.*, t.", $crate::sync::either!([$(stringify!($rest))?] "custom"), " as rest_before, run.dry
             from run cross join jsonb_array_elements($1::jsonb->'rows') r (value)
-            left join ", $table, " t on t.id = (r.value->>'id')::bigint
+            left join ", $table, " t on t.id = (r.value->>'id')::bigint", $(" and t.", stringify!($by), " = r.value->>'", stringify!($by), "'",)? "
            cross join lateral jsonb_populate_record(t, r.value) p
            where true", $(" and ", $wanted,)? "
         ), compared as (
           select p.id, t.id is null or t.row_hash is null as new,
                  t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
-            from page p left join ", $table, " t on t.id = p.id
+            from page p left join ", $table, " t on t.id = p.id", $(" and t.", stringify!($by), " = p.", stringify!($by),)? "
         ), written as (
-          insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* "custom, custom_html, create_date, write_date, row_hash)
-          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each(p.custom_before) k where $1::jsonb->'frozen' ? k.key), '{}')
-                 || coalesce(p.custom, '{}'), coalesce(p.custom_html, '{}'), p.create_date, p.write_date, p.row_hash
+          insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* $crate::sync::either!([$(stringify!($rest))?] "custom"), ", ", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), ", create_date, write_date, row_hash)
+          select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each(p.rest_before) k where $1::jsonb->'frozen' ? k.key), '{}')
+                 || coalesce(p.", $crate::sync::either!([$(stringify!($rest))?] "custom"), ", '{}'), coalesce(p.", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), ", '{}'), p.create_date, p.write_date, p.row_hash
             from page p join compared c on c.id = p.id
            where c.differs and not p.dry
            order by p.id
-          on conflict (id) do update
+          on conflict (", $(stringify!($by), ", ",)? "id) do update
              set ", $(stringify!($column), " = excluded.", stringify!($column), ", ",)* "
-                 custom = excluded.custom, custom_html = excluded.custom_html, create_date = excluded.create_date, write_date = excluded.write_date,
+                 ", $crate::sync::either!([$(stringify!($rest))?] "custom"), " = excluded.", $crate::sync::either!([$(stringify!($rest))?] "custom"), ",
+                 ", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), " = excluded.", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), ", create_date = excluded.create_date, write_date = excluded.write_date,
                  row_hash = excluded.row_hash, synced_at = now(), deleted_at = null
           returning 1
         ), gone as (
           update ", $table, " t set deleted_at = now(), synced_at = now()
             from run
-           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint) and t.deleted_at is null and not run.dry
+           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint)", $(" and t.", stringify!($by), " = $1::jsonb->>'model'",)? " and t.deleted_at is null and not run.dry
           returning t.row_hash is not null as was_read
         )", $(", waiting as (
           insert into ", $other, " (id)
@@ -146,7 +158,7 @@ macro_rules! table {
           select t.id, t.write_date from ", $table, " t
            where t.", $crate::sync::key!($($key)?), " > ($1::jsonb->>'after_id')::bigint
              and t.", $crate::sync::key!($($key)?), " <= coalesce(($1::jsonb->>'up_to_id')::bigint, 9223372036854775807)
-             and t.deleted_at is null and t.row_hash is not null
+             and t.deleted_at is null and t.row_hash is not null", $(" and t.", stringify!($by), " = $1::jsonb->>'model'",)? "
         ), compared as (
           select coalesce(l.id, h.id) as id,
                  case when h.id is null then 'missing' when l.id is null then 'extra'
@@ -172,7 +184,7 @@ macro_rules! table {
         ), gone as (
           update ", $table, " t set deleted_at = now(), synced_at = now()
             from run
-           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint) and t.deleted_at is null
+           where t.id in (select jsonb_array_elements_text($1::jsonb->'gone')::bigint)", $(" and t.", stringify!($by), " = $1::jsonb->>'model'",)? " and t.deleted_at is null
           returning 1
         ), logged as (
           insert into public.sync_validation_log
@@ -227,6 +239,16 @@ macro_rules! key {
     };
 }
 
+/// Whether there is any.
+macro_rules! is {
+    () => {
+        false
+    };
+    ($by:ident) => {
+        true
+    };
+}
+
 /// `(p.a), (p.b)`.
 macro_rules! linked {
     ($first:ident $($more:ident)*) => {
@@ -241,7 +263,7 @@ macro_rules! joined {
     };
 }
 
-pub(crate) use {either, joined, key, linked, table};
+pub(crate) use {either, is, joined, key, linked, table};
 
 /// Who writes: the run, and for how long its lease is extended by it.
 #[derive(Debug, Clone, Copy)]
@@ -267,6 +289,8 @@ pub struct Page<'a> {
     pub unreadable: (&'a str, &'a [Unreadable]),
     /// Custom fields that keep what they had where a row does not have them.
     pub frozen: &'a [String],
+    /// Whether rows that nothing refers to are kept out, where the table may be of such only.
+    pub referred: bool,
     /// Ids whose rows these are, of a table that is `of` another: all of theirs are here.
     pub answered: &'a [i64],
     /// What these rows mention.
@@ -326,6 +350,7 @@ pub async fn write(
         model: &'a str,
         unreadable: &'a [Unreadable],
         frozen: &'a [String],
+        referred: bool,
         answered: &'a [i64],
         mentioned: &'a [Mentioned],
         cursor: Option<&'a str>,
@@ -341,6 +366,7 @@ pub async fn write(
         model: page.unreadable.0,
         unreadable: page.unreadable.1,
         frozen: page.frozen,
+        referred: page.referred,
         answered: page.answered,
         mentioned: page.mentioned,
         cursor: page.cursor.map(|(name, _)| name),
@@ -424,12 +450,13 @@ pub async fn conclude(
     postgres: &impl Postgres,
     table: &'static Table,
     writer: Writer,
-    validation: &Validation,
+    model: &str,
+    validation: &Validation<'_>,
     gone: &[i64],
     cursor: (&str, &Value),
 ) -> Result<Option<u64>, Fault> {
     let argument = serde_json::json!({
-        "run_id": writer.run_id, "lease_s": writer.lease_s, "validation": validation, "gone": gone,
+        "run_id": writer.run_id, "lease_s": writer.lease_s, "model": model, "validation": validation, "gone": gone,
         "cursor": cursor.0, "position": cursor.1,
     });
     Ok(call(postgres, table.conclude, &argument).await?.pop())

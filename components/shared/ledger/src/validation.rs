@@ -9,11 +9,11 @@ use crate::{Postgres, call_one};
 
 /// A row of `sync_validation_log`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Validation {
+pub struct Validation<'a> {
     /// The run that compared.
     pub run_id: Uuid,
     /// What was compared, such as `attachments`.
-    pub entity: &'static str,
+    pub entity: &'a str,
     /// How many the source has.
     pub source_count: u64,
     /// How many the destination has.
@@ -31,7 +31,7 @@ pub struct Validation {
 }
 
 /// Logs what a comparison found.
-pub async fn log(postgres: &impl Postgres, validation: &Validation) -> Result<(), Fault> {
+pub async fn log(postgres: &impl Postgres, validation: &Validation<'_>) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with logged as (
           insert into public.sync_validation_log

@@ -18,6 +18,7 @@ pub(crate) const ATTACHMENTS: Model<'static> = Model {
     name: MODEL,
     domain: &[],
     language: "",
+    undated: None,
 };
 
 const FIELDS: [&str; 13] = [

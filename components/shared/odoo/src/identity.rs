@@ -52,6 +52,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             name: "res.users",
             domain: &[],
             language: "",
+            undated: None,
         };
         let named = users.of_ids(&FIRST_USERS, &["create_date".to_owned()]);
         let found: Result<Vec<Record>, Fault> =

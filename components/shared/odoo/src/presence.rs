@@ -46,6 +46,17 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         ids: &[i64],
         calls: &mut u32,
     ) -> Result<Presence, Fault> {
+        self.presence_by("create_date", model, ids, calls).await
+    }
+
+    /// The same of a model that may have no dates: by a plain stored field.
+    pub async fn presence_by(
+        &self,
+        field: &str,
+        model: &str,
+        ids: &[i64],
+        calls: &mut u32,
+    ) -> Result<Presence, Fault> {
         let mut presence = Presence::default();
         let mut blocks: Vec<&[i64]> = ids.chunks(BLOCK).rev().collect();
         while let Some(block) = blocks.pop() {
@@ -57,7 +68,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 continue;
             };
             *calls = left;
-            match self.there(model, block).await {
+            match self.there(field, model, block).await {
                 Ok(there) => presence.readable.extend(there),
                 Err(fault) if is_of_content(&fault) => match block {
                     [one] if fault.kind() == Kind::SourceForbidden => {
@@ -110,9 +121,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 
     /// Those of these ids that can be read. A field beside the id is asked for: who asks for the id alone is given
     /// back from 16 on what is gone (seen).
-    async fn there(&self, model: &str, ids: &[i64]) -> Result<Vec<i64>, Fault> {
+    async fn there(&self, field: &str, model: &str, ids: &[i64]) -> Result<Vec<i64>, Fault> {
         let mut named = Map::new();
-        named.insert("fields".into(), json!(["create_date"]));
+        named.insert("fields".into(), json!([field]));
         named.insert("context".into(), json!({ "active_test": false }));
         let records: Vec<Record> = self.call(model, "read", Some(ids), named).await?;
         Ok(records.iter().filter_map(id_of).collect())

@@ -30,6 +30,8 @@ pub struct Model<'a> {
     pub domain: &'a [Value],
     /// In which language translated names come, such as `de_DE`; empty: untranslated.
     pub language: &'a str,
+    /// Of a model without dates: a plain stored field that it has instead.
+    pub undated: Option<&'a str>,
 }
 
 /// A field as `fields_get` describes it, to the user who asks.
@@ -86,9 +88,15 @@ pub struct Stamp {
 impl Model<'_> {
     /// Whether Odoo searches up to the limit first, and leaves out of that what the user may not see: a short
     /// page, even an empty one, is not the last then. So it is with messages in 14 to 18, also for
-    /// administrators, who are not shown what was a notification of one user.
+    /// administrators, who are not shown what was a notification of one user, and with activities in 14 to 19,
+    /// which are as open as the record that they are planned for.
     pub fn hides_late(&self) -> bool {
-        self.name == "mail.message"
+        matches!(self.name, "mail.message" | "mail.activity")
+    }
+
+    /// The field that tells of a record when it was written, or at least that it is there.
+    fn stamp(&self) -> String {
+        self.undated.unwrap_or("write_date").to_owned()
     }
 
     /// The call that reads fields of records with these ids.
@@ -164,6 +172,20 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         limit: usize,
     ) -> Result<Page, Fault> {
         let mut named = model.call(window.domain(), Some(limit));
+        named.insert("fields".into(), json!(fields));
+        self.page(model.name, named, window.after_id, PAGE_BYTES)
+            .await
+    }
+
+    /// All records of a window, however many: for what is known to be few.
+    pub async fn all_records(
+        &self,
+        model: Model<'_>,
+        window: Window,
+        fields: &[String],
+    ) -> Result<Page, Fault> {
+        let mut named = model.call(window.domain(), None);
+        named.insert("order".into(), json!("id"));
         named.insert("fields".into(), json!(fields));
         self.page(model.name, named, window.after_id, PAGE_BYTES)
             .await
@@ -270,12 +292,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         after_id: i64,
     ) -> Result<Vec<Stamp>, Fault> {
         let mut named = model.call(terms.clone(), Some(limit));
-        named.insert("fields".into(), json!(["write_date"]));
+        named.insert("fields".into(), json!([model.stamp()]));
         let listed: Result<Vec<Stamp>, Fault> =
             self.call(model.name, "search_read", None, named).await;
         let stamps = match listed {
             Err(fault) if is_of_content(&fault) => {
-                let fields = ["write_date".to_owned()];
+                let fields = [model.stamp()];
                 let part = self.salvage(model, terms, limit, &fields, fault).await?;
                 let read = part.records.iter().filter_map(|record| {
                     Some(Stamp {
@@ -342,7 +364,8 @@ fn dated() -> Vec<Value> {
     vec![json!(["write_date", "!=", false])]
 }
 
-fn written(record: &Record) -> Option<DateTime<Utc>> {
+/// When a record was last written, cut to the second.
+pub fn written(record: &Record) -> Option<DateTime<Utc>> {
     parse_datetime(record.get("write_date")?.as_str()?)
 }
 
@@ -395,6 +418,7 @@ mod tests {
             name: "crm.lead",
             domain: &domain,
             language: "de_DE",
+            undated: None,
         };
         let named = model.call(Window::default().domain(), Some(10));
         assert_eq!(

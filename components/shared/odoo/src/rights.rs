@@ -160,6 +160,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             name: "res.company",
             domain: &[],
             language: "",
+            undated: None,
         };
         let most = usize::try_from(MOST_COMPANIES).unwrap_or_default();
         let mut named = companies.call(Vec::new(), Some(most));

@@ -113,6 +113,11 @@ impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
         self.begun.compare_days
     }
 
+    /// Whether objects are to be deleted from the bucket, since what they were of was erased.
+    pub fn erases(&self) -> bool {
+        self.begun.erases
+    }
+
     /// The share of a table that may be marked as deleted at once.
     pub fn most_deleted_share(&self) -> Option<f64> {
         self.begun.most_deleted_share

@@ -403,6 +403,22 @@ impl<H: Http> Storage<H> {
         Ok(listed.into_iter().find(|info| info.name == path))
     }
 
+    /// Deletes objects. What is not there is as good as deleted.
+    pub async fn remove(&self, paths: &[String]) -> Result<(), Fault> {
+        let bucket = self.settings.bucket_segment();
+        let names = serde_json::json!({ "prefixes": paths });
+        let request = self
+            .request(Method::DELETE, &format!("/object/{bucket}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(names.to_string().into_bytes());
+        let response = self.http.send(request).await.map_err(answer::transport)?;
+        if response.status.is_success() {
+            Ok(())
+        } else {
+            Err(answer::refusal(response).await?.fault(&self.settings))
+        }
+    }
+
     /// The next `limit` objects of a folder (the two first digits of a SHA-1), by name, from `offset` on.
     /// A missing bucket looks like an empty folder (seen on storage-api 1.11).
     pub async fn list(

@@ -16,7 +16,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Asks Odoo for the attachments that the catalogue lacks. Which ones was put down together with
     /// the records that refer to them, so that none is forgotten; what Odoo does not have, or does not
     /// show, is not asked for again.
-    pub(crate) async fn catalogue_attachments(&self, subject: &mut Subject) -> Result<(), Stop> {
+    pub(crate) async fn catalogue_attachments(
+        &self,
+        subject: &mut Subject<'_>,
+    ) -> Result<(), Stop> {
         let catalogues = subject
             .entity
             .particular

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::Scope;
 use crate::comparison::Comparison;
 use crate::cursor::Position;
-use crate::subject::Subject;
+use crate::subject::{Gap, Subject};
 use crate::work::Course;
 
 /// How many ids that a list skips are asked for in one step.
@@ -20,7 +20,7 @@ const MOST_GAPS: usize = 5 * presence::BLOCK;
 
 impl Comparison {
     /// What a final check keeps of it.
-    pub(crate) fn evidence(&self, subject: &Subject) -> Value {
+    pub(crate) fn evidence(&self, subject: &Subject<'_>) -> Value {
         let lacking = subject.shape.lacking.iter();
         let frozen = &subject.position.frozen;
         let mut left_out: Vec<String> = lacking
@@ -111,13 +111,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// of them ends where there are enough for one step.
     pub(crate) async fn look_into_gaps(
         &self,
-        subject: &Subject,
+        subject: &Subject<'_>,
         check: Check,
         comparison: &mut Comparison,
         stamps: &mut Vec<Stamp>,
         up_to_id: &mut Option<i64>,
     ) -> Result<(), Fault> {
-        if subject.entity.scope != Scope::All {
+        if subject.scope != Scope::All {
             return Ok(());
         }
         let mut after_id = comparison.after_id;
@@ -137,7 +137,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             let model = subject.entity.model;
             let found = self
                 .source
-                .presence(model, &skipped, &mut comparison.calls)
+                .presence(subject.model(""), &skipped, &mut comparison.calls)
                 .await?;
             let findings: Vec<Finding> = found
                 .hidden
@@ -196,15 +196,23 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         }
     }
 
-    /// A final check hears of what the user may not read at all.
-    pub(crate) async fn tell_forbidden(&self, subject: &Subject) -> Result<(), Fault> {
-        let Some(check) = self.check else {
+    /// A final check hears of what is left out as a whole. What Odoo does not have stands in nobody's way.
+    pub(crate) async fn tell_left_out(&self, subject: &Subject<'_>) -> Result<(), Fault> {
+        let (Some(check), Some(gap)) = (self.check, subject.gap()) else {
             return Ok(());
         };
         let model = subject.entity.model;
-        let said = format!("the Odoo user may not read {model}: none of it is here");
+        let said = match gap {
+            Gap::Forbidden => {
+                format!("the Odoo user may not read {model}: none of it is here")
+            }
+            Gap::Absent => format!("this Odoo has no model {model}"),
+        };
         let evidence = json!({ "model": model, "left_out": [said] });
-        let findings = [Finding::new("forbidden", 0, said)];
+        let findings = match gap {
+            Gap::Forbidden => vec![Finding::new("forbidden", 0, said)],
+            Gap::Absent => Vec::new(),
+        };
         let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
         let name = subject.entity.name;
         check::keep(

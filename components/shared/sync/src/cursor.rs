@@ -40,6 +40,8 @@ pub struct Position {
     pub looking: Option<Comparison>,
     /// Since when the contents of all rows were last read again, to the end and with a comparison after it, by our clock.
     pub compared: Option<DateTime<Utc>>,
+    /// Of a model without dates: the last id that was read.
+    pub last_id: i64,
     /// The final check that this entity took part in last.
     pub check: Option<i64>,
     /// The fingerprint of what the dictionary has of its fields.
@@ -221,11 +223,9 @@ impl Position {
             .is_some_and(|changes| changes.after_id == 0)
     }
 
-    /// The next page of changes, if they are being read.
-    pub(crate) fn changes_window(&self, overlap: TimeDelta) -> Option<Window> {
-        let changes = self.changes.as_ref()?;
-        Some(Window {
-            after_id: changes.after_id,
+    /// Where a reading of changes begins.
+    pub(crate) fn changes_since(&self, overlap: TimeDelta) -> Window {
+        Window {
             since: self.written.map(|written| {
                 if self.settled {
                     written + TimeDelta::seconds(1)
@@ -233,7 +233,17 @@ impl Position {
                     written - overlap
                 }
             }),
+            ..Window::default()
+        }
+    }
+
+    /// The next page of changes, if they are being read.
+    pub(crate) fn changes_window(&self, overlap: TimeDelta) -> Option<Window> {
+        let changes = self.changes.as_ref()?;
+        Some(Window {
+            after_id: changes.after_id,
             until: Some(changes.until),
+            ..self.changes_since(overlap)
         })
     }
 
@@ -268,6 +278,7 @@ impl Position {
             full.read(rows, overlap);
             full.after_id = up_to.unwrap_or_default().max(full.after_id);
             if at_end {
+                next.last_id = next.last_id.max(full.after_id);
                 next.complete = true;
                 if next.written == Some(full.until) {
                     next.settled |= full.settles;

@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::dictionary::{self, Field, Model};
-use odoo::records::FieldInfo;
+use odoo::Window;
+use odoo::records::{self, FieldInfo};
 use outbound::{Clock, Http};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use crate::subject::{Stop, Subject};
-use crate::work::Course;
+use crate::subject::{Gap, Stop, Subject};
+use crate::work::{Course, concerns_one};
 use crate::{Entity, Shape};
 
 /// A model's fields, and where the values of each are.
 pub(crate) fn fields(
-    entity: &Entity,
+    entity: &Entity<'_>,
     shape: &Shape,
     fields: &BTreeMap<String, FieldInfo>,
 ) -> Vec<Field> {
@@ -41,14 +42,18 @@ pub(crate) fn fields(
 
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Writes what changed since it was last written, all in one statement.
-    pub(crate) async fn write_dictionary(&self, subjects: &mut [Subject]) -> Result<(), Stop> {
+    pub(crate) async fn write_dictionary(&self, subjects: &mut [Subject<'_>]) -> Result<(), Stop> {
         let mut changed = Vec::new();
         for subject in subjects.iter_mut() {
-            let readable = !subject.is_forbidden();
+            let gap = subject.gap();
             let model = Model {
                 model: subject.entity.model,
                 copied_to: subject.entity.table.name,
-                fields: readable.then(|| std::mem::take(&mut subject.described)),
+                label: None,
+                reason: gap.map(Gap::name),
+                fields: gap
+                    .is_none()
+                    .then(|| std::mem::take(&mut subject.described)),
             };
             let said = serde_json::to_vec(&model)
                 .map_err(|_| Fault::new(Kind::Program, "a dictionary that is no JSON"))?;
@@ -61,11 +66,43 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         if changed.is_empty() {
             return Ok(());
         }
+        self.label(&mut changed).await?;
         let run_id = self.pen.writer.run_id;
         if dictionary::write(self.pen.postgres, run_id, &changed).await? {
             Ok(())
         } else {
             Err(Stop::GivenUp)
+        }
+    }
+
+    /// What Odoo's pages call these models, as far as its user may know.
+    async fn label(&self, models: &mut [Model<'_>]) -> Result<(), Fault> {
+        let names: Vec<&str> = models.iter().map(|model| model.model).collect();
+        let domain = [json!(["model", "in", names])];
+        let described = records::Model {
+            name: "ir.model",
+            domain: &domain,
+            language: &self.settings.language,
+            undated: None,
+        };
+        let fields = ["model", "name"].map(str::to_owned);
+        let mut window = Window::default();
+        loop {
+            let (part, at_end) = match self.source.records(described, window, &fields).await {
+                Err(fault) if concerns_one(&fault) => return Ok(()),
+                read => read?,
+            };
+            window.after_id = part.last_id().unwrap_or_default().max(window.after_id);
+            for record in part.records {
+                let text = |name: &str| record.get(name).and_then(Value::as_str);
+                let of = |model: &&mut Model<'_>| Some(model.model) == text("model");
+                if let Some(model) = models.iter_mut().find(of) {
+                    model.label = text("name").map(str::to_owned);
+                }
+            }
+            if at_end {
+                return Ok(());
+            }
         }
     }
 }

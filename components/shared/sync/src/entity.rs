@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::pipeline::RECORDS;
 use ledger::sync::Table;
 use odoo::records::Record;
 use serde_json::Value;
@@ -11,11 +12,11 @@ use crate::html::Owns;
 
 /// One model of Odoo and the table that it goes to.
 #[derive(Debug)]
-pub struct Entity {
+pub struct Entity<'a> {
     /// Its name in requests, cursors and logs, such as `leads`.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Its model, such as `crm.lead`.
-    pub model: &'static str,
+    pub model: &'a str,
     /// Its columns, and where they come from.
     pub fields: &'static [Field],
     /// Where it goes.
@@ -105,7 +106,25 @@ impl Particular {
     }
 }
 
-impl Entity {
+impl<'a> Entity<'a> {
+    /// Any model, whole.
+    pub fn of_model(model: &'a str) -> Self {
+        Self {
+            name: model,
+            model,
+            fields: RECORD,
+            table: &RECORDS,
+            scope: Scope::All,
+            bulk: None,
+            particular: None,
+        }
+    }
+
+    /// Whether a large part of its records goes within a day: planned activities are deleted when they are done.
+    pub(crate) fn comes_and_goes(&self) -> bool {
+        self.model == "mail.activity"
+    }
+
     /// The most records of a page: of most models, one or two megabytes.
     pub(crate) fn page(&self) -> usize {
         self.particular.map_or(1000, |particular| particular.page)
@@ -116,10 +135,12 @@ impl Entity {
         self.particular.and_then(|particular| particular.owns)
     }
 
-    /// Whether a user who may not read it at all is no fault.
+    /// Whether a user who may not read it at all is no fault, or an Odoo without it.
     pub(crate) fn optional(&self) -> bool {
-        self.particular
-            .is_some_and(|particular| particular.optional)
+        self.table.shared
+            || self
+                .particular
+                .is_some_and(|particular| particular.optional)
     }
 }
 
@@ -223,3 +244,9 @@ macro_rules! made {
 }
 
 pub(crate) use {column, made};
+
+/// What every record has, of whatever model.
+const RECORD: &[Field] = &[
+    column!("name", Text, "display_name"),
+    made!("inline_attachment_ids", Links),
+];

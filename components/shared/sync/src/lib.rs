@@ -48,7 +48,7 @@ pub struct Job {
     /// Whether it copies the chatter of the models that a variable names, and catalogues its attachments.
     pub copies_chatter: bool,
     /// What it copies, in this order.
-    pub entities: &'static [Entity],
+    pub entities: &'static [Entity<'static>],
     /// Whether a `missing` run reads what changed, too: so it is for a job that is called with it as a
     /// rule.
     pub missing_reads_changes: bool,

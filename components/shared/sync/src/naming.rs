@@ -47,12 +47,14 @@ impl Mentions {
         }
         let text = |name: &str| record.get(name).and_then(Value::as_str);
         let id = |name: &str| record.get(name).and_then(Value::as_i64);
-        // What a message is about.
-        if let (Some(model), Some(id)) = (text("model"), id("res_id")) {
+        // What a message, an activity or a follower is about.
+        let about = text("model").or(text("res_model"));
+        if let (Some(model), Some(id)) = (about, id("res_id")) {
             self.add(model, id, None);
         }
-        let named = entity.model != CONTACTS && entity.fields.iter().any(|f| f.column == "name");
-        if let (true, Some(id), Some(name)) = (named, id("id"), text("name")) {
+        let named = shape.columns.iter().find(|(column, ..)| *column == "name");
+        let name = named.and_then(|(_, _, field)| text(field));
+        if let (true, Some(id), Some(name)) = (entity.model != CONTACTS, id("id"), name) {
             self.add(entity.model, id, Some(name));
         }
     }
@@ -134,6 +136,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             name,
             domain: &[],
             language: &self.settings.language,
+            undated: None,
         };
         // One that fails is left out of the next question, and a question for no field is one for all.
         let fields = ["id", "display_name"].map(str::to_owned);

@@ -1,10 +1,11 @@
 //! Reading pages: what changed, everything, and what something refers to.
 
+use chrono::{DateTime, Utc};
 use ledger::Postgres;
 use ledger::sync::{Row, known, waiting};
 use odoo::Window;
-use odoo::records::Model;
-use odoo::salvage::Part;
+use odoo::records::{Model, Record, written};
+use odoo::salvage::{Part, Unreadable};
 use outbound::{Clock, Http};
 use serde_json::json;
 
@@ -17,26 +18,24 @@ use crate::work::Course;
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Reads what changed since the last time; for an entity that was never read, finds out where
     /// that begins.
-    pub(crate) async fn read_changes(&self, subject: &mut Subject) -> Result<(), Stop> {
-        if let Scope::Of(_) = subject.entity.scope {
+    pub(crate) async fn read_changes(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
+        if let Scope::Of(_) = subject.scope {
             self.begin_of(subject);
             return Ok(());
+        }
+        if subject.shape.undated.is_some() {
+            return self.read_new(subject).await;
         }
         let settings = self.settings;
         let begin = subject.position.written.is_none()
             || (subject.position.complete && subject.position.changes.is_none());
         if begin {
+            if self.read_few(subject).await? {
+                return Ok(());
+            }
             let model = subject.model(&settings.language);
             subject.newest = self.source.newest(model).await?;
-            let now = self.source.today();
-            subject
-                .position
-                .begin(subject.newest, now, settings.overlap);
-            subject.position.begin_full(now);
-            subject.position.bounded_by(self.pen.writer.run_id);
-            if subject.position.caught_up() {
-                subject.as_of = Some(self.pen.writer.run_id);
-            }
+            self.begin(subject, subject.newest);
         }
         while let Some(window) = subject.position.changes_window(settings.overlap) {
             if self.out_of_time() {
@@ -53,9 +52,81 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok(())
     }
 
+    /// Sets the bound of a reading.
+    fn begin(&self, subject: &mut Subject<'_>, newest: Option<DateTime<Utc>>) {
+        let now = self.source.today();
+        subject.position.begin(newest, now, self.settings.overlap);
+        subject.position.begin_full(now);
+        subject.position.bounded_by(self.pen.writer.run_id);
+        if subject.position.caught_up() {
+            subject.as_of = Some(self.pen.writer.run_id);
+        }
+    }
+
+    /// Reads what changed where it fits into one page: the newest of it is the bound then, and nobody has to ask for that
+    /// before. `false`: it does not fit, and nothing was done.
+    async fn read_few(&self, subject: &mut Subject<'_>) -> Result<bool, Stop> {
+        let overlap = self.settings.overlap;
+        let model = subject.model(&self.settings.language);
+        // Of messages so many may change at once that Odoo would be busy with the answer for long.
+        let may_be_many = model.hides_late() && !subject.entity.comes_and_goes();
+        if !subject.position.complete || may_be_many {
+            return Ok(false);
+        }
+        let window = subject.position.changes_since(overlap);
+        let few = self.source.few(model, window, &subject.asked).await?;
+        let Some(mut part) = few else {
+            return Ok(false);
+        };
+        // One of a date that nobody can read would never be behind the bound.
+        let is_dateless = |one: &Unreadable| one.fields.is_empty();
+        if part.unreadable.iter().any(is_dateless) {
+            return Ok(false);
+        }
+        let newest = part.records.iter().filter_map(written).max();
+        subject.newest = newest.or(subject.position.written);
+        self.begin(subject, newest);
+        let Some(changes) = &subject.position.changes else {
+            return Ok(true);
+        };
+        // What is dated in the future waits until then.
+        let until = changes.until;
+        let is_due = |record: &Record| written(record).is_none_or(|written| written <= until);
+        part.records.retain(is_due);
+        let (rows, seen) = self.rows(subject, part).await?;
+        let next = subject.position.changes_read(&seen, true, overlap);
+        subject.write(&self.pen, &rows, &[], next).await?;
+        Ok(true)
+    }
+
+    /// Reads what is new of a model without dates, by its ids. What changes there is found when contents are compared.
+    async fn read_new(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
+        self.begin_of(subject);
+        while subject.position.complete {
+            if self.out_of_time() {
+                subject.as_of = None;
+                break;
+            }
+            let window = Window {
+                after_id: subject.position.last_id,
+                ..Window::default()
+            };
+            let model = subject.model(&self.settings.language);
+            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
+            let (rows, seen) = self.rows(subject, part).await?;
+            let mut next = subject.position.clone();
+            next.last_id = seen.iter().map(|row| row.id).fold(next.last_id, i64::max);
+            subject.write(&self.pen, &rows, &[], next).await?;
+            if at_end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// What is read by the rows of another table has no changes of its own. The first reading goes through all of these
     /// rows that are here; afterwards each that is written asks for its own.
-    fn begin_of(&self, subject: &mut Subject) {
+    fn begin_of(&self, subject: &mut Subject<'_>) {
         subject.position.changes = None;
         if subject.position.written.is_none() {
             let now = self.source.today();
@@ -71,7 +142,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Reads what points to these rows by a field. All but the last page of it is written here.
     async fn read_of(
         &self,
-        subject: &mut Subject,
+        subject: &mut Subject<'_>,
         field: &str,
         ids: &[i64],
     ) -> Result<Vec<Row>, Stop> {
@@ -95,7 +166,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Reads what points to the next rows of the other table, and to which of them.
     async fn read_next_of(
         &self,
-        subject: &mut Subject,
+        subject: &mut Subject<'_>,
         field: &str,
         after_id: i64,
     ) -> Result<(Vec<Row>, Option<i64>, bool), Stop> {
@@ -110,7 +181,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Goes on with reading everything, where that is under way.
-    pub(crate) async fn read_all(&self, subject: &mut Subject) -> Result<(), Stop> {
+    pub(crate) async fn read_all(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
         while let Some(full) = &subject.position.full {
             if self.out_of_time() {
                 return Ok(());
@@ -132,11 +203,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// The next page of everything: its rows, what the cursor needs of them, up to which id, and whether it is the last.
     async fn read_next(
         &self,
-        subject: &mut Subject,
+        subject: &mut Subject<'_>,
         after_id: i64,
     ) -> Result<(Vec<Row>, Vec<Seen>, Option<i64>, bool), Stop> {
         let model = subject.model(&self.settings.language);
-        let (part, up_to, at_end) = match subject.entity.scope {
+        let (part, up_to, at_end) = match subject.scope {
             Scope::All => {
                 let window = Window {
                     after_id,
@@ -170,7 +241,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 
     /// Reads what something refers to and that is not here yet. What Odoo does not have is marked, so that it is not
     /// asked for again and again; what it does not show is put on its list, and asked for once a day.
-    pub(crate) async fn read_waiting(&self, subject: &mut Subject) -> Result<(), Stop> {
+    pub(crate) async fn read_waiting(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
         if self.pen.dry {
             return Ok(());
         }
@@ -220,7 +291,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 
     /// Reads what points to rows that were written since. While a first reading goes through them all, it is not twice
     /// that they are asked about.
-    async fn read_waiting_of(&self, subject: &mut Subject, field: &str) -> Result<(), Stop> {
+    async fn read_waiting_of(&self, subject: &mut Subject<'_>, field: &str) -> Result<(), Stop> {
         let (table, model) = (subject.entity.table, subject.entity.model);
         while subject.position.complete {
             if self.out_of_time() {

@@ -25,7 +25,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Records as rows.
     pub(crate) async fn rows(
         &self,
-        subject: &mut Subject,
+        subject: &mut Subject<'_>,
         part: Part,
     ) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
         if let Some(particular) = subject.entity.particular
@@ -72,6 +72,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             name: list.model,
             domain: &[],
             language: "",
+            undated: None,
         };
         let mut read = BTreeMap::new();
         let ids: Vec<i64> = ids.into_iter().collect();
@@ -105,7 +106,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Puts with each record what Odoo knows of the attachments that its HTML names.
-    async fn look_up_files(&self, subject: &Subject, part: &mut Part) -> Result<(), Fault> {
+    async fn look_up_files(&self, subject: &Subject<'_>, part: &mut Part) -> Result<(), Fault> {
         let (marked, owns) = (&subject.shape.marked, subject.entity.owns());
         let records = part.records.iter();
         let named: Vec<_> = records.map(|record| named(record, marked, owns)).collect();
@@ -134,6 +135,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             name: index.model,
             domain: &domain,
             language: &self.settings.language,
+            undated: None,
         };
         let fields: Vec<String> = index.fields.iter().map(|name| (*name).to_owned()).collect();
         let mut known = Known::new();

@@ -33,6 +33,9 @@ pub struct Copied {
     /// again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub forbidden: bool,
+    /// This Odoo has no such model, so that it is left out. Told when that is found out, and not again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub absent: bool,
     /// Attachments that were put into the archive's catalogue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalogued: Option<u64>,
@@ -59,13 +62,13 @@ pub struct Figures {
     /// Requests to Odoo.
     pub odoo_calls: u64,
     /// The same, entity by entity.
-    pub entities: BTreeMap<&'static str, Copied>,
+    pub entities: BTreeMap<String, Copied>,
     /// Entities that the next run goes on with.
-    pub unfinished: Vec<&'static str>,
+    pub unfinished: Vec<String>,
     /// For each entity of the job the run, this one or an earlier one, as of whose beginning all of it is
     /// here; `None`: this run does not know of any.
     #[serde(skip)]
-    pub as_of: BTreeMap<&'static str, Option<Uuid>>,
+    pub as_of: BTreeMap<String, Option<Uuid>>,
     /// The entities that were asked for, if not all.
     #[serde(skip)]
     pub only: Option<Vec<String>>,
@@ -73,11 +76,11 @@ pub struct Figures {
 
 impl Figures {
     /// Adds what was done for an entity.
-    pub(crate) fn add(&mut self, entity: &'static str, copied: Copied) {
+    pub(crate) fn add(&mut self, entity: &str, copied: Copied) {
         self.read += copied.read;
         self.written += copied.written;
         self.lag_s = self.lag_s.max(copied.lag_s);
-        self.entities.insert(entity, copied);
+        self.entities.insert(entity.to_owned(), copied);
     }
 
     /// Rows that were written.
@@ -113,7 +116,10 @@ impl run::Figures for Figures {
             || figures.changed() > 0
             || figures.written.unreadable > 0
             || figures.entities.values().any(|copied| {
-                copied.forbidden || !copied.lacking.is_empty() || !copied.left_out.is_empty()
+                copied.forbidden
+                    || copied.absent
+                    || !copied.lacking.is_empty()
+                    || !copied.left_out.is_empty()
             });
         let written = if report.mode == Mode::DryRun.name() {
             0

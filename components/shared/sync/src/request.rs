@@ -1,5 +1,6 @@
 //! What a caller asks for, from the body of a POST.
 
+use fault::{Fault, Kind};
 use run::{Keys, RequestError};
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ impl Mode {
 pub struct Request {
     /// What to do.
     pub mode: Mode,
-    /// Only these entities; `None`: all.
+    /// Only these entities, or models that are copied whole; `None`: all.
     pub entities: Option<Vec<String>>,
     /// A person knows that so much is gone from Odoo.
     pub confirm_deletes: bool,
@@ -76,8 +77,19 @@ impl Request {
         !matches!(self.mode, Mode::Validate | Mode::DryRun) && self.entities.is_none()
     }
 
+    /// Makes sure that what it asks for is copied.
+    pub(crate) fn check(&self, entities: &[&Entity<'_>]) -> Result<(), Fault> {
+        let names = self.entities.iter().flatten();
+        let copied = |name: &&String| entities.iter().any(|entity| entity.name == **name);
+        let Some(other) = names.into_iter().find(|name| !copied(name)) else {
+            return Ok(());
+        };
+        let words = format!("crm_models does not name {other}: nothing of it is copied");
+        Err(Fault::told(Kind::Setting, words))
+    }
+
     /// Whether it asks for this entity.
-    pub(crate) fn asks_for(&self, entity: &Entity) -> bool {
+    pub(crate) fn asks_for(&self, entity: &Entity<'_>) -> bool {
         self.entities
             .as_ref()
             .is_none_or(|names| names.iter().any(|name| name == entity.name))
@@ -97,7 +109,11 @@ fn entities(names: &Value, job: &Job) -> Result<Vec<String>, RequestError> {
         .map(|name| {
             let name = name
                 .as_str()
-                .filter(|name| known().any(|known| known == *name));
+                // Which models are copied whole is a setting.
+                .filter(|name| {
+                    known().any(|known| known == *name)
+                        || (!job.copies_chatter && name.contains('.'))
+                });
             name.map(str::to_owned).ok_or_else(wrong)
         })
         .collect()

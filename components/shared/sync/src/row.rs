@@ -39,9 +39,13 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
             ))
         })
         .collect();
-    row.insert("custom".into(), Value::Object(custom));
+    let [rest, rest_html] = shape.rest();
+    row.insert(rest.into(), Value::Object(custom));
     let custom_html = record.remove(html::CUSTOM).unwrap_or_else(|| json!({}));
-    row.insert("custom_html".into(), clean_all(custom_html));
+    row.insert(rest_html.into(), clean_all(custom_html));
+    if let Some(model) = &shape.model {
+        row.insert("model".into(), json!(model));
+    }
     row.insert(
         "create_date".into(),
         value(Kind::Moment, record.remove("create_date")),

@@ -7,7 +7,9 @@ use fault::{Fault, Kind};
 use odoo::attachment::Selection;
 use outbound::Variables;
 
-use crate::Job;
+use crate::chatter::CHATTER;
+use crate::crm::CRM;
+use crate::{Entity, Job, Scope};
 
 /// How to copy, and from where.
 #[derive(Debug, Clone)]
@@ -23,6 +25,10 @@ pub struct Settings {
     pub language: String,
     /// Whose chatter is copied.
     pub models: Vec<String>,
+    /// Models that are copied whole, beside the job's own entities.
+    pub records: Vec<String>,
+    /// Whether all contacts are copied, and not only those that something refers to.
+    pub all_partners: bool,
     /// The archive's selection: attachments outside of it are catalogued as skipped.
     pub selection: Selection,
     /// Whether pictures of other servers within HTML are left to the reader to load.
@@ -37,6 +43,8 @@ impl Default for Settings {
             overlap: TimeDelta::minutes(10),
             language: String::new(),
             models: vec!["crm.lead".to_owned()],
+            records: Vec::new(),
+            all_partners: true,
             selection: Selection::default(),
             hold_remote_images: false,
         }
@@ -69,7 +77,18 @@ impl Settings {
             ..Self::default()
         };
         if !job.copies_chatter {
-            return Ok(settings);
+            return Ok(Self {
+                records: records(variables).await?,
+                all_partners: match variables.text("crm_partners").await?.as_str() {
+                    "all" => true,
+                    "referred" => false,
+                    _ => {
+                        let words = "crm_partners must be all or referred";
+                        return Err(Fault::new(Kind::Setting, words));
+                    }
+                },
+                ..settings
+            });
         }
         let models = variables.list(&of_job("models")).await?;
         if models.is_empty() {
@@ -85,6 +104,14 @@ impl Settings {
         })
     }
 
+    /// Which of the contacts, of whom an entity has those that something refers to.
+    pub(crate) fn scope(&self, entity: &Entity) -> Scope {
+        match entity.scope {
+            Scope::Referred if self.all_partners => Scope::All,
+            scope => scope,
+        }
+    }
+
     /// For how long a run may be silent before it counts as crashed, in seconds: what it began within
     /// its time may take one slow answer more.
     pub(crate) fn lease_s(&self) -> u32 {
@@ -92,4 +119,27 @@ impl Settings {
             .unwrap_or(u32::MAX)
             .saturating_add(120)
     }
+}
+
+/// The models of `crm_models`, each once.
+async fn records(variables: &impl Variables) -> Result<Vec<String>, Fault> {
+    let mut models: Vec<String> = Vec::new();
+    for model in variables.list("crm_models").await? {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_');
+        let entities = CRM.entities.iter().chain(CHATTER.entities);
+        let mut tables = entities.map(|entity| entity.model).chain(["ir.attachment"]);
+        if !model.chars().all(is_name) {
+            let words = "crm_models must be models of Odoo, comma separated, such as sale.order";
+            return Err(Fault::new(Kind::Setting, words));
+        }
+        if tables.any(|own| own == model) {
+            let words =
+                format!("crm_models names {model}, which has a table of its own: take it out");
+            return Err(Fault::told(Kind::Setting, words));
+        }
+        if !models.contains(&model) {
+            models.push(model);
+        }
+    }
+    Ok(models)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fault::Fault;
+use ledger::pipeline;
 use ledger::sync::Row;
 use odoo::records::{FieldInfo, Record};
 use serde_json::Value;
@@ -36,12 +37,17 @@ pub struct Shape {
     pub left_out: Vec<(String, Reason)>,
     /// What is made of a record, by its version.
     pub version: u32,
+    /// The model, where rows of several are in one table.
+    pub model: Option<String>,
+    /// Of a model without dates: a plain stored field that it has instead.
+    pub undated: Option<String>,
 }
 
 impl Shape {
     /// The shape of an entity whose model has these fields.
     pub fn of(entity: &Entity, fields: &BTreeMap<String, FieldInfo>) -> Self {
         let mut shape = Self {
+            model: entity.table.shared.then(|| entity.model.to_owned()),
             version: entity.particular.map_or(0, |particular| particular.version),
             ..Self::default()
         };
@@ -96,6 +102,12 @@ impl Shape {
             is_html: true,
         }));
         (shape.custom, shape.left_out) = (custom, left_out);
+        if entity.table.shared && !fields.contains_key("write_date") {
+            let plain = |kind| !matches!(kind, Kind::Link | Kind::Links | Kind::Html | Kind::Json);
+            let plain = shape.custom.iter().find(|(_, kind)| plain(*kind));
+            let field = plain.map_or("display_name", |(name, _)| name);
+            shape.undated = Some(field.to_owned());
+        }
         for field in shape.asked() {
             let info = fields.get(&field);
             let relation = info.and_then(FieldInfo::relation).map(str::to_owned);
@@ -114,7 +126,11 @@ impl Shape {
         let customs = |name: &str| self.custom.iter().any(|(custom, _)| custom == name);
         let beside = self.beside.iter().filter(|name| !customs(name));
         let beside = beside.map(|name| (*name).to_owned());
-        let dates = ["create_date", "write_date"].map(str::to_owned);
+        let dates: &[&str] = match self.undated {
+            Some(_) => &[],
+            None => &["create_date", "write_date"],
+        };
+        let dates = dates.iter().map(|name| (*name).to_owned());
         columns
             .chain(custom)
             .cloned()
@@ -130,10 +146,18 @@ impl Shape {
         let kept = || entity.particular?.keeps(field);
         let column = columns
             .map(|(column, ..)| *column)
-            .or(custom.map(|_| "custom"))
+            .or(custom.map(|_| self.rest()[0]))
             .or_else(kept)
             .or(OF_ALL.iter().find(|name| **name == field).copied());
         column.map(str::to_owned)
+    }
+
+    /// The columns with every other field, and with the clean forms of its HTML.
+    pub(crate) fn rest(&self) -> [&'static str; 2] {
+        match self.model {
+            Some(_) => pipeline::RECORDS.rest,
+            None => pipeline::LEADS.rest,
+        }
     }
 
     /// What is left out, by the reason.
@@ -189,7 +213,7 @@ mod tests {
     use super::*;
     use crate::crm::CRM;
 
-    fn entity(name: &str) -> &'static Entity {
+    fn entity(name: &str) -> &'static Entity<'static> {
         CRM.entities
             .iter()
             .find(|entity| entity.name == name)

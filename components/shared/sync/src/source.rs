@@ -175,6 +175,31 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
+    /// The records of a window if they are few enough to come at once, all of them; `None`: they are not.
+    pub(crate) async fn few(
+        &self,
+        model: Model<'_>,
+        window: Window,
+        fields: &[String],
+    ) -> Result<Option<Part>, Fault> {
+        if model.hides_late() {
+            // Only without a limit is what comes known to be all.
+            let asked = self.readable(model, fields);
+            if asked.len() < fields.len() {
+                return Ok(None);
+            }
+            let all = || self.odoo.all_records(model, window, &asked);
+            return match self.patiently(all).await {
+                Ok(Page::Records(part)) => Ok(Some(part)),
+                Ok(Page::TooLong) => Ok(None),
+                Err(fault) if is_of_content(&fault) => Ok(None),
+                Err(fault) => Err(fault),
+            };
+        }
+        let (part, at_end) = self.records(model, window, fields).await?;
+        Ok(Some(part).filter(|_| at_end))
+    }
+
     /// These fields but for those that are known to make readings fail.
     fn readable<'f>(&self, model: Model<'_>, fields: &'f [String]) -> Cow<'f, [String]> {
         let failing = self.failing.borrow();
@@ -343,15 +368,17 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     /// Which of these records exist, whoever may see them.
     pub(crate) async fn presence(
         &self,
-        model: &str,
+        model: Model<'_>,
         ids: &[i64],
         calls: &mut u32,
     ) -> Result<Presence, Fault> {
+        let field = model.undated.unwrap_or("create_date");
         let left = Cell::new(*calls);
         let asked = self
             .patiently(|| async {
                 let mut calls = left.get();
-                let found = self.odoo.presence(model, ids, &mut calls).await;
+                let asked = self.odoo.presence_by(field, model.name, ids, &mut calls);
+                let found = asked.await;
                 left.set(calls);
                 found
             })
@@ -484,6 +511,7 @@ mod tests {
             name: "mail.message",
             domain: &[],
             language: "",
+            undated: None,
         };
         let fields = ["subject", "body"].map(str::to_owned);
         let reading = source.records(messages, Window::default(), &fields);

@@ -19,11 +19,13 @@ use crate::html::Cleaner;
 use crate::naming::Mentions;
 use crate::report::Copied;
 use crate::row::row;
-use crate::{Entity, Settings, Shape};
+use crate::{Entity, Scope, Settings, Shape};
 
 /// One entity in the course of a run.
-pub(crate) struct Subject {
-    pub entity: &'static Entity,
+pub(crate) struct Subject<'e> {
+    pub entity: &'e Entity<'e>,
+    /// Which of its records.
+    pub scope: Scope,
     pub shape: Shape,
     /// What to ask for.
     pub asked: Vec<String>,
@@ -66,12 +68,28 @@ pub(crate) enum Standing {
     Active,
     /// It met a fault: it is left alone for the rest of the run.
     Failed,
-    /// The user may not read it.
-    Forbidden,
+    /// It is left out.
+    LeftOut(Gap),
 }
 
-/// The shape of what the user may not read.
-const FORBIDDEN: &str = "forbidden";
+/// Why nothing of an entity is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// The user may not read it.
+    Forbidden,
+    /// This Odoo has no such model.
+    Absent,
+}
+
+impl Gap {
+    /// Its name in the ledger: also the shape of what is left out.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Absent => "absent",
+        }
+    }
+}
 
 /// What stands in place of a text that its record was too long with.
 const LEFT_OUT: &str = "(Left out, since it is longer than 4 MiB: see Odoo.)";
@@ -114,11 +132,11 @@ impl From<Fault> for Stop {
     }
 }
 
-impl Subject {
+impl<'e> Subject<'e> {
     /// An entity at the position that the ledger has. A position that cannot be read is one to begin
     /// anew from.
     pub(crate) fn new(
-        entity: &'static Entity,
+        entity: &'e Entity<'e>,
         job: &str,
         shape: Shape,
         kept: &Cursors,
@@ -131,6 +149,7 @@ impl Subject {
             .unwrap_or_default();
         let mut subject = Self {
             entity,
+            scope: settings.scope(entity),
             asked: shape.asked(),
             position: saved.clone(),
             saved,
@@ -160,6 +179,11 @@ impl Subject {
         let fingerprint = subject
             .shape
             .fingerprint(&subject.domain, &cleaner, &settings.language);
+        let fingerprint = if subject.scope == entity.scope {
+            fingerprint
+        } else {
+            format!("{fingerprint} {:?}", subject.scope)
+        };
         if subject.position.shape != fingerprint {
             subject.new_shape = true;
             subject.copied.lacking.clone_from(&subject.shape.lacking);
@@ -177,20 +201,23 @@ impl Subject {
             name: self.entity.model,
             domain: &self.domain,
             language,
+            undated: self.shape.undated.as_deref(),
         }
     }
 
-    /// The user may not read it, which is told once. What was read before stays as it is.
-    pub(crate) fn forbid(&mut self) {
-        self.standing = Standing::Forbidden;
+    /// It is left out, which is told once. What was read before stays as it is.
+    pub(crate) fn leave_out(&mut self, gap: Gap) {
+        self.standing = Standing::LeftOut(gap);
         self.frozen_anew = false;
         self.as_of = None;
         self.position = self.saved.clone();
         self.described.clear();
         self.copied.lacking.clear();
         self.copied.left_out.clear();
-        self.copied.forbidden = self.position.shape != FORBIDDEN;
-        FORBIDDEN.clone_into(&mut self.position.shape);
+        let is_new = self.position.shape != gap.name();
+        self.copied.forbidden = is_new && gap == Gap::Forbidden;
+        self.copied.absent = is_new && gap == Gap::Absent;
+        gap.name().clone_into(&mut self.position.shape);
     }
 
     /// A column cannot be made for this user.
@@ -248,15 +275,16 @@ impl Subject {
     /// read without.
     fn frozen_customs(&self, rows: &[Row]) -> Vec<String> {
         let all = self.shape.custom.len();
+        let rest = self.shape.rest()[0];
         let is_whole = |row: &Row| {
-            let custom = row.get("custom").and_then(Value::as_object);
+            let custom = row.get(rest).and_then(Value::as_object);
             custom.is_none_or(|custom| custom.len() == all)
         };
         if rows.iter().all(is_whole) {
             return self.position.frozen.clone();
         }
         let unread = |name: &String| {
-            let lacks = |row: &Row| row.get("custom").is_some_and(|all| all.get(name).is_none());
+            let lacks = |row: &Row| row.get(rest).is_some_and(|all| all.get(name).is_none());
             rows.iter().any(lacks)
         };
         let customs = self.shape.custom.iter().map(|(name, _)| name);
@@ -286,6 +314,7 @@ impl Subject {
             gone,
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
+            referred: self.scope == Scope::Referred,
             answered: &answered,
             mentioned: &mentioned,
             cursor: Some((&self.cursor, &position)),
@@ -316,6 +345,7 @@ impl Subject {
             gone,
             unreadable: (self.entity.model, &unreadable),
             frozen: &self.frozen_customs(rows),
+            referred: self.scope == Scope::Referred,
             answered: &answered,
             mentioned: &mentioned,
             cursor: None,
@@ -348,15 +378,23 @@ impl Subject {
     pub(crate) async fn conclude<P: Postgres>(
         &mut self,
         pen: &Pen<'_, P>,
-        validation: &ledger::validation::Validation,
+        validation: &ledger::validation::Validation<'_>,
         gone: &[i64],
         next: Position,
     ) -> Result<(), Stop> {
         let position = document(&next)?;
         let cursor = (self.cursor.as_str(), &position);
-        let table = self.entity.table;
-        let deleted =
-            sync::conclude(pen.postgres, table, pen.writer, validation, gone, cursor).await?;
+        let (table, model) = (self.entity.table, self.entity.model);
+        let concluded = sync::conclude(
+            pen.postgres,
+            table,
+            pen.writer,
+            model,
+            validation,
+            gone,
+            cursor,
+        );
+        let deleted = concluded.await?;
         self.copied.written.deleted += deleted.ok_or(Stop::GivenUp)?;
         self.copied.verdict = Some(validation.verdict);
         pen.moved.set(true);
@@ -367,7 +405,7 @@ impl Subject {
 
     /// Whether something is under way.
     pub(crate) fn unfinished(&self) -> bool {
-        !self.is_forbidden()
+        self.gap().is_none()
             && (self.position.changes.is_some()
                 || self.position.full.is_some()
                 || self.position.comparison.is_some()
@@ -375,14 +413,17 @@ impl Subject {
                 || self.position.written.is_none())
     }
 
-    /// Whether the user may not read it.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        self.standing == Standing::Forbidden
+    /// Why it is left out, if it is.
+    pub(crate) fn gap(&self) -> Option<Gap> {
+        match self.standing {
+            Standing::LeftOut(gap) => Some(gap),
+            Standing::Active | Standing::Failed => None,
+        }
     }
 
     /// The run as of whose beginning all is here that the user may read.
     pub(crate) fn as_of(&self, this: Uuid) -> Option<Uuid> {
-        if self.is_forbidden() {
+        if self.gap().is_some() {
             Some(this)
         } else {
             self.as_of

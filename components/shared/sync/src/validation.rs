@@ -21,7 +21,7 @@ use crate::{Mode, Scope};
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Goes on with comparing, where that is under way, and logs what it came to. One that only looks is apart from
     /// the one that mends.
-    pub(crate) async fn compare(&self, subject: &mut Subject) -> Result<(), Stop> {
+    pub(crate) async fn compare(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
         while let Some(mut comparison) = subject.position.comparison_of(looks).clone() {
             if self.out_of_time() {
@@ -45,7 +45,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 written: subject
                     .position
                     .written
-                    .filter(|_| !matches!(subject.entity.scope, Scope::Of(_))),
+                    .filter(|_| !matches!(subject.scope, Scope::Of(_))),
             };
             let found = compare(
                 self.pen.postgres,
@@ -76,11 +76,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// The next part of Odoo's list, and its last id; `None` if there is no further part.
     async fn list(
         &self,
-        subject: &Subject,
+        subject: &Subject<'_>,
         after_id: i64,
     ) -> Result<(Vec<Stamp>, Option<i64>), Fault> {
         let model = subject.model(&self.settings.language);
-        match subject.entity.scope {
+        match subject.scope {
             Scope::All => {
                 let (stamps, at_end) = self.source.stamps(model, after_id).await?;
                 let last = stamps.last().map(|stamp| stamp.id);
@@ -116,7 +116,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Reads rows by id and writes them; how many of them Odoo had.
-    async fn mend(&self, subject: &mut Subject, mut ids: &[i64]) -> Result<u64, Stop> {
+    async fn mend(&self, subject: &mut Subject<'_>, mut ids: &[i64]) -> Result<u64, Stop> {
         let mut mended = 0;
         while !ids.is_empty() {
             let model = subject.model(&self.settings.language);
@@ -134,9 +134,14 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok(mended)
     }
 
-    async fn conclude(&self, subject: &mut Subject, comparison: Comparison) -> Result<(), Stop> {
+    async fn conclude(
+        &self,
+        subject: &mut Subject<'_>,
+        comparison: Comparison,
+    ) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
-        let believable = comparison.believable(subject.position.confirmed, self.most_deleted_share);
+        let confirmed = subject.position.confirmed || subject.entity.comes_and_goes();
+        let believable = comparison.believable(confirmed, self.most_deleted_share);
         let (gone, hidden) = if comparison.heal && believable.is_ok() {
             self.gone_or_hidden(subject, &comparison.extra_ids).await?
         } else {
@@ -215,7 +220,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// and does not show: what a list left out by mistake, what came back, and what is hidden is not gone.
     pub(crate) async fn gone_or_hidden(
         &self,
-        subject: &Subject,
+        subject: &Subject<'_>,
         ids: &[i64],
     ) -> Result<(Vec<i64>, BTreeSet<i64>), Fault> {
         let (mut gone, mut hidden) = (Vec::new(), BTreeSet::new());
@@ -228,10 +233,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             if absent.is_empty() {
                 continue;
             }
-            let found = self
-                .source
-                .presence(model.name, &absent, &mut calls)
-                .await?;
+            let found = self.source.presence(model, &absent, &mut calls).await?;
             // What exists outside of what is copied is gone from it.
             let kept = |id: &i64| found.hidden.contains(id) || found.unasked.contains(id);
             gone.extend(absent.iter().filter(|id| !kept(id)));

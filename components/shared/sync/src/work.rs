@@ -17,7 +17,7 @@ use crate::comparison::Comparison;
 use crate::dictionary;
 use crate::report::Figures;
 use crate::source::Source;
-use crate::subject::{Pen, Standing, Stop, Subject};
+use crate::subject::{Gap, Pen, Standing, Stop, Subject};
 use crate::{Entity, Job, Mode, Report, Request, Settings, Shape};
 
 impl run::Job for Job {
@@ -61,6 +61,13 @@ impl run::Job for Job {
         } = &run.environment;
         let request = &run.request;
         report.figures.only.clone_from(&request.entities);
+        let models: Vec<Entity<'_>> = settings
+            .records
+            .iter()
+            .map(|name| Entity::of_model(name))
+            .collect();
+        let entities: Vec<&Entity<'_>> = self.entities.iter().chain(&models).collect();
+        request.check(&entities)?;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let course = Course {
             source: Source::new(&odoo, &clock, run.started + settings.batch),
@@ -74,6 +81,7 @@ impl run::Job for Job {
                 moved: Cell::new(false),
             },
             settings,
+            entities: &entities,
             request,
             check: run.check().filter(|_| request.is_whole()),
             compare_days: run.compare_days(),
@@ -99,6 +107,8 @@ pub(crate) struct Course<'a, H, C, P> {
     pub source: Source<'a, H, C>,
     pub pen: Pen<'a, P>,
     pub settings: &'a Settings,
+    /// What is copied, in this order.
+    pub entities: &'a [&'a Entity<'a>],
     pub request: &'a Request,
     /// The final check that it works for.
     pub check: Option<Check>,
@@ -123,9 +133,9 @@ impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
 
     /// Gives a step its time: all there is, or half of that if there is work for the steps after it.
     /// Otherwise much that changes would keep a full reading from ever coming to its end.
-    fn begin_step(&self, step: Step, subjects: &[Subject]) {
+    fn begin_step(&self, step: Step, subjects: &[Subject<'_>]) {
         let left = self.source.left();
-        let others = |subject: &Subject| match step {
+        let others = |subject: &Subject<'_>| match step {
             Step::Changes => {
                 subject.position.full.is_some() || subject.position.comparison.is_some()
             }
@@ -153,7 +163,7 @@ enum Step {
     Compare,
 }
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
     async fn run(
         &self,
         job: &Job,
@@ -161,7 +171,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         report: &mut Report,
     ) -> Result<(), Fault> {
         if let Some(check) = self.check {
-            let names: Vec<&str> = job.entities.iter().map(|entity| entity.name).collect();
+            let names: Vec<&str> = self.entities.iter().map(|entity| entity.name).collect();
             let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
             if check::join(postgres, run_id, check, &names).await? {
                 run::tell_rights(self.source.odoo, postgres, run_id, check).await?;
@@ -173,17 +183,17 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             stopped => stopped,
         };
         // What was not asked for, or only counted, is no newer than it was.
-        let names = job.entities.iter().map(|entity| (entity.name, None));
+        let names = self.entities.iter();
+        let names = names.map(|entity| (entity.name.to_owned(), None));
         let figures = &mut report.figures;
         figures.as_of = names.collect();
         for subject in subjects.iter().filter(|_| !self.pen.dry) {
-            figures
-                .as_of
-                .insert(subject.entity.name, subject.as_of(self.pen.writer.run_id));
+            let as_of = subject.as_of(self.pen.writer.run_id);
+            figures.as_of.insert(subject.entity.name.to_owned(), as_of);
         }
         for subject in subjects {
             if subject.unfinished() && !self.pen.dry {
-                figures.unfinished.push(subject.entity.name);
+                figures.unfinished.push(subject.entity.name.to_owned());
             }
             let mut copied = subject.copied;
             copied.lag_s = subject
@@ -204,13 +214,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         &self,
         job: &Job,
         cursors: &BTreeMap<String, Value>,
-        subjects: &mut Vec<Subject>,
+        subjects: &mut Vec<Subject<'a>>,
         report: &mut Report,
     ) -> Result<(), Stop> {
         if job.copies_chatter && self.request.mode != Mode::Incremental {
             self.ask_for_models(report).await?;
         }
-        for entity in job.entities {
+        for entity in self.entities.iter().copied() {
             if !self.request.asks_for(entity) {
                 continue;
             }
@@ -233,12 +243,14 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                     }
                     subjects.push(subject);
                 }
-                Err(fault) if may_be_left_out(entity, &fault) => {
-                    let mut subject = subject(BTreeMap::new());
-                    subject.forbid();
-                    subjects.push(subject);
-                }
-                Err(fault) => tell(entity, fault.into(), report)?,
+                Err(fault) => match gap(entity, &fault) {
+                    Some(gap) => {
+                        let mut subject = subject(BTreeMap::new());
+                        subject.leave_out(gap);
+                        subjects.push(subject);
+                    }
+                    None => tell(entity, fault.into(), report)?,
+                },
             }
         }
         // Who was left out by the last run comes first: otherwise one entity with much that changes
@@ -252,7 +264,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             Step::Compare,
         ] {
             self.begin_step(step, subjects);
-            let active = |subject: &&mut Subject| subject.standing == Standing::Active;
+            let active = |subject: &&mut Subject<'a>| subject.standing == Standing::Active;
             for subject in subjects.iter_mut().filter(active) {
                 self.source.turn_page(subject.entity);
                 let done = match step {
@@ -271,20 +283,21 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                     Step::Compare if self.pen.dry => Ok(()),
                     Step::Compare => self.compare(subject).await,
                 };
-                match done {
-                    Ok(()) => {}
-                    Err(Stop::Fault(fault)) if may_be_left_out(subject.entity, &fault) => {
-                        subject.forbid();
-                    }
-                    Err(stop) => {
-                        subject.standing = Standing::Failed;
-                        tell(subject.entity, stop, report)?;
-                    }
+                let Err(stop) = done else { continue };
+                let gap = match &stop {
+                    Stop::Fault(fault) => gap(subject.entity, fault),
+                    Stop::GivenUp => None,
+                };
+                if let Some(gap) = gap {
+                    subject.leave_out(gap);
+                } else {
+                    subject.standing = Standing::Failed;
+                    tell(subject.entity, stop, report)?;
                 }
             }
         }
-        for subject in subjects.iter().filter(|subject| subject.is_forbidden()) {
-            self.tell_forbidden(subject).await?;
+        for subject in subjects.iter() {
+            self.tell_left_out(subject).await?;
         }
         if self.writes() {
             self.write_dictionary(subjects).await?;
@@ -311,14 +324,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                         "chatter_models names {model}, which the Odoo user may not read: {said}"
                     ),
                 ),
-                Kind::SourceRefused | Kind::SourceProtocol if said.contains("exist") => {
-                    Fault::told(
-                        Kind::Setting,
-                        format!(
-                            "chatter_models names {model}, which this Odoo does not have: {said}"
-                        ),
-                    )
-                }
+                _ if is_absent(&fault) => Fault::told(
+                    Kind::Setting,
+                    format!("chatter_models names {model}, which this Odoo does not have: {said}"),
+                ),
                 _ => return Err(fault),
             };
             report.stopped_by(&named);
@@ -332,7 +341,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// What is left of positions to be written, all at once.
-    async fn save(&self, subjects: &[Subject]) -> Result<(), Stop> {
+    async fn save(&self, subjects: &[Subject<'a>]) -> Result<(), Stop> {
         let mut cursors = Vec::new();
         for subject in subjects {
             cursors.extend(subject.unsaved()?);
@@ -341,7 +350,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// What is asked for, beside what is under way.
-    fn prepare(&self, subject: &mut Subject) {
+    fn prepare(&self, subject: &mut Subject<'_>) {
         let now = self.source.today();
         let position = &mut subject.position;
         if let Some(check) = self.check {
@@ -370,7 +379,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// A comparison alone reads no rows, but there has to be something to compare with.
-    fn reads_changes(&self, job: &Job, subject: &Subject) -> bool {
+    fn reads_changes(&self, job: &Job, subject: &Subject<'_>) -> bool {
         self.request.mode != Mode::Missing
             || self.check.is_some()
             || (self.request.mode == Mode::Missing && job.missing_reads_changes)
@@ -379,7 +388,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 }
 
 /// A fault at one entity is told, and the others go on; one that would meet them all ends the run.
-fn tell(entity: &Entity, stop: Stop, report: &mut Report) -> Result<(), Stop> {
+fn tell(entity: &Entity<'_>, stop: Stop, report: &mut Report) -> Result<(), Stop> {
     match stop {
         Stop::Fault(fault) if concerns_one(&fault) => {
             report.stopped_by(&fault.at(entity.name));
@@ -390,9 +399,21 @@ fn tell(entity: &Entity, stop: Stop, report: &mut Report) -> Result<(), Stop> {
     }
 }
 
-/// Whether what the user may not read is no fault.
-fn may_be_left_out(entity: &Entity, fault: &Fault) -> bool {
-    entity.optional() && fault.kind() == Kind::SourceForbidden
+/// Why an entity is left out, where that is no fault.
+fn gap(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
+    if !entity.optional() {
+        return None;
+    }
+    if fault.kind() == Kind::SourceForbidden {
+        return Some(Gap::Forbidden);
+    }
+    (entity.table.shared && is_absent(fault)).then_some(Gap::Absent)
+}
+
+/// Whether Odoo said that it has no such model.
+fn is_absent(fault: &Fault) -> bool {
+    matches!(fault.kind(), Kind::SourceRefused | Kind::SourceProtocol)
+        && fault.message().contains("exist")
 }
 
 pub(crate) fn concerns_one(fault: &Fault) -> bool {

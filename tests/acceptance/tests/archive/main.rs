@@ -9,6 +9,7 @@ mod attempts;
 mod bounds;
 mod certificate;
 mod connection;
+mod erase;
 mod faults;
 mod final_check;
 mod flood;

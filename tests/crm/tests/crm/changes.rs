@@ -85,8 +85,56 @@ async fn what_changes_without_a_new_date_is_found_by_the_full_pass() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_whole_address_book_comes_archived_contacts_too() -> Result<()> {
+    let stage = set(18, 2, |builder| {
+        builder.variable("crm_partners", "referred")
+    })
+    .await?;
+    let partners = stage.odoo.records("res.partner");
+    let company = partners.insert(json!({"name": "Company", "is_company": true}));
+    let address = partners.insert(json!({"name": "Dock 4", "type": "delivery", "parent_id": company, "active": false, "category_id": [4]}));
+    let hidden = partners.insert(json!({"name": "Hidden"}));
+    leads(&stage).update(1, &json!({"partner_id": hidden}));
+    sync(&stage).await?;
+    assert!(row(&stage, "odoo_partners", address).await?.is_null());
+    // From one to the other.
+    let (_host, caller) = stage.replica(&[("crm_partners", "all")]).await?;
+    let sync = async || caller.post(PATH, stage::SERVICE_KEY, "{}").await;
+    let first = sync().await?.json();
+    assert_eq!(first["unfinished"], json!([]), "{first:#}");
+    let all = i64::try_from(partners.count())?;
+    assert_eq!(live(&stage, "odoo_partners").await?, all);
+    let here = row(&stage, "odoo_partners", address).await?;
+    assert_eq!(
+        (
+            &here["parent_id"],
+            &here["type"],
+            &here["active"],
+            &here["custom"]["category_id"]
+        ),
+        (
+            &json!(company),
+            &json!("delivery"),
+            &json!(false),
+            &json!([4])
+        )
+    );
+    partners.update(address, &json!({"city": "Antwerp"}));
+    assert_eq!(changed(&sync().await?.json()), [0, 1, 0]);
+    partners.delete([company]);
+    let body = r#"{"mode": "missing"}"#;
+    let report = caller.post(PATH, stage::SERVICE_KEY, body).await?.json();
+    assert_eq!(report["entities"]["partners"]["deleted"], 1, "{report:#}");
+    assert_eq!(live(&stage, "odoo_partners").await?, all - 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn customers_and_their_companies_come_with_the_leads_and_nobody_else() -> Result<()> {
-    let stage = pipeline(18, 0).await?;
+    let stage = set(18, 0, |builder| {
+        builder.variable("crm_partners", "referred")
+    })
+    .await?;
     let partners = stage.odoo.records("res.partner");
     let holding = partners.insert(json!({"name": "Holding", "is_company": true}));
     let company = partners.insert(json!({"name": "Company", "is_company": true, "parent_id": holding, "commercial_partner_id": holding}));

@@ -10,7 +10,7 @@ use crate::scene::*;
 const CHATTER: &str = "/chatter-sync";
 
 /// What is copied, and the record that each of its fields is filled of.
-const MODELS: [(&str, &str, i64); 9] = [
+const MODELS: [(&str, &str, i64); 26] = [
     ("crm.stage", "odoo_stages", 2),
     ("crm.team", "odoo_teams", 1),
     ("crm.tag", "odoo_tags", 1),
@@ -20,6 +20,23 @@ const MODELS: [(&str, &str, i64); 9] = [
     ("res.partner", "odoo_partners", 3),
     ("mail.message", "odoo_messages", 5),
     ("mail.tracking.value", "odoo_field_changes", 1),
+    ("res.country", "odoo_records", 901),
+    ("res.country.state", "odoo_records", 901),
+    ("res.company", "odoo_records", 1),
+    ("res.currency", "odoo_records", 901),
+    ("utm.source", "odoo_records", 9),
+    ("utm.medium", "odoo_records", 901),
+    ("utm.campaign", "odoo_records", 9),
+    ("crm.recurring.plan", "odoo_records", 901),
+    ("crm.team.member", "odoo_records", 9),
+    ("mail.activity.type", "odoo_records", 901),
+    ("mail.activity", "odoo_records", 9),
+    ("mail.followers", "odoo_records", 9),
+    ("calendar.event", "odoo_records", 9),
+    ("res.partner.category", "odoo_records", 9),
+    ("res.partner.industry", "odoo_records", 901),
+    ("sale.order", "odoo_records", 9),
+    ("sale.order.line", "odoo_records", 9),
 ];
 
 /// What the rest of a record hangs on.
@@ -118,8 +135,12 @@ async fn neither_here_nor_listed(stage: &Stage) -> Result<(Vec<String>, usize)> 
             let told = told(stage, model, &name).await?;
             fields.push((name, type_name, told));
         }
+        let of_model = match table {
+            "odoo_records" => format!("and t.model = '{model}'"),
+            _ => String::new(),
+        };
         let rows = format!(
-            "select coalesce(jsonb_agg(to_jsonb(t)), '[]') from public.{table} t where t.row_hash is not null"
+            "select coalesce(jsonb_agg(to_jsonb(t)), '[]') from public.{table} t where t.row_hash is not null {of_model}"
         );
         for row in stage.value(&rows).await?.as_array().context("rows")? {
             let id = row["id"].as_i64().unwrap_or_default();
@@ -155,9 +176,14 @@ async fn neither_here_nor_listed(stage: &Stage) -> Result<(Vec<String>, usize)> 
 
 async fn everything_is_here_or_listed(version: u8) -> Result<()> {
     let stage = pipeline(version, 6).await?;
+    stage.odoo.install_sales();
     stage.odoo.stage_change(5);
-    for (model, _, id) in MODELS {
-        fill(&stage.odoo.records(model), id);
+    for (model, table, id) in MODELS {
+        let records = stage.odoo.records(model);
+        if table == "odoo_records" && records.get(id).is_none() {
+            records.insert(json!({"id": id}));
+        }
+        fill(&records, id);
     }
     leads(&stage).update(3, &json!({"partner_id": 3}));
     sync(&stage).await?;
@@ -165,7 +191,7 @@ async fn everything_is_here_or_listed(version: u8) -> Result<()> {
     ensure!(answer.status == 200, "{}", answer.text());
     let (lost, found) = neither_here_nor_listed(&stage).await?;
     assert!(lost.is_empty(), "{} are lost: {lost:#?}", lost.len());
-    assert!(found > 300, "{found} values were found");
+    assert!(found > 450, "{found} values were found");
     let row = lead(&stage, 3).await?;
     assert_eq!(
         row["custom"]["email_normalized"],
@@ -174,7 +200,10 @@ async fn everything_is_here_or_listed(version: u8) -> Result<()> {
     // Each id of a many2one has its name, as it came along, whatever the model.
     for (model, _, id) in MODELS {
         let records = stage.odoo.records(model);
-        let record = records.get(id).context("a record")?;
+        let Some(record) = records.get(id) else {
+            ensure!((version, model) == (14, "crm.team.member"), "{model} {id}");
+            continue;
+        };
         for (name, type_name, relation) in records.stored_fields() {
             let relation = relation.unwrap_or_default();
             let pair = &record[&name];
@@ -325,7 +354,8 @@ fn furnish(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_id_has_its_name_and_a_comparison_keeps_it_fresh() -> Result<()> {
-    let stage = pipeline(18, 6).await?;
+    // Also of models that are not copied themselves.
+    let stage = set(18, 6, |builder| builder.variable("crm_models", "")).await?;
     furnish(&stage);
     leads(&stage).add_field("x_partners", "many2many", Some("res.partner.category"));
     leads(&stage).add_field("x_about", "reference", None);

@@ -16,6 +16,7 @@ mod faults;
 mod html;
 mod modes;
 mod oddities;
+mod records;
 mod scene;
 mod versions;
 mod wire;

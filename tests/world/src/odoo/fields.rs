@@ -163,7 +163,7 @@ impl Field {
     }
 }
 
-/// All models of a version with their fields.
+/// All models of a version with their fields; one without an id is of other versions.
 pub(crate) fn of_version(version: u8) -> BTreeMap<String, Fields> {
     let recorded: BTreeMap<String, BTreeMap<String, String>> =
         serde_json::from_str(include_str!("fields.json")).unwrap_or_default();
@@ -176,5 +176,6 @@ pub(crate) fn of_version(version: u8) -> BTreeMap<String, Fields> {
                 .collect();
             (model, fields)
         })
+        .filter(|(_, fields): &(String, Fields)| fields.contains_key("id"))
         .collect()
 }

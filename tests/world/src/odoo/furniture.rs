@@ -1,6 +1,6 @@
 //! What a database has before anybody did anything.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::User;
 use super::records::Store;
@@ -30,6 +30,19 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
             keys.insert(json!({"name": "sync", "user_id": user.uid}));
         }
     }
+    for (model, records) in dictionaries() {
+        store.records(model).insert_many(records);
+    }
+    let labels = [
+        ("crm.lead", "Lead/Opportunity"),
+        ("crm.stage", "CRM Stages"),
+        ("mail.activity", "Activity"),
+        ("res.country", "Country"),
+        ("res.partner", "Contact"),
+        ("sale.order", "Sales Order"),
+    ];
+    let labels = labels.map(|(model, name)| json!({"model": model, "name": name, "state": "base"}));
+    store.records("ir.model").insert_many(labels);
     let subtypes = [
         (1, "Discussions", "mail", "mt_comment"),
         (2, "Note", "mail", "mt_note"),
@@ -48,4 +61,42 @@ pub(crate) fn furnish(store: &Store, users: &[User]) {
             "complete_name": format!("{module}.{xmlid}"), "reference": format!("mail.message.subtype,{id}"),
         }));
     }
+}
+
+/// What other records point to. Ids are far from those that tests choose.
+fn dictionaries() -> Vec<(&'static str, Vec<Value>)> {
+    vec![
+        (
+            "res.currency",
+            vec![
+                json!({"id": 901, "name": "CHF", "symbol": "Fr.", "rounding": 0.01, "position": "before"}),
+                json!({"id": 902, "name": "XPF", "symbol": "F", "rounding": 1.0, "active": false}),
+            ],
+        ),
+        (
+            "res.country",
+            vec![
+                json!({"id": 901, "name": "Switzerland", "code": "CH", "phone_code": 41, "currency_id": 901}),
+            ],
+        ),
+        (
+            "res.country.state",
+            vec![json!({"id": 901, "name": "Vaud", "code": "VD", "country_id": 901})],
+        ),
+        ("utm.medium", vec![json!({"id": 901, "name": "Phone"})]),
+        (
+            "crm.recurring.plan",
+            vec![json!({"id": 901, "name": "Monthly", "number_of_months": 1})],
+        ),
+        (
+            "mail.activity.type",
+            vec![
+                json!({"id": 901, "name": "Call", "delay_count": 2, "delay_unit": "days", "delay_from": "previous_activity"}),
+            ],
+        ),
+        (
+            "res.partner.industry",
+            vec![json!({"id": 901, "name": "Construction", "full_name": "F - CONSTRUCTION"})],
+        ),
+    ]
 }

@@ -256,6 +256,7 @@ impl Odoo {
             options.version
         );
         let store = Store::new(fields::of_version(options.version));
+        store.uninstall(is_of_sales);
         furniture::furnish(&store, &options.users);
         let company = Company {
             version: options.version,
@@ -303,6 +304,18 @@ impl Odoo {
         self.server.site().company.store.records(model)
     }
 
+    /// Installs the app *Sales*, which a fresh database does not have.
+    pub fn install_sales(&self) {
+        let mut schema = fields::of_version(self.version());
+        schema.retain(|model, _| is_of_sales(model));
+        self.server.site().company.store.install(schema);
+    }
+
+    /// Uninstalls it, with all that it has.
+    pub fn uninstall_sales(&self) {
+        self.server.site().company.store.uninstall(is_of_sales);
+    }
+
     /// How many calls went through the whole chatter, since their domain looks beyond a many2one to messages: what the
     /// user may not see of them Odoo leaves out one by one (`_search` of `mail.message`, 14 to 19).
     pub fn whole_chatters(&self) -> u64 {
@@ -334,6 +347,10 @@ impl Odoo {
     pub async fn restart(&self) -> anyhow::Result<()> {
         Ok(self.server.restart().await?)
     }
+}
+
+fn is_of_sales(model: &str) -> bool {
+    model.starts_with("sale.")
 }
 
 fn nosniff(response: &mut Response<Payload>) {

@@ -11,8 +11,12 @@ use super::fields::{Field, Fields, Kind};
 use super::order::Order;
 use super::spelling::{datetime, now_us, parse_datetime};
 
-/// The model whose searches leave out too late what the user may not see.
+/// Of two models searches leave out too late what the user may not see.
 const MESSAGES: &str = "mail.message";
+const ACTIVITIES: &str = "mail.activity";
+
+/// A model without dates (`_log_access`), whose records are called like what they point to.
+const FOLLOWERS: &str = "mail.followers";
 
 /// All models of a running server. Clones share them.
 #[derive(Debug, Clone)]
@@ -27,6 +31,21 @@ pub(crate) struct Table {
     last_id: i64,
     /// Fields that make every reading fail, and what is said then.
     failing_fields: BTreeMap<String, String>,
+    /// Whether nobody may read it.
+    pub closed: bool,
+}
+
+impl Table {
+    fn new(model: String, fields: Fields) -> Self {
+        Self {
+            model,
+            fields,
+            rows: BTreeMap::new(),
+            last_id: 0,
+            failing_fields: BTreeMap::new(),
+            closed: false,
+        }
+    }
 }
 
 /// One record. Fields that were never set have the default of their type.
@@ -55,19 +74,21 @@ pub struct Records {
 
 impl Store {
     pub(crate) fn new(schema: BTreeMap<String, Fields>) -> Self {
-        let tables = schema.into_iter().map(|(model, fields)| {
-            (
-                model.clone(),
-                Table {
-                    model,
-                    fields,
-                    rows: BTreeMap::new(),
-                    last_id: 0,
-                    failing_fields: BTreeMap::new(),
-                },
-            )
-        });
-        Self(Arc::new(RwLock::new(tables.collect())))
+        let store = Self(Arc::default());
+        store.install(schema);
+        store
+    }
+
+    /// Adds models, without records.
+    pub(crate) fn install(&self, schema: BTreeMap<String, Fields>) {
+        let tables = schema.into_iter();
+        let tables = tables.map(|(model, fields)| (model.clone(), Table::new(model, fields)));
+        self.tables_mut().extend(tables);
+    }
+
+    /// Takes models away, with their records.
+    pub(crate) fn uninstall(&self, is_gone: impl Fn(&str) -> bool) {
+        self.tables_mut().retain(|model, _| !is_gone(model));
     }
 
     pub(crate) fn records(&self, model: &str) -> Records {
@@ -268,6 +289,11 @@ impl Records {
         });
     }
 
+    /// Takes the right to read this model from everybody, or gives it back.
+    pub fn close(&self, closed: bool) {
+        self.with(|table| table.closed = closed);
+    }
+
     /// Lets a field be read again.
     pub fn mend_field(&self, name: &str) {
         self.with(|table| table.failing_fields.remove(name));
@@ -454,6 +480,7 @@ impl Table {
         let text = |field| record.value(field).and_then(Value::as_str);
         let name = match self.model.as_str() {
             "mail.message" => text("record_name"),
+            ACTIVITIES => text("summary"),
             "res.partner" => match record
                 .value("parent_id")
                 .map(link_id)
@@ -491,6 +518,10 @@ impl Table {
             "id" => return json!(record.id),
             "create_date" => return json!(datetime(record.create_us)),
             "write_date" => return json!(datetime(record.write_us)),
+            "display_name" if self.model == FOLLOWERS => {
+                let partner = self.show(record, "partner_id", tables, true);
+                return partner.get(1).cloned().unwrap_or_default();
+            }
             "display_name" => {
                 let label = self.label(record.id);
                 return label.map_or_else(|| field.unnamed.clone(), |label| json!(label));
@@ -541,7 +572,7 @@ impl Table {
             })
             .filter(|seen| domain.matches(seen));
         let shown = |seen: &Seen<'_>| self.shows(seen.record, administrator);
-        if self.model == MESSAGES {
+        if matches!(self.model.as_str(), MESSAGES | ACTIVITIES) {
             // The limit first, and then what the user may not see is left out of what came (14 to 18).
             let page = ordered(found, order, offset, limit);
             return page.filter(shown).map(|seen| seen.record.id).collect();

@@ -2,6 +2,7 @@
 
 mod breaker;
 mod duplicates;
+mod erasing;
 mod failures;
 mod pipeline;
 mod waiting;
@@ -194,6 +195,8 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
             attachments::revive(postgres, run.id).await?;
         }
         if mode.moves() {
+            // Before anything is moved: what is moved again has to stay.
+            self.erase().await?;
             let position = run.cursor(waiting::CURSOR);
             let has_password = odoo.can_stream();
             waiting::take_up(postgres, clock, run.id, settings, has_password, position).await?;

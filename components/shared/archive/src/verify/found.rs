@@ -210,7 +210,7 @@ impl Verified {
 
     /// What was found, as a row of the log. What Odoo listed must be accounted for to the last file: one that changed
     /// while it was verified may have got no sign.
-    pub(super) fn validation(&self, run_id: Uuid) -> Validation {
+    pub(super) fn validation(&self, run_id: Uuid) -> Validation<'_> {
         let [same, extra, missing, stale, errors, kept] = [
             Sign::Same,
             Sign::MissingAtSource,

@@ -1,0 +1,208 @@
+//! How fast every record is read, beside a plain loop: `search_read` page after page, each written by `copy`.
+//!
+//! ```sh
+//! cargo everything                         # 50,000 leads, 100,000 contacts, 200,000 records of other models, 20 ms
+//! cargo everything -- 5000 10000 20000 20  # leads, contacts, records, ms
+//! ```
+//!
+//! The loop asks for the same fields of the same records and puts each page into a table of one `jsonb` column. It keeps no
+//! cursor, no names and no dictionary, and is lost when it is cut off; a run of ours compares both sides afterwards, which is in its time.
+//! Both begin with empty tables, in turn.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use futures::SinkExt;
+use http::Request;
+use http::header::CONTENT_TYPE;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use stage::Stage;
+use world::odoo::{Odoo, Options};
+
+const PAGE: usize = 1000;
+const ROUNDS: u32 = 3;
+
+/// What the records are, beside leads and contacts: their shares.
+const OTHERS: [(&str, u32); 4] = [
+    ("mail.followers", 10),
+    ("mail.activity", 2),
+    ("sale.order", 3),
+    ("sale.order.line", 5),
+];
+
+struct Arguments {
+    leads: u32,
+    partners: u32,
+    records: u32,
+    latency_ms: u64,
+}
+
+impl Arguments {
+    fn read() -> Result<Self> {
+        let mut given = std::env::args().skip(1);
+        let mut number = |default: u32| -> Result<u32> {
+            let Some(number) = given.next() else {
+                return Ok(default);
+            };
+            number
+                .parse()
+                .with_context(|| format!("{number} is no number"))
+        };
+        Ok(Self {
+            leads: number(50_000)?,
+            partners: number(100_000)?,
+            records: number(200_000)?,
+            latency_ms: number(20)?.into(),
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::read()?;
+    let all = arguments.leads + arguments.partners + arguments.records;
+    let mut ratios = Vec::new();
+    for round in 1..=ROUNDS {
+        let plain = plain(&arguments).await?;
+        let ours = ours(&arguments).await?;
+        let ratio = plain.as_secs_f64() / ours.0.as_secs_f64();
+        println!(
+            "round {round}: {all} records; plain loop {:.1} s, crm-sync {:.1} s with {} Odoo calls and {} MiB at most: {ratio:.2} of the loop's speed",
+            plain.as_secs_f64(),
+            ours.0.as_secs_f64(),
+            ours.1,
+            ours.2 / 1024 / 1024
+        );
+        ratios.push(ratio);
+    }
+    ratios.sort_by(f64::total_cmp);
+    let median = ratios.get(ratios.len() / 2).copied().unwrap_or_default();
+    println!("median: {median:.2}");
+    Ok(())
+}
+
+async fn filled(arguments: &Arguments) -> Result<Stage> {
+    let stage = Stage::builder()
+        .odoo(Options::default())
+        .variable("crm_batch_seconds", "3600")
+        .start()
+        .await?;
+    stage.odoo.install_sales();
+    fill(&stage.odoo, arguments);
+    stage.odoo.set_latency_ms(arguments.latency_ms);
+    Ok(stage)
+}
+
+fn fill(odoo: &Odoo, arguments: &Arguments) {
+    let note = "<p>A note of <b>some</b> length, as people write it.</p>".repeat(4);
+    odoo.records("res.partner").insert_many((1000..1000 + arguments.partners).map(|id| {
+        json!({"id": id, "name": format!("Contact {id}"), "email": format!("contact{id}@example.com"), "phone": format!("+32 2 {id:07}"),
+            "street": "Rue du Bac 1", "zip": "1000", "city": "Brussels", "country_id": 901, "comment": note})
+    }));
+    odoo.records("crm.lead").insert_many((1..=arguments.leads).map(|id| {
+        json!({"id": id, "name": format!("Lead {id}"), "stage_id": 1 + id % 4, "partner_id": 1000 + id % arguments.partners.max(1), "description": note,
+            "email_from": format!("buyer{id}@example.com"), "expected_revenue": 1250.5, "country_id": 901, "tag_ids": [1, 2]})
+    }));
+    let shares: u32 = OTHERS.iter().map(|(_, share)| share).sum();
+    for (model, share) in OTHERS {
+        odoo.records(model).insert_many((1..=arguments.records * share / shares).map(|id| {
+            json!({"id": id, "name": format!("{model} {id}"), "res_model": "crm.lead", "res_id": id, "partner_id": 1000 + id % 1000,
+                "summary": "Call back", "note": note, "date_deadline": "2026-12-24", "user_id": 2, "amount_total": 1250.5,
+                "order_id": 1 + id / 2, "price_unit": 10.5, "subtype_ids": [1, 2], "opportunity_id": id})
+        }));
+    }
+}
+
+/// The first run of the compiled component; how many calls it made, and its memory at most.
+async fn ours(arguments: &Arguments) -> Result<(Duration, u64, u64)> {
+    let stage = filled(arguments).await?;
+    let only = OTHERS.map(|(model, _)| model);
+    let only: Vec<&str> = ["leads", "partners"].into_iter().chain(only).collect();
+    let body = json!({ "entities": only }).to_string();
+    stage.odoo.counters().reset();
+    let started = Instant::now();
+    let answer = stage.post("/crm-sync", &body).await?;
+    let taken = started.elapsed();
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
+    let report = answer.json();
+    let inserted = report.get("inserted").and_then(Value::as_u64);
+    let all = u64::from(arguments.leads + arguments.partners + arguments.records);
+    ensure!(
+        inserted >= Some(all),
+        "{inserted:?} of {all} records: {report:#}"
+    );
+    let calls = stage.odoo.counters().total().calls;
+    let memory = stage.peak_memory_bytes("crm-sync").unwrap_or_default();
+    Ok((taken, calls, memory))
+}
+
+/// The loop.
+async fn plain(arguments: &Arguments) -> Result<Duration> {
+    let stage = filled(arguments).await?;
+    stage
+        .owner
+        .batch_execute("create table public.plain (model text, id bigint, data jsonb, primary key (model, id))")
+        .await?;
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let url = format!("{}/jsonrpc", stage.odoo.url());
+    let started = Instant::now();
+    let models = OTHERS.map(|(model, _)| model);
+    for model in ["crm.lead", "res.partner"].into_iter().chain(models) {
+        let stored = stage.odoo.records(model).stored_fields();
+        let fields = stored.into_iter().filter(|(_, type_name, _)| {
+            !matches!(type_name.as_str(), "one2many" | "binary" | "image")
+        });
+        let fields: Vec<String> = fields
+            .map(|(name, _, _)| name)
+            .chain(["display_name".to_owned()])
+            .collect();
+        let mut after = 0;
+        loop {
+            let named = json!({"fields": fields, "order": "id", "limit": PAGE, "context": {"active_test": false}});
+            let arguments = json!([
+                "odoo",
+                2,
+                "admin-api-key",
+                model,
+                "search_read",
+                [[["id", ">", after]]],
+                named
+            ]);
+            let call = json!({"jsonrpc": "2.0", "method": "call", "params": {"service": "object", "method": "execute_kw", "args": arguments}});
+            let request = Request::post(&url)
+                .header(CONTENT_TYPE, "application/json")
+                .body(Full::from(call.to_string()))?;
+            let answer = client.request(request).await?.into_body().collect().await?;
+            let mut answer: Value = serde_json::from_slice(&answer.to_bytes())?;
+            let records = answer.get_mut("result").map(Value::take);
+            let Some(Value::Array(records)) = records else {
+                anyhow::bail!("{answer}");
+            };
+            let mut text = String::new();
+            for record in &records {
+                after = record.get("id").and_then(Value::as_i64).context("an id")?;
+                let data = record.to_string().replace('\\', "\\\\");
+                text.push_str(&format!("{model}\t{after}\t{data}\n"));
+            }
+            let sink = stage.owner.copy_in("copy public.plain from stdin").await?;
+            let mut sink = Box::pin(sink);
+            sink.send(Bytes::from(text)).await?;
+            sink.close().await?;
+            if records.len() < PAGE {
+                break;
+            }
+        }
+    }
+    let taken = started.elapsed();
+    let all = i64::from(arguments.leads + arguments.partners + arguments.records);
+    let copied = stage.count("select count(*) from public.plain").await?;
+    ensure!(copied >= all, "{copied} of {all}");
+    Ok(taken)
+}
