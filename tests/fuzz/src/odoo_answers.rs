@@ -64,6 +64,7 @@ fn ask_everything(protocol: ProtocolChoice, data: &[u8]) {
             name: "crm.lead",
             domain: &[],
             language: "",
+            undated: None,
         };
         check(of().newest_record(model).await);
         check(of().fields("crm.lead", "").await);

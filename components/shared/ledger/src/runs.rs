@@ -25,6 +25,7 @@ pub struct Begin {
 }
 
 /// Whether it may begin.
+#[expect(clippy::struct_excessive_bools, reason = "as the statement says it")]
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Begun {
     /// It has a slot.

@@ -51,7 +51,7 @@ fn file(stage: &Stage, name: &str, content: &'static str, model: &str, id: i64) 
     })
 }
 
-async fn object_of(stage: &Stage, id: i64) -> Result<String> {
+fn object_of(stage: &Stage, id: i64) -> Result<String> {
     let attachment = stage.odoo.attachments().get(id).context("not in Odoo")?;
     Ok(path_of(&attachment.checksum.context("no checksum")?))
 }
@@ -60,8 +60,16 @@ fn in_bucket(stage: &Stage, path: &str) -> bool {
     stage.storage.bytes("odoo-archive", path).is_some()
 }
 
-#[tokio::test]
-async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back() -> Result<()> {
+fn message(stage: &Stage, id: i64, lead: i64, more: Value) {
+    let mut message = json!({"id": id, "model": "crm.lead", "res_id": lead, "message_type": "email", "date": "2026-11-21 20:21:22"});
+    if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
+        message.extend(more);
+    }
+    stage.odoo.records("mail.message").insert(message);
+}
+
+/// A person with all that hangs on them, copied; the files: their own, one whose content another has, and that other.
+async fn a_person() -> Result<(Stage, [i64; 3])> {
     let stage = set(odoo_with(small(3))).start().await?;
     stage.odoo.fill_pipeline(6);
     let insert = |model: &str, values: Value| stage.odoo.records(model).insert(values);
@@ -88,24 +96,20 @@ async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back
         50,
     );
     let other = file(&stage, "offer.txt", "an offer to many", "crm.lead", 1);
-    let message = |id: i64, lead: i64, more: Value| {
-        let mut message = json!({"id": id, "model": "crm.lead", "res_id": lead, "message_type": "email", "date": "2026-11-21 20:21:22"});
-        if let (Some(message), Value::Object(more)) = (message.as_object_mut(), more) {
-            message.extend(more);
-        }
-        insert("mail.message", message)
-    };
     message(
+        &stage,
         901,
         1,
         json!({"author_id": 42, "email_from": "Ada <ada@example.com>", "body": "<p>My engine</p>"}),
     );
     message(
+        &stage,
         902,
         50,
         json!({"author_id": 3, "body": "<p>A note on Ada</p>", "email_from": "me@example.com"}),
     );
     message(
+        &stage,
         903,
         1,
         json!({"author_id": 3, "email_from": "me@example.com", "body": "<p>To all of you</p>", "partner_ids": [3, 42]}),
@@ -118,11 +122,14 @@ async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back
     ticks(&stage, "{}").await?;
     finish(&stage, 5).await?;
     ticks(&stage, "{}").await?;
+    Ok((stage, [own, shared, other]))
+}
+
+#[tokio::test]
+async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back() -> Result<()> {
+    let (stage, [own, shared, other]) = a_person().await?;
     assert!(!traces(&stage).await?.is_empty());
-    let (own_object, shared_object) = (
-        object_of(&stage, own).await?,
-        object_of(&stage, shared).await?,
-    );
+    let (own_object, shared_object) = (object_of(&stage, own)?, object_of(&stage, shared)?);
     assert!(in_bucket(&stage, &own_object));
 
     let removed = stage
@@ -185,6 +192,7 @@ async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back
         .records("crm.lead")
         .update(50, &json!({"contact_name": "Lovelace"}));
     message(
+        &stage,
         904,
         1,
         json!({"author_id": 42, "body": "<p>My second engine</p>"}),

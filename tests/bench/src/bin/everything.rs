@@ -9,6 +9,7 @@
 //! cursor, no names and no dictionary, and is lost when it is cut off; a run of ours compares both sides afterwards, which is in its time.
 //! Both begin with empty tables, in turn.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -189,7 +190,7 @@ async fn plain(arguments: &Arguments) -> Result<Duration> {
             for record in &records {
                 after = record.get("id").and_then(Value::as_i64).context("an id")?;
                 let data = record.to_string().replace('\\', "\\\\");
-                text.push_str(&format!("{model}\t{after}\t{data}\n"));
+                writeln!(text, "{model}\t{after}\t{data}")?;
             }
             let sink = stage.owner.copy_in("copy public.plain from stdin").await?;
             let mut sink = Box::pin(sink);
