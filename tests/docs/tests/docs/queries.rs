@@ -26,6 +26,8 @@ pub async fn moved(builder: Builder) -> Result<Stage> {
     let leads = stage.odoo.records("crm.lead");
     leads.add_field("x_budget", "float", None);
     leads.update(1, &json!({"x_budget": {"$raw": "NaN"}}));
+    let call = json!({"summary": "Call back", "res_model": "crm.lead", "res_id": 42, "date_deadline": "2026-12-24"});
+    stage.odoo.records("mail.activity").insert(call);
     for path in ["/archive-batch", "/crm-sync", "/chatter-sync"] {
         let answer = stage.post(path, "{}").await?;
         ensure!(answer.status == 200, "{path}: {}", answer.text());
