@@ -18,13 +18,20 @@ use crate::subject::{Stop, Subject};
 use crate::work::Course;
 use crate::{Mode, Scope};
 
+/// A slice of a comparison has no more parts, and ends with the part that has so many entries of Odoo's list.
+const PARTS: usize = 4;
+const ENTRIES: usize = 2 * LIST;
+
 impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// Goes on with comparing, where that is under way, and logs what it came to. One that only looks is apart from
     /// the one that mends.
     pub(crate) async fn compare(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
+        let (mut parts, mut entries) = (0, 0);
         while let Some(mut comparison) = subject.position.comparison_of(looks).clone() {
-            if self.out_of_time() {
+            let sliced = self.in_slices(&comparison, subject.position.confirmed);
+            let enough = parts >= PARTS || entries >= ENTRIES;
+            if self.out_of_time() || (sliced && enough) {
                 return Ok(());
             }
             let (mut stamps, mut up_to_id) = self.list(subject, comparison.after_id).await?;
@@ -62,6 +69,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 0
             };
             next.add(&difference, listed.len(), mended);
+            (parts, entries) = (parts + 1, entries + listed.len());
             if let Some(up_to_id) = up_to_id {
                 next.after_id = up_to_id;
                 *subject.position.comparison_of(looks) = Some(next);
@@ -71,6 +79,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             }
         }
         Ok(())
+    }
+
+    /// Whether one run does a slice of a comparison alone: one that is begun anew whenever the last has ended would cost
+    /// the whole list each hour. It goes on with the next run, and small lists are compared at once.
+    fn in_slices(&self, comparison: &Comparison, confirmed: bool) -> bool {
+        let is_routine = comparison.contents.is_none() && comparison.check.is_none();
+        self.slices && is_routine && !confirmed
     }
 
     /// The next part of Odoo's list, and its last id; `None` if there is no further part.

@@ -86,6 +86,7 @@ impl run::Job for Job {
             check: run.check().filter(|_| request.is_whole()),
             compare_days: run.compare_days(),
             most_deleted_share: run.most_deleted_share().unwrap_or(MOST_DELETED_SHARE),
+            slices: request.mode == Mode::Missing && self.missing_reads_changes,
             step_ends: Cell::default(),
         };
         let keeps = (request.mode != Mode::DryRun).then_some(run.id);
@@ -116,6 +117,8 @@ pub(crate) struct Course<'a, H, C, P> {
     pub compare_days: Option<f64>,
     /// The share of a table that may be marked as deleted at once.
     pub most_deleted_share: f64,
+    /// Whether a comparison is done in slices: this run is for what is new first.
+    pub slices: bool,
     /// When the step under way has to end.
     pub step_ends: Cell<Duration>,
 }

@@ -1,7 +1,8 @@
 //! What can be asked for, and what it costs.
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
+use stage::Stage;
 use world::odoo::User;
 
 use crate::scene::*;
@@ -189,5 +190,52 @@ async fn the_hourly_run_makes_the_copy_fresh_and_a_look_does_not() -> Result<()>
     assert_eq!(stage.value(fresh).await?, at);
     sync(&stage).await?;
     assert_eq!(stage.value(fresh).await?, stage.value(began).await?);
+    Ok(())
+}
+
+/// Messages from long ago, the same on both sides; their ids.
+async fn from_long_ago(stage: &Stage, count: i64) -> Result<std::ops::Range<i64>> {
+    const DATE: &str = "2024-03-01 08:00:00";
+    let records = messages(stage);
+    let first = records.ids().last().copied().unwrap_or_default() + 1;
+    let ids = first..first + count;
+    records.insert_many(ids.clone().map(|id| {
+        json!({
+            "id": id, "model": "crm.lead", "res_id": 1, "message_type": "comment",
+            "create_date": DATE, "write_date": DATE,
+        })
+    }));
+    let (first, last) = (ids.start, ids.end - 1);
+    stage
+        .owner
+        .batch_execute(&format!(
+            "insert into public.odoo_messages (id, model, res_id, message_type, kind, create_date, write_date, row_hash)
+             select n, 'crm.lead', 1, 'comment', 'note', '{DATE}+00', '{DATE}+00', md5(n::text) from generate_series({first}, {last}) n"
+        ))
+        .await?;
+    Ok(ids)
+}
+
+#[tokio::test]
+async fn an_hourly_run_takes_what_is_new_first_and_then_a_slice_of_the_comparison() -> Result<()> {
+    let stage = chatter(18, 3).await?;
+    while hourly(&stage).await?["unfinished"] != json!([]) {}
+    let ids = from_long_ago(&stage, 24_000).await?;
+    messages(&stage).delete([ids.end - 1]);
+    let new = say(&stage, &json!({}));
+    let (mut runs, mut gone) = (0, 0);
+    loop {
+        let report = hourly(&stage).await?;
+        runs += 1;
+        assert_ne!(message(&stage, new).await?, Value::Null, "{report:#}");
+        let [.., deleted] = changed(&report);
+        gone += deleted;
+        if report["unfinished"] == json!([]) {
+            break;
+        }
+        assert!(runs < 9, "{report:#}");
+    }
+    assert_eq!(gone, 1, "what is gone is found all the same");
+    assert!(runs >= 3, "{runs} runs");
     Ok(())
 }
