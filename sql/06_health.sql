@@ -718,7 +718,7 @@ create or replace function odoo_sync.warnings_of_check() returns jsonb[]
     select coalesce(array_agg(odoo_sync.finding('ok', format('%s: %s', l.line ->> 'name', l.line ->> 'found'), l.line ->> 'remedy') order by l.nth), '{}')
       from odoo_sync.checks c cross join lateral jsonb_path_query(c.lines, '$[*]') with ordinality l (line, nth)
      where c.checked_at > now() - interval '2 days' and l.line ->> 'state' in ('warning', 'failed')
-       and l.line ->> 'name' in ('API key of Odoo', 'size limit', 'MIME types', 'clocks')
+       and l.line ->> 'name' in ('API key of Odoo', 'size limit', 'MIME types', 'Postgres', 'clocks')
   $$;
 comment on function odoo_sync.warnings_of_check() is 'Warnings of the last look whether all is set up right, as findings.';
 

@@ -13,6 +13,7 @@ pub mod postgres;
 mod report;
 pub mod storage;
 mod table;
+pub mod way;
 
 pub use fixtures::Fixtures;
 pub use report::{Difference, Report};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use world::storage::{Bucket, Etags, KeepBytes, KeyHeaders};
+use world::storage::{Bucket, Etags, KeepBytes, KeyHeaders, QuotaSignal};
 
 use crate::client::Client;
 use crate::conversation::{Came, Target, ask, hex, pattern_bytes};
@@ -10,7 +10,7 @@ use crate::fixtures::Fixtures;
 use crate::odoo::fresh_prefix;
 use crate::report::Report;
 use crate::table::{Caller, Step};
-use crate::{Server, exchanges};
+use crate::{Server, exchanges, way};
 
 /// The real Storage that is asked.
 pub struct Options {
@@ -26,7 +26,7 @@ pub struct Options {
     pub secret_key: Option<String>,
     /// A key of its own that has run out, if what is said of one is to be asked too.
     pub expired_key: Option<String>,
-    /// What is known of it: `file_backend`, `s3_backend`.
+    /// What is known of it: `file_backend`, `s3_backend`, and its ways.
     pub known: Vec<String>,
     /// Make nothing.
     pub read_only: bool,
@@ -177,6 +177,51 @@ pub enum Backend {
     S3,
 }
 
+/// A Storage that has one of the ways that few have.
+fn one_way(way: &str) -> Result<world::storage::Options> {
+    let mut options = world::storage::Options {
+        strict_chunks: false,
+        ..Default::default()
+    };
+    match way {
+        "apikey_only" => options.key_headers = KeyHeaders::OnlyApikey,
+        "no_key_fits" => options.key_headers = KeyHeaders::Neither,
+        "full_as_too_large" => options.quota_signal = QuotaSignal::EntityTooLarge,
+        "full_as_restricted" => options.quota_signal = QuotaSignal::Restricted,
+        "full_as_disk" => options.quota_signal = QuotaSignal::InsufficientStorage,
+        "whole_chunks" => options.strict_chunks = true,
+        "cut_chunks_lost" => options.keeps_partial_chunks = false,
+        other => bail!("there is no way {other}"),
+    }
+    if way.starts_with("full_") {
+        options.quota_bytes = Some(2000);
+    }
+    Ok(options)
+}
+
+/// Runs the exchanges of one way against a simulated Storage that has it.
+pub async fn against_simulated_way(name: &str) -> Result<Report> {
+    let options = one_way(name)?;
+    let bucket = options.buckets.first().map(|bucket| bucket.name.clone());
+    let running = world::storage::Storage::start(options).await?;
+    let storage = Storage {
+        client: Client::new()?,
+        base: format!("{}/storage/v1", running.url()),
+        key: "service-role-key".to_owned(),
+        anonymous_key: None,
+        secret_key: None,
+        expired_key: None,
+    };
+    let mut fixtures = fixtures("conform", &storage);
+    fixtures.set("bucket", bucket);
+    fixtures.set(name, true);
+    let mut table = exchanges(Server::Storage)?;
+    way::keep(&mut table, Some(name), |_| false);
+    let mut report = Report::default();
+    crate::conversation::run(&storage, &table, &fixtures, false, &mut report).await?;
+    Ok(report)
+}
+
 /// Runs the table against a simulated Storage, behind a gateway or without one.
 pub async fn against_simulated(behind_gateway: bool, backend: Backend) -> Result<Report> {
     let secret = "sb_secret_conform";
@@ -284,7 +329,8 @@ async fn against(storage: &Storage, fixtures: &mut Fixtures, read_only: bool) ->
     } else {
         furnish(storage, fixtures).await?;
     }
-    let table = exchanges(Server::Storage)?;
+    let mut table = exchanges(Server::Storage)?;
+    way::keep(&mut table, None, |way| fixtures.get(way).is_some());
     let outcome = crate::conversation::run(storage, &table, fixtures, read_only, &mut report).await;
     if !read_only {
         report.left_behind = remove(storage, fixtures).await;

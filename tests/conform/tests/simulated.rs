@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use conform::storage::Backend;
-use conform::{Report, Server, exchanges, odoo, postgres, storage};
+use conform::{Report, Server, exchanges, odoo, postgres, storage, way};
 
 /// All exchanges were asked, and all went as the table says.
 fn holds(report: &Report) {
@@ -56,6 +56,34 @@ async fn the_simulated_storage_answers_as_the_real_one() -> Result<()> {
         (true, Backend::S3),
     ] {
         holds(&storage::against_simulated(behind_gateway, backend).await?);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_few_storages_do_is_answered_as_theirs() -> Result<()> {
+    for way in way::OF_STORAGE {
+        let report = storage::against_simulated_way(way).await?;
+        holds(&report);
+        assert!(
+            !report.passed.is_empty() && report.skipped.is_empty(),
+            "{way}: {report}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_few_odoos_do_is_answered_as_theirs() -> Result<()> {
+    for (way, versions) in [("x_sendfile", 16..=19), ("call_limit", 14..=19)] {
+        for version in versions {
+            let report = odoo::against_simulated_way(version, Some(way)).await?;
+            holds(&report);
+            assert!(
+                !report.passed.is_empty() && report.skipped.is_empty(),
+                "{way}, {version}: {report}"
+            );
+        }
     }
     Ok(())
 }

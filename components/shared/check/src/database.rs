@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use fault::Fault;
 use ledger::Postgres;
 use ledger::setup::{self, Line, Outlook, State};
-use outbound::Clock;
+use outbound::{Clock, Variables};
+use x509_cert::Certificate;
+use x509_cert::der::DecodePem;
 
 use crate::words::{failed, not_tried, ok, warning, wrong};
 use crate::{ADDRESS, is_setting};
@@ -19,6 +22,9 @@ pub(crate) const TABLES: &str = "tables";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS: u32 = 16;
 
+/// So long before a certificate ends it is told.
+const SOON: TimeDelta = TimeDelta::days(30);
+
 /// What was found.
 #[derive(Default)]
 pub(crate) struct Database {
@@ -29,7 +35,10 @@ pub(crate) struct Database {
     pub(crate) outlook: Option<Outlook>,
 }
 
-pub(crate) async fn look<P: Postgres>(postgres: &Result<P, Fault>) -> Database {
+pub(crate) async fn look<P: Postgres>(
+    variables: &impl Variables,
+    postgres: &Result<P, Fault>,
+) -> Database {
     let mut found = Database::default();
     let asked = match postgres {
         Ok(postgres) => setup::role(postgres).await.map(|role| (postgres, role)),
@@ -54,8 +63,8 @@ pub(crate) async fn look<P: Postgres>(postgres: &Result<P, Fault>) -> Database {
     };
     found.unix_seconds = Some(role.unix_seconds);
     found.lines.push(ok(SETTINGS, "All that is needed is set."));
-    let reached = format!("Postgres {}, database {}.", role.version, role.database);
-    found.lines.push(ok(REACHED, reached));
+    let authority = variables.text("db_ca").await.unwrap_or_default();
+    found.lines.push(reached(&role, ends_at(&authority)));
     found.lines.push(rights(&role));
     let tables = match ledger::schema::check(postgres).await {
         Ok(()) => setup::outlook(postgres).await,
@@ -73,6 +82,31 @@ pub(crate) async fn look<P: Postgres>(postgres: &Result<P, Fault>) -> Database {
         Err(fault) => failed(TABLES, &fault),
     });
     found
+}
+
+/// When a certificate in PEM ends. What is no certificate keeps a connection from being made, which is told then.
+fn ends_at(pem: &str) -> Option<DateTime<Utc>> {
+    let certificate = Certificate::from_pem(pem.trim()).ok()?;
+    let validity = certificate.tbs_certificate().validity();
+    let seconds = validity.not_after.to_unix_duration().as_secs();
+    DateTime::from_timestamp(seconds.try_into().ok()?, 0)
+}
+
+fn reached(role: &setup::Role, authority_ends_at: Option<DateTime<Utc>>) -> Line {
+    let found = format!("Postgres {}, database {}.", role.version, role.database);
+    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+    let now = DateTime::from_timestamp(role.unix_seconds as i64, 0).unwrap_or_default();
+    match authority_ends_at.filter(|ends_at| *ends_at - now < SOON) {
+        None => ok(REACHED, found),
+        Some(ends_at) => warning(
+            REACHED,
+            format!(
+                "{found} The certificate in db_ca is good until {} only.",
+                ends_at.format("%Y-%m-%d")
+            ),
+            "Set db_ca to the new one, from the dashboard under Database, Settings, SSL, before then: afterwards Postgres may not be reached any more.",
+        ),
+    }
 }
 
 fn rights(role: &setup::Role) -> Line {
@@ -124,4 +158,54 @@ pub(crate) async fn own_lines(postgres: &impl Postgres, clock: &impl Clock) -> V
         clock.sleep(LOOK_EVERY).await;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHORITY: &str = "
+-----BEGIN CERTIFICATE-----
+MIIBfjCCASOgAwIBAgIUXvMonHpxPKRuG/wPTDbZbevqb+0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJYXV0aG9yaXR5MB4XDTI2MTEzMDE5Mjg0MVoXDTI2MTIwMTE5
+Mjg0MVowFDESMBAGA1UEAwwJYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEnXIkrT4Q5JF0pmMvK33nuYCPV6zCz/Yjg+A4WJ8mSiQLhwBynaaEM5yj
+Ku/cIbH6prqQVQjuyowwq30MrLS1LKNTMFEwHQYDVR0OBBYEFIQMJHUJDoLdDm7h
+Pjui68Zy2+W3MB8GA1UdIwQYMBaAFIQMJHUJDoLdDm7hPjui68Zy2+W3MA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAKW4OtRKadUfDODRjamzS4yY
+ZTowGWK67CSA+e4eFrRHAiEAh2nRudz8wo+GnGOSH+gAn36msmspzUcvZ4PahFfb
+3gs=
+-----END CERTIFICATE-----
+";
+
+    #[test]
+    fn a_certificate_that_ends_soon_is_a_warning_and_what_is_none_is_left_to_the_connection() {
+        let ends_at = ends_at(AUTHORITY);
+        assert_eq!(
+            ends_at.map(|at| at.to_rfc3339()).as_deref(),
+            Some("2026-12-01T19:28:41+00:00")
+        );
+        let role = |days_before: i64| setup::Role {
+            version: "17.6".to_owned(),
+            database: "postgres".to_owned(),
+            name: "odoo_sync".to_owned(),
+            is_superuser: false,
+            is_read_only: false,
+            lacks: Vec::new(),
+            #[expect(clippy::cast_precision_loss, reason = "seconds since 1970")]
+            unix_seconds: ends_at.map_or(0.0, |at| (at.timestamp() - days_before * 86_400) as f64),
+        };
+        for (days_before, state) in [(31, State::Ok), (29, State::Warning), (-1, State::Warning)] {
+            let line = reached(&role(days_before), ends_at);
+            assert_eq!(line.state, state, "{days_before}: {line:?}");
+        }
+        assert_eq!(reached(&role(0), None).state, State::Ok);
+        for none in [
+            "",
+            "no certificate",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----",
+        ] {
+            assert_eq!(super::ends_at(none), None, "{none}");
+        }
+    }
 }

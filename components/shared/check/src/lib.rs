@@ -110,7 +110,7 @@ pub async fn check<P: Postgres>(
     postgres: &Result<P, Fault>,
     create_bucket: bool,
 ) -> Report {
-    let mut database = database::look(postgres).await;
+    let mut database = database::look(variables, postgres).await;
     let outlook = database.outlook.as_ref();
     let ledger = postgres.as_ref().ok();
     let (mut source, destination) = join(

@@ -54,6 +54,20 @@ fn warning(line: &'static str, words: &'static str, cause: Cause) -> Case {
     }
 }
 
+/// A certificate authority that ended.
+const AUTHORITY: &str = "-----BEGIN CERTIFICATE-----
+MIIBfjCCASOgAwIBAgIUXvMonHpxPKRuG/wPTDbZbevqb+0wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJYXV0aG9yaXR5MB4XDTI2MTEzMDE5Mjg0MVoXDTI2MTIwMTE5
+Mjg0MVowFDESMBAGA1UEAwwJYXV0aG9yaXR5MFkwEwYHKoZIzj0CAQYIKoZIzj0D
+AQcDQgAEnXIkrT4Q5JF0pmMvK33nuYCPV6zCz/Yjg+A4WJ8mSiQLhwBynaaEM5yj
+Ku/cIbH6prqQVQjuyowwq30MrLS1LKNTMFEwHQYDVR0OBBYEFIQMJHUJDoLdDm7h
+Pjui68Zy2+W3MB8GA1UdIwQYMBaAFIQMJHUJDoLdDm7hPjui68Zy2+W3MA8GA1Ud
+EwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAKW4OtRKadUfDODRjamzS4yY
+ZTowGWK67CSA+e4eFrRHAiEAh2nRudz8wo+GnGOSH+gAn36msmspzUcvZ4PahFfb
+3gs=
+-----END CERTIFICATE-----
+";
+
 const HTML: (&str, &str) = ("content-type", "text/html");
 
 pub fn causes() -> Vec<Case> {
@@ -244,6 +258,11 @@ fn of_postgres() -> Vec<Case> {
             "Postgres",
             "nobody listens at db_host and db_port",
             variable("db_port", "1"),
+        ),
+        warning(
+            "Postgres",
+            "The certificate in db_ca is good until 2026-12-01 only.",
+            variable("db_ca", AUTHORITY),
         ),
         failed(
             "role in Postgres",

@@ -163,6 +163,8 @@ impl Made {
         fixtures.lack("simulated", "this server is a real one");
         for (name, id) in self.known.clone() {
             fixtures.set(&format!("{name}.id"), id);
+            // Of a way it is enough that it is there.
+            fixtures.set(&name, id);
         }
         for name in [
             "lost_file",

@@ -14,7 +14,7 @@ use crate::conversation::{Came, Target, ask};
 use crate::fixtures::Fixtures;
 use crate::report::Report;
 use crate::table::{Caller, Step};
-use crate::{Server, exchanges};
+use crate::{Server, exchanges, way};
 
 pub use made::Options;
 pub(crate) use made::fresh_prefix;
@@ -302,10 +302,15 @@ impl Target for Odoo {
 
 /// Runs the table against a simulated Odoo of this version.
 pub async fn against_simulated(version: u8) -> Result<Report> {
-    let (_running, odoo, mut fixtures) = simulated::furnished(version).await?;
+    against_simulated_way(version, None).await
+}
+
+/// Runs the table against a simulated Odoo of this version, or the exchanges of one way alone against one that has it.
+pub async fn against_simulated_way(version: u8, name: Option<&str>) -> Result<Report> {
+    let (_running, odoo, mut fixtures) = simulated::furnished(version, name).await?;
     odoo.describe(&mut fixtures);
     let mut report = Report::default();
-    run(&odoo, &fixtures, false, &mut report).await?;
+    run(&odoo, &fixtures, false, name, &mut report).await?;
     Ok(report)
 }
 
@@ -320,15 +325,22 @@ pub async fn against_real(options: Options) -> Result<Report> {
         made.odoo.describe(&mut fixtures);
     }
     let outcome = match outcome {
-        Ok(()) => run(&made.odoo, &fixtures, read_only, &mut report).await,
+        Ok(()) => run(&made.odoo, &fixtures, read_only, None, &mut report).await,
         Err(error) => Err(error),
     };
     report.left_behind = made.remove().await;
     outcome.map(|()| report)
 }
 
-async fn run(odoo: &Odoo, fixtures: &Fixtures, read_only: bool, report: &mut Report) -> Result<()> {
+async fn run(
+    odoo: &Odoo,
+    fixtures: &Fixtures,
+    read_only: bool,
+    alone: Option<&str>,
+    report: &mut Report,
+) -> Result<()> {
     let mut table = exchanges(Server::Odoo)?;
+    way::keep(&mut table, alone, |way| fixtures.get(way).is_some());
     table.retain(|exchange| exchange.versions.has(odoo.version));
     crate::conversation::run(odoo, &table, fixtures, read_only, report).await
 }

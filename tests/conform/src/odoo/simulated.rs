@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-use world::odoo::{Damage, NewAttachment, Options, Role, Trap, User};
+use world::odoo::{Damage, Limit, NewAttachment, Options, Role, Trap, User};
 
 use super::{ACCENTED, Account, BARE_NAMES, Odoo};
 use crate::conversation::{hex, pattern_bytes};
@@ -33,8 +33,11 @@ fn careful() -> User {
     }
 }
 
-/// A simulated Odoo of this version and what is in it.
-pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, Fixtures)> {
+/// A simulated Odoo of this version, with one of the ways that few have or without, and what is in it.
+pub(super) async fn furnished(
+    version: u8,
+    way: Option<&str>,
+) -> Result<(world::odoo::Odoo, Odoo, Fixtures)> {
     let users = [
         (Caller::Administrator, User::administrator()),
         (Caller::Settings, user(7, "settings", Role::Administrator)),
@@ -52,6 +55,11 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
             .chain([careful()])
             .collect(),
         login_cooldown: std::time::Duration::from_secs(1),
+        x_sendfile: way == Some("x_sendfile"),
+        limit: (way == Some("call_limit")).then_some(Limit {
+            calls_per_second: 1,
+            parallel_calls: 1,
+        }),
         ..Options::default()
     })
     .await?;
@@ -71,6 +79,9 @@ pub(super) async fn furnished(version: u8) -> Result<(world::odoo::Odoo, Odoo, F
     fixtures.set("prefix", PREFIX);
     fixtures.set("simulated", true);
     fixtures.set("made", true);
+    if let Some(way) = way {
+        fixtures.set(way, true);
+    }
     let careful = careful();
     fixtures.set("careful.uid", careful.uid);
     fixtures.set("careful.login", careful.login);
