@@ -32,6 +32,7 @@ async fn traces(stage: &Stage) -> Result<Vec<String>> {
     for table in stage.value(tables).await?.as_array().context("tables")? {
         let table = table.as_str().unwrap_or_default();
         for trace in TRACES {
+            let trace = trace.replace('\'', "''");
             let rows = format!("select count(*) from {table} t where t::text ilike '%{trace}%'");
             if stage.count(&rows).await? > 0 {
                 found.push(format!("{table}: {trace}"));
