@@ -112,11 +112,16 @@ fn entities(names: &Value, job: &Job) -> Result<Vec<String>, RequestError> {
                 // Which models are copied whole is a setting.
                 .filter(|name| {
                     known().any(|known| known == *name)
-                        || (!job.copies_chatter && name.contains('.'))
+                        || (!job.copies_chatter && may_be_a_model(name))
                 });
             name.map(str::to_owned).ok_or_else(wrong)
         })
         .collect()
+}
+
+fn may_be_a_model(name: &str) -> bool {
+    let of_model = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_');
+    name.contains('.') && name.bytes().all(of_model)
 }
 
 #[cfg(test)]
@@ -146,6 +151,7 @@ mod tests {
             (r#"{"mode":1}"#, "mode"),
             (r#"{"entities":"leads"}"#, "entities"),
             (r#"{"entities":["lead"]}"#, "entities"),
+            (r#"{"entities":["'; drop table a.b; --"]}"#, "entities"),
             (r#"{"confirm_deletes":"yes"}"#, "confirm_deletes"),
         ] {
             let error = Request::parse(body.as_bytes(), &CRM)
