@@ -425,7 +425,7 @@ begin
     view_name, (select string_agg(format('%s as %I', c.value ->> 'expression', c.value ->> 'name'), ', ' order by c.nr)
                   from jsonb_array_elements(columns) with ordinality c (value, nr)), make_view.model);
   execute format('comment on view public.%I is %L', view_name,
-    concat_ws(' ', mark, (select m.label || '.' from public.odoo_models m where m.model = make_view.model),
+    concat_ws(' ', mark, (select concat(m.label, '.') from public.odoo_models m where m.model = make_view.model and m.label is not null),
       'Made by odoo_sync.make_view(); make it again when Odoo has other fields.'));
   for described in select * from jsonb_to_recordset(columns) c (name text, said text) loop
     execute format('comment on column public.%I.%I is %L', view_name, described.name, described.said);
