@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
 use serde_json::json;
-use world::odoo::{NewAttachment, Odoo, Uncommitted};
+use world::odoo::{Damage, NewAttachment, Odoo, Uncommitted};
 
 use crate::plan::Change;
 
@@ -26,6 +26,10 @@ pub struct Changes {
     deleted_files: usize,
     deleted_leads: usize,
     uncommitted: Vec<(Instant, Uncommitted)>,
+    /// What is odd for a while: files that are lost, leads and messages that cannot be read as they are.
+    lost: Vec<i64>,
+    odd_leads: Vec<i64>,
+    odd_messages: Vec<i64>,
 }
 
 impl Changes {
@@ -43,6 +47,9 @@ impl Changes {
             deleted_files: 0,
             deleted_leads: 0,
             uncommitted: Vec::new(),
+            lost: Vec::new(),
+            odd_leads: Vec::new(),
+            odd_messages: Vec::new(),
         }
     }
 
@@ -90,7 +97,78 @@ impl Changes {
             Change::Say | Change::Edit | Change::Unsay => {
                 self.change_message(odoo, change, number);
             }
+            Change::AddForm
+            | Change::LoseFile
+            | Change::NoNumber
+            | Change::TooLong
+            | Change::Unreadable
+            | Change::UnreadableMessage => self.make_odd(odoo, change, number),
         }
+    }
+
+    /// What is odd about one file, one record or one field.
+    fn make_odd(&mut self, odoo: &Odoo, change: Change, number: u64) {
+        let (leads, messages) = (odoo.records("crm.lead"), odoo.records("mail.message"));
+        let lead = chosen(&leads.ids(), number);
+        match (change, lead) {
+            (Change::AddForm, _) => {
+                let form = format!(
+                    "--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n{number}\r\n--xyz--\r\n"
+                );
+                let id = odoo.attachments().insert(NewAttachment {
+                    content: Some(form.into_bytes().into()),
+                    mimetype: Some("multipart/form-data; boundary=xyz".to_owned()),
+                    ..NewAttachment::default()
+                });
+                self.files.push(id);
+                self.remember(odoo, id);
+            }
+            (Change::LoseFile, _) => {
+                if let Some(id) = chosen(&self.files, number) {
+                    odoo.attachments().damage(id, Some(Damage::Lost));
+                    self.lost.push(id);
+                }
+            }
+            (Change::NoNumber, Some(id)) => {
+                leads.update(id, &json!({NUMBER: {"$raw": "NaN"}}));
+                self.odd_leads.push(id);
+            }
+            // One at a time: a page of many is gone through record by record, again and again.
+            (Change::TooLong, Some(id)) if number.is_multiple_of(8) => {
+                for id in self.odd_leads.drain(..) {
+                    mend_lead(odoo, id);
+                }
+                leads.update(id, &json!({TEXT: "x".repeat(5_000_000)}));
+                self.odd_leads.push(id);
+            }
+            (Change::Unreadable, Some(id)) => {
+                leads.fail([id], true);
+                self.odd_leads.push(id);
+            }
+            (Change::UnreadableMessage, _) => {
+                if let Some(id) = chosen(&messages.ids(), number) {
+                    messages.fail([id], true);
+                    self.odd_messages.push(id);
+                }
+            }
+            _ => {}
+        }
+        // So many at once are no oddities any more.
+        if self.odd_leads.len() + self.odd_messages.len() + self.lost.len() > MOST_ODD {
+            self.mend(odoo);
+        }
+    }
+
+    /// What was odd is so no more.
+    pub fn mend(&mut self, odoo: &Odoo) {
+        for id in self.lost.drain(..) {
+            odoo.attachments().damage(id, None);
+        }
+        for id in self.odd_leads.drain(..) {
+            mend_lead(odoo, id);
+        }
+        odoo.records("mail.message")
+            .fail(self.odd_messages.drain(..), false);
     }
 
     /// Commits what is still under way for longer than this.
@@ -225,6 +303,26 @@ impl Changes {
             _ => {}
         }
     }
+}
+
+/// Custom fields of leads, which take what is odd.
+const NUMBER: &str = "x_budget";
+const TEXT: &str = "x_story";
+
+/// So many files and records are odd at once.
+const MOST_ODD: usize = 12;
+
+/// Adds the fields that take what is odd.
+pub fn add_fields(odoo: &Odoo) {
+    let leads = odoo.records("crm.lead");
+    leads.add_field(NUMBER, "float", None);
+    leads.add_field(TEXT, "html", None);
+}
+
+fn mend_lead(odoo: &Odoo, id: i64) {
+    let leads = odoo.records("crm.lead");
+    leads.fail([id], false);
+    leads.update(id, &json!({NUMBER: 1.5, TEXT: "<p>short</p>"}));
 }
 
 /// A message goes, and its field changes with it.

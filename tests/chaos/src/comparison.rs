@@ -24,6 +24,8 @@ pub struct Comparison {
     pub deleted: u64,
     /// Those of them that had been moved.
     pub deleted_moved: u64,
+    /// Files whose objects were read, and have Odoo's bytes.
+    pub read: u64,
     /// Objects in the Storage.
     pub objects: u64,
     /// Objects of contents that Odoo has no more.
@@ -56,6 +58,8 @@ const TABLES: [(Job, &str, &str, bool); 9] = [
         true,
     ),
 ];
+
+const BUCKET: &str = "odoo-archive";
 
 /// What nobody has to read twice.
 const MOST_DIFFERENCES: usize = 40;
@@ -153,6 +157,7 @@ impl Sides<'_> {
                 continue;
             };
             file(&attachment, &row, &stored, &mut needed, comparison);
+            self.bytes(id, &row, comparison);
         }
         for id in rows.keys() {
             comparison.differs(format!(
@@ -244,6 +249,26 @@ fn file(
 }
 
 impl Sides<'_> {
+    /// Compares the bytes of a moved file's object with Odoo's, where the Storage keeps them.
+    fn bytes(self, id: i64, row: &Map<String, Value>, comparison: &mut Comparison) {
+        let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+        if text("state") != "moved" {
+            return;
+        }
+        let Some(bytes) = self.storage.bytes(BUCKET, text("object_path")) else {
+            return;
+        };
+        if self.odoo.attachments().content(id).as_ref() == Some(&bytes) {
+            comparison.read += 1;
+        } else {
+            comparison.differs(format!(
+                "attachment {id}: the {} bytes at {:?} are not Odoo's",
+                bytes.len(),
+                text("object_path")
+            ));
+        }
+    }
+
     async fn rows(
         self,
         (name, model, all): (&'static str, &str, bool),

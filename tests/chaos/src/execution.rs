@@ -82,6 +82,7 @@ impl<'a> Execution<'a> {
             app.up().await?;
         }
         self.changes.commit(&self.scene.odoo, Duration::ZERO);
+        self.changes.mend(&self.scene.odoo);
         while let Some(call) = self.calls.join_next().await {
             self.ticks.add(call?, 1);
         }
@@ -156,6 +157,10 @@ impl<'a> Execution<'a> {
             }
             Deed::CrashPostgres(false) => self.scene.start_postgres().await?,
             Deed::CutConnections => self.cut_connections().await?,
+            Deed::Silence => {
+                self.scene.wire.silence();
+                self.faults.add("Postgres: all connections fall silent", 1);
+            }
             Deed::EndApp(which, signal) => {
                 if let Some(app) = self.scene.apps.get_mut(which)
                     && app.is_up()

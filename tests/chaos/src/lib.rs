@@ -106,6 +106,10 @@ pub async fn run(program: &Path, order: &Order, told: impl Fn(&str)) -> Result<S
         jobs: &Job::ALL,
     };
     let mut comparison = sides.compare(Some(&contents)).await?;
+    if comparison.read != comparison.files {
+        let (read, files) = (comparison.read, comparison.files);
+        comparison.differs(format!("the bytes of {read} of {files} files were read"));
+    }
     for app in &scene.apps {
         comparison::what_people_see(&app.caller(), &mut comparison).await?;
         comparison::panics_and_secrets(&app.lines(), &mut comparison);

@@ -25,6 +25,8 @@ pub enum Deed {
     CrashPostgres(bool),
     /// All connections of the components are cut.
     CutConnections,
+    /// Of all connections of the components nothing more comes, and nobody says that they are over.
+    Silence,
     /// An app ends, or is started again.
     EndApp(usize, Signal),
     /// An app is started again.
@@ -127,9 +129,21 @@ pub enum Change {
     Edit,
     /// What was said is gone.
     Unsay,
+    /// A new attachment that says it is a form, and is one.
+    AddForm,
+    /// A file is lost from the filestore, until all is healed.
+    LoseFile,
+    /// A lead has a number that is none, until all is healed.
+    NoNumber,
+    /// A lead has a text that is too long, until all is healed.
+    TooLong,
+    /// A lead cannot be read, until all is healed.
+    Unreadable,
+    /// A message cannot be read, until all is healed.
+    UnreadableMessage,
 }
 
-const CHANGES: [Change; 18] = [
+const CHANGES: [Change; 24] = [
     Change::AddFiles,
     Change::AddFiles,
     Change::AddFiles,
@@ -148,6 +162,12 @@ const CHANGES: [Change; 18] = [
     Change::Say,
     Change::Edit,
     Change::Unsay,
+    Change::AddForm,
+    Change::LoseFile,
+    Change::NoNumber,
+    Change::TooLong,
+    Change::Unreadable,
+    Change::UnreadableMessage,
 ];
 
 /// A deed and its moment.
@@ -286,6 +306,8 @@ fn upheaval(dice: &mut Dice, at: Duration, long: bool, events: &mut Vec<Event>) 
             push(at, Deed::EndApp(app, Signal::Kill));
             push(back, Deed::StartApp(app));
         }
+        // It takes half a minute until that is known: seldom, and only where there is time.
+        10 if long && dice.throw(4) == 0 => push(at, Deed::Silence),
         _ => {
             push(at, Deed::EndApp(app, Signal::Term));
             push(back, Deed::StartApp(app));
@@ -332,6 +354,7 @@ mod tests {
             "RestartPostgres",
             "CrashPostgres",
             "CutConnections",
+            "Silence",
             "Kill",
             "Term",
         ] {

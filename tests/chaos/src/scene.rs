@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use stage::wire::Wire;
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use tokio_postgres::Client;
 use world::odoo::{Attachments, Odoo, Options, Sizes, Sprinkle, Trap, User};
@@ -13,6 +14,7 @@ use world::storage::{self, Storage};
 use world::supabase::Supabase;
 
 use crate::app::App;
+use crate::changes;
 use crate::comparison::WITNESS;
 use crate::plan::APPS;
 
@@ -35,12 +37,16 @@ pub struct Scene {
     pub odoo: Odoo,
     /// The simulated Storage.
     pub storage: Storage,
+    /// The apps' way to Postgres.
+    pub wire: Wire,
     /// The database of all of them.
     pub database: Database,
     /// Its server.
     postgres: Postgres,
     /// It crashed, and was not started again yet.
     crashed: bool,
+    /// Where the Storage keeps its objects.
+    _objects: tempfile::TempDir,
 }
 
 /// How long Postgres may be away before it is said so.
@@ -69,12 +75,16 @@ impl Scene {
         })
         .await?;
         odoo.fill_pipeline(size.leads);
+        changes::add_fields(&odoo);
+        let objects = tempfile::tempdir()?;
         let storage = Storage::start(storage::Options {
-            keep_bytes: storage::KeepBytes::None,
+            keep_bytes: storage::KeepBytes::Dir(objects.path().to_owned()),
             ..storage::Options::default()
         })
         .await?;
+        let wire = Wire::to(database.port()).await?;
         let mut variables = of_database(&database);
+        variables.insert("db_port".to_owned(), wire.port().to_string());
         variables.extend(of_odoo(&odoo, "odoo", &user));
         variables.extend(of_storage(&storage, "service-role-key"));
         variables.extend(of_a_short_day());
@@ -85,9 +95,11 @@ impl Scene {
             supabase,
             odoo,
             storage,
+            wire,
             database,
             postgres,
             crashed: false,
+            _objects: objects,
         };
         let owner = scene.owner().await?;
         owner.batch_execute(WITNESS).await?;

@@ -70,6 +70,18 @@ pub enum Effect {
     WrongBytes,
     /// A redirect to the login page.
     Login,
+    /// 403 with HTML, as from a firewall.
+    Forbidden,
+    /// 404 with HTML, as from a proxy that knows no such path.
+    NotFound,
+    /// 413 with HTML, as from a proxy whose limit for bodies is low.
+    TooLarge,
+    /// 502 with HTML, as from a proxy behind which nobody listens.
+    BadGateway,
+    /// 522 with HTML, as from a CDN that cannot reach the other side.
+    Unreached,
+    /// An answer that came compressed, though nobody asked for that.
+    Compressed,
 }
 
 impl Effect {
@@ -89,6 +101,12 @@ impl Effect {
             Self::Truncated => "truncated",
             Self::WrongBytes => "wrong bytes",
             Self::Login => "redirect to the login",
+            Self::Forbidden => "403 with HTML",
+            Self::NotFound => "404 with HTML",
+            Self::TooLarge => "413 with HTML",
+            Self::BadGateway => "502 with HTML",
+            Self::Unreached => "522 with HTML",
+            Self::Compressed => "compressed",
         }
     }
 
@@ -116,12 +134,38 @@ impl Effect {
             Self::Truncated => What::Truncate(30),
             Self::WrongBytes => What::WrongBytes,
             Self::Login => What::RedirectToLogin,
+            Self::Forbidden => by_proxy(403),
+            Self::NotFound => by_proxy(404),
+            Self::TooLarge => by_proxy(413),
+            Self::BadGateway => by_proxy(502),
+            Self::Unreached => by_proxy(522),
+            Self::Compressed => What::Answer {
+                status: 200,
+                headers: [
+                    ("content-type", "application/json"),
+                    ("content-encoding", "gzip"),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+                body: "not to be read".to_owned(),
+            },
         }
     }
 
     /// Whether somebody has to wait until it is over.
     pub const fn takes_long(self) -> bool {
         matches!(self, Self::Stall | Self::Late)
+    }
+}
+
+/// What a proxy says in the other side's place.
+fn by_proxy(status: u16) -> What {
+    What::Answer {
+        status,
+        headers: [("content-type", "text/html"), ("server", "nginx")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
+        body: format!("<html><head><title>{status}</title></head></html>"),
     }
 }
 
@@ -149,6 +193,11 @@ const CALL: &[Effect] = &[
     Effect::Html500,
     Effect::Truncated,
     Effect::Login,
+    Effect::Forbidden,
+    Effect::NotFound,
+    Effect::BadGateway,
+    Effect::Unreached,
+    Effect::Compressed,
     Effect::Stall,
     Effect::Late,
 ];
@@ -163,6 +212,11 @@ const CONTENT: &[Effect] = &[
     Effect::Truncated,
     Effect::WrongBytes,
     Effect::Login,
+    Effect::Forbidden,
+    Effect::NotFound,
+    Effect::BadGateway,
+    Effect::Unreached,
+    Effect::Compressed,
     Effect::Stall,
     Effect::Late,
 ];
@@ -178,6 +232,11 @@ const UPLOAD: &[Effect] = &[
     Effect::DatabaseTimeout,
     Effect::Html500,
     Effect::Truncated,
+    Effect::Forbidden,
+    Effect::TooLarge,
+    Effect::BadGateway,
+    Effect::Unreached,
+    Effect::Compressed,
     Effect::Late,
 ];
 
@@ -189,6 +248,11 @@ const QUESTION: &[Effect] = &[
     Effect::DatabaseTimeout,
     Effect::Html500,
     Effect::Truncated,
+    Effect::Forbidden,
+    Effect::NotFound,
+    Effect::BadGateway,
+    Effect::Unreached,
+    Effect::Compressed,
 ];
 
 const fn odoo(name: &'static str, requests: Requests, effects: &'static [Effect]) -> Place {

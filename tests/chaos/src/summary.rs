@@ -66,8 +66,8 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "objects      {}, {} of them of former contents",
-            compared.objects, compared.former
+            "objects      {}, {} of them of former contents; those of {} files were read, byte by byte",
+            compared.objects, compared.former, compared.read
         )?;
         let rows: Vec<_> = compared
             .rows

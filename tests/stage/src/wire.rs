@@ -2,12 +2,14 @@
 //! after the server has done it but before its answer is back.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 /// On which side of a statement.
@@ -56,7 +58,21 @@ struct State {
     struck: u32,
 }
 
-type Shared = Arc<Mutex<State>>;
+/// What the connections of a wire share.
+#[derive(Debug, Default)]
+struct Common {
+    state: Mutex<State>,
+    /// Tells those that are open to fall silent.
+    silence: Notify,
+}
+
+type Shared = Arc<Common>;
+
+impl Common {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A wire to Postgres. It ends when it is dropped.
 pub struct Wire {
@@ -93,7 +109,7 @@ impl Wire {
 
     /// Strikes the next statements whose argument holds `mark`.
     pub fn strike(&self, mark: &'static str, moment: Moment, then: Then, times: u32) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.struck = 0;
         state.armed = Some(Armed {
             mark,
@@ -105,16 +121,19 @@ impl Wire {
 
     /// Strikes no more.
     pub fn mend(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         state.armed = None;
     }
 
     /// How often it struck since it was told to.
     pub fn struck(&self) -> u32 {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .struck
+        self.state.lock().struck
+    }
+
+    /// Of all connections that are open nothing more comes, in either direction, and none of them ends; the next ones
+    /// are as always.
+    pub fn silence(&self) {
+        self.state.silence.notify_waiters();
     }
 
     /// Waits until it has struck.
@@ -145,8 +164,15 @@ async fn carry(mut client: TcpStream, port: u16, state: Shared) {
     let (mut sent, mut answered) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     // A mark may lie across two reads.
     let mut recent: Vec<u8> = Vec::new();
+    let mut silence = pin!(state.silence.notified());
+    // Before anything is carried: none misses it.
+    silence.as_mut().enable();
     loop {
         tokio::select! {
+            () = &mut silence => {
+                until_gone(&mut client).await;
+                return;
+            }
             read = client.read(&mut sent) => {
                 let Some(bytes) = read.ok().and_then(|read| sent.get(..read)) else { return };
                 if bytes.is_empty() {
@@ -162,8 +188,7 @@ async fn carry(mut client: TcpStream, port: u16, state: Shared) {
                     }
                     count(&state);
                     if armed.then == Then::Hold {
-                        // Until the other side is gone.
-                        while client.read(&mut sent).await.is_ok_and(|read| read > 0) {}
+                        until_gone(&mut client).await;
                     }
                     return;
                 }
@@ -182,8 +207,14 @@ async fn carry(mut client: TcpStream, port: u16, state: Shared) {
     }
 }
 
+/// Swallows what comes until the other side is gone.
+async fn until_gone(client: &mut TcpStream) {
+    let mut sent = vec![0; 64 * 1024];
+    while client.read(&mut sent).await.is_ok_and(|read| read > 0) {}
+}
+
 fn struck(state: &Shared, sent: &[u8]) -> Option<Armed> {
-    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = state.lock();
     let armed = state.armed?;
     let mark = armed.mark.as_bytes();
     sent.windows(mark.len()).any(|part| part == mark).then(|| {
@@ -196,7 +227,7 @@ fn struck(state: &Shared, sent: &[u8]) -> Option<Armed> {
 }
 
 fn count(state: &Shared) {
-    state.lock().unwrap_or_else(PoisonError::into_inner).struck += 1;
+    state.lock().struck += 1;
 }
 
 /// Lets the server have the rest of the statement and waits until it is ready for another.

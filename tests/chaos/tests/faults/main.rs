@@ -7,6 +7,7 @@ mod table;
 
 mod lease;
 mod net;
+mod oddities;
 mod postgres;
 mod process;
 mod requests;

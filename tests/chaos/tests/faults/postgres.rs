@@ -1,5 +1,7 @@
 //! Faults of Postgres and of the way to it.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use chaos::Job;
 use stage::wire::{Moment, Then, Wire};
@@ -58,6 +60,47 @@ async fn crm_and_the_way_to_postgres() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn chatter_and_the_way_to_postgres() -> Result<()> {
     cut(Job::Chatter, "chatter-sync and the way to Postgres").await
+}
+
+/// A statement that never arrives, on a connection that nobody ends.
+async fn silent(job: Job) -> Result<Vec<Row>> {
+    let bench = Bench::set(job).await?;
+    let wire = Wire::to(bench.stage.database.port()).await?;
+    let (_host, caller) = bench
+        .stage
+        .replica(&[("db_port", &wire.port().to_string())])
+        .await?;
+    let mut rows = Vec::new();
+    for &(name, mark) in statements::of(job).iter().skip(1) {
+        bench.work(Work::Small)?;
+        wire.strike(mark, Moment::Before, Then::Hold, 1);
+        let logged = bench.log_rows().await?;
+        let call = begin(&bench, &caller);
+        wire.until_struck().await?;
+        let struck = Instant::now();
+        let answer = call.await?;
+        let took = struck.elapsed();
+        ensure!(took < Duration::from_secs(40), "{name}: {took:?}");
+        let place = format!("{}, {name}", job.name());
+        rows.push(
+            bench
+                .tell((&place, "no answer, and no end"), answer, logged)
+                .await?,
+        );
+        bench.leases_pass().await?;
+        bench.done(&caller).await.context(name)?;
+    }
+    Ok(rows)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_fall_silent() -> Result<()> {
+    let (archive, crm, chatter) =
+        tokio::try_join!(silent(Job::Archive), silent(Job::Crm), silent(Job::Chatter))?;
+    hold(
+        "Connections to Postgres that fall silent",
+        &[archive, crm, chatter].concat(),
+    )
 }
 
 /// What was recorded counts, though no answer of any record came back and the batch gave up.

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use chaos::{Effect, Job, Requests};
-use world::faults::{Faults, What};
+use world::faults::{Fault, Faults, What};
 
 use crate::bench::{Bench, Work};
 use crate::table::{Row, hold};
@@ -39,6 +39,15 @@ const QUESTIONS: [Effect; 6] = [
     Effect::DatabaseTimeout,
     Effect::Html500,
     Effect::Truncated,
+];
+
+/// What stands before Odoo, or before the Storage, answers in its place.
+const PROXY: [Effect; 5] = [
+    Effect::Forbidden,
+    Effect::NotFound,
+    Effect::BadGateway,
+    Effect::Unreached,
+    Effect::Compressed,
 ];
 
 /// The effect, asking for no pause.
@@ -133,6 +142,7 @@ async fn archive_and_odoo() -> Result<()> {
         Work::Stream,
     );
     rows.extend(of_odoo(&bench, &[list, contents, stream], &CALLS).await?);
+    rows.extend(of_odoo(&bench, &[list, contents, stream, login], &PROXY).await?);
     rows.extend(of_odoo(&bench, &[contents, stream], &[Effect::WrongBytes]).await?);
     rows.extend(
         of_odoo(
@@ -186,6 +196,16 @@ async fn archive_and_storage() -> Result<()> {
     let bucket = ("the bucket", Requests::Path("/bucket/", None), Work::Small);
     rows.extend(of_storage(&bench, &[upload, piece], &UPLOADS).await?);
     rows.extend(of_storage(&bench, &[begin, info, bucket], &QUESTIONS).await?);
+    rows.extend(of_storage(&bench, &[upload, piece, begin, info, bucket], &PROXY).await?);
+    rows.extend(of_storage(&bench, &[upload, piece], &[Effect::TooLarge]).await?);
+    for effect in [
+        Effect::Forbidden,
+        Effect::NotFound,
+        Effect::TooLarge,
+        Effect::BadGateway,
+    ] {
+        rows.push(at_one_path(&bench, effect).await?);
+    }
 
     for (place, work) in [("upload", Work::Small), ("upload in pieces", Work::Pieces)] {
         bench.work(work)?;
@@ -202,12 +222,27 @@ async fn archive_and_storage() -> Result<()> {
     hold("archive-batch and the Storage", &rows)
 }
 
+/// What stands before the Storage refuses one object, whatever else passes.
+async fn at_one_path(bench: &Bench, effect: Effect) -> Result<Row> {
+    bench.work(Work::Small)?;
+    let attachments = bench.stage.odoo.attachments();
+    let newest = attachments.ids().last().and_then(|id| attachments.get(*id));
+    let sha1 = newest.and_then(|file| file.checksum).context("no file")?;
+    let path = format!("{}/{sha1}", sha1.get(..2).unwrap_or_default());
+    let faults = bench.stage.storage.faults();
+    let set = faults.add(Fault::on(&path).method("POST").does(effect.what()));
+    bench
+        .under(("upload to one path", effect.name()), faults, set)
+        .await
+}
+
 /// A component that copies records: at each of these calls, by model and method.
 async fn records(job: Job, section: &str, places: [(&'static str, Requests); 3]) -> Result<()> {
     let bench = Bench::set(job).await?;
     let mut rows = vec![odoo_refuses(&bench).await?];
     let places = places.map(|(place, requests)| (place, requests, Work::Small));
     rows.extend(of_odoo(&bench, &places, &CALLS).await?);
+    rows.extend(of_odoo(&bench, &places, &PROXY).await?);
     hold(section, &rows)
 }
 
