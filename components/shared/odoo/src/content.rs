@@ -184,12 +184,6 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     "Odoo's file is shorter than it says",
                 ));
             }
-            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => {
-                return Err(Fault::new(
-                    Kind::SourceTimeout,
-                    "Odoo did not answer its gateway in time",
-                ));
-            }
             // A file that is missing or forbidden is a 404, and one that the file store has lost a 500 (seen on
             // 17 to 19). A proxy says the same of every file, so whoever asked has to find out.
             status => {

@@ -21,7 +21,7 @@ use crate::{SpinClock, SpinVariables};
 
 /// The server ends a statement after 30 s (`statement_timeout` of the role): what was not answered by then never is.
 /// Keepalives do not tell that: they are answered by whoever stands in between.
-const LONGEST_STATEMENT: Duration = Duration::from_secs(33);
+const LONGEST_STATEMENT: Duration = Duration::from_secs(31);
 
 /// To be let in, the first time and the second: the pool tries a connection before it hands it out, and waits for one
 /// that is dead.
@@ -246,7 +246,6 @@ impl SpinPostgres {
         }
         // What it answers is that it is ended.
         drop(Self::rows(connection, END, Vec::new()).await);
-        *self.connection.lock().await = None;
         true
     }
 
@@ -277,31 +276,53 @@ impl Postgres for SpinPostgres {
         statement: &'static str,
         argument: Vec<u8>,
     ) -> Result<Vec<Vec<u8>>, PostgresError> {
-        let connection = self.connection().await?;
+        let mut unproven = Unproven {
+            connection: self.connection().await?,
+            kept: &self.connection,
+            works: false,
+        };
         let parameters = vec![ParameterValue::Jsonb(argument)];
-        let rows = Self::rows(&connection, statement, parameters);
+        let rows = Self::rows(&unproven.connection, statement, parameters);
         match in_time(LONGEST_STATEMENT, rows).await {
             None => {
-                *self.connection.lock().await = None;
                 let within_s = LONGEST_STATEMENT.as_secs();
                 Err(PostgresError::Unreachable(format!(
                     "a statement timed out: no answer within {within_s} s"
                 )))
             }
-            Some(Ok(rows)) => Ok(rows),
+            Some(Ok(rows)) => {
+                unproven.works = true;
+                Ok(rows)
+            }
             Some(Err(error)) => {
                 let error = refusal(&error);
                 let read_only =
                     matches!(&error, PostgresError::Refused { code, .. } if code == "25006");
-                if read_only && self.outlived(&connection).await {
+                if read_only && self.outlived(&unproven.connection).await {
                     return Err(PostgresError::Outlived);
                 }
-                if !matches!(error, PostgresError::Refused { .. }) {
-                    // It may be broken: the next statement opens another.
-                    *self.connection.lock().await = None;
-                }
+                unproven.works = matches!(error, PostgresError::Refused { .. });
                 Err(error)
             }
+        }
+    }
+}
+
+/// A connection that has yet to answer a statement. Where it does not, or nobody waits for it any longer, it may be
+/// dead: the next statement opens another.
+struct Unproven<'a> {
+    connection: Rc<Connection>,
+    kept: &'a Mutex<Option<Rc<Connection>>>,
+    works: bool,
+}
+
+impl Drop for Unproven<'_> {
+    fn drop(&mut self) {
+        // Who holds the lock opens another already.
+        if !self.works
+            && let Some(mut kept) = self.kept.try_lock()
+        {
+            kept.take_if(|kept| Rc::ptr_eq(kept, &self.connection));
         }
     }
 }

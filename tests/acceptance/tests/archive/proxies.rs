@@ -265,7 +265,7 @@ fn streamed() -> Attachments {
 
 #[tokio::test]
 async fn contents_that_a_proxy_answers_for_come_by_rpc_and_cost_no_attempt() -> Result<()> {
-    for status in [520, 530, 500, 403, 404, 302] {
+    for status in [520, 530, 500, 502, 504, 403, 404, 302] {
         let stage = set(odoo_with(streamed())).start().await?;
         stage
             .odoo
@@ -282,7 +282,7 @@ async fn contents_that_a_proxy_answers_for_come_by_rpc_and_cost_no_attempt() -> 
 #[tokio::test]
 async fn contents_too_large_for_rpc_wait_while_nothing_is_streamed_and_use_no_attempt() -> Result<()>
 {
-    for status in [520, 500, 403, 404] {
+    for status in [520, 500, 504, 403, 404] {
         for known in [true, false] {
             let stage = set(odoo_with(small(10)))
                 .variable("archive_max_rpc_bytes", 1_000_000)

@@ -6,6 +6,7 @@ use chaos::{Effect, Job, Requests};
 use world::faults::{Fault, Faults, What};
 
 use crate::bench::{Bench, Work};
+use crate::postgres::connections_that_fall_silent;
 use crate::table::{Row, hold};
 
 /// A place, and the work that leads there.
@@ -49,6 +50,9 @@ const PROXY: [Effect; 5] = [
     Effect::Unreached,
     Effect::Compressed,
 ];
+
+/// The same where the kinds of a refusal make no difference.
+const BEFORE_ALL: [Effect; 2] = [Effect::Forbidden, Effect::Unreached];
 
 /// The effect, asking for no pause.
 fn what(effect: Effect) -> What {
@@ -142,7 +146,8 @@ async fn archive_and_odoo() -> Result<()> {
         Work::Stream,
     );
     rows.extend(of_odoo(&bench, &[list, contents, stream], &CALLS).await?);
-    rows.extend(of_odoo(&bench, &[list, contents, stream, login], &PROXY).await?);
+    rows.extend(of_odoo(&bench, &[stream], &PROXY).await?);
+    rows.extend(of_odoo(&bench, &[list, contents, login], &BEFORE_ALL).await?);
     rows.extend(of_odoo(&bench, &[contents, stream], &[Effect::WrongBytes]).await?);
     rows.extend(
         of_odoo(
@@ -196,7 +201,8 @@ async fn archive_and_storage() -> Result<()> {
     let bucket = ("the bucket", Requests::Path("/bucket/", None), Work::Small);
     rows.extend(of_storage(&bench, &[upload, piece], &UPLOADS).await?);
     rows.extend(of_storage(&bench, &[begin, info, bucket], &QUESTIONS).await?);
-    rows.extend(of_storage(&bench, &[upload, piece, begin, info, bucket], &PROXY).await?);
+    rows.extend(of_storage(&bench, &[upload, piece], &PROXY).await?);
+    rows.extend(of_storage(&bench, &[begin, info, bucket], &BEFORE_ALL).await?);
     rows.extend(of_storage(&bench, &[upload, piece], &[Effect::TooLarge]).await?);
     for effect in [
         Effect::Forbidden,
@@ -242,7 +248,8 @@ async fn records(job: Job, section: &str, places: [(&'static str, Requests); 3])
     let mut rows = vec![odoo_refuses(&bench).await?];
     let places = places.map(|(place, requests)| (place, requests, Work::Small));
     rows.extend(of_odoo(&bench, &places, &CALLS).await?);
-    rows.extend(of_odoo(&bench, &places, &PROXY).await?);
+    let [_, page, _] = places;
+    rows.extend(of_odoo(&bench, &[page], &PROXY).await?);
     hold(section, &rows)
 }
 
@@ -271,6 +278,11 @@ async fn chatter_and_odoo() -> Result<()> {
 /// Each on a stage of its own, all at once: they only wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_come() -> Result<()> {
+    tokio::try_join!(of_either_side(), connections_that_fall_silent())?;
+    Ok(())
+}
+
+async fn of_either_side() -> Result<()> {
     let archive = |place, requests: Requests, work| slow(Job::Archive, place, requests, work, true);
     let rows = tokio::try_join!(
         archive(

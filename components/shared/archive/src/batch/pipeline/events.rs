@@ -463,7 +463,10 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         self.recorder.claimed.remove(&file.id);
         // What it is if it is the file's own.
         let own = match fault.kind() {
-            Kind::SourceContent => Fault::new(Kind::SourceEmpty, "Attachment not found or empty"),
+            Kind::SourceContent => Fault::told(
+                Kind::SourceEmpty,
+                format!("Attachment not found or empty: {}", fault.message()),
+            ),
             Kind::SourceProxy => Fault::told(Kind::FileBlocked, fault.message()),
             _ => fault.clone(),
         };

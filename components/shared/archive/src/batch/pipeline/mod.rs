@@ -307,7 +307,14 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     /// What is under way when the time is up, or waits for a pause to end, uses no attempt, since its own
     /// time was not up; but nobody shall wonder why nothing moves.
     fn tell_who_was_waited_for(&mut self, stuck: &[i64]) {
-        let of_odoo = self.fetcher.calls + usize::from(self.listing.under_way);
+        let statement = self.claimer.under_way || self.recorder.recording;
+        if statement {
+            self.report.error(
+                "Postgres had not answered a statement when the time was up; the next batch goes on",
+            );
+        }
+        // The list that is read waits for the same connection.
+        let of_odoo = self.fetcher.calls + usize::from(self.listing.under_way && !statement);
         for (who, requests) in [
             ("Odoo", of_odoo),
             ("the Storage", self.uploader.under_way()),
