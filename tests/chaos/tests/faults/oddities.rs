@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chaos::Job;
 use serde_json::json;
-use world::odoo::{Damage, NewAttachment, Odoo};
+use world::odoo::{Damage, NewAttachment, Odoo, Trap};
 
 use crate::bench::{Bench, Work};
 use crate::table::{Row, hold};
@@ -90,7 +90,8 @@ const FILES: [Oddity; 5] = [
             for nth in 0..1_000 {
                 odoo.attachments().insert(NewAttachment {
                     name: Some(format!("{nth} {}", "n".repeat(LONG_NAME))),
-                    size: Some(100),
+                    // So that none of them takes time to be moved.
+                    traps: vec![Trap::Url],
                     ..NewAttachment::default()
                 });
             }
@@ -110,7 +111,7 @@ const LEADS: [Oddity; 4] = [
         },
         Some(|odoo| {
             odoo.records("crm.lead")
-                .update(2, &json!({"x_budget": 1.5}))
+                .update(2, &json!({"x_budget": 1.5}));
         }),
     ),
     oddity(
@@ -133,7 +134,7 @@ const LEADS: [Oddity; 4] = [
         },
         Some(|odoo| {
             odoo.records("crm.lead")
-                .update(3, &json!({"x_story": "<p>x</p>"}))
+                .update(3, &json!({"x_story": "<p>x</p>"}));
         }),
     ),
     oddity(
