@@ -69,7 +69,7 @@ async fn moved(scene: &Scene, leases: Leases, begun: Instant) -> Result<()> {
 /// A full pass, then a comparison that finds nothing.
 async fn copied(scene: &Scene, job: Job, leases: Leases, begun: Instant) -> Result<()> {
     for mode in ["full", "missing"] {
-        let body = format!("{{\"mode\": \"{mode}\"}}");
+        let mut body = format!("{{\"mode\": \"{mode}\"}}");
         let mut turn = 0;
         loop {
             let report = tick(scene, job, &body, turn).await?.json();
@@ -84,6 +84,11 @@ async fn copied(scene: &Scene, job: Job, leases: Leases, begun: Instant) -> Resu
             patient(begun, job.name(), &report)?;
             if is(&report, "running") {
                 wait(scene, leases).await?;
+            }
+            // What was asked for once is gone on with; asked for again, it would begin anew, and where a run has no time
+            // for all entities, never come to an end.
+            if is(&report, "success") {
+                "{}".clone_into(&mut body);
             }
         }
     }
