@@ -66,10 +66,6 @@ declare
   is_whole boolean;
   others bigint[];
 begin
-  -- Nobody was: then it costs next to nothing.
-  if not exists (select from odoo_sync.erased) then
-    return new;
-  end if;
   given := to_jsonb(new);
   is_whole := case tg_argv[0]
     when 'records' then odoo_sync.is_erased(given ->> 'model', own)
@@ -141,6 +137,25 @@ create or replace trigger leave_empty before insert or update on public.odoo_att
   execute function odoo_sync.leave_empty('ir.attachment', 'id', 'mimetype', 'file_size', 'checksum', 'kind', 'res_model', 'res_field', 'res_id', 'company_id', 'create_date', 'write_date',
     'state', 'attempts', 'interruptions', 'next_attempt_at', 'discovered_at', 'missing_since', 'deleted_at');
 
+-- They cost every row that is written, so they sleep until somebody is erased.
+create or replace procedure odoo_sync.wake_leave_empty()
+  language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  is_awake boolean := exists (select from odoo_sync.erased);
+  name text;
+begin
+  -- In the order in which pages lock them.
+  foreach name in array array['odoo_leads', 'odoo_partners', 'odoo_users', 'odoo_messages', 'odoo_field_changes', 'odoo_records', 'odoo_attachments', 'odoo_names'] loop
+    if exists (select from pg_trigger t where t.tgrelid = to_regclass('public.' || name) and t.tgname = 'leave_empty' and (t.tgenabled <> 'D') <> is_awake) then
+      execute format('alter table public.%I %s trigger leave_empty', name, case when is_awake then 'enable' else 'disable' end);
+    end if;
+  end loop;
+end
+$$;
+comment on procedure odoo_sync.wake_leave_empty() is 'Has the triggers leave_empty at work if anybody was erased.';
+revoke execute on procedure odoo_sync.wake_leave_empty() from public;
+call odoo_sync.wake_leave_empty();
+
 create or replace function odoo_sync.erase(model text, id bigint) returns jsonb
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -158,6 +173,8 @@ begin
     select nullif(lower(btrim(u.email)), '') into address from public.odoo_users u where u.id = erase.id;
   end if;
   insert into odoo_sync.erased (model, id) values (erase.model, erase.id) on conflict do nothing;
+  -- Whoever writes meanwhile waits, and writes nothing of it afterwards.
+  call odoo_sync.wake_leave_empty();
   -- Whoever wrote without being known as a contact did so by an address.
   insert into odoo_sync.erased (model, id)
   select 'crm.lead', l.id from public.odoo_leads l

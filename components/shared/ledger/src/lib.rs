@@ -29,5 +29,5 @@ pub mod unreadable;
 pub mod validation;
 
 pub use postgres::{Postgres, PostgresError};
-pub(crate) use postgres::{call, call_one};
+pub(crate) use postgres::{call, call_one, call_with, document};
 pub use settings::Settings;

@@ -133,9 +133,22 @@ pub async fn call<T: DeserializeOwned>(
     statement: &'static str,
     argument: &impl Serialize,
 ) -> Result<Vec<T>, Fault> {
-    let argument = serde_json::to_vec(argument)
-        .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))?;
-    let argument = without_nul(argument);
+    call_with(postgres, statement, document(argument)?).await
+}
+
+/// The document that a statement takes.
+pub(crate) fn document(argument: &impl Serialize) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(argument)
+        .map(without_nul)
+        .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))
+}
+
+/// Runs a statement with a document that is made; all its rows.
+pub(crate) async fn call_with<T: DeserializeOwned>(
+    postgres: &impl Postgres,
+    statement: &'static str,
+    argument: Vec<u8>,
+) -> Result<Vec<T>, Fault> {
     let rows = run(postgres, statement, argument).await?;
     rows.iter()
         .map(|row| {
@@ -153,7 +166,7 @@ pub async fn call<T: DeserializeOwned>(
 /// page refused for one odd name.
 fn without_nul(document: Vec<u8>) -> Vec<u8> {
     const NUL: &[u8] = b"\\u0000";
-    if !document.windows(NUL.len()).any(|window| window == NUL) {
+    if memchr::memmem::find(&document, NUL).is_none() {
         return document;
     }
     let mut cleaned = Vec::with_capacity(document.len());

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::names::Mentioned;
 use crate::unreadable::Unreadable;
 use crate::validation::Validation;
-use crate::{Postgres, call, call_one};
+use crate::{Postgres, call, call_one, call_with, document};
 
 /// A table and its statements.
 #[derive(Debug)]
@@ -69,21 +69,18 @@ macro_rules! table {
            where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
           returning r.id, ($1::jsonb->>'dry')::boolean as dry
         ), page as (
-          select p.*, t.", $crate::sync::either!([$(stringify!($rest))?] "custom"), " as rest_before, run.dry
+          select p.*, t.", $crate::sync::either!([$(stringify!($rest))?] "custom"), " as rest_before, run.dry,
+                 t.id is null or t.row_hash is null as new, t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
             from run cross join jsonb_array_elements($1::jsonb->'rows') r (value)
             left join ", $table, " t on t.id = (r.value->>'id')::bigint", $(" and t.", stringify!($by), " = r.value->>'", stringify!($by), "'",)? "
            cross join lateral jsonb_populate_record(t, r.value) p
            where true", $(" and ", $wanted,)? "
-        ), compared as (
-          select p.id, t.id is null or t.row_hash is null as new,
-                 t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
-            from page p left join ", $table, " t on t.id = p.id", $(" and t.", stringify!($by), " = p.", stringify!($by),)? "
         ), written as (
           insert into ", $table, " as t (id, ", $(stringify!($column), ", ",)* $crate::sync::either!([$(stringify!($rest))?] "custom"), ", ", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), ", create_date, write_date, row_hash)
           select p.id, ", $("p.", stringify!($column), ", ",)* "coalesce((select jsonb_object_agg(k.key, k.value) from jsonb_each(p.rest_before) k where $1::jsonb->'frozen' ? k.key), '{}')
                  || coalesce(p.", $crate::sync::either!([$(stringify!($rest))?] "custom"), ", '{}'), coalesce(p.", $crate::sync::either!([$(stringify!($rest_html))?] "custom_html"), ", '{}'), p.create_date, p.write_date, p.row_hash
-            from page p join compared c on c.id = p.id
-           where c.differs and not p.dry
+            from page p
+           where p.differs and not p.dry
            order by p.id
           on conflict (", $(stringify!($by), ", ",)? "id) do update
              set ", $(stringify!($column), " = excluded.", stringify!($column), ", ",)* "
@@ -106,16 +103,16 @@ macro_rules! table {
           returning 1
         )",)? $(", wanted as (
           insert into odoo_sync.wanted_attachments as w (id)
-          select distinct f.id from page p join compared c on c.id = p.id
+          select distinct f.id from page p
            cross join lateral unnest(", $crate::sync::joined!($($files)+), ") f (id)
-           where c.differs and not p.dry and f.id > 0
+           where p.differs and not p.dry and f.id > 0
              and not exists (select from public.odoo_attachments a where a.id = f.id)
            order by f.id
           on conflict (id) do update set asked_at = null where w.asked_at is not null
           returning 1
         )",)? $(", told as (
           insert into ", $told, " (message_id)
-          select p.id from page p join compared c on c.id = p.id where c.differs and not p.dry order by p.id
+          select p.id from page p where p.differs and not p.dry order by p.id
           on conflict do nothing
           returning 1
         )",)? $(", answered as (
@@ -135,9 +132,9 @@ macro_rules! table {
           returning 1
         )
         select jsonb_build_object(
-          'inserted', (select count(*) from compared c where c.differs and c.new),
-          'updated', (select count(*) from compared c where c.differs and not c.new),
-          'unchanged', (select count(*) from compared c where not c.differs),
+          'inserted', (select count(*) from page p where p.differs and p.new),
+          'updated', (select count(*) from page p where p.differs and not p.new),
+          'unchanged', (select count(*) from page p where not p.differs),
           'deleted', (select count(*) from gone g where g.was_read),
           'unreadable', (select count(*) from noted n where n.new))
           from run
@@ -331,14 +328,15 @@ impl std::ops::AddAssign for Written {
     }
 }
 
-/// Writes a page and the cursor behind it in one statement: it is in, or it will be read again. A
-/// row whose hash is the known one is not written. `None`: the run was given up.
-pub async fn write(
-    postgres: &impl Postgres,
-    table: &'static Table,
-    writer: Writer,
-    page: Page<'_>,
-) -> Result<Option<Written>, Fault> {
+/// A page as its statement takes it: the rows that it was made of may go.
+#[derive(Debug)]
+pub struct Sheet {
+    statement: &'static str,
+    document: Vec<u8>,
+}
+
+/// A page, to be written.
+pub fn sheet(table: &'static Table, writer: Writer, page: Page<'_>) -> Result<Sheet, Fault> {
     // Serialized from the borrowed rows: a page is a few megabytes, and a copy would be as much again.
     #[derive(Serialize)]
     struct Argument<'a> {
@@ -373,7 +371,17 @@ pub async fn write(
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,
     };
-    Ok(call(postgres, table.write, &argument).await?.pop())
+    Ok(Sheet {
+        statement: table.write,
+        document: document(&argument)?,
+    })
+}
+
+/// Writes a page and the cursor behind it in one statement: it is in, or it will be read again. A
+/// row whose hash is the known one is not written. `None`: the run was given up.
+pub async fn write(postgres: &impl Postgres, sheet: Sheet) -> Result<Option<Written>, Fault> {
+    let written = call_with(postgres, sheet.statement, sheet.document);
+    Ok(written.await?.pop())
 }
 
 /// A row of Odoo's list: what validation looks at.

@@ -1,6 +1,7 @@
 //! Reading pages: what changed, everything, and what something refers to.
 
 use chrono::{DateTime, Utc};
+use futures::future::join;
 use ledger::Postgres;
 use ledger::sync::{Row, known, waiting};
 use odoo::Window;
@@ -47,7 +48,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             let next = subject
                 .position
                 .changes_read(&seen, at_end, settings.overlap);
-            subject.write(&self.pen, &rows, &[], next).await?;
+            subject.write(&self.pen, &rows, next).await?;
         }
         Ok(())
     }
@@ -95,7 +96,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         part.records.retain(is_due);
         let (rows, seen) = self.rows(subject, part).await?;
         let next = subject.position.changes_read(&seen, true, overlap);
-        subject.write(&self.pen, &rows, &[], next).await?;
+        subject.write(&self.pen, &rows, next).await?;
         Ok(true)
     }
 
@@ -116,7 +117,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             let (rows, seen) = self.rows(subject, part).await?;
             let mut next = subject.position.clone();
             next.last_id = seen.iter().map(|row| row.id).fold(next.last_id, i64::max);
-            subject.write(&self.pen, &rows, &[], next).await?;
+            subject.write(&self.pen, &rows, next).await?;
             if at_end {
                 break;
             }
@@ -180,22 +181,37 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         Ok((rows, up_to, at_end))
     }
 
-    /// Goes on with reading everything, where that is under way.
+    /// Goes on with reading everything, where that is under way. While Postgres writes a page, Odoo is asked for the next.
     pub(crate) async fn read_all(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
+        let mut ahead = None;
         while let Some(full) = &subject.position.full {
-            if self.out_of_time() {
-                return Ok(());
-            }
-            let after_id = full.after_id;
-            let before = subject.copied.written;
-            let (rows, seen, up_to, at_end) = self.read_next(subject, after_id).await?;
+            let (rows, seen, up_to, at_end) = match ahead.take() {
+                Some(page) => page,
+                None if self.out_of_time() => return Ok(()),
+                None => {
+                    let after_id = full.after_id;
+                    self.read_next(subject, after_id).await?
+                }
+            };
             let overlap = self.settings.overlap;
             let next = subject.position.full_read(&seen, up_to, at_end, overlap);
-            subject.write(&self.pen, &rows, &[], next).await?;
-            let written = subject.copied.written;
-            subject
-                .position
-                .rewrote(written.inserted + written.updated - before.inserted - before.updated);
+            let sheet = subject.sheet(&self.pen, &rows, &[], Some(&next))?;
+            drop(rows);
+            let after_id = next.full.as_ref().map(|full| full.after_id);
+            let read_ahead = async {
+                // What goes by the rows that are here has to wait for these.
+                let after_id = after_id.filter(|_| subject.scope == Scope::All)?;
+                if !self.is_in_time() {
+                    return None;
+                }
+                Some(self.read_next(subject, after_id).await)
+            };
+            let (written, read) = join(self.pen.write(sheet), read_ahead).await;
+            let written = written?;
+            subject.stand_at(&self.pen, next, written);
+            let written = written.unwrap_or_default();
+            subject.position.rewrote(written.inserted + written.updated);
+            ahead = read.transpose()?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::dictionary::Field;
-use ledger::sync::{self, Page, Row, Writer, Written};
+use ledger::sync::{self, Page, Row, Sheet, Writer, Written};
 use ledger::unreadable::Unreadable;
 use odoo::records::Model;
 use odoo::salvage::{self, Part};
@@ -105,6 +105,14 @@ pub(crate) struct Pen<'a, P> {
 }
 
 impl<P: Postgres> Pen<'_, P> {
+    /// Writes a page, if there is anything in it.
+    pub(crate) async fn write(&self, sheet: Option<Sheet>) -> Result<Option<Written>, Stop> {
+        let Some(sheet) = sheet else { return Ok(None) };
+        let written = sync::write(self.postgres, sheet).await?;
+        self.moved.set(true);
+        written.map(Some).ok_or(Stop::GivenUp)
+    }
+
     /// Writes positions alone.
     pub(crate) async fn save(&self, cursors: &[(&str, Value)]) -> Result<(), Stop> {
         if cursors.is_empty() || self.dry {
@@ -292,23 +300,23 @@ impl<'e> Subject<'e> {
         self.position.frozen.iter().cloned().chain(unread).collect()
     }
 
-    /// Writes a page, and with it the position behind it, unless it brought nothing new.
-    pub(crate) async fn write<P: Postgres>(
+    /// A page and the position behind it, to be written; `None`: it brought nothing new.
+    pub(crate) fn sheet<P>(
         &mut self,
         pen: &Pen<'_, P>,
         rows: &[Row],
         gone: &[i64],
-        next: Position,
-    ) -> Result<(), Stop> {
+        next: Option<&Position>,
+    ) -> Result<Option<Sheet>, Fault> {
         let unreadable = std::mem::take(&mut self.unreadable);
         let answered = std::mem::take(&mut self.answered);
         let mentioned = self.mentions.take();
-        if next.brings_nothing_to(&self.saved) && gone.is_empty() && unreadable.is_empty() {
+        let brings_nothing = next.is_some_and(|next| next.brings_nothing_to(&self.saved));
+        if brings_nothing && gone.is_empty() && unreadable.is_empty() {
             self.copied.written.unchanged += u64::try_from(rows.len()).unwrap_or_default();
-            self.step(next);
-            return Ok(());
+            return Ok(None);
         }
-        let position = document(&next)?;
+        let position = next.map(document).transpose()?;
         let page = Page {
             rows,
             gone,
@@ -317,17 +325,41 @@ impl<'e> Subject<'e> {
             referred: self.scope == Scope::Referred,
             answered: &answered,
             mentioned: &mentioned,
-            cursor: Some((&self.cursor, &position)),
+            cursor: position
+                .as_ref()
+                .map(|position| (self.cursor.as_str(), position)),
             dry: pen.dry,
         };
-        let written = sync::write(pen.postgres, self.entity.table, pen.writer, page).await?;
-        self.copied.written += written.ok_or(Stop::GivenUp)?;
-        pen.moved.set(true);
-        if !pen.dry {
-            self.saved = next.clone();
+        sync::sheet(self.entity.table, pen.writer, page).map(Some)
+    }
+
+    /// Writes a page, and with it the position behind it.
+    pub(crate) async fn write<P: Postgres>(
+        &mut self,
+        pen: &Pen<'_, P>,
+        rows: &[Row],
+        next: Position,
+    ) -> Result<(), Stop> {
+        let sheet = self.sheet(pen, rows, &[], Some(&next))?;
+        let written = pen.write(sheet).await?;
+        self.stand_at(pen, next, written);
+        Ok(())
+    }
+
+    /// A page was written, and it stands behind that.
+    pub(crate) fn stand_at<P>(
+        &mut self,
+        pen: &Pen<'_, P>,
+        next: Position,
+        written: Option<Written>,
+    ) {
+        if let Some(written) = written {
+            self.copied.written += written;
+            if !pen.dry {
+                self.saved = next.clone();
+            }
         }
         self.step(next);
-        Ok(())
     }
 
     /// Writes rows that no position stands behind; how many of them were written.
@@ -337,25 +369,9 @@ impl<'e> Subject<'e> {
         rows: &[Row],
         gone: &[i64],
     ) -> Result<Written, Stop> {
-        let unreadable = std::mem::take(&mut self.unreadable);
-        let answered = std::mem::take(&mut self.answered);
-        let mentioned = self.mentions.take();
-        let page = Page {
-            rows,
-            gone,
-            unreadable: (self.entity.model, &unreadable),
-            frozen: &self.frozen_customs(rows),
-            referred: self.scope == Scope::Referred,
-            answered: &answered,
-            mentioned: &mentioned,
-            cursor: None,
-            dry: pen.dry,
-        };
-        let written = sync::write(pen.postgres, self.entity.table, pen.writer, page)
-            .await?
-            .ok_or(Stop::GivenUp)?;
+        let sheet = self.sheet(pen, rows, gone, None)?;
+        let written = pen.write(sheet).await?.unwrap_or_default();
         self.copied.written += written;
-        pen.moved.set(true);
         Ok(written)
     }
 

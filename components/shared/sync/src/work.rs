@@ -131,7 +131,12 @@ impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
     /// Odoo takes as long for the questions before the first page as a run has time, no run would get
     /// any further.
     pub(crate) fn out_of_time(&self) -> bool {
-        self.pen.moved.get() && self.source.now() >= self.step_ends.get()
+        self.pen.moved.get() && !self.is_in_time()
+    }
+
+    /// Whether there is time left for this step.
+    pub(crate) fn is_in_time(&self) -> bool {
+        self.source.now() < self.step_ends.get()
     }
 
     /// Gives a step its time: all there is, or half of that if there is work for the steps after it.

@@ -183,7 +183,8 @@ async fn a_person_is_erased_with_messages_and_files_and_no_sync_brings_them_back
         0
     );
 
-    // Odoo still has all of it, and says it again and again; a new message of theirs, too.
+    // Odoo still has all of it, and says it again and again; a new message of theirs, too. An upgrade changes nothing of that.
+    stage.database.apply_sql().await?;
     stage
         .odoo
         .records("res.partner")

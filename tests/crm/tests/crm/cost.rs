@@ -1,7 +1,8 @@
 //! What a run costs.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
+use stage::until;
 
 use crate::scene::*;
 use crate::wire::Wire;
@@ -82,6 +83,35 @@ async fn a_full_pass_over_an_unchanged_odoo_writes_no_row() -> Result<()> {
     assert!(report["unchanged"].as_u64().unwrap_or_default() >= 500);
     let written = "select count(*) from public.odoo_leads where synced_at > (select max(started_at) from odoo_sync.runs)";
     assert_eq!(stage.count(written).await?, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odoo_is_asked_for_the_next_page_while_postgres_writes_one() -> Result<()> {
+    let stage = pipeline(18, 1500).await?;
+    let mut holder = stage.database.connect().await?;
+    let held = holder.transaction().await?;
+    held.batch_execute("lock table public.odoo_leads in share mode")
+        .await?;
+    let run = stage.post(PATH, "{}");
+    // For the newest date, and for two pages.
+    let asked = until("Odoo is asked for the second page of leads", async || {
+        Ok(stage.odoo.counters().of("crm.lead/search_read").calls == 3)
+    });
+    tokio::pin!(run);
+    tokio::select! {
+        asked = asked => asked?,
+        ended = &mut run => bail!("nobody asked for the second page: {}", ended?.text()),
+    }
+    assert_eq!(
+        stage
+            .count("select count(*) from public.odoo_leads")
+            .await?,
+        0
+    );
+    held.commit().await?;
+    let report = run.await?.json();
+    assert_eq!(report["entities"]["leads"]["inserted"], 1500, "{report:#}");
     Ok(())
 }
 
