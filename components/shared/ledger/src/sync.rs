@@ -70,7 +70,7 @@ macro_rules! table {
           returning r.id, ($1::jsonb->>'dry')::boolean as dry
         ), page as (
           select p.*, t.", $crate::sync::either!([$(stringify!($rest))?] "custom"), " as rest_before, run.dry,
-                 t.id is null or t.row_hash is null as new, t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
+                 t.id is null or t.row_hash is null as is_new, t.row_hash is distinct from p.row_hash or t.deleted_at is not null as differs
             from run cross join jsonb_array_elements($1::jsonb->'rows') r (value)
             left join ", $table, " t on t.id = (r.value->>'id')::bigint", $(" and t.", stringify!($by), " = r.value->>'", stringify!($by), "'",)? "
            cross join lateral jsonb_populate_record(t, r.value) p
@@ -132,8 +132,8 @@ macro_rules! table {
           returning 1
         )
         select jsonb_build_object(
-          'inserted', (select count(*) from page p where p.differs and p.new),
-          'updated', (select count(*) from page p where p.differs and not p.new),
+          'inserted', (select count(*) from page p where p.differs and p.is_new),
+          'updated', (select count(*) from page p where p.differs and not p.is_new),
           'unchanged', (select count(*) from page p where not p.differs),
           'deleted', (select count(*) from gone g where g.was_read),
           'unreadable', (select count(*) from noted n where n.new))
