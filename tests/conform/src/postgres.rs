@@ -1,15 +1,18 @@
 //! Postgres with `pg_cron`, `pg_net` and the vault: the real ones, or what stands in for them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use world::supabase::Supabase;
 
 use crate::conversation::{Came, Target};
 use crate::endpoint::Endpoint;
 use crate::fixtures::Fixtures;
 use crate::odoo::fresh_prefix;
 use crate::report::Report;
-use crate::table::{Caller, Login, Step};
+use crate::table::{Caller, Login, Step, Turn};
 use crate::{Server, exchanges};
 
 /// The real Postgres that is asked.
@@ -27,6 +30,76 @@ pub struct Options {
 struct Postgres {
     config: Config,
     pooler: Option<Config>,
+    /// What stands in for the background processes, if they are no real ones.
+    stand_in: Option<Supabase>,
+    /// Whether that of `pg_cron` is a real one nevertheless.
+    has_real_cron: bool,
+}
+
+impl Postgres {
+    /// Asks of a background process; `None`: the step is a statement.
+    async fn behind(&self, step: &Step) -> Result<Option<Result<Came, String>>> {
+        let rows = |values: &[&str]| {
+            let row = values.iter().map(|value| Some((*value).to_owned()));
+            Some(Ok(Came::Rows(vec![row.collect()])))
+        };
+        if let Some(job) = step.tick.as_ref().filter(|_| self.has_real_cron) {
+            return Ok(Some(Ok(self.at_next_minute(job).await?)));
+        }
+        let asked = step.tick.is_some()
+            || step.due.is_some()
+            || step.strike.is_some()
+            || step.worker.is_some();
+        let Some(stand_in) = self.stand_in.as_ref().filter(|_| asked) else {
+            let why = "nobody may stop a real worker, or set a real clock";
+            return Ok(asked.then(|| Err(why.to_owned())));
+        };
+        if let Some(job) = &step.tick {
+            let run = stand_in.tick(job).await?;
+            return Ok(rows(&[&run.status, &run.return_message]));
+        }
+        if let Some([schedule, moment]) = &step.due {
+            let due = world::supabase::is_due(schedule, self.minute(moment).await?);
+            return Ok(rows(&[match due {
+                Some(true) => "t",
+                Some(false) => "f",
+                None => "none",
+            }]));
+        }
+        if let Some(moment) = &step.strike {
+            stand_in.strike(self.minute(moment).await?).await?;
+        }
+        match step.worker {
+            Some(Turn::Stop) => stand_in.stop_net_worker().await?,
+            Some(Turn::Start) => stand_in.start_net_worker().await?,
+            None => {}
+        }
+        Ok(rows(&[]))
+    }
+
+    /// A moment in minutes since 1970.
+    async fn minute(&self, moment: &str) -> Result<u64> {
+        let minute = "select (extract(epoch from $1::text::timestamp) / 60)::bigint";
+        let row = connect(&self.config)
+            .await?
+            .query_one(minute, &[&moment])
+            .await?;
+        Ok(row.try_get::<_, i64>(0)?.try_into()?)
+    }
+
+    /// What came of a job at the next full minute.
+    async fn at_next_minute(&self, job: &str) -> Result<Came> {
+        let newest = "select d.status, d.return_message from cron.job_run_details d join cron.job j using (jobid)
+            where j.jobname = $1 and d.status in ('succeeded', 'failed') order by d.runid desc limit 1";
+        let client = connect(&self.config).await?;
+        for _ in 0..75 {
+            if let Some(row) = client.query_opt(newest, &[&job]).await? {
+                return Ok(Came::Rows(vec![vec![row.try_get(0)?, row.try_get(1)?]]));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Ok(Came::Dropped("no run in 75 s".to_owned()))
+    }
 }
 
 async fn connect(config: &Config) -> Result<Client, tokio_postgres::Error> {
@@ -71,6 +144,9 @@ impl Target for Postgres {
                     through_pooler(pooler.clone(), &login, statement).await?
                 }
             }));
+        }
+        if let Some(came) = self.behind(step).await? {
+            return Ok(came);
         }
         let statement = step.sql.as_deref().context("a step asks for nothing")?;
         let client = connect(&self.config)
@@ -175,19 +251,29 @@ pub async fn against_simulated(with_real_cron: bool) -> Result<Report> {
     } else {
         &beside
     };
-    let _attended = world::supabase::Supabase::attend(database).await?;
+    let attended = Supabase::attend_without_clock(database).await?;
     let endpoint = Endpoint::start("127.0.0.1:0").await?;
     let postgres = Postgres {
         config: database.owner_url().parse()?,
         pooler: None,
+        stand_in: Some(attended),
+        has_real_cron: with_real_cron && has_real_cron(database).await?,
     };
     let mut fixtures = fixtures(
         "conform",
         Some(format!("http://127.0.0.1:{}", endpoint.port())),
     );
     fixtures.set("simulated", true);
+    fixtures.set("local", true);
+    fixtures.set("curl_of_30_redirects", true);
+    if postgres.has_real_cron {
+        fixtures.lack("own_clock", "nobody may set the clock of a real pg_cron");
+    } else {
+        fixtures.set("own_clock", true);
+    }
     fixtures.set("foreign_job", "conform-foreign");
     fixtures.set("foreign_job.id", foreign_job(database).await?);
+    fixtures.set("foreign_secret", "conform-foreign");
     fixtures.lack("real", "there is no waiting for a minute here");
     for name in ["pooler", "pgbouncer", "own_pgbouncer", "supavisor"] {
         fixtures.lack(name, "none is simulated");
@@ -197,7 +283,17 @@ pub async fn against_simulated(with_real_cron: bool) -> Result<Report> {
     Ok(report)
 }
 
-/// A job of another user, and a run of it; its number.
+async fn has_real_cron(database: &world::postgres::Database) -> Result<bool> {
+    let named = "select from pg_extension where extname = 'pg_cron'";
+    Ok(database
+        .connect()
+        .await?
+        .query_opt(named, &[])
+        .await?
+        .is_some())
+}
+
+/// A job of another user, and a run of it; its number. Beside them a secret of another root key.
 async fn foreign_job(database: &world::postgres::Database) -> Result<i64> {
     let superuser = database.connect_as_superuser().await?;
     let schedule = "select cron.schedule('conform-foreign', '0 0 1 1 *', 'select 1')";
@@ -205,6 +301,8 @@ async fn foreign_job(database: &world::postgres::Database) -> Result<i64> {
     let run = "insert into cron.job_run_details (jobid, runid, username, command, status)
         values ($1, nextval('cron.runid_seq'), current_user, 'select 1', 'succeeded')";
     superuser.execute(run, &[&id]).await?;
+    let secret = "insert into vault.secrets (name, secret) values ('conform-foreign', 'of another root key: x')";
+    superuser.batch_execute(secret).await?;
     Ok(id)
 }
 
@@ -217,6 +315,8 @@ pub async fn against_pgbouncer() -> Result<Option<Report>> {
     let postgres = Postgres {
         config: server.main().owner_url().parse()?,
         pooler: Some(pooler.url().parse()?),
+        stand_in: None,
+        has_real_cron: true,
     };
     let mut fixtures = fixtures("conform", None);
     for name in ["pooler", "pgbouncer", "own_pgbouncer"] {
@@ -265,6 +365,8 @@ pub async fn against_real(options: Options) -> Result<Report> {
     let postgres = Postgres {
         config: parse(&options.url)?,
         pooler: options.pooler_url.as_deref().map(parse).transpose()?,
+        stand_in: None,
+        has_real_cron: true,
     };
     let local = postgres.config.get_hosts().iter().all(|host| match host {
         Host::Tcp(host) => matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1"),
@@ -288,7 +390,21 @@ pub async fn against_real(options: Options) -> Result<Report> {
     let prefix = fresh_prefix();
     let mut fixtures = fixtures(&prefix, callback);
     fixtures.lack("simulated", "this server is a real one");
+    fixtures.lack(
+        "foreign_secret",
+        "nobody but a superuser makes a secret of another root key",
+    );
     fixtures.set("real", true);
+    if local {
+        fixtures.set("local", true);
+    } else {
+        fixtures.lack("local", "this Postgres is on another machine");
+    }
+    fixtures.lack("own_clock", "nobody may set the clock of a real pg_cron");
+    fixtures.lack(
+        "curl_of_30_redirects",
+        "nobody can ask pg_net for the version of its libcurl, and below 8.3 it follows any number",
+    );
     describe_pooler(postgres.pooler.as_ref(), &mut fixtures);
     fixtures.lack("own_pgbouncer", "this pooler is not the tests' own");
     let mut report = Report::default();

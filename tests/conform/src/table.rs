@@ -102,6 +102,14 @@ pub struct Step {
     pub sql: Option<String>,
     /// One statement, prepared at the pooler while nobody is there, and run while another is in a transaction.
     pub prepared: Option<String>,
+    /// The job of this name runs: at a stand-in now, at a real `pg_cron` at the next full minute. What came of it is a row.
+    pub tick: Option<String>,
+    /// Whether a schedule is due at a moment: `t`, `f`, or `none` if it is no schedule.
+    pub due: Option<[String; 2]>,
+    /// A stand-in's clock strikes this moment.
+    pub strike: Option<String>,
+    /// A stand-in's worker of `pg_net` is made to stop, or to start.
+    pub worker: Option<Turn>,
     /// The statement goes through the pooler, on a connection of its own: what of its address is another one.
     pub pooler: Option<Login>,
     /// Headers of the request; an empty one is not sent, whoever would set it.
@@ -127,6 +135,16 @@ pub struct Step {
     /// What is kept of the answer under a name, for later steps: `header NAME` or a path into its JSON; of a text
     /// what comes ` after ` a mark.
     pub keep: BTreeMap<String, String>,
+}
+
+/// What becomes of a background worker.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Turn {
+    /// It ends, in the middle of what it does.
+    Stop,
+    /// It begins.
+    Start,
 }
 
 /// How a connection to the pooler is asked for, where it is not as its address says.

@@ -63,7 +63,8 @@ async fn failures_read_as_libcurl_words_them() {
     let dropped = format!("http://{}", dropping.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = dropping.accept().await {
-            let mut request = [0; 16];
+            // All of it: a connection that is closed with something unread is reset.
+            let mut request = [0; 4096];
             let _ = stream.readable().await;
             let _ = stream.try_read(&mut request);
             drop(stream);

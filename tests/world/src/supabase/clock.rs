@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use tokio::task::JoinHandle;
-use tokio_postgres::SimpleQueryMessage;
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::schedule::{Moment, Schedule};
 use crate::postgres::Database;
@@ -31,36 +31,81 @@ struct Job {
     username: String,
 }
 
-/// Runs due jobs at each full minute (UTC), each on its own, never one beside itself.
-pub(super) async fn run(database: Database) {
-    let mut running: HashMap<i64, JoinHandle<()>> = HashMap::new();
-    loop {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let wait = Duration::from_secs(60 - now.as_secs() % 60)
-            .saturating_sub(Duration::from_nanos(u64::from(now.subsec_nanos())));
-        tokio::time::sleep(wait + Duration::from_millis(1)).await;
-        let minute = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs()
-            / 60;
-        // A database that is away (restarted, crashed) misses its ticks, as with the real clock.
-        let Ok(due) = due_jobs(&database, minute).await else {
-            continue;
-        };
-        running.retain(|_, run| !run.is_finished());
-        for job in due {
-            let database = database.clone();
-            running.entry(job.jobid).or_insert_with(|| {
-                tokio::spawn(async move {
-                    // What failed is in job_run_details, as far as the database could be reached.
-                    let _ = run_job(&database, &job).await;
-                })
-            });
+/// `pg_cron`'s clock, and how many runs of each job are due or under way.
+#[derive(Clone)]
+pub(super) struct Clock {
+    database: Database,
+    runs: Arc<Mutex<HashMap<i64, u32>>>,
+}
+
+/// How long it is to the next full minute, and which one that is.
+fn next_minute(since_1970: Duration) -> (Duration, u64) {
+    let minute = since_1970.as_secs() / 60 + 1;
+    (
+        Duration::from_secs(minute * 60).saturating_sub(since_1970),
+        minute,
+    )
+}
+
+impl Clock {
+    pub(super) fn new(database: Database) -> Self {
+        Self {
+            database,
+            runs: Arc::default(),
         }
     }
+
+    /// Strikes each full minute.
+    pub(super) async fn run(self) {
+        loop {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            let (wait, minute) = next_minute(now.unwrap_or_default());
+            tokio::time::sleep(wait).await;
+            // A database that is away (restarted, crashed) misses its ticks, as with the real clock.
+            let _ = self.strike(minute).await;
+        }
+    }
+
+    /// It is so many minutes after 1970 began: each job that is due runs once more, on its own, never beside
+    /// itself. What became due meanwhile runs as soon as the run before has ended.
+    pub(super) async fn strike(&self, minute: u64) -> Result<()> {
+        for job in due_jobs(&self.database, minute).await? {
+            let clock = self.clone();
+            if self.count(job.jobid, 1) == 1 {
+                tokio::spawn(async move {
+                    let jobid = job.jobid;
+                    let mut next = Some(job);
+                    loop {
+                        if let Some(job) = next {
+                            // What failed is in job_run_details, as far as the database could be reached.
+                            let _ = run_job(&clock.database, &job, true).await;
+                        }
+                        if clock.count(jobid, -1) == 0 {
+                            return;
+                        }
+                        // One that is gone or not active meanwhile has run for the last time.
+                        next = active_job(&clock.database, jobid).await;
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The job's runs, by so many more.
+    fn count(&self, jobid: i64, more: i32) -> u32 {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = runs.entry(jobid).or_default();
+        *count = count.saturating_add_signed(more);
+        *count
+    }
+}
+
+async fn active_job(database: &Database, jobid: i64) -> Option<Job> {
+    jobs(database, "where active and jobid = $1", &[&jobid])
+        .await
+        .ok()?
+        .pop()
 }
 
 /// Runs the job of that name now.
@@ -69,7 +114,7 @@ pub(super) async fn tick(database: &Database, name: &str) -> Result<Run> {
     let job = jobs
         .pop()
         .with_context(|| format!("no job is named `{name}`"))?;
-    run_job(database, &job).await
+    run_job(database, &job, false).await
 }
 
 async fn due_jobs(database: &Database, minute: u64) -> Result<Vec<Job>> {
@@ -106,7 +151,8 @@ async fn jobs(
         .collect()
 }
 
-async fn run_job(database: &Database, job: &Job) -> Result<Run> {
+/// By the clock a run ends when its job is taken away or made inactive.
+async fn run_job(database: &Database, job: &Job, by_clock: bool) -> Result<Run> {
     let records = database.connect_as_superuser().await?;
     let runid: i64 = records
         .query_one(
@@ -116,7 +162,11 @@ async fn run_job(database: &Database, job: &Job) -> Result<Run> {
         )
         .await?
         .try_get(0)?;
-    let (status, return_message) = match execute(database, job).await {
+    let outcome = tokio::select! {
+        outcome = execute(database, job, &records, runid) => outcome,
+        () = canceled(database, job.jobid), if by_clock => Err("job canceled".into()),
+    };
+    let (status, return_message) = match outcome {
         Ok(message) => ("succeeded", message),
         Err(message) => ("failed", message),
     };
@@ -133,35 +183,105 @@ async fn run_job(database: &Database, job: &Job) -> Result<Run> {
     })
 }
 
-async fn execute(database: &Database, job: &Job) -> Result<String, String> {
+/// Waits until the job is active no more.
+async fn canceled(database: &Database, jobid: i64) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let still = jobs(database, "where active and jobid = $1", &[&jobid]).await;
+        if still.is_ok_and(|jobs| jobs.is_empty()) {
+            return;
+        }
+    }
+}
+
+async fn execute(
+    database: &Database,
+    job: &Job,
+    records: &Client,
+    runid: i64,
+) -> Result<String, String> {
     let Ok(client) = database.connect_as_user(&job.username, &job.database).await else {
         return Err("connection failed".into());
     };
-    let messages =
-        client
-            .simple_query(&job.command)
-            .await
-            .map_err(|problem| match problem.as_db_error() {
-                Some(error) => in_words(error),
-                None => "server closed the connection unexpectedly".into(),
-            })?;
-    let rows = messages
+    let in_words = |problem: tokio_postgres::Error| match problem.as_db_error() {
+        Some(error) if error.code() != &SqlState::ADMIN_SHUTDOWN => in_words(error, &job.command),
+        _ => LOST.to_owned(),
+    };
+    let pid = client.query_one("select pg_backend_pid()", &[]).await;
+    let pid: Option<i32> = pid.and_then(|row| row.try_get(0)).ok();
+    let set_pid = "update cron.job_run_details set job_pid = $2 where runid = $1";
+    let _ = records.execute(set_pid, &[&runid, &pid]).await;
+    let messages = client.simple_query(&job.command).await.map_err(in_words)?;
+    // Of several statements the last one counts: how many rows, or its tag.
+    let mut rows = None;
+    let mut outcome = "0 rows".to_owned();
+    for message in messages {
+        match message {
+            SimpleQueryMessage::RowDescription(_) => rows = Some(0),
+            SimpleQueryMessage::Row(_) => rows = rows.map(|rows| rows + 1),
+            SimpleQueryMessage::CommandComplete(count) => {
+                outcome = match rows.take() {
+                    Some(1) => "1 row".to_owned(),
+                    Some(rows) => format!("{rows} rows"),
+                    None => tag(&job.command, count),
+                };
+            }
+            _ => {}
+        }
+    }
+    Ok(outcome)
+}
+
+/// libpq's words for a backend that ended.
+const LOST: &str = "server closed the connection unexpectedly\n\tThis probably means the server terminated abnormally\n\tbefore or while processing the request.\n";
+
+/// The tag of the last statement of a command, which the client keeps to itself: told from its first words.
+fn tag(command: &str, count: u64) -> String {
+    // A body in dollars is one statement.
+    let last = command
+        .split(|letter| letter == ';' && !command.contains('$'))
+        .map(str::trim)
+        .rfind(|statement| !statement.is_empty());
+    let words: Vec<String> = last
+        .unwrap_or_default()
+        .split_ascii_whitespace()
+        .filter(|word| !word.eq_ignore_ascii_case("temporary"))
+        .take(2)
+        .map(str::to_ascii_uppercase)
+        .collect();
+    match words
         .iter()
-        .filter(|message| matches!(message, SimpleQueryMessage::Row(_)))
-        .count();
-    Ok(if rows == 1 {
-        "1 row".into()
-    } else {
-        format!("{rows} rows")
-    })
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["INSERT", ..] => format!("INSERT 0 {count}"),
+        [verb @ ("UPDATE" | "DELETE"), ..] => format!("{verb} {count}"),
+        [verb @ ("CREATE" | "ALTER" | "DROP" | "REFRESH"), what] => format!("{verb} {what}"),
+        [verb, ..] => (*verb).to_owned(),
+        [] => "0 rows".to_owned(),
+    }
 }
 
 /// As libpq puts an error into words, and `pg_cron` into `return_message`.
-fn in_words(error: &DbError) -> String {
+fn in_words(error: &DbError, command: &str) -> String {
     let mut words = format!("{}:  {}\n", error.severity(), error.message());
+    let mut query = None;
+    match error.position() {
+        Some(ErrorPosition::Original(position)) => words += &cursor(command, *position),
+        Some(ErrorPosition::Internal {
+            position,
+            query: own,
+        }) => {
+            words += &cursor(own, *position);
+            query = Some(own.as_str());
+        }
+        None => {}
+    }
     for (title, text) in [
         ("DETAIL", error.detail()),
         ("HINT", error.hint()),
+        ("QUERY", query),
         ("CONTEXT", error.where_()),
     ] {
         if let Some(text) = text {
@@ -169,4 +289,56 @@ fn in_words(error: &DbError) -> String {
         }
     }
     words
+}
+
+/// The line of a query with a mark under a place in it, cut as libpq cuts: sixty characters, ten of them behind.
+fn cursor(query: &str, position: u32) -> String {
+    const WIDTH: usize = 60;
+    const BEHIND: usize = 10;
+    let place = position.saturating_sub(1) as usize;
+    let before: String = query.chars().take(place).collect();
+    let number = before.matches('\n').count() + 1;
+    let column = before
+        .chars()
+        .rev()
+        .take_while(|letter| *letter != '\n')
+        .count();
+    let line: Vec<char> = query
+        .lines()
+        .nth(number - 1)
+        .unwrap_or_default()
+        .replace('\t', " ")
+        .chars()
+        .collect();
+    let mut end = line.len();
+    let mut begin = 0;
+    if line.len() > WIDTH {
+        end = if WIDTH >= column + BEHIND {
+            WIDTH
+        } else {
+            line.len().min(column + BEHIND)
+        };
+        begin = end.saturating_sub(WIDTH);
+    }
+    let dots = |is_cut: bool| if is_cut { "..." } else { "" };
+    let shown: String = line.iter().take(end).skip(begin).collect();
+    let head = format!("LINE {number}: {}", dots(begin > 0));
+    let mark = " ".repeat(head.len() + column - begin);
+    format!("{head}{shown}{}\n{mark}^\n", dots(end < line.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_waits_for_the_next_full_minute() {
+        for (now, wait, minute) in [
+            (Duration::from_mins(2), 60_000, 3),
+            (Duration::from_millis(125_250), 54_750, 3),
+            (Duration::from_millis(179_999), 1, 3),
+        ] {
+            assert_eq!(next_minute(now), (Duration::from_millis(wait), minute));
+        }
+    }
 }

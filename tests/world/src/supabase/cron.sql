@@ -38,35 +38,79 @@ create policy cron_job_run_details_policy on cron.job_run_details using (usernam
 grant select, delete on cron.job_run_details to public;
 grant select on sequence cron.jobid_seq, cron.runid_seq to public;
 
--- The caller's name is passed along, since these functions run as their owner.
-create function cron._caller() returns text language sql stable as $$ select session_user::text $$;
-
 create function cron._check_schedule(schedule text) returns void language plpgsql immutable as $$
 declare
-  number constant text := '(\d+)(?:-(\d+))?';
-  item constant text := '(?:\*|\d+(?:-\d+)?)(?:/\d+)?';
-  field text;
-  position integer := 0;
-  digits text[];
+  months constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
+  weekdays constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
+  fields constant text[] := regexp_split_to_array(btrim(schedule, E' \t'), '[ \t]+');
+  lowest integer;
+  highest integer;
+  rest text;
+  item text[];
+  bound text;
+  number integer;
 begin
-  if lower(schedule) in ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly', '@reboot') then
+  if schedule in ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly', '@reboot', '@restart') then
     return;
   end if;
-  foreach field in array regexp_split_to_array(btrim(schedule), '\s+') loop
-    position := position + 1;
-    -- Names of months and days pass unchecked.
-    if field ~ '[0-9*]' and field !~ format('^%s(?:,%s)*$', item, item) then
-      raise exception 'invalid schedule: %', schedule;
-    end if;
-    for digits in select regexp_matches(regexp_replace(field, '/\d+', '', 'g'), number, 'g') loop
-      if digits[1]::integer < (array[0, 0, 1, 1, 0])[position]
-         or coalesce(digits[2], digits[1])::integer > (array[59, 23, 31, 12, 7])[position] then
-        raise exception 'invalid schedule: %', schedule;
+  -- What follows the fifth field is left unread.
+  for position in 1..5 loop
+    lowest := (array[0, 0, 1, 1, 0])[position];
+    highest := (array[59, 23, 31, 12, 7])[position];
+    rest := fields[position];
+    loop
+      item := regexp_match(rest, '^((\*|([[:alnum:]]+)(?:-([[:alnum:]]*))?)(?:/([[:alnum:]]*))?)');
+      -- A step is of a range, and not zero.
+      if item is null or item[5] is not null and (item[3] is not null and item[4] is null or item[5] !~ '^0*[1-9]\d{0,8}$') then
+        raise exception using errcode = 'XX000', message = 'invalid schedule: ' || schedule;
       end if;
+      foreach bound in array array_remove(item[3:4], null) loop
+        number := case
+          when bound ~ '^\d{1,9}$' then bound::integer
+          when position = 4 then array_position(months, lower(bound))
+          when position = 5 then array_position(weekdays, lower(bound)) - 1
+        end;
+        if number between lowest and highest is not true then
+          raise exception using errcode = 'XX000', message = 'invalid schedule: ' || schedule;
+        end if;
+      end loop;
+      -- So is what follows a list.
+      rest := substr(rest, length(item[1]) + 1);
+      exit when rest !~ '^,';
+      rest := substr(rest, 2);
     end loop;
   end loop;
-  if position <> 5 then
-    raise exception 'invalid schedule: %', schedule;
+end
+$$;
+
+-- Works as the owner of these tables, for the caller that the functions below name.
+create function cron._schedule(caller text, job_name text, schedule text, command text, database text, username text, active boolean)
+returns bigint language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  id bigint;
+begin
+  perform cron._check_schedule($3);
+  if $6 is not null and not (select rolsuper from pg_roles where rolname = $1) then
+    raise exception using errcode = 'XX000', message = 'must be superuser to create a job for another role';
+  elsif not exists (select from pg_database where datname = $5) then
+    raise exception using errcode = '3D000', message = format('database "%s" does not exist', $5);
+  end if;
+  insert into cron.job as j (schedule, command, database, username, active, jobname)
+  values ($3, $4, $5, coalesce($6, $1), $7, $2)
+  on conflict on constraint jobname_username_uniq
+  -- A job that is not active stays so, and its database too, as in 1.4.2.
+  do update set schedule = excluded.schedule, command = excluded.command
+  returning j.jobid into id;
+  return id;
+end
+$$;
+
+create function cron._not_null(job_name text, schedule text, command text) returns void language plpgsql immutable as $$
+declare
+  lacking constant text := case when job_name is null then 'job_name' when schedule is null then 'schedule' when command is null then 'command' end;
+begin
+  if lacking is not null then
+    raise exception using errcode = 'XX000', message = lacking || ' can not be NULL';
   end if;
 end
 $$;
@@ -74,53 +118,34 @@ $$;
 create function cron.schedule_in_database(
   job_name text, schedule text, command text, database text,
   username text default null, active boolean default true
-) returns bigint language plpgsql security definer set search_path = pg_catalog as $$
-declare
-  id bigint;
+) returns bigint language plpgsql as $$
 begin
-  perform cron._check_schedule($2);
-  if $5 <> cron._caller() and not (select rolsuper from pg_roles where rolname = cron._caller()) then
-    raise insufficient_privilege using message = 'must be superuser to create a job for another role';
-  end if;
-  insert into cron.job as j (schedule, command, database, username, active, jobname)
-  values ($2, $3, $4, coalesce($5, cron._caller()), $6, $1)
-  on conflict on constraint jobname_username_uniq
-  -- A job that is not active stays so, as in 1.4.2.
-  do update set schedule = excluded.schedule, command = excluded.command
-  returning j.jobid into id;
-  return id;
+  perform cron._not_null($1, $2, $3);
+  return cron._schedule(current_user, $1, $2, $3, coalesce($4, current_database()), $5, coalesce($6, true));
 end
 $$;
 revoke all on function cron.schedule_in_database(text, text, text, text, text, boolean) from public;
 
-create function cron.schedule(job_name text, schedule text, command text) returns bigint
+create function cron.schedule(job_name text, schedule text, command text) returns bigint language plpgsql as $$
+begin
+  perform cron._not_null($1, $2, $3);
+  return cron._schedule(current_user, $1, $2, $3, current_database(), null, true);
+end
+$$;
+
+create function cron.schedule(schedule text, command text) returns bigint language plpgsql strict as $$
+begin
+  return cron._schedule(current_user, null, $1, $2, current_database(), null, true);
+end
+$$;
+
+create function cron._unschedule(caller text, job_id bigint) returns boolean
 language plpgsql security definer set search_path = pg_catalog as $$
 begin
-  if $1 is null then
-    raise exception 'job_name can not be NULL';
+  if not exists (select from cron.job where jobid = $2) then
+    raise exception using errcode = 'XX000', message = 'could not find valid entry for job ' || $2;
   end if;
-  return cron.schedule_in_database($1, $2, $3, current_database()::text);
-end
-$$;
-
-create function cron.schedule(schedule text, command text) returns bigint
-language plpgsql strict security definer set search_path = pg_catalog as $$
-declare
-  id bigint;
-begin
-  perform cron._check_schedule($1);
-  insert into cron.job as j (schedule, command, username) values ($1, $2, cron._caller()) returning j.jobid into id;
-  return id;
-end
-$$;
-
-create function cron.unschedule(job_id bigint) returns boolean
-language plpgsql strict security definer set search_path = pg_catalog as $$
-begin
-  if not exists (select from cron.job where jobid = $1) then
-    raise exception 'could not find valid entry for job %', $1;
-  end if;
-  delete from cron.job where jobid = $1 and (username = cron._caller() or (select rolsuper from pg_roles where rolname = cron._caller()));
+  delete from cron.job where jobid = $2 and (username = $1 or (select rolsuper from pg_roles where rolname = $1));
   if not found then
     raise insufficient_privilege using message = 'permission denied for table job';
   end if;
@@ -128,32 +153,62 @@ begin
 end
 $$;
 
-create function cron.unschedule(job_name text) returns boolean
-language plpgsql strict security definer set search_path = pg_catalog as $$
+create function cron.unschedule(job_id bigint) returns boolean language plpgsql strict as $$
 begin
-  delete from cron.job where jobname = $1 and username = cron._caller();
+  return cron._unschedule(current_user, $1);
+end
+$$;
+
+create function cron._unschedule(caller text, job_name text) returns boolean
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  delete from cron.job where jobname = $2 and username = $1;
   if not found then
-    raise exception 'could not find valid entry for job ''%''', $1;
+    raise exception using errcode = 'XX000', message = format('could not find valid entry for job ''%s''', $2);
   end if;
   return true;
+end
+$$;
+
+create function cron.unschedule(job_name text) returns boolean language plpgsql strict as $$
+begin
+  return cron._unschedule(current_user, $1);
+end
+$$;
+
+create function cron._alter_job(caller text, job_id bigint, schedule text, command text, database text, username text, active boolean)
+returns void language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  is_superuser constant boolean := (select rolsuper from pg_roles where rolname = $1);
+begin
+  if $6 is not null and not is_superuser then
+    raise exception using errcode = 'XX000', message = 'must be superuser to alter username';
+  elsif $5 is not null and not exists (select from pg_database where datname = $5) then
+    raise exception using errcode = '3D000', message = format('database "%s" does not exist', $5);
+  end if;
+  if $3 is not null then
+    perform cron._check_schedule($3);
+  end if;
+  if num_nonnulls($3, $4, $5, $6, $7) = 0 then
+    raise exception using errcode = 'XX000', message = 'no updates specified',
+      hint = 'You must specify at least one job attribute to change when calling alter_job';
+  end if;
+  update cron.job j
+  set schedule = coalesce($3, j.schedule), command = coalesce($4, j.command), database = coalesce($5, j.database),
+      username = coalesce($6, j.username), active = coalesce($7, j.active)
+  where j.jobid = $2 and (is_superuser or j.username = $1);
+  if not found then
+    raise exception using errcode = 'XX000', message = format('Job %s does not exist or you don''t own it', $2);
+  end if;
 end
 $$;
 
 create function cron.alter_job(
   job_id bigint, schedule text default null, command text default null, database text default null,
   username text default null, active boolean default null
-) returns void language plpgsql security definer set search_path = pg_catalog as $$
+) returns void language plpgsql as $$
 begin
-  if $2 is not null then
-    perform cron._check_schedule($2);
-  end if;
-  update cron.job j
-  set schedule = coalesce($2, j.schedule), command = coalesce($3, j.command), database = coalesce($4, j.database),
-      username = coalesce($5, j.username), active = coalesce($6, j.active)
-  where j.jobid = $1 and j.username = cron._caller();
-  if not found then
-    raise exception 'Job % does not exist or you don''t own it', $1;
-  end if;
+  perform cron._alter_job(current_user, $1, $2, $3, $4, $5, $6);
 end
 $$;
 revoke all on function cron.alter_job(bigint, text, text, text, text, boolean) from public;

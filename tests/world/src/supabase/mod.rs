@@ -1,7 +1,7 @@
 //! What hosted Supabase has around Postgres: roles, auth, and stand-ins for missing extensions.
 //!
 //! Each stand-in is used only where the real extension is missing. Its tables, signatures and grants
-//! are those of the real one's catalogue (`pg_cron` 1.6.4, `pg_net` 0.20.4, `supabase_vault` 0.3.1); what
+//! are those of the real one's catalogue (`pg_cron` 1.6.4, but 1.4.2's ways; `pg_net` 0.20.4, `supabase_vault` 0.3.1); what
 //! the real one does in a background process, a task of this crate does.
 
 mod clock;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
+use clock::Clock;
 pub use clock::Run;
 
 use crate::postgres::Database;
@@ -89,7 +90,8 @@ async fn extension_or(client: &Client, name: &str, create: &str, stand_in: &str)
 pub struct Supabase {
     database: Database,
     net: Mutex<Option<JoinHandle<()>>>,
-    clock: Option<JoinHandle<()>>,
+    clock: Clock,
+    running: Option<JoinHandle<()>>,
 }
 
 impl Supabase {
@@ -97,7 +99,7 @@ impl Supabase {
     pub async fn attend(database: &Database) -> Result<Self> {
         let mut supabase = Self::attend_without_clock(database).await?;
         if !is_extension(database, "pg_cron").await? {
-            supabase.clock = Some(tokio::spawn(clock::run(database.clone())));
+            supabase.running = Some(tokio::spawn(supabase.clock.clone().run()));
         }
         Ok(supabase)
     }
@@ -107,7 +109,8 @@ impl Supabase {
         let supabase = Self {
             database: database.clone(),
             net: Mutex::new(None),
-            clock: None,
+            clock: Clock::new(database.clone()),
+            running: None,
         };
         if !is_extension(database, "pg_net").await? {
             supabase.start_net_worker().await?;
@@ -119,6 +122,11 @@ impl Supabase {
     /// own, with a row in `cron.job_run_details`. A job that is not active is run too.
     pub async fn tick(&self, job: &str) -> Result<Run> {
         clock::tick(&self.database, job).await
+    }
+
+    /// Lets the stand-in's clock strike so many minutes after 1970 began; returns at once.
+    pub async fn strike(&self, minute: u64) -> Result<()> {
+        self.clock.strike(minute).await
     }
 
     /// Stops the net worker: requests stay in the queue. One in mid-batch is rolled back, and sent
@@ -169,10 +177,16 @@ impl Drop for Supabase {
             .get_mut()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        for task in worker.into_iter().chain(self.clock.take()) {
+        for task in worker.into_iter().chain(self.running.take()) {
             task.abort();
         }
     }
+}
+
+/// Whether a schedule is due so many minutes after 1970 began; `None` if it is none.
+pub fn is_due(schedule: &str, minute: u64) -> Option<bool> {
+    let schedule: schedule::Schedule = schedule.parse().ok()?;
+    Some(schedule.is_due(schedule::Moment::at_minute(minute)))
 }
 
 async fn is_extension(database: &Database, name: &str) -> Result<bool> {

@@ -1,19 +1,19 @@
 //! `pg_net`'s worker: one, taking the queue batch by batch.
 //!
 //! A batch is one transaction, so its results appear when its slowest request ends, and a worker
-//! that dies in between leaves the requests in the queue, to be sent again.
+//! that dies in between leaves the requests in the queue, to be sent again. What is sent and what is kept is
+//! libcurl's way: the requests are written by hand, since no client of HTTP sends a header twice as it does.
 
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use bytes::Bytes;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use futures::future::join_all;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
+use http::Uri;
 use serde_json::{Map, Value};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
@@ -25,8 +25,16 @@ use crate::postgres::Database;
 const BATCH: i64 = 200;
 /// `pg_net.ttl`: responses older than this go at the next request.
 const TTL: &str = "6 hours";
-/// libcurl gives up at its thirtieth redirect.
+/// After a batch the worker rests, unless it is woken.
+const REST: Duration = Duration::from_secs(1);
+/// From 8.3 on libcurl follows thirty redirects; before, any number.
 const REDIRECTS: usize = 30;
+
+const NOTHING: &str = "Server returned nothing (no headers, no data)";
+const MALFORMED: &str = "URL using bad/illegal format or missing URL";
+const PARTIAL: &str = "Transferred a partial file";
+const UNSUPPORTED: &str = "Unsupported protocol";
+const WEIRD: &str = "Weird server reply";
 
 /// Works until it is aborted; comes back when the database was away.
 pub(super) async fn run(database: Database) {
@@ -55,7 +63,9 @@ async fn work(database: &Database) -> Result<()> {
     let batches = async {
         client.batch_execute("listen pg_net").await?;
         loop {
-            while send_batch(&mut client).await? > 0 {}
+            while send_batch(&mut client).await? {
+                let _ = tokio::time::timeout(REST, woken.recv()).await;
+            }
             // The real worker is woken by commits only; it has no poll to fall back on.
             if woken.recv().await.is_none() {
                 return anyhow::Ok(());
@@ -72,16 +82,26 @@ struct Call {
     id: i64,
     method: String,
     url: String,
-    headers: Option<Value>,
+    /// As lines, `Name: value`.
+    headers: Vec<String>,
     body: Option<Vec<u8>>,
     timeout_ms: i32,
 }
 
 struct Answer {
-    status_code: i32,
-    content_type: Option<String>,
-    headers: Value,
-    content: String,
+    status: i32,
+    headers: Vec<(String, String)>,
+    content: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut named = self
+            .headers
+            .iter()
+            .filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.as_str())
+    }
 }
 
 /// What libcurl says of a request that got no answer.
@@ -99,13 +119,31 @@ impl From<&str> for Failure {
     }
 }
 
-async fn send_batch(client: &mut Client) -> Result<usize> {
+impl From<std::io::Error> for Failure {
+    fn from(_: std::io::Error) -> Self {
+        "Failure when receiving data from the peer".into()
+    }
+}
+
+/// Whether there was anything to do.
+async fn send_batch(client: &mut Client) -> Result<bool> {
     let transaction = client.transaction().await?;
+    let expired = transaction
+        .execute(
+            &format!(
+                "delete from net._http_response where ctid in
+                   (select ctid from net._http_response where created < now() - interval '{TTL}' order by created limit $1)"
+            ),
+            &[&BATCH],
+        )
+        .await?;
     let rows = transaction
         .query(
-            "delete from net.http_request_queue
+            "delete from net.http_request_queue q
              where id in (select id from net.http_request_queue order by id limit $1)
-             returning id, method::text, url, headers, body, timeout_milliseconds",
+             returning id, method::text, url,
+               array(select key || ': ' || value from jsonb_each_text(q.headers) where value is not null),
+               body, timeout_milliseconds",
             &[&BATCH],
         )
         .await?;
@@ -120,64 +158,48 @@ async fn send_batch(client: &mut Client) -> Result<usize> {
             timeout_ms: row.try_get(5)?,
         });
     }
-    if !calls.is_empty() {
+    let results = join_all(calls.iter().map(call_within_its_time)).await;
+    // `created` is its default, the transaction's time: when the batch began.
+    let insert = transaction
+        .prepare(
+            "insert into net._http_response (id, status_code, content_type, headers, content, timed_out, error_msg)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .await?;
+    for (call, result) in calls.iter().zip(results) {
+        let (answer, headers, failure) = match result {
+            Ok((answer, headers)) => (Some(answer), Some(headers), None),
+            Err(failure) => (None, None, Some(failure)),
+        };
         transaction
             .execute(
-                &format!("delete from net._http_response where created < now() - interval '{TTL}'"),
-                &[],
+                &insert,
+                &[
+                    &call.id,
+                    &answer.as_ref().map(|answer| answer.status),
+                    &answer
+                        .as_ref()
+                        .and_then(|answer| answer.header("content-type")),
+                    &headers,
+                    &answer.as_ref().and_then(content_of),
+                    &failure.as_ref().is_some_and(|failure| failure.timed_out),
+                    &failure.as_ref().map(|failure| failure.message.as_str()),
+                ],
             )
             .await?;
-        let results = join_all(calls.iter().map(call_within_its_time)).await;
-        let insert = transaction
-            .prepare(
-                "insert into net._http_response (id, status_code, content_type, headers, content, timed_out, error_msg, created)
-                 values ($1, $2, $3, $4, $5, $6, $7, clock_timestamp())",
-            )
-            .await?;
-        for (call, result) in calls.iter().zip(results) {
-            match result {
-                Ok(answer) => {
-                    let error: Option<String> = None;
-                    transaction
-                        .execute(
-                            &insert,
-                            &[
-                                &call.id,
-                                &answer.status_code,
-                                &answer.content_type,
-                                &answer.headers,
-                                &answer.content,
-                                &false,
-                                &error,
-                            ],
-                        )
-                        .await?;
-                }
-                Err(failure) => {
-                    let nothing: Option<String> = None;
-                    transaction
-                        .execute(
-                            &insert,
-                            &[
-                                &call.id,
-                                &None::<i32>,
-                                &nothing,
-                                &None::<Value>,
-                                &nothing,
-                                &failure.timed_out,
-                                &failure.message,
-                            ],
-                        )
-                        .await?;
-                }
-            }
-        }
     }
     transaction.commit().await?;
-    Ok(calls.len())
+    Ok(expired > 0 || !calls.is_empty())
 }
 
-async fn call_within_its_time(call: &Call) -> Result<Answer, Failure> {
+/// A text of C: it ends at the first zero byte, and an empty one is null. (The real one keeps bytes that are no
+/// UTF-8, which nobody can write by SQL.)
+fn content_of(answer: &Answer) -> Option<String> {
+    let text = answer.content.split(|byte| *byte == 0).next()?;
+    (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
+}
+
+async fn call_within_its_time(call: &Call) -> Result<(Answer, Value), Failure> {
     let started = Instant::now();
     let limit = match u64::try_from(call.timeout_ms) {
         Ok(0) | Err(_) => return follow(call).await,
@@ -197,45 +219,172 @@ async fn call_within_its_time(call: &Call) -> Result<Answer, Failure> {
     })
 }
 
-/// Follows redirects as libcurl does by default: what was a POST goes on as a GET, without its body.
-async fn follow(call: &Call) -> Result<Answer, Failure> {
-    let mut url: Uri = call
-        .url
-        .parse()
-        .map_err(|_| "URL using bad/illegal format or missing URL")?;
-    let mut method = Method::from_bytes(call.method.to_ascii_uppercase().as_bytes())
-        .map_err(|_| "Unsupported protocol")?;
+/// The last answer, with the headers of the first: `pg_net` asks libcurl for those of request 0.
+async fn follow(call: &Call) -> Result<(Answer, Value), Failure> {
+    let first = parse(&call.url)?;
+    let mut url = first.clone();
+    let mut method = call.method.to_ascii_uppercase();
+    let empty = (method == "POST").then(Vec::new);
+    let mut body = call.body.as_ref().or(empty.as_ref());
+    let mut headers = None;
     for _ in 0..=REDIRECTS {
-        let (answer, location) = exchange(call, &url, &method).await?;
+        let at_home = (url.scheme(), url.host(), url.port_u16())
+            == (first.scheme(), first.host(), first.port_u16());
+        let request = request(&url, &method, &call.headers, body, at_home);
+        let answer = exchange(&url, &request).await?;
+        headers.get_or_insert_with(|| {
+            answer
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone().into()))
+                .collect::<Map<String, Value>>()
+        });
+        let location = answer
+            .header("location")
+            .filter(|_| (300..400).contains(&answer.status));
         let Some(location) = location else {
-            return Ok(answer);
+            return Ok((answer, headers.into_iter().flatten().collect()));
         };
-        if !matches!(answer.status_code, 307 | 308) && method == Method::POST {
-            method = Method::GET;
+        if matches!(answer.status, 301..=303) {
+            body = None;
+            if method == "POST" {
+                "GET".clone_into(&mut method);
+            }
         }
-        url = resolve(&url, &location).ok_or("URL using bad/illegal format or missing URL")?;
+        url = resolve(&url, location)?;
     }
     Err("Number of redirects hit maximum amount".into())
 }
 
-fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    if location.starts_with('/') {
-        format!("{}://{}{location}", base.scheme_str()?, base.authority()?)
-            .parse()
-            .ok()
-    } else {
-        location.parse().ok()
+/// An address of http or https; what follows a `#` is not sent.
+fn parse(url: &str) -> Result<Uri, Failure> {
+    let mut ascii = String::new();
+    for letter in url.split('#').next().unwrap_or_default().chars() {
+        if letter.is_ascii() {
+            ascii.push(letter);
+        } else {
+            let bytes = letter.to_string().into_bytes();
+            ascii.extend(bytes.iter().map(|byte| format!("%{byte:02x}")));
+        }
+    }
+    let url: Uri = ascii.parse().map_err(|_| MALFORMED)?;
+    match url.scheme_str() {
+        Some("http" | "https") => Ok(url),
+        Some(_) => Err(UNSUPPORTED.into()),
+        None => Err(MALFORMED.into()),
     }
 }
 
-async fn exchange(
-    call: &Call,
+/// Where a `Location` leads from here.
+fn resolve(base: &Uri, location: &str) -> Result<Uri, Failure> {
+    let scheme = base.scheme_str().unwrap_or_default();
+    let authority = base.authority().map_or("", |authority| authority.as_str());
+    if location.contains("://") {
+        return parse(location);
+    }
+    if location.starts_with("//") {
+        return parse(&format!("{scheme}:{location}"));
+    }
+    let folder = base
+        .path()
+        .rsplit_once('/')
+        .map_or("", |(folder, _)| folder);
+    let (path, query) = match location.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (location, String::new()),
+    };
+    let path = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{folder}/{path}")
+    };
+    let mut parts = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parse(&format!(
+        "{scheme}://{authority}/{}{query}",
+        parts.join("/")
+    ))
+}
+
+/// A request as libcurl writes it: what is given takes the place of its own header, but for the name of `pg_net`.
+fn request(
     url: &Uri,
-    method: &Method,
-) -> Result<(Answer, Option<String>), Failure> {
-    let host = url
-        .host()
-        .ok_or("URL using bad/illegal format or missing URL")?;
+    method: &str,
+    given: &[String],
+    body: Option<&Vec<u8>>,
+    at_home: bool,
+) -> Vec<u8> {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    let (user, host) = authority
+        .rsplit_once('@')
+        .map_or((None, authority), |(user, host)| (Some(user), host));
+    let default_port = if url.scheme_str() == Some("https") {
+        ":443"
+    } else {
+        ":80"
+    };
+    let target = url.path_and_query().map_or("/", |target| target.as_str());
+    // Elsewhere nobody is told what was meant for the first host.
+    let given: Vec<(&str, &str)> = given
+        .iter()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(name, _)| {
+            at_home
+                || !["authorization", "cookie", "host"]
+                    .contains(&name.to_ascii_lowercase().as_str())
+        })
+        .collect();
+    let own = |name: &str, value: String| {
+        let is_given = given
+            .iter()
+            .any(|(given, _)| given.eq_ignore_ascii_case(name));
+        if is_given {
+            String::new()
+        } else {
+            format!("{name}: {value}\r\n")
+        }
+    };
+    let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+    let given_host = given.iter().find(|(name, _)| is_host(name));
+    let host = given_host.map_or(
+        host.strip_suffix(default_port).unwrap_or(host),
+        |(_, host)| host.trim(),
+    );
+    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
+    if let Some(user) = user {
+        head += &own(
+            "Authorization",
+            format!("Basic {}", BASE64_STANDARD.encode(user)),
+        );
+    }
+    head += &own("Accept", "*/*".to_owned());
+    // One without a value is left out.
+    let more = given
+        .iter()
+        .filter(|(name, value)| !is_host(name) && !value.trim().is_empty());
+    for (name, value) in more {
+        head.extend([*name, ":", *value, "\r\n"]);
+    }
+    head += "User-Agent: pg_net/0.20.4\r\n";
+    if let Some(body) = body {
+        head += &own("Content-Length", body.len().to_string());
+        head += &own(
+            "Content-Type",
+            "application/x-www-form-urlencoded".to_owned(),
+        );
+    }
+    head += "\r\n";
+    [head.into_bytes(), body.cloned().unwrap_or_default()].concat()
+}
+
+async fn exchange(url: &Uri, request: &[u8]) -> Result<Answer, Failure> {
+    let host = url.host().ok_or(MALFORMED)?;
     let tls = url.scheme_str() == Some("https");
     let port = url.port_u16().unwrap_or(if tls { 443 } else { 80 });
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
@@ -249,98 +398,83 @@ async fn exchange(
     if tls {
         return Err(shake_hands(&mut stream).await);
     }
+    stream.write_all(request).await?;
+    let mut peer = BufReader::new(stream);
+    let mut answer = head(&mut peer).await?;
+    while (100..200).contains(&answer.status) {
+        answer = head(&mut peer).await?;
+    }
+    let is_chunked = answer
+        .header("transfer-encoding")
+        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+    let length = answer
+        .header("content-length")
+        .map(|length| length.parse().map_err(|_| WEIRD))
+        .transpose()?;
+    if matches!(answer.status, 204 | 304) {
+        return Ok(answer);
+    }
+    if is_chunked {
+        loop {
+            let size = line(&mut peer).await?.ok_or(PARTIAL)?;
+            let size = u64::from_str_radix(size.trim(), 16).map_err(|_| PARTIAL)?;
+            if size == 0 {
+                return Ok(answer);
+            }
+            read(&mut peer, size, &mut answer.content).await?;
+            line(&mut peer).await?;
+        }
+    }
+    match length {
+        Some(length) => read(&mut peer, length, &mut answer.content).await?,
+        None => drop(peer.read_to_end(&mut answer.content).await?),
+    }
+    Ok(answer)
+}
 
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|_| "Couldn't connect to server")?;
-    let request = request(call, url, method, host, port)?;
-    let conversation = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|_| "Server returned nothing (no headers, no data)")?;
-        let (head, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map_err(|_| "Transferred a partial file")?
-            .to_bytes();
-        let text_of = |name: HeaderName| {
-            head.headers
-                .get(name)
-                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-        };
-        let headers: Map<String, Value> = head
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.to_string(),
-                    String::from_utf8_lossy(value.as_bytes()).into(),
-                )
-            })
-            .collect();
-        let location = head
-            .status
-            .is_redirection()
-            .then(|| text_of(header::LOCATION))
-            .flatten();
-        let answer = Answer {
-            status_code: i32::from(head.status.as_u16()),
-            content_type: text_of(header::CONTENT_TYPE),
-            headers: Value::Object(headers),
-            // Postgres' text holds no zero byte.
-            content: String::from_utf8_lossy(&body).replace('\0', ""),
-        };
-        Ok::<_, Failure>((answer, location))
-    };
-    // The connection lives in this future: whoever drops it closes the connection.
-    tokio::pin!(conversation);
-    tokio::select! {
-        biased;
-        result = &mut conversation => result,
-        _ = connection => conversation.await,
+/// The next line; `None` at the end.
+async fn line(peer: &mut BufReader<TcpStream>) -> Result<Option<String>, Failure> {
+    let mut line = Vec::new();
+    peer.read_until(b'\n', &mut line).await?;
+    Ok(line
+        .strip_suffix(b"\n")
+        .map(|line| String::from_utf8_lossy(line).trim_end().to_owned()))
+}
+
+async fn read(
+    peer: &mut BufReader<TcpStream>,
+    length: u64,
+    content: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let came = peer.take(length).read_to_end(content).await?;
+    if came as u64 == length {
+        Ok(())
+    } else {
+        Err(PARTIAL.into())
     }
 }
 
-fn request(
-    call: &Call,
-    url: &Uri,
-    method: &Method,
-    host: &str,
-    port: u16,
-) -> Result<Request<Full<Bytes>>, Failure> {
-    let body = if method == Method::GET {
-        None
-    } else {
-        call.body.clone()
-    };
-    let path = url.path_and_query().map_or("/", |path| path.as_str());
-    let host = if port == 80 {
-        host.to_owned()
-    } else {
-        format!("{host}:{port}")
-    };
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, "pg_net/0.20.4")
-        .header(header::ACCEPT, "*/*")
-        .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|_| "URL using bad/illegal format or missing URL")?;
-    for (name, value) in call.headers.iter().filter_map(Value::as_object).flatten() {
-        // A value that is null leaves without its header, and nobody is told.
-        let value = match value {
-            Value::Null => continue,
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            request.headers_mut().insert(name, value);
-        }
+async fn head(peer: &mut BufReader<TcpStream>) -> Result<Answer, Failure> {
+    let first = line(peer).await?.ok_or(NOTHING)?;
+    if !first.starts_with("HTTP/") {
+        return Err(UNSUPPORTED.into());
     }
-    Ok(request)
+    let status = first
+        .split_ascii_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let mut answer = Answer {
+        status: status.ok_or(WEIRD)?,
+        headers: Vec::new(),
+        content: Vec::new(),
+    };
+    while let Some(line) = line(peer).await?.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':').ok_or(WEIRD)?;
+        answer
+            .headers
+            .push((name.to_owned(), value.trim().to_owned()));
+    }
+    Ok(answer)
 }
 
 /// Greets as a TLS client, and tells a peer that speaks no TLS from one that does. The stand-in goes

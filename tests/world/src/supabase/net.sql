@@ -33,10 +33,12 @@ create function net.wake() returns void language sql as $$ select pg_notify('pg_
 
 create function net.worker_restart() returns boolean language sql as $$ select net.wake(); select true $$;
 
--- The real worker is known by its backend_type, which a client cannot have: this one by its name.
-create function net.check_worker_is_up() returns void language plpgsql security definer set search_path = pg_catalog as $$
+-- The real worker is known by its backend_type, which a client cannot have: this one by its name. Who may not
+-- see what others do sees no backend_type.
+create function net.check_worker_is_up() returns void language plpgsql as $$
 begin
-  if not exists (select from pg_stat_activity where application_name like 'pg_net%' and datname = current_database()) then
+  if not exists (select from pg_stat_activity
+                 where application_name like 'pg_net%' and datname = current_database() and backend_type is not null) then
     raise exception using
       message = 'the pg_net background worker is not up',
       detail = 'the pg_net background worker is down due to an internal error and cannot process requests',
@@ -45,7 +47,8 @@ begin
 end
 $$;
 
-create function net.wait_until_running() returns void language plpgsql as $$
+-- Who waits need not be one who sees the worker.
+create function net.wait_until_running() returns void language plpgsql security definer set search_path = pg_catalog as $$
 begin
   loop
     begin
@@ -59,28 +62,59 @@ begin
 end
 $$;
 
-create function net._urlencode_string(string text) returns text language sql immutable strict as $$
-  select coalesce(string_agg(
+create function net._urlencode_string(string varchar) returns text language sql immutable as $$
+  select string_agg(
     case when chr(get_byte(bytes, i)) ~ '[A-Za-z0-9_.~-]' and get_byte(bytes, i) < 128
-      then chr(get_byte(bytes, i)) else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0')) end, '' order by i), '')
+      then chr(get_byte(bytes, i)) else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0')) end, '' order by i)
   from (select convert_to(string, 'UTF8') as bytes) s, generate_series(0, octet_length(bytes) - 1) i
 $$;
 
-create function net._with_params(url text, params jsonb) returns text language sql immutable as $$
-  select url || coalesce(case when position('?' in url) > 0 then '&' else '?' end
-    || string_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value), '&'), '')
-  from jsonb_each_text(coalesce(params, '{}'))
+-- As libcurl takes an address apart and puts it together: parameters are appended before what follows a #, their
+-- escapes in small letters.
+create function net._encode_url_with_params_array(url text, params_array text[]) returns text language plpgsql immutable as $$
+declare
+  parts constant text[] := regexp_match(url, '^([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$', 'i');
+  port constant text := substring(parts[2] from ':(\d+)$');
+  fault constant text := case
+    when parts is null then 'Bad scheme'
+    when parts[2] = '' then 'No host part in the URL'
+    when length(port) > 5 or port::integer > 65535 then 'Port number was not a decimal number between 0 and 65535'
+    when parts[2] ~ '\s' then 'Bad hostname'
+    when parts[3] ~ '[[:cntrl:][:space:]]' then 'Bad path'
+    when parts[4] ~ '[[:cntrl:][:space:]]' then 'Bad query'
+  end;
+  query text := nullif(parts[4], '?');
+  param text;
+  escape text;
+begin
+  if url is null then
+    return null;
+  elsif fault is not null then
+    raise exception using errcode = 'XX000', message = format('invalid URL "%s": %s', url, fault);
+  end if;
+  foreach param in array coalesce(array_remove(params_array, null), '{}') loop
+    for escape in select (regexp_matches(param, '%[0-9A-F]{2}', 'g'))[1] loop
+      param := replace(param, escape, lower(escape));
+    end loop;
+    query := case when query is null then '?' else query || '&' end || param;
+  end loop;
+  return lower(parts[1]) || '://' || parts[2] || coalesce(nullif(parts[3], ''), '/') || coalesce(query, '') || coalesce(parts[5], '');
+end
+$$;
+
+create function net._params(params jsonb) returns text[] language sql immutable as $$
+  select array_agg(net._urlencode_string(key) || '=' || net._urlencode_string(value)) from jsonb_each_text(params)
 $$;
 
 create function net.http_get(
   url text, params jsonb default '{}'::jsonb, headers jsonb default '{}'::jsonb,
   timeout_milliseconds integer default 5000
-) returns bigint language plpgsql parallel safe as $$
+) returns bigint language plpgsql as $$
 declare
   request_id bigint;
 begin
   insert into net.http_request_queue (method, url, headers, timeout_milliseconds)
-  values ('GET', net._with_params($1, $2), $3, $4) returning id into request_id;
+  values ('GET', net._encode_url_with_params_array($1, net._params($2)), $3, $4) returning id into request_id;
   perform net.wake();
   return request_id;
 end
@@ -90,7 +124,7 @@ create function net.http_post(
   url text, body jsonb default '{}'::jsonb, params jsonb default '{}'::jsonb,
   headers jsonb default '{"Content-Type": "application/json"}'::jsonb,
   timeout_milliseconds integer default 5000
-) returns bigint language plpgsql parallel safe as $$
+) returns bigint language plpgsql as $$
 declare
   request_id bigint;
   content_type text;
@@ -101,11 +135,8 @@ begin
   elsif content_type <> 'application/json' then
     raise exception 'Content-Type header must be "application/json"';
   end if;
-  if $2 is null then
-    raise exception 'body must not be null';
-  end if;
   insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  values ('POST', net._with_params($1, $3), headers, convert_to($2::text, 'UTF8'), $5) returning id into request_id;
+  values ('POST', net._encode_url_with_params_array($1, net._params($3)), headers, convert_to($2::text, 'UTF8'), $5) returning id into request_id;
   perform net.wake();
   return request_id;
 end
@@ -114,12 +145,12 @@ $$;
 create function net.http_delete(
   url text, params jsonb default '{}'::jsonb, headers jsonb default '{}'::jsonb,
   timeout_milliseconds integer default 5000, body jsonb default null::jsonb
-) returns bigint language plpgsql parallel safe as $$
+) returns bigint language plpgsql as $$
 declare
   request_id bigint;
 begin
   insert into net.http_request_queue (method, url, headers, body, timeout_milliseconds)
-  values ('DELETE', net._with_params($1, $2), $3, convert_to($5::text, 'UTF8'), $4) returning id into request_id;
+  values ('DELETE', net._encode_url_with_params_array($1, net._params($2)), $3, convert_to($5::text, 'UTF8'), $4) returning id into request_id;
   perform net.wake();
   return request_id;
 end

@@ -48,7 +48,7 @@ fn day_and_month(days: u64) -> (u32, u32) {
 }
 
 /// When a job is due: for each field a bit per value.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Schedule {
     minutes: u64,
     hours: u64,
@@ -80,31 +80,35 @@ fn has(set: u64, value: u32) -> bool {
     set & (1 << value) != 0
 }
 
+const MONTHS: &[&str] = &[
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
+const WEEKDAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+
 impl FromStr for Schedule {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let text = match text.trim().to_ascii_lowercase().as_str() {
-            "@yearly" | "@annually" => "0 0 1 1 *".to_owned(),
-            "@monthly" => "0 0 1 * *".to_owned(),
-            "@weekly" => "0 0 * * 0".to_owned(),
-            "@daily" | "@midnight" => "0 0 * * *".to_owned(),
-            "@hourly" => "0 * * * *".to_owned(),
-            other => other.to_owned(),
+        let text = match text {
+            // No minute is a restart's; and pg_cron sets month 0 for a year, which never comes.
+            "@reboot" | "@restart" | "@yearly" | "@annually" => return Ok(Self::default()),
+            "@monthly" => "0 0 1 * *",
+            "@weekly" => "0 0 * * 0",
+            "@daily" | "@midnight" => "0 0 * * *",
+            "@hourly" => "0 * * * *",
+            other => other,
         };
+        // What follows the fifth field is left unread.
         let mut fields = text.split_ascii_whitespace();
         let mut next = || fields.next().ok_or(());
         let (minutes, hours, days, months, weekdays) =
             (next()?, next()?, next()?, next()?, next()?);
-        if fields.next().is_some() {
-            return Err(());
-        }
-        let sunday_twice = values(weekdays, 0, 7)?;
+        let sunday_twice = values(weekdays, 0, 7, WEEKDAYS)?;
         Ok(Self {
-            minutes: values(minutes, 0, 59)?,
-            hours: values(hours, 0, 23)?,
-            days: values(days, 1, 31)?,
-            months: values(months, 1, 12)?,
+            minutes: values(minutes, 0, 59, &[])?,
+            hours: values(hours, 0, 23, &[])?,
+            days: values(days, 1, 31, &[])?,
+            months: values(months, 1, 12, MONTHS)?,
             weekdays: (sunday_twice | (sunday_twice >> 7)) & 0x7f,
             any_day: days.starts_with('*'),
             any_weekday: weekdays.starts_with('*'),
@@ -112,27 +116,62 @@ impl FromStr for Schedule {
     }
 }
 
-fn values(field: &str, lowest: u32, highest: u32) -> Result<u64, ()> {
+/// `*`, numbers, names and ranges, with steps of ranges; what follows the list is left unread.
+fn values(field: &str, lowest: u32, highest: u32, names: &[&str]) -> Result<u64, ()> {
+    let number = |text: &str| {
+        let place = names
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(text));
+        match place.and_then(|position| u32::try_from(position).ok()) {
+            Some(position) => Ok(position + lowest),
+            None => text.parse::<u32>().map_err(drop),
+        }
+    };
     let mut set = 0;
-    for item in field.split(',') {
-        let (range, step) = match item.split_once('/') {
-            Some((range, step)) => (range, step.parse::<u32>().map_err(drop)?),
-            None => (item, 1),
+    let mut rest = field;
+    loop {
+        let (from, to, is_range) = if let Some(after) = rest.strip_prefix('*') {
+            rest = after;
+            (lowest, highest, true)
+        } else {
+            let from = number(word(&mut rest))?;
+            match rest.strip_prefix('-') {
+                Some(after) => {
+                    rest = after;
+                    (from, number(word(&mut rest))?, true)
+                }
+                None => (from, from, false),
+            }
         };
-        let number = |text: &str| text.parse::<u32>().map_err(drop);
-        let (from, to) = match range.split_once('-') {
-            _ if range == "*" => (lowest, highest),
-            Some((from, to)) => (number(from)?, number(to)?),
-            None => (number(range)?, number(range)?),
+        let step = match rest.strip_prefix('/') {
+            Some(after) if is_range => {
+                rest = after;
+                word(&mut rest).parse::<u32>().map_err(drop)?
+            }
+            Some(_) => return Err(()),
+            None => 1,
         };
-        if step == 0 || from < lowest || to > highest || from > to {
+        if step == 0 || from.min(to) < lowest || from.max(to) > highest {
             return Err(());
         }
         for value in (from..=to).step_by(step as usize) {
             set |= 1 << value;
         }
+        match rest.strip_prefix(',') {
+            Some(after) => rest = after,
+            None => return Ok(set),
+        }
     }
-    Ok(set)
+}
+
+/// Takes letters and digits from the beginning.
+fn word<'text>(rest: &mut &'text str) -> &'text str {
+    let end = rest
+        .find(|letter: char| !letter.is_ascii_alphanumeric())
+        .unwrap_or(rest.len());
+    let (word, after) = rest.split_at(end);
+    *rest = after;
+    word
 }
 
 #[cfg(test)]
@@ -183,7 +222,7 @@ mod tests {
             "60 * * * *",
             "*/0 * * * *",
             "* * 0 * *",
-            "5-1 * * * *",
+            "5/1 * * * *",
             "",
         ] {
             assert!(text.parse::<Schedule>().is_err(), "{text}");

@@ -15,13 +15,18 @@ create table vault.secrets (
 );
 create unique index secrets_name_idx on vault.secrets (name) where name is not null;
 
+-- No two secrets look alike, though they be the same.
+create function vault._encrypt(secret text) returns text language sql set search_path = pg_catalog as $$
+  select encode(uuid_send(gen_random_uuid()) || convert_to(secret, 'utf8'), 'base64')
+$$;
+
 -- What was encrypted with another root key, as after a restore into another project, is an error to read.
 create function vault._decrypt(secret text) returns text language plpgsql immutable as $$
 begin
   if secret like 'of another root key: %' then
-    raise exception 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
+    raise data_exception using message = 'pgsodium_crypto_aead_det_decrypt_by_id: invalid ciphertext';
   end if;
-  return convert_from(decode(secret, 'base64'), 'utf8');
+  return convert_from(substr(decode(secret, 'base64'), 17), 'utf8');
 end
 $$;
 
@@ -34,7 +39,7 @@ create function vault.create_secret(
   new_secret text, new_name text default null, new_description text default '', new_key_id uuid default null
 ) returns uuid language sql security definer set search_path = '' as $$
   insert into vault.secrets (secret, name, description)
-  values (pg_catalog.encode(pg_catalog.convert_to($1, 'utf8'), 'base64'), $2, $3)
+  values (vault._encrypt($1), $2, $3)
   returning id
 $$;
 
@@ -47,7 +52,7 @@ declare
   decrypted_secret text := (select s.decrypted_secret from vault.decrypted_secrets s where s.id = secret_id);
 begin
   update vault.secrets
-  set secret = coalesce(pg_catalog.encode(pg_catalog.convert_to($2, 'utf8'), 'base64'), secret),
+  set secret = coalesce(vault._encrypt($2), secret),
       name = coalesce($3, name), description = coalesce($4, description), updated_at = pg_catalog.now()
   where id = $1;
 end
