@@ -1,65 +1,31 @@
 // The page at /files: the files that wait for a person, and what can be done about each. Every text from data is set
 // as text.
 
+import { figure, make, signIn, table } from "./dom.js";
 import { bytes, count, plural } from "./words.js";
 
-const KEPT = "odoo-migration-status token";
 const PAGE = 100;
 // What the server hands out at once, for a CSV of all.
 const MOST = 500;
 
 const get = (id) => document.getElementById(id);
-let token = null;
+const { read, send } = signIn(() => look());
 let after = 0;
 
-try {
-  token = sessionStorage.getItem(KEPT);
-} catch {
-  // A browser may forbid storage.
-}
-
-get("sign-in").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token = get("token").value.trim();
-  get("token").value = "";
-  try {
-    sessionStorage.setItem(KEPT, token);
-  } catch {
-    // It lasts as long as the page.
-  }
-  look();
-});
 get("kind").addEventListener("change", () => look(0));
 get("first").addEventListener("click", () => look(0));
 get("next").addEventListener("click", () => look(Number(get("next").dataset.after)));
 get("csv").addEventListener("click", save);
 
-async function ask(path, body) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const how = body ? { method: "POST", body: JSON.stringify(body), headers: { ...headers, "Content-Type": "application/json" } } : { headers };
-  return fetch(new URL(path, location.href), { ...how, credentials: "omit" });
-}
-
 const page = (from, most) => `status/files?kind=${get("kind").value}&after=${from}&limit=${most}`;
 
 /** Shows the page of the list that begins behind an id. */
 async function look(from = after) {
-  get("refused").textContent = "";
-  let answer;
-  try {
-    answer = await ask(page(from, PAGE));
-  } catch {
-    get("refused").textContent = "The server cannot be reached.";
-    return;
-  }
-  get("sign-in").hidden = answer.ok;
-  get("list").hidden = !answer.ok;
-  if (!answer.ok) {
-    get("refused").textContent = token ? `The server answered ${answer.status}: is the token an admin's, and still good?` : "";
-    return;
-  }
+  const found = await read(page(from, PAGE));
+  get("list").hidden = !found;
+  if (!found) return;
   after = from;
-  show(await answer.json());
+  show(found);
 }
 
 function show({ files, kinds, next_after: next }) {
@@ -77,15 +43,7 @@ function show({ files, kinds, next_after: next }) {
     get("files").replaceChildren(make("p", "", "No file waits for anybody."));
     return;
   }
-  const heads = ["File", "Record", "Size", "Why", "What to do", "Do"];
-  const table = make("table", "",
-    make("thead", "", make("tr", "", ...heads.map((name) => Object.assign(make("th", "", name), { scope: "col" })))),
-    make("tbody", "", ...files.map(row)));
-  const region = make("div", "wide", table);
-  region.tabIndex = 0;
-  region.role = "region";
-  region.ariaLabel = "Files";
-  get("files").replaceChildren(region);
+  get("files").replaceChildren(table("Files", ["File", "Record", "Size", "Why", "What to do", "Do"], files.map(row)));
 }
 
 const recordOf = (file) => file.res_model ? `${file.res_model} ${file.res_id ?? ""}`.trim() : "";
@@ -98,13 +56,7 @@ function row(file) {
     const kind = file.state === "dead" ? "dead" : file.kind;
     actions.push(button("Accept", `Accept that file ${file.id} is left behind`, () => accept(file, kind)));
   }
-  return make("tr", "",
-    make("td", "", `${file.id}: ${file.name}`),
-    make("td", "", recordOf(file)),
-    make("td", "figure", bytes(file.file_size)),
-    make("td", "", reasonOf(file)),
-    make("td", "", file.remedy ?? ""),
-    make("td", "actions", ...actions));
+  return [`${file.id}: ${file.name}`, recordOf(file), figure(bytes(file.file_size)), reasonOf(file), file.remedy, actions];
 }
 
 /** What the newest final check found is accepted by name, once; it no longer stands in the way. */
@@ -117,7 +69,7 @@ async function act(action, body) {
   get("outcome").textContent = "…";
   let said;
   try {
-    const answer = await ask(`actions/${action}`, body);
+    const answer = await send(`actions/${action}`, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
     const told = await answer.json();
     said = told.outcome ? [told.outcome, told.remedy].filter(Boolean).join(" ") : told.error ?? `The server answered ${answer.status}.`;
   } catch {
@@ -133,9 +85,10 @@ async function save() {
   let from = 0;
   get("csv").disabled = true;
   while (from !== null) {
-    const answer = await ask(page(from, MOST));
-    if (!answer.ok) break;
-    const { files, next_after: next } = await answer.json();
+    const found = await read(page(from, MOST));
+    // Half a list would pass for the whole.
+    if (!found) return;
+    const { files, next_after: next } = found;
     for (const f of files) {
       lines.push([f.id, f.name, f.res_model, f.res_id, f.file_size, f.state, f.kind, f.message, f.remedy, f.failed_at, f.accepted_by]);
     }
@@ -163,13 +116,6 @@ function button(words, label, what) {
   element.type = "button";
   element.ariaLabel = label;
   element.addEventListener("click", what);
-  return element;
-}
-
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children);
   return element;
 }
 

@@ -10,7 +10,7 @@ template.innerHTML = `
     </svg>
     <div class="names">
       <h2 id="title" part="title"></h2>
-      <p class="pulse" part="pulse"><span class="dot" aria-hidden="true"></span><span id="liveness"></span></p>
+      <p class="pulse" part="pulse"><span class="dot" aria-hidden="true"></span><span id="liveness"></span><a id="how" hidden>How</a></p>
     </div>
     <span class="badge" id="state" part="badge"></span>
   </header>

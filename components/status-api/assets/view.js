@@ -1,5 +1,6 @@
 // Puts a status into the card. Every text from data is set as text.
 
+import { make } from "./dom.js";
 import * as words from "./words.js";
 
 const TONES = {
@@ -32,10 +33,10 @@ export class View {
 
   /** Shows everything as of now. `data` is null before the first answer; `failure` is that of the last call. */
   show({ data, failure, now, setup }) {
-    const state = !failure ? data?.status.state ?? "connecting"
-      : failure.missing.length > 0 ? "not_set_up" : failure.refused ? "no_access" : "offline";
-    const offline = ["offline", "no_access", "not_set_up"].includes(state);
     const status = data?.status;
+    const offline = Boolean(failure);
+    const state = failure ? failure.missing.length > 0 ? "not_set_up" : failure.refused ? "no_access" : "offline"
+      : isBegun(status, setup) ? status?.state ?? "connecting" : "not_set_up";
     const phase = status?.archive.phase;
     const alive = !offline && isAlive(status, now);
     const classes = {
@@ -66,11 +67,12 @@ export class View {
   #liveness({ state, data, failure, alive, now }) {
     const place = this.#get("liveness");
     place.title = "";
+    const missing = failure?.missing ?? [];
+    this.#get("how").hidden = missing.length === 0;
     if (state === "connecting") {
       say(place, "Connecting…");
-    } else if (state === "not_set_up") {
-      say(place, `Not set up yet: set ${failure.missing.join(" and ")}`);
-      place.title = "Set-up, step by step: docs/setup.md";
+    } else if (missing.length > 0) {
+      say(place, `Not set up yet: set ${missing.join(" and ")}`);
     } else if (state === "no_access") {
       say(place, "The token is missing or not accepted");
     } else if (state === "offline") {
@@ -226,7 +228,7 @@ export class View {
   /** Where the pages of the app are: beside the card, or, from another page, in a window of their own. */
   links(base) {
     const apart = window.self !== window.top || base.origin !== location.origin;
-    for (const [id, page] of [["for-people", "files"], ["certificate", "certificate"]]) {
+    for (const [id, page] of [["how", "setup.md"], ["for-people", "files"], ["certificate", "certificate"]]) {
       const link = this.#get(id);
       link.href = new URL(page, base);
       if (apart) Object.assign(link, { target: "_blank", rel: "noopener" });
@@ -315,6 +317,11 @@ export function isOpen({ viewer, setup }) {
   return viewer.admin && (!setup?.right_at || setup.wrong > 0);
 }
 
+/** Whether any work was done, or nothing is known to keep it from being done. */
+function isBegun(status, { lines }) {
+  return status?.state !== "running" || status.liveness.last_tick || !lines?.some(({ state }) => state === "failed");
+}
+
 function isAlive(status, now) {
   const tick = status?.liveness.last_tick;
   return Boolean(tick) && since(tick, now) < status.liveness.stale_after_s;
@@ -375,14 +382,6 @@ function time(iso, now) {
   const element = make("time", "", words.ago(since(iso, now)));
   element.dateTime = iso;
   element.title = words.moment(iso);
-  return element;
-}
-
-/** An element with children; texts become text nodes. */
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children.filter(Boolean));
   return element;
 }
 

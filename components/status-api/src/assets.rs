@@ -12,13 +12,15 @@ use platform::{Answer, document, unless_known};
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
+// As what a browser shows and does not save.
+const TEXT: &str = "text/plain; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/schema+json";
 
 /// A file: its path, type and bytes.
 pub type Asset = (&'static str, &'static str, &'static [u8]);
 
-const ASSETS: [Asset; 16] = [
+const ASSETS: [Asset; 18] = [
     ("/", HTML, include_bytes!("../assets/index.html")),
     (
         "/card/page.js",
@@ -32,6 +34,11 @@ const ASSETS: [Asset; 16] = [
         include_bytes!("../assets/card.js"),
     ),
     ("/card/card.css", CSS, include_bytes!("../assets/card.css")),
+    (
+        "/card/dom.js",
+        JAVASCRIPT,
+        include_bytes!("../assets/dom.js"),
+    ),
     (
         "/card/poll.js",
         JAVASCRIPT,
@@ -52,6 +59,8 @@ const ASSETS: [Asset; 16] = [
         JAVASCRIPT,
         include_bytes!("../assets/words.js"),
     ),
+    // Where the card leads before anything is set up.
+    ("/setup.md", TEXT, include_bytes!("../../../docs/setup.md")),
     (
         "/certificate",
         HTML,

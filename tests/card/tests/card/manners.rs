@@ -68,6 +68,9 @@ async fn before_it_is_set_up_it_says_which_settings_are_missing() {
             visit.says("liveness").await,
             "Not set up yet: set db_host and db_password"
         );
+        let way = "!$('how').hidden && await (await fetch($('how').href)).text()";
+        let way = visit.browser.text(&format!("String({way})")).await.unwrap();
+        assert!(way.starts_with("# From zero to production"), "{way}");
         visit.portrait("not-set-up").await;
     }
 }

@@ -175,6 +175,8 @@ async fn the_set_up_ticks_itself_off_until_all_was_right_and_comes_back_when_som
     visit.browser.run("await card.refresh()").await.unwrap();
     let told = "!$('setup').hidden && $('lines').textContent.includes('Wrong: bucket')";
     visit.browser.until(told).await.unwrap();
+    // Nothing was moved yet, and nothing can be.
+    visit.badge("Not set up").await;
     visit.portrait("setup-broken").await;
 }
 

@@ -297,6 +297,7 @@ async fn what_is_shown(app: &mut Interface) -> Result<()> {
     let mut assets = vec![
         ("/", "/".to_owned()),
         ("/status.schema.json", "/status.schema.json".to_owned()),
+        ("/setup.md", "/setup.md".to_owned()),
         ("/certificate", "/certificate".to_owned()),
         ("/files", "/files".to_owned()),
     ];
