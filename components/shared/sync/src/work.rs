@@ -251,7 +251,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
                     }
                     subjects.push(subject);
                 }
-                Err(fault) => match gap(entity, &fault) {
+                Err(fault) => match gap(entity, &fault).or_else(|| absence(entity, &fault)) {
                     Some(gap) => {
                         let mut subject = subject(BTreeMap::new());
                         subject.leave_out(gap);
@@ -332,7 +332,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
                         "chatter_models names {model}, which the Odoo user may not read: {said}"
                     ),
                 ),
-                _ if is_absent(&fault) => Fault::told(
+                _ if is_absent(model, &fault) => Fault::told(
                     Kind::Setting,
                     format!("chatter_models names {model}, which this Odoo does not have: {said}"),
                 ),
@@ -409,19 +409,24 @@ fn tell(entity: &Entity<'_>, stop: Stop, report: &mut Report) -> Result<(), Stop
 
 /// Why an entity is left out, where that is no fault.
 fn gap(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
-    if !entity.optional() {
-        return None;
-    }
-    if fault.kind() == Kind::SourceForbidden {
-        return Some(Gap::Forbidden);
-    }
-    (entity.table.shared && is_absent(fault)).then_some(Gap::Absent)
+    (entity.optional() && fault.kind() == Kind::SourceForbidden).then_some(Gap::Forbidden)
 }
 
-/// Whether Odoo said that it has no such model.
-fn is_absent(fault: &Fault) -> bool {
-    matches!(fault.kind(), Kind::SourceRefused | Kind::SourceProtocol)
-        && fault.message().contains("exist")
+/// The same, where Odoo was asked for its fields: it may have no such model.
+fn absence(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
+    (entity.table.shared && is_absent(entity.model, fault)).then_some(Gap::Absent)
+}
+
+/// Whether Odoo said that it has no such model: in the language of its user, so what is read is whose error it is
+/// and that it names the model. A table that lacks a column is another error.
+fn is_absent(model: &str, fault: &Fault) -> bool {
+    let said = fault.message();
+    let of_a_model = match fault.kind() {
+        Kind::SourceRefused => said.ends_with("(odoo.exceptions.UserError)"),
+        Kind::SourceProtocol => said.contains("(HTTP 404)"),
+        _ => false,
+    };
+    of_a_model && said.contains(model)
 }
 
 pub(crate) fn concerns_one(fault: &Fault) -> bool {

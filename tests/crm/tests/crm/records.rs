@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::Stage;
+use world::faults::Fault;
 
 use crate::scene::*;
 
@@ -240,6 +241,62 @@ async fn a_model_that_this_odoo_lacks_is_told_once_and_arrives_when_it_is_instal
     let report = run(&stage, r#"{"mode": "full"}"#).await?;
     assert_eq!(report["entities"]["sale.order"]["absent"], true);
     assert!(record(&stage, "sale.order", 7).await?["deleted_at"].is_null());
+    Ok(())
+}
+
+/// How Odoo 14 to 19 answer JSON-RPC with an exception.
+fn exception(name: &str, message: &str) -> String {
+    json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 200, "message": "Odoo Server Error", "data": {
+        "name": name, "message": message, "arguments": [message], "context": {}, "debug": "Traceback"}}})
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_is_lacking_in_any_language_and_a_table_that_lacks_a_column_is_no_model_that_is_lacking()
+-> Result<()> {
+    let stage = pipeline(17, 3).await?;
+    offer(&stage);
+    let fields = || Fault::on_call("sale.order", "fields_get");
+    // Odoo translates what it says for its user.
+    let words = exception(
+        "odoo.exceptions.UserError",
+        "Object sale.order bestaat niet",
+    );
+    let dutch = stage.odoo.faults().add(fields().answer(
+        200,
+        &[("content-type", "application/json")],
+        &words,
+    ));
+    let report = sync(&stage).await?;
+    assert_eq!(
+        (
+            &report["status"],
+            &report["entities"]["sale.order"]["absent"]
+        ),
+        (&json!("success"), &json!(true)),
+        "{report:#}"
+    );
+    stage.odoo.faults().remove(dutch);
+
+    // A module whose update was not finished.
+    let words = exception(
+        "psycopg2.errors.UndefinedColumn",
+        "column sale_order.x_new does not exist\nLINE 1: SELECT",
+    );
+    stage
+        .odoo
+        .faults()
+        .add(fields().answer(200, &[("content-type", "application/json")], &words));
+    let report = failing_run(&stage, "{}").await?;
+    let said = report["fault"]["message"].as_str().unwrap_or_default();
+    assert!(
+        said.contains("sale.order") && said.contains("column sale_order.x_new does not exist"),
+        "{said}"
+    );
+    assert!(
+        report["entities"]["sale.order"].get("absent").is_none(),
+        "{report:#}"
+    );
     Ok(())
 }
 
