@@ -263,13 +263,13 @@ async fn of_one_content(copies: u64, most_mib: u64) -> Result<()> {
 
 #[tokio::test]
 async fn thousands_of_files_of_one_content_are_moved_once_in_bounded_memory() -> Result<()> {
-    of_one_content(20_000, 24).await
+    of_one_content(20_000, 12).await
 }
 
 #[tokio::test]
 #[ignore = "takes minutes: cargo test --test archive -- --ignored"]
 async fn hundreds_of_thousands_of_files_of_one_content_take_no_more_memory() -> Result<()> {
-    of_one_content(300_000, 24).await
+    of_one_content(300_000, 12).await
 }
 
 #[tokio::test]
