@@ -114,7 +114,8 @@ pub(super) async fn tick(database: &Database, name: &str) -> Result<Run> {
     let job = jobs
         .pop()
         .with_context(|| format!("no job is named `{name}`"))?;
-    run_job(database, &job, false).await
+    // Its future is large, and would be part of each caller's.
+    Box::pin(run_job(database, &job, false)).await
 }
 
 async fn due_jobs(database: &Database, minute: u64) -> Result<Vec<Job>> {
