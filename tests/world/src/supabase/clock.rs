@@ -34,7 +34,7 @@ struct Job {
 /// `pg_cron`'s clock, and how many runs of each job are due or under way.
 #[derive(Clone)]
 pub(super) struct Clock {
-    database: Database,
+    pub database: Database,
     runs: Arc<Mutex<HashMap<i64, u32>>>,
 }
 

@@ -88,7 +88,6 @@ async fn extension_or(client: &Client, name: &str, create: &str, stand_in: &str)
 
 /// The background processes of one database, as far as they are stand-ins. They end with this value.
 pub struct Supabase {
-    database: Database,
     net: Mutex<Option<JoinHandle<()>>>,
     clock: Clock,
     running: Option<JoinHandle<()>>,
@@ -107,7 +106,6 @@ impl Supabase {
     /// Runs the net worker only: jobs run when [`Supabase::tick`] is called.
     pub async fn attend_without_clock(database: &Database) -> Result<Self> {
         let supabase = Self {
-            database: database.clone(),
             net: Mutex::new(None),
             clock: Clock::new(database.clone()),
             running: None,
@@ -121,7 +119,7 @@ impl Supabase {
     /// Runs a job's command now, in the way `pg_cron` does: as the job's user, on a connection of its
     /// own, with a row in `cron.job_run_details`. A job that is not active is run too.
     pub async fn tick(&self, job: &str) -> Result<Run> {
-        clock::tick(&self.database, job).await
+        clock::tick(&self.clock.database, job).await
     }
 
     /// Lets the stand-in's clock strike so many minutes after 1970 began; returns at once.
@@ -147,13 +145,13 @@ impl Supabase {
 
     /// Starts the net worker; returns when it is up.
     pub async fn start_net_worker(&self) -> Result<()> {
-        let worker = tokio::spawn(net::run(self.database.clone()));
+        let worker = tokio::spawn(net::run(self.clock.database.clone()));
         *self.net.lock().unwrap_or_else(PoisonError::into_inner) = Some(worker);
         self.net_workers_become(1).await
     }
 
     async fn net_workers_become(&self, wanted: i64) -> Result<()> {
-        let client = self.database.connect_as_superuser().await?;
+        let client = self.clock.database.connect_as_superuser().await?;
         let count = "select count(*) from pg_stat_activity where application_name = $1 and datname = current_database()";
         for _ in 0..2_000 {
             if client
