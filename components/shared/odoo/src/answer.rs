@@ -244,10 +244,14 @@ fn named(name: &str, message: &str) -> Option<Fault> {
             "Odoo takes no login for a minute, since too many have failed: check odoo_login, odoo_api_key and odoo_password",
         )
         .retry_after(Some(LOGIN_COOLDOWN)),
-        "AccessDenied" | "Unauthorized" => Fault::new(
-            Kind::SourceLogin,
-            "Odoo refused the key: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)",
-        ),
+        "AccessDenied" | "Unauthorized" => {
+            const REFUSED: &str = "Odoo refused the key: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)";
+            match message {
+                "" | "Access Denied" => Fault::new(Kind::SourceLogin, REFUSED),
+                // In the language of its user; it may be that it takes no login at all for a minute.
+                said => Fault::told(Kind::SourceLogin, format!("{REFUSED}. Odoo said: {said}")),
+            }
+        }
         "AccessError" | "Forbidden" => Fault::told(
             Kind::SourceForbidden,
             format!("the Odoo user lacks a right: {message}"),
@@ -338,5 +342,15 @@ mod tests {
             assert_eq!(fault.kind(), kind, "{name}");
             assert!(!fault.message().contains("Traceback"));
         }
+    }
+
+    #[test]
+    fn what_a_refused_login_was_told_is_passed_on_in_whatever_language() {
+        let said = "Zu viele fehlgeschlagene Anmeldungen, bitte warten Sie.";
+        let told = fault("odoo.exceptions.AccessDenied", said);
+        assert_eq!(told.kind(), Kind::SourceLogin);
+        assert!(told.message().ends_with(said), "{}", told.message());
+        let nothing_more = fault("odoo.exceptions.AccessDenied", "Access Denied");
+        assert!(!nothing_more.message().contains("Odoo said"));
     }
 }
