@@ -147,7 +147,11 @@ begin
   -- In the order in which pages lock them.
   foreach name in array array['odoo_leads', 'odoo_partners', 'odoo_users', 'odoo_messages', 'odoo_field_changes', 'odoo_records', 'odoo_attachments', 'odoo_names'] loop
     if exists (select from pg_trigger t where t.tgrelid = to_regclass('public.' || name) and t.tgname = 'leave_empty' and (t.tgenabled <> 'D') <> is_awake) then
-      execute format('alter table public.%I %s trigger leave_empty', name, case when is_awake then 'enable' else 'disable' end);
+      if is_awake then
+        execute format('alter table public.%I enable trigger leave_empty', name);
+      else
+        execute format('alter table public.%I disable trigger leave_empty', name);
+      end if;
     end if;
   end loop;
 end
