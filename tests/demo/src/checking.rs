@@ -37,6 +37,8 @@ pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<bool> 
         answer.text()
     );
     let report: Report = serde_json::from_slice(&answer.body).context("the app's list")?;
+    let names = report.lines.iter().map(|line| line.name.chars().count());
+    let widest = names.max().unwrap_or_default();
     for line in report.lines {
         let (tone, sign) = match line.state.as_str() {
             "ok" => (Tone::Good, "✓"),
@@ -45,7 +47,7 @@ pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<bool> 
             _ => (Tone::Plain, "!"),
         };
         let found = in_the_callers_names(&line.found);
-        terminal.told(tone, &format!("{sign} {}", line.name), &found);
+        terminal.told(tone, &format!("{sign} {:<widest$}", line.name), &found);
         if let Some(remedy) = line.remedy {
             terminal.line(&format!("    {}", in_the_callers_names(&remedy)));
         }
