@@ -76,9 +76,11 @@ export function signIn(look) {
         refused.textContent = "The server cannot be reached.";
         return null;
       }
-      form.hidden = answer.ok;
+      const denied = [401, 403].includes(answer.status);
+      form.hidden = !denied;
       if (answer.ok) return answer.json();
-      refused.textContent = token ? `The server answered ${answer.status}: is the token an admin's, and still good?` : "";
+      if (!denied) refused.textContent = `The server answered ${answer.status}: try again in a minute.`;
+      else if (token) refused.textContent = `The server answered ${answer.status}: is the token an admin's, and still good?`;
       return null;
     },
     /** Whether somebody has to sign in. */

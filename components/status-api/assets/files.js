@@ -87,7 +87,10 @@ async function save() {
   while (from !== null) {
     const found = await read(page(from, MOST));
     // Half a list would pass for the whole.
-    if (!found) return;
+    if (!found) {
+      get("csv").disabled = false;
+      return;
+    }
     const { files, next_after: next } = found;
     for (const f of files) {
       lines.push([f.id, f.name, f.res_model, f.res_id, f.file_size, f.state, f.kind, f.message, f.remedy, f.failed_at, f.accepted_by]);

@@ -162,6 +162,17 @@ async fn the_whole_list_is_saved_and_no_name_is_a_formula() {
         lines[1]
     );
     assert!(lines[4].starts_with("50000,'=SUM(A1).mov,"), "{}", lines[4]);
+
+    // What breaks off is not saved as if it were the whole; it can be tried again.
+    let cut_off = "window.saved = ''; window.fetch = async () => new Response('{}', { status: 503 }); document.querySelector('#csv').click()";
+    visit.browser.run(cut_off).await.unwrap();
+    visit
+        .browser
+        .until("document.querySelector('#refused').textContent.includes('503: try again')")
+        .await
+        .unwrap();
+    let left = "[window.saved, document.querySelector('#csv').disabled, document.querySelector('#sign-in').hidden]";
+    assert_eq!(visit.browser.text(left).await.unwrap(), ",false,true");
 }
 
 #[tokio::test]
