@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Some(Command::Serve { listen }) => serve(listen).await.map(|()| true),
-        None => Box::pin(chaos(&arguments)).await,
+        None => chaos(&arguments).await,
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -72,9 +72,7 @@ async fn chaos(arguments: &Arguments) -> Result<bool> {
         leases: Leases::InTime,
     };
     let begun = Instant::now();
-    let program = this_program()?;
-    let run = run(&program, &order, |line| eprintln!("{line}"));
-    let summary = Box::pin(run).await?;
+    let summary = run(&this_program()?, &order, |line| eprintln!("{line}")).await?;
     eprintln!("{} s in all\n", begun.elapsed().as_secs());
     println!("{summary}");
     Ok(summary.good())

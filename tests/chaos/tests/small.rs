@@ -21,7 +21,7 @@ async fn under_faults_everywhere_nothing_is_lost_and_every_count_is_exact() -> R
         leases: Leases::AtOnce,
     };
     let program = Path::new(env!("CARGO_BIN_EXE_chaos"));
-    let summary = Box::pin(run(program, &order, |_| {})).await?;
+    let summary = run(program, &order, |_| {}).await?;
     println!("{summary}");
     assert!(summary.faults.total() >= 50, "{summary}");
     assert!(summary.good(), "{summary}");

@@ -114,8 +114,7 @@ pub(super) async fn tick(database: &Database, name: &str) -> Result<Run> {
     let job = jobs
         .pop()
         .with_context(|| format!("no job is named `{name}`"))?;
-    // Its future is large, and would be part of each caller's.
-    Box::pin(run_job(database, &job, false)).await
+    run_job(database, &job, false).await
 }
 
 async fn due_jobs(database: &Database, minute: u64) -> Result<Vec<Job>> {
