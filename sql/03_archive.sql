@@ -54,7 +54,7 @@ comment on column public.odoo_attachments.res_id is 'Id of the record it hangs o
 comment on column public.odoo_attachments.company_id is 'Company, in Odoo''s ids.';
 comment on column public.odoo_attachments.create_date is 'When it was made in Odoo.';
 comment on column public.odoo_attachments.write_date is 'When its row was last written in Odoo (to the second). No version of the content: compare checksums.';
-comment on column public.odoo_attachments.state is 'pending: to be moved; moved: bytes verified and confirmed by the Storage; skipped: nothing to move, see reason; dead: out of attempts, see reason and message, retry with odoo_sync.retry().';
+comment on column public.odoo_attachments.state is 'pending: to be moved; moved: bytes verified and confirmed by Storage; skipped: nothing to move, see reason; dead: out of attempts, see reason and message, retry with odoo_sync.retry().';
 comment on column public.odoo_attachments.reason is 'Why it is skipped, or the kind of its last failure.';
 comment on column public.odoo_attachments.message is 'The last failure in words.';
 comment on column public.odoo_attachments.blame is 'Whose fault the last failure was: source, destination, configuration, program.';
@@ -65,9 +65,9 @@ comment on column public.odoo_attachments.lease_id is 'The claim that works on i
 comment on column public.odoo_attachments.leased_until is 'When that claim ends by itself.';
 comment on column public.odoo_attachments.upload is 'A large upload that goes on in the next tick: address, offset and hash so far.';
 comment on column public.odoo_attachments.object_path is 'Path of the object in the bucket: sha1[0..2]/sha1.';
-comment on column public.odoo_attachments.moved_at is 'When the Storage had confirmed it.';
+comment on column public.odoo_attachments.moved_at is 'When Storage had confirmed it.';
 comment on column public.odoo_attachments.failed_at is 'When it last failed.';
-comment on column public.odoo_attachments.etag is 'The object''s etag in the Storage when it was first verified; another one later means that the object was changed there.';
+comment on column public.odoo_attachments.etag is 'The object''s etag in Storage when it was first verified; another one later means that the object was changed there.';
 comment on column public.odoo_attachments.missing_since is 'When a sweep under way missed it in Odoo''s list. It becomes deleted_at at the sweep''s end, unless the sweep missed suspiciously many.';
 comment on column public.odoo_attachments.discovered_at is 'When it was first found in Odoo.';
 comment on column public.odoo_attachments.lost_at is 'When a verification last found that the object of this moved file, or its bytes, are missing or others; null once it was moved again, or its bytes were read and are right.';

@@ -657,7 +657,7 @@ begin
     return '{}';
   end if;
   return array[odoo_sync.finding('objects_lost',
-    format('The objects of %s moved files, or their bytes, are missing in the Storage or others by now, such as that of file %s: seen by the verification of %s.%s',
+    format('The objects of %s moved files, or their bytes, are missing in Storage or others by now, such as that of file %s: seen by the verification of %s.%s',
       lost.files + lost.kept, lost.example, odoo_sync.moment(lost.seen_at),
       case when lost.kept > 0 then format(' Odoo has deleted %s of these files.', lost.kept) else '' end),
     -- The card shows 200 characters.
@@ -842,7 +842,7 @@ begin
       resent := (select count(*) from public.odoo_attachments a where a.lost_at is not null and a.state = 'pending');
       if resent > 0 then
         detail := coalesce(detail, '{}') || jsonb_build_object('resent', resent);
-        warnings := warnings || odoo_sync.finding('ok', format('%s files whose objects were missing in the Storage are in the queue again.', resent),
+        warnings := warnings || odoo_sync.finding('ok', format('%s files whose objects were missing in Storage are in the queue again.', resent),
           'Wait until it is empty; then verify once more: {"mode": "verify"}.');
       end if;
       storage := (select r.counts -> 'storage' from odoo_sync.runs r

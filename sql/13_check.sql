@@ -193,7 +193,7 @@ begin
     perform odoo_sync.knock();
   end if;
   if last.lines is null then
-    return query select 'components', 'not_tried', 'The components have not been asked yet, which alone can look at Odoo and the Storage.',
+    return query select 'components', 'not_tried', 'The components have not been asked yet, which alone can look at Odoo and Storage.',
       'Call POST /check with a key of scope admin (select odoo_sync.new_key(''me'', ''admin'') makes one).';
   else
     return query select 'components', 'ok', format('They looked at %s.', odoo_sync.moment(last.checked_at)), null;

@@ -80,9 +80,9 @@ pub struct Servers {
 pub struct Seen {
     /// Requests to Odoo.
     pub odoo_calls: u64,
-    /// Requests to the Storage.
+    /// Requests to Storage.
     pub storage_calls: u64,
-    /// Bytes that lie in the Storage.
+    /// Bytes that lie in Storage.
     pub bytes: u64,
 }
 
@@ -107,7 +107,7 @@ impl Servers {
         &self.addresses.variables
     }
 
-    /// What was asked of them; an error unless all files of Odoo lie in the Storage, each under the
+    /// What was asked of them; an error unless all files of Odoo lie in Storage, each under the
     /// hash of its bytes.
     pub async fn check(&self) -> Result<Seen> {
         #[derive(Deserialize)]
@@ -141,7 +141,7 @@ impl Servers {
         );
         ensure!(
             (verified.objects, verified.bytes) == (census.movable, census.movable_bytes),
-            "Odoo has {} files of {} bytes, in the Storage are {} of {}",
+            "Odoo has {} files of {} bytes, in Storage are {} of {}",
             census.movable,
             census.movable_bytes,
             verified.objects,

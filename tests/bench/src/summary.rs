@@ -24,7 +24,7 @@ pub struct Run {
     pub bytes: u64,
     /// Requests to Odoo.
     pub odoo_calls: u64,
-    /// Requests to the Storage.
+    /// Requests to Storage.
     pub storage_calls: u64,
     /// Of copying: how many connections it had.
     pub connections: Option<usize>,

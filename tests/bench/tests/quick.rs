@@ -13,7 +13,7 @@ fn all_ways_move_everything_and_the_components_calls_and_memory_stay_within_boun
         .args(["--quick", "--rounds", "1", "--json"])
         .arg(&path)
         .status()?;
-    // A run fails unless all files lie in the Storage, each under the hash of its bytes.
+    // A run fails unless all files lie in Storage, each under the hash of its bytes.
     ensure!(status.success(), "the benchmark failed");
     let table: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
     let runs = table

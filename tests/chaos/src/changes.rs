@@ -18,7 +18,7 @@ const DELETED_LEADS_ONE_IN: usize = 8;
 
 /// What was changed, as far as the comparison has to know of it.
 pub struct Changes {
-    /// Every content that Odoo ever had, by its SHA-1: what lies in the Storage is one of them.
+    /// Every content that Odoo ever had, by its SHA-1: what lies in Storage is one of them.
     pub contents: HashSet<String>,
     /// How many changes there were.
     pub made: u64,

@@ -26,7 +26,7 @@ pub struct Comparison {
     pub deleted_moved: u64,
     /// Files whose objects were read, and have Odoo's bytes.
     pub read: u64,
-    /// Objects in the Storage.
+    /// Objects in Storage.
     pub objects: u64,
     /// Objects of contents that Odoo has no more.
     pub former: u64,
@@ -237,7 +237,7 @@ fn file(
         ));
         return;
     }
-    // The Storage hashed what it received.
+    // Storage hashed what it received.
     let object = stored.get(text("object_path"));
     if object != Some(&(attachment.file_size, sha1.clone())) {
         comparison.differs(format!(
@@ -249,7 +249,7 @@ fn file(
 }
 
 impl Sides<'_> {
-    /// Compares the bytes of a moved file's object with Odoo's, where the Storage keeps them.
+    /// Compares the bytes of a moved file's object with Odoo's, where Storage keeps them.
     fn bytes(self, id: i64, row: &Map<String, Value>, comparison: &mut Comparison) {
         let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
         if text("state") != "moved" {

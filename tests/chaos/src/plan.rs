@@ -17,7 +17,7 @@ pub enum Deed {
     Strike(&'static Place, Effect, u64),
     /// A server goes away, or comes back.
     Outage(Side, bool),
-    /// The Storage is full, or has room again.
+    /// Storage is full, or has room again.
     Full(bool),
     /// Postgres is restarted, as its operator would.
     RestartPostgres,

@@ -1,4 +1,4 @@
-//! Everything that takes part: Postgres, Odoo, the Storage, two apps, and the clock that calls them.
+//! Everything that takes part: Postgres, Odoo, Storage, two apps, and the clock that calls them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -45,7 +45,7 @@ pub struct Scene {
     postgres: Postgres,
     /// It crashed, and was not started again yet.
     crashed: bool,
-    /// Where the Storage keeps its objects.
+    /// Where Storage keeps its objects.
     _objects: tempfile::TempDir,
 }
 

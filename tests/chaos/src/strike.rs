@@ -60,7 +60,7 @@ pub enum Effect {
     TooMany,
     /// 503.
     Unavailable,
-    /// 544, the Storage's own word for too much.
+    /// 544, Storage's own word for too much.
     DatabaseTimeout,
     /// 500 with a page of HTML, as from a worker that died.
     Html500,
@@ -240,7 +240,7 @@ const UPLOAD: &[Effect] = &[
     Effect::Late,
 ];
 
-/// What may happen to a question to the Storage.
+/// What may happen to a question to Storage.
 const QUESTION: &[Effect] = &[
     Effect::ResetBefore,
     Effect::ResetAfter,

@@ -28,11 +28,11 @@ const REASONS: [(&str, &str, &str); 6] = [
 /// What the catalogue says.
 #[derive(Debug, Deserialize)]
 pub struct Summary {
-    /// Files whose bytes are in the Storage.
+    /// Files whose bytes are in Storage.
     pub moved: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// How many different contents they have: objects in the Storage.
+    /// How many different contents they have: objects in Storage.
     pub contents: u64,
     /// The bytes of these.
     pub content_bytes: u64,

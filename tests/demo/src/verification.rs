@@ -1,4 +1,4 @@
-//! Whether all of it arrived: what Odoo has, what the catalogue says and what lies in the Storage.
+//! Whether all of it arrived: what Odoo has, what the catalogue says and what lies in Storage.
 
 use std::collections::{HashMap, HashSet};
 
@@ -23,7 +23,7 @@ struct Catalogued {
 /// What was found, by the signs of `rclone check`.
 #[derive(Debug, Default)]
 struct Signs {
-    /// `=` The object's bytes, hashed in the Storage, are what Odoo says.
+    /// `=` The object's bytes, hashed in Storage, are what Odoo says.
     same: u64,
     /// `-` An object that belongs to no file.
     extra: u64,
@@ -155,7 +155,7 @@ impl Found {
                 Tone::Good,
                 "verified",
                 &format!(
-                    "{} ({}) hashed again in the Storage: = all",
+                    "{} ({}) hashed again in Storage: = all",
                     count(*objects, "object"),
                     bytes(*total)
                 ),
@@ -176,7 +176,7 @@ impl Found {
             }
             None => terminal.fact(
                 "verified",
-                "SHA-1 and length of each file, as it was sent; confirmed by the Storage",
+                "SHA-1 and length of each file, as it was sent; confirmed by Storage",
             ),
         }
         if let Some((there, accounted)) = self.accounted {

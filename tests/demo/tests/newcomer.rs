@@ -71,10 +71,7 @@ async fn all_files_arrive_and_are_verified() -> Result<()> {
     );
     assert_eq!(output.stderr, b"");
     assert!(told.contains("for 200 of Odoo's 200 attachments"), "{told}");
-    assert!(
-        told.contains("hashed again in the Storage: = all"),
-        "{told}"
-    );
+    assert!(told.contains("hashed again in Storage: = all"), "{told}");
     assert!(told.contains("with its row in migration_logs"), "{told}");
     assert!(
         told.contains("40 leads") && told.contains(" messages"),

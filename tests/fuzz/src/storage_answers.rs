@@ -1,4 +1,4 @@
-//! The Storage's answers: errors, listings, offsets, and where an upload is.
+//! Storage's answers: errors, listings, offsets, and where an upload is.
 
 use content::ObjectPath;
 use futures::StreamExt;
@@ -8,7 +8,7 @@ use storage::{Fingerprint, Label, Resumable, Settings, Storage};
 
 use crate::outside::{KEY, ORIGIN, Recorded, Server, check};
 
-/// The answer to everything that is asked of the Storage.
+/// The answer to everything that is asked of Storage.
 pub fn storage(data: &[u8]) {
     let storage = || {
         let settings = Settings {

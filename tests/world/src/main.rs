@@ -96,7 +96,7 @@ async fn main() -> anyhow::Result<()> {
     let prefix = settings.storage.prefix.clone();
     let storage = Storage::start(settings.storage)
         .await
-        .context("the Storage did not start; is its port taken?")?;
+        .context("Storage did not start; is its port taken?")?;
     println!(
         "Odoo {version}  {}  database {database}, admin/admin, key admin-api-key",
         odoo.url()

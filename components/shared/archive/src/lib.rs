@@ -2,7 +2,7 @@
 //!
 //! [`ARCHIVE`] is a job that does one batch a run: it reads on in Odoo's list, claims files, moves them and
 //! records what became of each, all within a time budget. Whatever cuts it off, the next batch goes on: the promise is *at least once, idempotent*, and "moved" means that
-//! the SHA-1 and the length of the bytes sent are Odoo's and that the Storage has confirmed them.
+//! the SHA-1 and the length of the bytes sent are Odoo's and that Storage has confirmed them.
 //!
 //! The decisions (`cursor`, `limiter`, [`plan`], [`verdict`]) are pure and apart from the work
 //! (`discovery`, `sweep`, `transfer`, `batch`; `verify` and `census` have both).

@@ -1,4 +1,4 @@
-//! How many uploads at once: grows until the Storage asks for air, then halves and grows slowly.
+//! How many uploads at once: grows until Storage asks for air, then halves and grows slowly.
 
 use std::time::Duration;
 

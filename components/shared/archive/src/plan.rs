@@ -150,7 +150,7 @@ mod tests {
     fn large_files_go_together_only_where_nobody_suffers_from_it() {
         assert_eq!(large_at_once(true, 1, 4, 32), 3);
         assert_eq!(large_at_once(true, 1, 2, 32), 1, "Odoo is busy");
-        assert_eq!(large_at_once(true, 1, 4, 2), 2, "the Storage is busy");
+        assert_eq!(large_at_once(true, 1, 4, 2), 2, "Storage is busy");
         assert_eq!(large_at_once(true, 1, 1, 1), 1, "but one always may");
         assert_eq!(large_at_once(true, 2, 4, 32), 1, "runs share the memory");
         assert_eq!(large_at_once(true, 64, 4, 32), 1);

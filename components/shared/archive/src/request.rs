@@ -15,7 +15,7 @@ pub enum Mode {
     DryRun,
     /// As migrate, with all files that failed or are dead due at once.
     RetryFailed,
-    /// Compare Odoo, the catalogue and the Storage.
+    /// Compare Odoo, the catalogue and Storage.
     Verify,
 }
 
@@ -80,7 +80,7 @@ pub struct Request {
     pub read_data: Option<Part>,
     /// For verify: begin anew, whatever one that is under way found.
     pub restart: bool,
-    /// For verify: hand to the queue again what is not in the Storage as it should be.
+    /// For verify: hand to the queue again what is not in Storage as it should be.
     pub repair: bool,
     /// For a dry run: go on after this id.
     pub after_id: i64,

@@ -16,7 +16,7 @@ const LEASE_BEYOND_BATCH_S: u32 = 15;
 pub struct Settings {
     /// How to reach Odoo.
     pub odoo: odoo::Settings,
-    /// How to reach the Storage.
+    /// How to reach Storage.
     pub storage: storage::Settings,
     /// How long one batch begins new work.
     pub batch: Duration,

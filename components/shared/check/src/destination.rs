@@ -1,4 +1,4 @@
-//! The Storage: its settings, the way to it, the key, the bucket and what it takes.
+//! Storage: its settings, the way to it, the key, the bucket and what it takes.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,9 @@ use storage::{Bucket, Settings, Storage};
 
 use crate::words::{failed, not_tried, ok, size, warning, wrong};
 
-pub(crate) const SETTINGS: &str = "settings of the Storage";
+pub(crate) const SETTINGS: &str = "settings of Storage";
 pub(crate) const REACHED: &str = "Storage";
-pub(crate) const KEY: &str = "key of the Storage";
+pub(crate) const KEY: &str = "key of Storage";
 pub(crate) const BUCKET: &str = "bucket";
 pub(crate) const SIZE: &str = "size limit";
 pub(crate) const TYPES: &str = "MIME types";
@@ -67,7 +67,7 @@ pub(crate) async fn look(
         (Ok(()), Some(_)) => ok(SIGNED, "An address that was signed opens without a key."),
         (Ok(()), None) => ok(
             SIGNED,
-            "The Storage signs; whether an address opens is tried once a file was moved.",
+            "Storage signs; whether an address opens is tried once a file was moved.",
         ),
         (Err(fault), _) => failed(SIGNED, &fault),
     });

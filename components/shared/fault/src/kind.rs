@@ -90,19 +90,19 @@ kinds! {
     /// The bytes do not have the SHA-1 that Odoo says.
     WrongBytes = "wrong_bytes", Source, File, Later;
 
-    /// No connection to the Storage.
+    /// No connection to Storage.
     StorageUnreachable = "storage_unreachable", Destination, Batch, Later;
-    /// The Storage asks for a pause: 429, 503, 544.
+    /// Storage asks for a pause: 429, 503, 544.
     StorageBusy = "storage_busy", Destination, File, Later;
-    /// The Storage did not answer in time, or dropped the connection.
+    /// Storage did not answer in time, or dropped the connection.
     StorageTimeout = "storage_timeout", Destination, File, Later;
-    /// The Storage's own fault (500), for this object.
+    /// Storage's own fault (500), for this object.
     StorageFailed = "storage_failed", Destination, File, Later;
-    /// The Storage answered something that is no answer.
+    /// Storage answered something that is no answer.
     StorageProtocol = "storage_protocol", Destination, Batch, Later;
-    /// A proxy before the Storage answered in its place.
+    /// A proxy before Storage answered in its place.
     StorageProxy = "storage_proxy", Destination, Batch, Later;
-    /// A proxy before the Storage lets this one object not pass: its size, its path, what is in it.
+    /// A proxy before Storage lets this one object not pass: its size, its path, what is in it.
     FileBlocked = "file_blocked", Configuration, File, Waits;
     /// The key is wrong or expired, or lacks the right.
     StorageLogin = "storage_login", Configuration, Batch, Manual;
@@ -114,7 +114,7 @@ kinds! {
     TooLarge = "too_large", Configuration, File, Never;
     /// The bucket does not allow this MIME type.
     MimeRefused = "mime_refused", Configuration, File, Never;
-    /// The Storage refuses the object's name.
+    /// Storage refuses the object's name.
     NameRefused = "name_refused", Program, File, Never;
     /// An object of this name is there with another size.
     ObjectDiffers = "object_differs", Destination, File, Later;

@@ -34,7 +34,7 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "storage_unreachable" => {
             "Is Supabase up, and storage_url right? It is tried again at each tick."
         }
-        "storage_busy" => "The Storage asks for a pause: lower archive_parallel_uploads.",
+        "storage_busy" => "Storage asks for a pause: lower archive_parallel_uploads.",
         "storage_login" => {
             "Check storage_key: it is the service_role key, or one that begins with sb_secret_."
         }
@@ -50,9 +50,7 @@ pub fn remedy(kind: &str) -> Option<&'static str> {
         "bucket_missing" => {
             "Make the bucket under Storage, or set storage_bucket to one that is there."
         }
-        "quota_exceeded" => {
-            "Make room in the Storage, or raise its quota; nothing is lost meanwhile."
-        }
+        "quota_exceeded" => "Make room in Storage, or raise its quota; nothing is lost meanwhile.",
         "too_large" => "Raise the bucket's file size limit, then retry dead files.",
         "mime_refused" => "Allow the MIME type on the bucket, then retry dead files.",
         "name_refused" | "program" => "This is a fault of the program: please report it.",

@@ -165,7 +165,7 @@ pub async fn catalogue(
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Verified and confirmed by the Storage.
+    /// Verified and confirmed by Storage.
     Moved {
         /// Where it lies.
         object_path: ObjectPath,

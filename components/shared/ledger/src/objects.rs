@@ -1,4 +1,4 @@
-//! Objects that the catalogue says are in the Storage, for whoever compares.
+//! Objects that the catalogue says are in Storage, for whoever compares.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
-/// An object that should be in the Storage.
+/// An object that should be in Storage.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Moved {
     /// Odoo's id.

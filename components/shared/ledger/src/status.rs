@@ -334,7 +334,7 @@ pub struct FileStatus {
     pub object_path: Option<String>,
     /// When it was found in Odoo.
     pub discovered_at: Option<Moment>,
-    /// When the Storage had confirmed it.
+    /// When Storage had confirmed it.
     pub moved_at: Option<Moment>,
     /// When it last failed.
     pub failed_at: Option<Moment>,

@@ -1,4 +1,4 @@
-//! The Storage's answers, and what they mean when they are no success.
+//! Storage's answers, and what they mean when they are no success.
 //!
 //! Nearly every error is HTTP 400 with the real status as a text in its body, so it is told by its
 //! `code` (seen on storage-api 1.11).
@@ -39,11 +39,11 @@ pub(crate) fn transport(error: TransportError) -> Fault {
     match error {
         TransportError::Refused => Fault::new(
             Kind::StorageUnreachable,
-            "the Storage refused the connection: check storage_url, and that it is up",
+            "Storage refused the connection: check storage_url, and that it is up",
         ),
         TransportError::NoSuchHost => Fault::new(
             Kind::StorageUnreachable,
-            "the Storage's host does not resolve: check storage_url",
+            "Storage's host does not resolve: check storage_url",
         ),
         TransportError::NotAllowed => Fault::new(
             Kind::Setting,
@@ -51,32 +51,30 @@ pub(crate) fn transport(error: TransportError) -> Fault {
         ),
         TransportError::Tls => Fault::new(
             Kind::StorageUnreachable,
-            "no TLS connection to the Storage: check storage_url (http or https?) and its certificate",
+            "no TLS connection to Storage: check storage_url (http or https?) and its certificate",
         ),
         TransportError::Timeout => {
-            Fault::new(Kind::StorageTimeout, "the Storage did not answer in time")
+            Fault::new(Kind::StorageTimeout, "Storage did not answer in time")
         }
-        TransportError::Reset => {
-            Fault::new(Kind::StorageTimeout, "the Storage dropped the connection")
-        }
+        TransportError::Reset => Fault::new(Kind::StorageTimeout, "Storage dropped the connection"),
         error @ TransportError::Encoded(_) => {
             Fault::told(Kind::StorageProxy, format!("Storage: {error}"))
         }
         other => Fault::told(
             Kind::StorageTimeout,
-            format!("no answer of the Storage: {other}"),
+            format!("no answer of Storage: {other}"),
         ),
     }
 }
 
-/// What an answer that is no success says. What is neither the Storage's JSON nor its plain text for
+/// What an answer that is no success says. What is neither Storage's JSON nor its plain text for
 /// resumable uploads is a proxy's: its status says nothing of the key or the object.
 pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     let status = response.status.as_u16();
     if matches!(status, 429 | 502 | 503 | 504 | 544) {
         return Err(Fault::told(
             Kind::StorageBusy,
-            format!("the Storage is busy (HTTP {status})"),
+            format!("Storage is busy (HTTP {status})"),
         )
         .retry_after(response.retry_after()));
     }
@@ -109,7 +107,7 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     }
 }
 
-/// What it means that somebody else answered in the Storage's place.
+/// What it means that somebody else answered in Storage's place.
 fn by_proxy(response: &Response) -> Fault {
     let status = response.status.as_u16();
     let proxy = proxy(response);
@@ -150,8 +148,8 @@ fn proxy(response: &Response) -> String {
                 .all(|b| b.is_ascii_alphanumeric() || b"-._/ ".contains(&b))
     });
     match name {
-        Some(name) => format!("a proxy before the Storage ({name})"),
-        None => "a proxy before the Storage".to_owned(),
+        Some(name) => format!("a proxy before Storage ({name})"),
+        None => "a proxy before Storage".to_owned(),
     }
 }
 
@@ -185,7 +183,7 @@ impl Refusal {
     }
 
     /// Whether there are no bytes: no object of this name, or its row alone, as after a restore of the database.
-    /// Then S3 answers by way of the Storage, and a folder of its own does (code of storage-api 1.70).
+    /// Then S3 answers by way of Storage, and a folder of its own does (code of storage-api 1.70).
     pub(crate) fn lacks_bytes(&self) -> bool {
         let said = self.said();
         match self.code.as_str() {
@@ -211,17 +209,16 @@ impl Refusal {
             ("NoSuchBucket", _) => Fault::told(
                 Kind::BucketMissing,
                 format!(
-                    "the Storage has no bucket {bucket:?}, or the key may not see it: create it as a private bucket, or set storage_bucket"
+                    "Storage has no bucket {bucket:?}, or the key may not see it: create it as a private bucket, or set storage_bucket"
                 ),
             ),
             ("AccessDenied", _) | (_, "401" | "403") => Fault::told(
                 Kind::StorageLogin,
-                format!("the Storage refused the key: check storage_key ({said})"),
+                format!("Storage refused the key: check storage_key ({said})"),
             ),
-            ("InvalidRequest", _) if said.contains("authorization") => Fault::new(
-                Kind::StorageLogin,
-                "the Storage got no key: check storage_key",
-            ),
+            ("InvalidRequest", _) if said.contains("authorization") => {
+                Fault::new(Kind::StorageLogin, "Storage got no key: check storage_key")
+            }
             _ if self.is_quota() => Fault::told(
                 Kind::QuotaExceeded,
                 format!("bucket quota exceeded ({said})"),
@@ -236,22 +233,22 @@ impl Refusal {
             ),
             ("InvalidKey", _) => Fault::told(
                 Kind::NameRefused,
-                format!("the Storage refuses the name: {said}"),
+                format!("Storage refuses the name: {said}"),
             ),
             ("NoSuchKey", _) => Fault::new(Kind::StorageFailed, "the object is not there"),
             // A lock of a resumable upload: another request still has it.
             (_, "423") => Fault::new(
                 Kind::StorageTimeout,
-                "the Storage says that another request holds this upload",
+                "Storage says that another request holds this upload",
             ),
             ("SlowDown" | "TooManyRequests" | "DatabaseTimeout" | "ResourceLocked", _)
             | (_, "429" | "503" | "544") => {
-                Fault::told(Kind::StorageBusy, format!("the Storage is busy ({said})"))
+                Fault::told(Kind::StorageBusy, format!("Storage is busy ({said})"))
             }
             _ => Fault::told(
                 Kind::StorageFailed,
                 format!(
-                    "the Storage failed ({} {}): {said}",
+                    "Storage failed ({} {}): {said}",
                     self.status_code, self.code
                 ),
             ),

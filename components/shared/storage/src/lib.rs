@@ -1,6 +1,6 @@
 //! The destination of bytes: Supabase Storage.
 //!
-//! **The guarantee.** What the Storage has counts, not what was sent: an object is confirmed when its size
+//! **The guarantee.** What Storage has counts, not what was sent: an object is confirmed when its size
 //! and, where its etag is one, its MD5 are those of the content ([`Info::holds`]). [`Storage::finish`]
 //! does that; after [`Storage::store`] it is still to be done unless that says so, since its answer says
 //! nothing of what was stored, and a listing tells it of many objects at once. Objects are named by

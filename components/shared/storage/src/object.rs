@@ -36,7 +36,7 @@ pub(crate) fn timeouts(body_bytes: u64) -> Timeouts {
 /// The largest page of a listing, in bytes: 1,000 objects take about 400 KB.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
 
-/// What tells one content from another in the Storage.
+/// What tells one content from another in Storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     /// Its length in bytes.
@@ -57,13 +57,13 @@ pub struct Label<'a> {
 /// How far it is known that an object is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It was taken; what the Storage made of it is still to be asked for.
+    /// It was taken; what Storage made of it is still to be asked for.
     Taken,
     /// It was there before, with these bytes.
     Confirmed,
 }
 
-/// What the Storage says of an object.
+/// What Storage says of an object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {
     /// Its path in the bucket.
@@ -143,7 +143,7 @@ impl<H: Http> Storage<H> {
         })
     }
 
-    /// How many requests were sent to the Storage.
+    /// How many requests were sent to Storage.
     pub fn calls(&self) -> u64 {
         self.calls.get()
     }
@@ -226,7 +226,7 @@ impl<H: Http> Storage<H> {
             Fault::told(
                 Kind::StorageLogin,
                 format!(
-                    "the Storage refused the key: check storage_key ({} {}; {} {})",
+                    "Storage refused the key: check storage_key ({} {}; {} {})",
                     first.words(),
                     refusal.said(),
                     first.other().words(),
@@ -313,7 +313,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Makes sure that uploads reach the Storage, by one that writes nothing: no version of it takes this name.
+    /// Makes sure that uploads reach Storage, by one that writes nothing: no version of it takes this name.
     pub async fn check_uploads(&self) -> Result<(), Fault> {
         let label = Label {
             content_type: "application/octet-stream",
@@ -370,7 +370,7 @@ impl<H: Http> Storage<H> {
         Ok(Err(answer::refusal(response).await?))
     }
 
-    /// What the Storage says of an object, or `None` if it has none of this name.
+    /// What Storage says of an object, or `None` if it has none of this name.
     pub async fn info(&self, path: &str) -> Result<Option<Info>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/object/info/{bucket}/{path}"));
@@ -492,7 +492,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Whether an object that the Storage knows of has bytes: after a restore of the database alone it has a
+    /// Whether an object that Storage knows of has bytes: after a restore of the database alone it has a
     /// row, its size and its MD5, and nothing behind them.
     async fn has_bytes(&self, path: &str) -> Result<bool, Fault> {
         let request = self
@@ -508,7 +508,7 @@ impl<H: Http> Storage<H> {
 pub(crate) fn no_json() -> Fault {
     Fault::new(
         Kind::StorageProtocol,
-        "the Storage's answer is not the JSON that was due",
+        "Storage's answer is not the JSON that was due",
     )
 }
 

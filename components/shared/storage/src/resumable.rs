@@ -78,11 +78,11 @@ impl<H: Http> Storage<H> {
             .map(|id| Resumable { id: id.to_owned() })
             .ok_or(Fault::new(
                 Kind::StorageProtocol,
-                "the Storage began an upload without saying where",
+                "Storage began an upload without saying where",
             ))
     }
 
-    /// How many bytes of an upload the Storage has, or `None` if it knows nothing of it any more.
+    /// How many bytes of an upload Storage has, or `None` if it knows nothing of it any more.
     pub async fn offset(&self, upload: &Resumable) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::HEAD, &format!("/{}", upload.id));
         let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;
@@ -93,7 +93,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Adds a piece at `offset`; the offset after it, as the Storage says.
+    /// Adds a piece at `offset`; the offset after it, as Storage says.
     pub async fn append(
         &self,
         upload: &Resumable,
@@ -111,7 +111,7 @@ impl<H: Http> Storage<H> {
             StatusCode::NO_CONTENT | StatusCode::OK => offset_of(&response),
             StatusCode::CONFLICT | StatusCode::NOT_FOUND | StatusCode::GONE => Err(Fault::new(
                 Kind::StorageTimeout,
-                "the Storage lost the thread of a large upload; it begins anew",
+                "Storage lost the thread of a large upload; it begins anew",
             )),
             _ => Err(answer::refusal(response).await?.fault(&self.settings)),
         }
@@ -123,11 +123,11 @@ impl<H: Http> Storage<H> {
             Some(info) if info.holds(content) != Some(false) => Ok(()),
             Some(_) => Err(Fault::new(
                 Kind::ObjectDiffers,
-                "the Storage has the object with other bytes than were uploaded",
+                "Storage has the object with other bytes than were uploaded",
             )),
             None => Err(Fault::new(
                 Kind::StorageFailed,
-                "the Storage does not have the object after its upload",
+                "Storage does not have the object after its upload",
             )),
         }
     }
@@ -146,6 +146,6 @@ fn offset_of(response: &outbound::Response) -> Result<u64, Fault> {
         .and_then(|offset| offset.parse().ok())
         .ok_or(Fault::new(
             Kind::StorageProtocol,
-            "the Storage does not say how much of an upload it has",
+            "Storage does not say how much of an upload it has",
         ))
 }

@@ -12,7 +12,7 @@ use crate::{Storage, answer};
 
 const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 
-/// A bucket, as the Storage describes it. A description that is another than expected stops no batch: it is read as
+/// A bucket, as Storage describes it. A description that is another than expected stops no batch: it is read as
 /// far as it is understood.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
@@ -72,7 +72,7 @@ impl<H: Http> Storage<H> {
         Err(answer::refusal(response).await?.fault(&self.settings))
     }
 
-    /// The largest upload that the project takes, whatever the bucket says, as far as the Storage tells it.
+    /// The largest upload that the project takes, whatever the bucket says, as far as Storage tells it.
     pub async fn project_limit(&self) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::OPTIONS, "");
         let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;

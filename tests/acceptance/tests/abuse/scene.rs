@@ -62,7 +62,7 @@ pub fn is_refusal(answer: &Answer, of: &str) -> Result<()> {
 /// Nobody was asked for anything, and nothing was begun.
 pub async fn nothing_was_done(stage: &Stage) -> Result<()> {
     let calls = stage.odoo.counters().total().calls + stage.storage.counters().total().calls;
-    ensure!(calls == 0, "{calls} calls to Odoo and the Storage");
+    ensure!(calls == 0, "{calls} calls to Odoo and Storage");
     let begun = stage
         .count(
             "select (select count(*) from odoo_sync.runs) + (select count(*) from public.odoo_attachments)

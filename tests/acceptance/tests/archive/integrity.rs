@@ -1,4 +1,4 @@
-//! What the Storage has counts, not what was sent to it.
+//! What Storage has counts, not what was sent to it.
 
 use anyhow::{Result, ensure};
 use bytes::Bytes;

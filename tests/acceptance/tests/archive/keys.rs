@@ -1,4 +1,4 @@
-//! The key of the Storage: in which headers it is sent, and what is said where none of them is taken.
+//! The key of Storage: in which headers it is sent, and what is said where none of them is taken.
 
 use anyhow::Result;
 use world::odoo::Trap;

@@ -15,7 +15,7 @@ use crate::scene::{
 const PIECE: u64 = 6 * 1024 * 1024;
 const APPEND: &str = "PATCH /upload/resumable";
 
-/// Ticks until a part of a file is in the Storage: where the machine is slow, a tick of a second may end
+/// Ticks until a part of a file is in Storage: where the machine is slow, a tick of a second may end
 /// before the file's turn.
 async fn until_begun(stage: &Stage, id: i64) -> Result<()> {
     until("a part of it is there", async || {

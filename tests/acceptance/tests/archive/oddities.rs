@@ -43,7 +43,7 @@ const REFUSED: [(i64, u16, &str, &str); 3] = [
         40,
         403,
         "file_blocked",
-        "a proxy before the Storage answered HTTP 403",
+        "a proxy before Storage answered HTTP 403",
     ),
     (41, 503, "storage_busy", "HTTP 503"),
     (42, 413, "file_blocked", "let it take 8 MiB"),

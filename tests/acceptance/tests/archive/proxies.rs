@@ -1,4 +1,4 @@
-//! What stands between: proxies, gateways, firewalls. Their answers are told from Odoo's and the Storage's own, and
+//! What stands between: proxies, gateways, firewalls. Their answers are told from Odoo's and Storage's own, and
 //! no file dies of them.
 
 use anyhow::Result;

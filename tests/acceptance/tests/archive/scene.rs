@@ -152,7 +152,7 @@ pub async fn reading_rest_passes(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the Storage has so many objects.
+/// Waits until Storage has so many objects.
 pub async fn until_stored(stage: &Stage, objects: usize) -> Result<()> {
     until("objects are stored", async || {
         Ok(stage.storage.objects().len() >= objects)
@@ -221,7 +221,7 @@ pub async fn attempted(stage: &Stage) -> Result<i64> {
         .await
 }
 
-/// What must hold at rest, whatever happened: what is called moved is in the Storage under the hash
+/// What must hold at rest, whatever happened: what is called moved is in Storage under the hash
 /// of its bytes, with the length and the hash that Odoo has; the counters are those of a recount; each
 /// moved file is in the log once; nobody holds anything; no secret is anywhere.
 pub async fn all_is_well(stage: &Stage) -> Result<()> {
@@ -283,7 +283,7 @@ async fn every_moved_file_is_there(stage: &Stage, odoo: &Odoo) -> Result<()> {
         let path = path.with_context(|| format!("{id} is moved to nowhere"))?;
         ensure!(
             objects.get(&path).copied() == u64::try_from(size).ok(),
-            "{id} is not in the Storage at {path} with {size} bytes"
+            "{id} is not in Storage at {path} with {size} bytes"
         );
         let Some(attachment) = odoo.attachments().get(id) else {
             continue;

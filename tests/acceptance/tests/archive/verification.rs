@@ -345,7 +345,7 @@ async fn however_short_a_call_is_it_verifies_a_page() -> Result<()> {
         .start()
         .await?;
     finish(&stage, 10).await?;
-    // Getting to know the Storage takes longer than the whole call may.
+    // Getting to know Storage takes longer than the whole call may.
     stage
         .storage
         .faults()

@@ -155,13 +155,13 @@ fn of_the_storage() -> Vec<Case> {
     let bucket = || Bucket::private("odoo-archive");
     vec![
         failed(
-            "settings of the Storage",
+            "settings of Storage",
             "storage_bucket is not set",
             variable("storage_bucket", ""),
         ),
         failed(
             "Storage",
-            "the Storage refused the connection: check storage_url",
+            "Storage refused the connection: check storage_url",
             variable("storage_url", "http://127.0.0.1:1"),
         ),
         failed(
@@ -170,18 +170,18 @@ fn of_the_storage() -> Vec<Case> {
             variable("storage_path", "/elsewhere"),
         ),
         failed(
-            "key of the Storage",
-            "the Storage refused the key: check storage_key",
+            "key of Storage",
+            "Storage refused the key: check storage_key",
             variable("storage_key", "of-somebody-else"),
         ),
         warning(
-            "key of the Storage",
+            "key of Storage",
             "Supabase retires at the end of 2026",
             variable("storage_key", LEGACY),
         ),
         failed(
             "bucket",
-            "the Storage has no bucket",
+            "Storage has no bucket",
             variable("storage_bucket", "another"),
         ),
         failed(

@@ -26,10 +26,7 @@ async fn a_set_up_that_is_right_is_a_list_without_a_word_of_remedy() -> Result<(
         ("login to Odoo", "as user 2, by JSON-RPC with the API key"),
         ("API key of Odoo", "never ends"),
         ("rights in Odoo", "has every company"),
-        (
-            "key of the Storage",
-            "in the headers apikey and Authorization",
-        ),
+        ("key of Storage", "in the headers apikey and Authorization"),
         ("bucket", "private"),
         ("size limit", "by the project; the largest that waits"),
         (
@@ -171,7 +168,7 @@ async fn the_bucket_is_made_private_where_that_is_asked_for() -> Result<()> {
     scene.stage.owner.batch_execute(forgotten).await?;
     let (_host, caller) = scene.stage.replica(&[("storage_bucket", "made")]).await?;
     for (body, state, found) in [
-        ("{}", "failed", "the Storage has no bucket"),
+        ("{}", "failed", "Storage has no bucket"),
         (
             r#"{"create_bucket": true}"#,
             "ok",
@@ -266,7 +263,7 @@ async fn an_app_of_which_nothing_is_set_says_so_line_by_line() -> Result<()> {
         [
             "settings of Odoo",
             "settings of Postgres",
-            "settings of the Storage"
+            "settings of Storage"
         ]
     );
     assert_eq!(looked_at["lines"].as_array().map(Vec::len), Some(29));

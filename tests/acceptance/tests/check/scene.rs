@@ -11,7 +11,7 @@ use world::supabase::Supabase;
 
 use crate::causes::Cause;
 
-/// A legacy key, which the Storage takes too.
+/// A legacy key, which Storage takes too.
 pub const LEGACY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.bm8tc2lnbmF0dXJl";
 
 pub struct Scene {

@@ -1,4 +1,4 @@
-//! A plain HTTP client, and what Odoo and the Storage are asked with it.
+//! A plain HTTP client, and what Odoo and Storage are asked with it.
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;

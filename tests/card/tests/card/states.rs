@@ -228,7 +228,7 @@ async fn failed_files_are_grouped_and_a_hostile_name_does_nothing() {
             "pending",
             "storage_busy",
             "destination",
-            "the Storage asks for a pause (429)",
+            "Storage asks for a pause (429)",
             "plan.pdf",
         )
         .await
@@ -270,7 +270,7 @@ async fn failed_files_are_grouped_and_a_hostile_name_does_nothing() {
     let groups = visit.says("groups").await;
     for part in [
         "Last error (",
-        "Upload 30000: the Storage asks for a pause (429)",
+        "Upload 30000: Storage asks for a pause (429)",
         "× 41",
         "File 50000: <script>",
         hostile,

@@ -32,7 +32,7 @@ async fn busy() -> Scene {
             "pending",
             "storage_busy",
             "destination",
-            "the Storage asks for a pause (429)",
+            "Storage asks for a pause (429)",
             "plan.pdf",
         )
         .await

@@ -1,4 +1,4 @@
-//! Faults of requests to Odoo and to the Storage, each for as long as it lasts: at every request of
+//! Faults of requests to Odoo and to Storage, each for as long as it lasts: at every request of
 //! its place, until it is mended.
 
 use anyhow::{Context, Result};
@@ -42,7 +42,7 @@ const QUESTIONS: [Effect; 6] = [
     Effect::Truncated,
 ];
 
-/// What stands before Odoo, or before the Storage, answers in its place.
+/// What stands before Odoo, or before Storage, answers in its place.
 const PROXY: [Effect; 5] = [
     Effect::Forbidden,
     Effect::NotFound,
@@ -225,10 +225,10 @@ async fn archive_and_storage() -> Result<()> {
         bench.done(bench.stage.caller()).await?;
     }
     rows.push(long_pause(&bench, bench.stage.storage.faults(), upload).await?);
-    hold("archive-batch and the Storage", &rows)
+    hold("archive-batch and Storage", &rows)
 }
 
-/// What stands before the Storage refuses one object, whatever else passes.
+/// What stands before Storage refuses one object, whatever else passes.
 async fn at_one_path(bench: &Bench, effect: Effect) -> Result<Row> {
     bench.work(Work::Small)?;
     let attachments = bench.stage.odoo.attachments();
@@ -331,7 +331,7 @@ async fn of_either_side() -> Result<()> {
     )
 }
 
-/// An answer of Odoo stops in its middle; one of the Storage never begins.
+/// An answer of Odoo stops in its middle; one of Storage never begins.
 async fn slow(
     job: Job,
     place: &'static str,

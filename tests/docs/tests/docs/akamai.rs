@@ -14,7 +14,7 @@ use crate::running::sql;
 const MEMORY_MIB: usize = 128;
 const REQUEST: Duration = Duration::from_secs(30);
 const LARGE: u64 = 40_000_000;
-/// More than one batch can move, at the pace that the Storage's latency allows.
+/// More than one batch can move, at the pace that Storage's latency allows.
 const FILES: u64 = 1_500;
 
 #[tokio::test]

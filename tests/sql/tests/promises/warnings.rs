@@ -39,7 +39,7 @@ async fn what_the_look_of_the_day_found_is_told_for_as_long_as_it_is_fresh() {
     let (project, _endpoint) = well().await;
     let lines = r#"[{"name": "API key of Odoo", "state": "warning", "found": "It ends on 2026-12-10.", "remedy": "Make another key."},
         {"name": "size limit", "state": "failed", "found": "file 7 has 60 MiB.", "remedy": "Raise the limit."},
-        {"name": "key of the Storage", "state": "warning", "found": "A legacy key.", "remedy": "told otherwise"},
+        {"name": "key of Storage", "state": "warning", "found": "A legacy key.", "remedy": "told otherwise"},
         {"name": "clocks", "state": "ok", "found": "They agree.", "remedy": null}]"#;
     let looked =
         format!("insert into odoo_sync.checks (checked_at, lines) values (now(), '{lines}')");

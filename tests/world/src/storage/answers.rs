@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::serve::{Payload, empty, json};
 
-/// An error as the Storage words it.
+/// An error as Storage words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The status of the answer, which is 400 for nearly all.

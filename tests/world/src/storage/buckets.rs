@@ -80,7 +80,7 @@ impl Site {
     }
 }
 
-/// A bucket as the Storage shows it.
+/// A bucket as Storage shows it.
 #[derive(Serialize)]
 struct BucketShown<'a> {
     id: &'a str,

@@ -127,7 +127,7 @@ pub enum KeepBytes {
     Dir(PathBuf),
 }
 
-/// In which headers the Storage, or the gateway before it, takes a key.
+/// In which headers Storage, or the gateway before it, takes a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyHeaders {
     /// As hosted: a bearer in `Authorization`, which must be no secret key, or else `apikey`.
@@ -140,7 +140,7 @@ pub enum KeyHeaders {
     Neither,
 }
 
-/// How the Storage says that its quota is used up. The facts have no recording of it, so each form that
+/// How Storage says that its quota is used up. The facts have no recording of it, so each form that
 /// a caller may meet can be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

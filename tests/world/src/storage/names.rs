@@ -9,7 +9,7 @@ pub(crate) const PLACEHOLDER: &str = ".emptyFolderPlaceholder";
 /// The file backend cannot store a longer path segment.
 const SEGMENT_BYTES: usize = 255;
 
-/// Refuses what the Storage would refuse.
+/// Refuses what Storage would refuse.
 pub(crate) fn check(name: &str) -> Result<(), Refusal> {
     if name.is_empty()
         || !name

@@ -51,7 +51,7 @@ impl Duplicates {
         }
     }
 
-    /// Its content is in the Storage now; those that waited for it.
+    /// Its content is in Storage now; those that waited for it.
     pub(super) fn stored(&mut self, file: &Claimed) -> Vec<Claimed> {
         let content = file.checksum;
         let waited = self.waiting.remove(&content).unwrap_or_default();

@@ -104,7 +104,7 @@ impl Job for Archive {
     }
 }
 
-/// Whether the Storage has a part in a mode.
+/// Whether Storage has a part in a mode.
 fn stores(mode: Mode) -> bool {
     mode.moves() || mode == Mode::Verify
 }

@@ -1,4 +1,4 @@
-//! What the Storage has of the files that it took: asked for before any of them counts as moved.
+//! What Storage has of the files that it took: asked for before any of them counts as moved.
 //!
 //! Its answer to an upload says nothing of the object. Objects lie in 256 folders by their content, so one listing
 //! confirms all that came into a folder lately; those of a folder are therefore collected for a while.
@@ -26,7 +26,7 @@ const PAGE: usize = 1000;
 /// So many rows of a listing cost as much as asking for one object (measured on storage-api 1.70).
 const ROWS_A_FILE: usize = 50;
 
-/// A file that the Storage took, or whose content it took before.
+/// A file that Storage took, or whose content it took before.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) file: Claimed,
@@ -63,7 +63,7 @@ pub(crate) struct Confirmation {
 }
 
 impl Unconfirmed {
-    /// The Storage took a file.
+    /// Storage took a file.
     pub(crate) fn add(&mut self, sent: Sent, now: Duration) {
         let folder = path(&sent.file).folder().to_owned();
         let (_, files) = self.folders.entry(folder).or_insert((now, Vec::new()));
@@ -94,7 +94,7 @@ impl Unconfirmed {
     }
 }
 
-/// Asks what the Storage has of these files; of each, whether that is what was sent, and how many objects a
+/// Asks what Storage has of these files; of each, whether that is what was sent, and how many objects a
 /// listing had.
 pub(crate) async fn confirm<H: Http>(
     storage: &Storage<H>,
@@ -135,7 +135,7 @@ async fn compare<H: Http>(
     let Some(info) = info else {
         return Err(Fault::new(
             Kind::StorageFailed,
-            "the Storage does not have the object after its upload",
+            "Storage does not have the object after its upload",
         ));
     };
     let size = sent.file.file_size;
@@ -143,7 +143,7 @@ async fn compare<H: Http>(
         return Err(Fault::told(
             Kind::ObjectDiffers,
             format!(
-                "the Storage has {} of the {size} bytes that were sent",
+                "Storage has {} of the {size} bytes that were sent",
                 info.size
             ),
         ));
@@ -153,7 +153,7 @@ async fn compare<H: Http>(
     if differs && !has_bytes(storage, &sent.file).await? {
         return Err(Fault::new(
             Kind::ObjectDiffers,
-            "the Storage has other bytes than were sent",
+            "Storage has other bytes than were sent",
         ));
     }
     Ok(())
@@ -167,7 +167,7 @@ async fn has_bytes<H: Http>(storage: &Storage<H>, file: &Claimed) -> Result<bool
     let mut sha1 = Sha1::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk
-            .map_err(|error| Fault::told(Kind::StorageTimeout, format!("the Storage: {error}")))?;
+            .map_err(|error| Fault::told(Kind::StorageTimeout, format!("Storage: {error}")))?;
         sha1.update(chunk);
     }
     Ok(file.checksum == <[u8; 20]>::from(sha1.finalize()).into())

@@ -19,7 +19,7 @@ use crate::plan::SMALL_BYTES;
 pub(crate) struct Fetched {
     pub(crate) file: Claimed,
     pub(crate) content: Bytes,
-    /// What the Storage has to have of it.
+    /// What Storage has to have of it.
     pub(crate) fingerprint: Fingerprint,
 }
 

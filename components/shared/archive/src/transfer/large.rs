@@ -239,7 +239,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
             if sent? != end {
                 return Err(Fault::new(
                     Kind::StorageTimeout,
-                    "the Storage took only a part of a piece",
+                    "Storage took only a part of a piece",
                 ));
             }
             if last {

@@ -7,7 +7,7 @@ const BYTES: &str = "application/octet-stream";
 const LONGEST: usize = 255;
 
 /// Odoo's text if it is a media type of RFC 9110 by which a browser only shows the content, and else that of mere
-/// bytes. A `multipart` type is never sent: the Storage would unwrap the content and keep one of its parts (seen
+/// bytes. A `multipart` type is never sent: Storage would unwrap the content and keep one of its parts (seen
 /// on storage-api 1.70). Nor is one by which a browser runs it: the catalogue keeps that.
 pub fn media_type(text: Option<&str>) -> &str {
     let text = text.unwrap_or_default().trim_matches([' ', '\t']);

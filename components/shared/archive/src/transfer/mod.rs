@@ -1,4 +1,4 @@
-//! Moving bytes: from Odoo, verified, into the Storage.
+//! Moving bytes: from Odoo, verified, into Storage.
 
 mod confirm;
 mod fetch;
@@ -22,7 +22,7 @@ use serde_json::json;
 use sha1::Digest as _;
 use storage::{Label, Storage};
 
-/// A large file comes in the parts that the Storage takes, and all others by the same way as one.
+/// A large file comes in the parts that Storage takes, and all others by the same way as one.
 #[expect(clippy::cast_possible_truncation, reason = "six MiB")]
 const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
 
@@ -75,7 +75,7 @@ fn verify(file: &Claimed, length: u64, sha1: Sha1) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What a proxy answers to one object is that object's, unless it answers so to all that is asked of the Storage:
+/// What a proxy answers to one object is that object's, unless it answers so to all that is asked of Storage:
 /// believed is what a look at the bucket meets too.
 async fn of_one_object<H: Http>(storage: &Storage<H>, fault: Fault) -> Fault {
     if !matches!(fault.kind(), Kind::StorageProxy | Kind::StorageProtocol) {

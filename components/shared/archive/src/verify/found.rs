@@ -245,7 +245,7 @@ impl Verified {
     }
 }
 
-/// What the three say of a file, put together. `source` is Odoo's SHA-1 and size, `object` the
+/// What the three say of a file, put together. `source` is Odoo's SHA-1 and size, `object`
 /// Storage's size and etag; `None` where there is nothing. `gone`: Odoo has deleted it, and does not merely hide it.
 pub fn compare(
     file: &Moved,

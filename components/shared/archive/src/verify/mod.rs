@@ -1,4 +1,4 @@
-//! Verification: Odoo, the catalogue and the Storage compared.
+//! Verification: Odoo, the catalogue and Storage compared.
 //!
 //! First what counts as moved, in the order of its objects: one listing of a folder tells of a thousand. Then
 //! Odoo's whole list, for what is in no folder: what was never moved, and what was moved since the

@@ -73,7 +73,7 @@ mod tests {
     use crate::request::Part;
     use crate::{Request, Settings};
 
-    /// Postgres, Odoo, the Storage and the clock for one object, whose reading takes a quarter of an hour.
+    /// Postgres, Odoo, Storage and the clock for one object, whose reading takes a quarter of an hour.
     struct World {
         sha1: String,
         now: Rc<Cell<Duration>>,

@@ -119,7 +119,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     }
 }
 
-/// What Odoo and the Storage say of some files.
+/// What Odoo and Storage say of some files.
 pub(super) struct Sides<'a> {
     source: HashMap<i64, Attachment>,
     /// What Odoo lists, and does not let be read.

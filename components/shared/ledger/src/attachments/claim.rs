@@ -27,7 +27,7 @@ pub struct Claimed<S = Sha1> {
     pub interruptions: u32,
     /// A large upload to go on with.
     pub upload: Option<Value>,
-    /// Whether the very content is in the Storage already, under another attachment.
+    /// Whether the very content is in Storage already, under another attachment.
     pub stored: bool,
     /// Whether a verification found its object to be missing, or other bytes: what Storage says of it is not believed.
     #[serde(default)]

@@ -315,10 +315,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
         // The list that is read waits for the same connection.
         let of_odoo = self.fetcher.calls + usize::from(self.listing.under_way && !statement);
-        for (who, requests) in [
-            ("Odoo", of_odoo),
-            ("the Storage", self.uploader.under_way()),
-        ] {
+        for (who, requests) in [("Odoo", of_odoo), ("Storage", self.uploader.under_way())] {
             if requests > 0 {
                 self.report.error(format!(
                     "{who} had not answered {requests} requests when the time was up; the next batch makes them again"
