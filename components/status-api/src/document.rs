@@ -4,7 +4,7 @@ mod fields;
 
 use std::hash::{DefaultHasher, Hasher};
 
-use crate::pace::{STEP_S, eta, pace};
+use crate::throughput::{STEP_S, eta, throughput};
 use crate::verdict::{AtOdds, Phase, at_odds, due, needs_somebody, phase, remaining, state};
 use fault::remedy;
 use ledger::status::{
@@ -85,7 +85,7 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         all.fold(0, i64::saturating_add)
     };
     let total = sum(|amount| amount.files);
-    let pace = pace(archive, now);
+    let throughput = throughput(archive, now);
     // What waits for another attempt is not waited for at the speed of the others.
     let at_work = phase == Phase::Moving || (phase == Phase::Waiting && due(archive, now));
     let last_fault = archive.last_run.as_ref().and_then(|run| run.fault.clone());
@@ -102,12 +102,12 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         bytes_total: sum(|amount| amount.bytes),
         percent: percent(moved.files, total, archive.listed),
         listed: archive.listed,
-        rate: pace.rate.filter(|_| at_work),
+        rate: throughput.rate.filter(|_| at_work),
         // What failed comes when its wait is over, which is no matter of speed.
-        eta: eta(pace.rate, of("pending")).filter(|_| at_work && of("pending").files > 0),
+        eta: eta(throughput.rate, of("pending")).filter(|_| at_work && of("pending").files > 0),
         history: History {
             step_s: STEP_S,
-            files_per_minute: pace.history,
+            files_per_minute: throughput.history,
         },
         next_attempt_at: archive.next_attempt_at.filter(|_| rest.files > 0),
         paused: archive.paused.then(|| Paused {

@@ -6,9 +6,9 @@ mod document;
 mod files;
 mod metrics;
 mod order;
-mod pace;
 mod shared;
 mod stranger;
+mod throughput;
 mod verdict;
 
 use access::Caller;

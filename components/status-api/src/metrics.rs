@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ledger::status::{Moment, Reading};
 
-use crate::pace::pace;
+use crate::throughput::throughput;
 use crate::verdict::{needs_somebody, phase, remaining, state};
 
 /// The type that Prometheus asks for.
@@ -49,7 +49,7 @@ fn archive(page: &mut Page, reading: &Reading) {
         &[],
         remaining(archive).files,
     );
-    if let Some(rate) = pace(archive, reading.server_time).rate {
+    if let Some(rate) = throughput(archive, reading.server_time).rate {
         page.describe("odoo_sync_archive_files_per_minute", "Speed, smoothed.");
         page.sample(
             "odoo_sync_archive_files_per_minute",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use stage::wire::Wire;
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use tokio_postgres::Client;
-use world::odoo::{Attachments, Odoo, Options, Sizes, Sprinkle, Trap, User};
+use world::odoo::{Attachments, EdgeCase, Odoo, Options, Sizes, Sprinkle, User};
 use world::postgres::{Database, Postgres};
 use world::storage::{self, Storage};
 use world::supabase::Supabase;
@@ -66,7 +66,7 @@ impl Scene {
         // Some come in pieces, over several ticks.
         let attachments = (0..size.attachments / 150).fold(attachments, |attachments, nth| {
             let id = i64::try_from(nth * 150 + 75).unwrap_or_default();
-            attachments.with(id, Trap::Size(7_000_000 + nth * 400_000 % 9_000_000))
+            attachments.with(id, EdgeCase::Size(7_000_000 + nth * 400_000 % 9_000_000))
         });
         let odoo = Odoo::start(Options {
             attachments,

@@ -83,10 +83,10 @@ fn copied(entity: &Entity, record: &Record) {
     let shape = Shape::of(entity, &fields);
     let row = || {
         let mut record = record.clone();
-        if let Some(particular) = entity.particular {
+        if let Some(options) = entity.options {
             let settings = Settings::default();
             let known = Known::from([(1, record.clone())]);
-            (particular.refine)(&settings)(&mut record, &known);
+            (options.refine)(&settings)(&mut record, &known);
         }
         shape.row(record).ok()
     };

@@ -14,7 +14,7 @@ A simulated Odoo and a simulated Supabase Storage, on loopback, until Ctrl-C.
   --storage-port N     (5000)
   --attachments N      how many there are (2000)
   --leads N            how many leads there are (0)
-  --traps KIND         none, harmless or all (harmless)
+  --edge-cases KIND         none, harmless or all (harmless)
   --latency-ms N       how long each answer takes at least (0)
   --keep-dir DIR       keep the objects' bytes here; otherwise only small ones, in memory
 
@@ -62,12 +62,12 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Optio
             "--storage-port" => storage.port = Some(port()?),
             "--attachments" => odoo.attachments.count = number()?,
             "--leads" => leads = u32::try_from(number()?)?,
-            "--traps" => {
+            "--edge-cases" => {
                 odoo.attachments.sprinkle = match value.as_str() {
                     "none" => Sprinkle::none(),
                     "harmless" => Sprinkle::harmless(),
                     "all" => Sprinkle::all(),
-                    other => bail!("--traps is none, harmless or all, not {other}"),
+                    other => bail!("--edge-cases is none, harmless or all, not {other}"),
                 }
             }
             "--latency-ms" => (odoo.latency_ms, storage.latency_ms) = (number()?, number()?),

@@ -9,12 +9,12 @@ use client::{call, log_in, rpc, send};
 use http::StatusCode;
 use serde_json::json;
 use world::faults::Fault;
-use world::odoo::{Attachments, Odoo, Options, Sizes, Trap};
+use world::odoo::{Attachments, EdgeCase, Odoo, Options, Sizes};
 
 async fn odoo() -> (Odoo, String) {
     let attachments = Attachments::of(5)
         .sized(Sizes::Fixed(300_000))
-        .with(5, Trap::Size(1 << 30));
+        .with(5, EdgeCase::Size(1 << 30));
     let odoo = Odoo::start(Options {
         attachments,
         ..Options::default()

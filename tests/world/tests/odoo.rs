@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use world::odoo::{
-    Attachments, Damage, NewAttachment, Odoo, Options, Sizes, Sprinkle, TRACEBACK_MARKER, Trap,
+    Attachments, Damage, EdgeCase, NewAttachment, Odoo, Options, Sizes, Sprinkle, TRACEBACK_MARKER,
     User,
 };
 
@@ -455,13 +455,13 @@ async fn an_access_token_streams_without_a_session_and_writes_to_the_row() {
 async fn lost_damaged_linked_and_clouded_files_behave_as_seen() {
     let attachments = Attachments::of(10)
         .sized(Sizes::Fixed(1000))
-        .with(1, Trap::LostFile)
-        .with(2, Trap::WrongBytes)
-        .with(3, Trap::TruncatedBytes)
-        .with(4, Trap::Url)
-        .with(5, Trap::CloudStorage)
-        .with(7, Trap::SameContentAs(6))
-        .with(8, Trap::HiddenRecord);
+        .with(1, EdgeCase::LostFile)
+        .with(2, EdgeCase::WrongBytes)
+        .with(3, EdgeCase::TruncatedBytes)
+        .with(4, EdgeCase::Url)
+        .with(5, EdgeCase::CloudStorage)
+        .with(7, EdgeCase::SameContentAs(6))
+        .with(8, EdgeCase::HiddenRecord);
     let odoo = odoo(18, attachments).await;
     let cookie = log_in(&odoo.url(), "admin", "admin").await.unwrap();
     let content = async |id: i64| {

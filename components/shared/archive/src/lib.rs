@@ -5,12 +5,12 @@
 //! the SHA-1 and the length of the bytes sent are Odoo's and that Storage has confirmed them.
 //!
 //! The decisions (`cursor`, `limiter`, [`plan`], [`verdict`]) are pure and apart from the work
-//! (`discovery`, `sweep`, `transfer`, `batch`; `verify` and `census` have both).
+//! (`discovery`, `sweep`, `transfer`, `batch`; `verify` and `dry_run` have both).
 
 mod batch;
-mod census;
 mod cursor;
 mod discovery;
+mod dry_run;
 mod limiter;
 pub mod plan;
 mod report;

@@ -25,7 +25,7 @@ pub struct Figures {
     pub deleted: u32,
     /// What a dry run counted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub census: Option<crate::census::Census>,
+    pub dry_run: Option<crate::dry_run::DryRun>,
     /// What a verification found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<crate::verify::Verified>,

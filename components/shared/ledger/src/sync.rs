@@ -262,9 +262,9 @@ macro_rules! joined {
 
 pub(crate) use {either, is, joined, key, linked, table};
 
-/// Who writes: the run, and for how long its lease is extended by it.
+/// The lease of a run, which each write extends.
 #[derive(Debug, Clone, Copy)]
-pub struct Writer {
+pub struct Lease {
     /// The run; a statement does nothing once it was given up.
     pub run_id: Uuid,
     /// Seconds.
@@ -336,7 +336,7 @@ pub struct Sheet {
 }
 
 /// A page, to be written.
-pub fn sheet(table: &'static Table, writer: Writer, page: Page<'_>) -> Result<Sheet, Fault> {
+pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Sheet, Fault> {
     // Serialized from the borrowed rows: a page is a few megabytes, and a copy would be as much again.
     #[derive(Serialize)]
     struct Argument<'a> {
@@ -356,8 +356,8 @@ pub fn sheet(table: &'static Table, writer: Writer, page: Page<'_>) -> Result<Sh
         dry: bool,
     }
     let argument = Argument {
-        run_id: writer.run_id,
-        lease_s: writer.lease_s,
+        run_id: lease.run_id,
+        lease_s: lease.lease_s,
         table: table.name,
         rows: page.rows,
         gone: page.gone,
@@ -427,7 +427,7 @@ pub struct Difference {
 pub async fn compare(
     postgres: &impl Postgres,
     table: &'static Table,
-    writer: Writer,
+    lease: Lease,
     part: Part<'_>,
 ) -> Result<Option<Difference>, Fault> {
     #[derive(Serialize)]
@@ -441,8 +441,8 @@ pub async fn compare(
         written: Option<chrono::DateTime<chrono::Utc>>,
     }
     let argument = Argument {
-        run_id: writer.run_id,
-        lease_s: writer.lease_s,
+        run_id: lease.run_id,
+        lease_s: lease.lease_s,
         model: part.model,
         listed: part.listed,
         after_id: part.after_id,
@@ -457,14 +457,14 @@ pub async fn compare(
 pub async fn conclude(
     postgres: &impl Postgres,
     table: &'static Table,
-    writer: Writer,
+    lease: Lease,
     model: &str,
     validation: &Validation<'_>,
     gone: &[i64],
     cursor: (&str, &Value),
 ) -> Result<Option<u64>, Fault> {
     let argument = serde_json::json!({
-        "run_id": writer.run_id, "lease_s": writer.lease_s, "model": model, "validation": validation, "gone": gone,
+        "run_id": lease.run_id, "lease_s": lease.lease_s, "model": model, "validation": validation, "gone": gone,
         "cursor": cursor.0, "position": cursor.1,
     });
     Ok(call(postgres, table.conclude, &argument).await?.pop())
@@ -496,7 +496,7 @@ pub async fn waiting(
 /// Moves cursors without a page, all in one statement. `false`: the run was given up.
 pub async fn move_on(
     postgres: &impl Postgres,
-    writer: Writer,
+    lease: Lease,
     cursors: &[(&str, Value)],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
@@ -513,7 +513,7 @@ pub async fn move_on(
         )
         select to_jsonb(exists (select from run)) from (select count(*) from moved_on) as done";
     let argument = serde_json::json!({
-        "run_id": writer.run_id, "lease_s": writer.lease_s, "cursors": cursors,
+        "run_id": lease.run_id, "lease_s": lease.lease_s, "cursors": cursors,
     });
     call_one(postgres, STATEMENT, &argument).await
 }

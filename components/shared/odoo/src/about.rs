@@ -55,7 +55,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     pub async fn server(&self) -> Result<Server, Fault> {
         let url = format!("{}/web/version", self.settings.url);
         let version = self.ask(Request::new(Method::GET, url), Some(ANSWER_BYTES));
-        let (response, turn) = version.await.map_err(answer::transport)?;
+        let (response, permit) = version.await.map_err(answer::transport)?;
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
@@ -68,11 +68,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 unix_seconds,
             });
         }
-        drop(turn);
+        drop(permit);
         let question = json_rpc("common", "version", &json!([]));
         let request = post(format!("{}/jsonrpc", self.settings.url), &question);
         let version = self.ask(request, Some(ANSWER_BYTES));
-        let (response, _turn) = version.await.map_err(answer::transport)?;
+        let (response, _permit) = version.await.map_err(answer::transport)?;
         let unix_seconds = unix_seconds(&response);
         let Told { version } = answer::json_rpc(response, ANSWER_BYTES).await?;
         Ok(Server {

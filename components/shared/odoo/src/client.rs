@@ -11,7 +11,7 @@ use outbound::{Clock, Http, Request, Response, Secret, Timeouts, TransportError,
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::pace::{Pace, Turn};
+use crate::limiter::{Limiter, Permit};
 use crate::{Protocol, Settings, answer, protocol};
 
 /// Self-hosted Odoo gives a request 60 s of CPU and 120 s in all.
@@ -34,7 +34,7 @@ pub struct Known {
     pub(crate) session: WebSession,
     /// It was asked for a part of a content, and gave the whole.
     pub(crate) no_ranges: bool,
-    /// No call before this moment of the clock: the pace is kept from one conversation to the next.
+    /// No call before this moment of the clock: the rate is kept from one conversation to the next.
     pub(crate) next_call: Duration,
 }
 
@@ -62,7 +62,7 @@ pub struct Odoo<H, C> {
     pub(crate) logging_in: Mutex<()>,
     /// The access tokens that were written, by attachment.
     pub(crate) tokens: RefCell<BTreeMap<i64, String>>,
-    pace: Rc<Pace>,
+    limiter: Rc<Limiter>,
     calls: Cell<u64>,
 }
 
@@ -83,7 +83,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 return Err(Fault::new(Kind::Setting, words));
             }
         }
-        let pace = Rc::new(Pace::new(
+        let limiter = Rc::new(Limiter::new(
             settings.parallel_calls,
             settings.calls_per_second,
             known.next_call,
@@ -95,7 +95,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             known: RefCell::new(known),
             logging_in: Mutex::new(()),
             tokens: RefCell::default(),
-            pace,
+            limiter,
             calls: Cell::new(0),
         })
     }
@@ -103,7 +103,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     /// What was learned of the server so far.
     pub fn known(&self) -> Known {
         let mut known = self.known.borrow().clone();
-        known.next_call = self.pace.next();
+        known.next_call = self.limiter.next();
         if matches!(known.session, WebSession::Blocked(_)) {
             known.session = WebSession::Untried;
         }
@@ -148,7 +148,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         named: Map<String, Value>,
     ) -> Result<T, Fault> {
         let held = Some(LISTING_BYTES);
-        let (response, _turn) = self.send(model, method, ids, named, held).await?;
+        let (response, _permit) = self.send(model, method, ids, named, held).await?;
         let result = match self.connect().await? {
             Protocol::Json2 => answer::json2(response, LISTING_BYTES).await,
             Protocol::JsonRpc { .. } => answer::json_rpc(response, LISTING_BYTES).await,
@@ -156,7 +156,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         result.map_err(|fault| self.met(fault))
     }
 
-    /// Sends a call; its answer, and the turn that its body needs. With `held`, the body of at most so many bytes is
+    /// Sends a call; its answer, and the permit that its body needs. With `held`, the body of at most so many bytes is
     /// here too.
     pub(crate) async fn send(
         &self,
@@ -165,13 +165,13 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         ids: Option<&[i64]>,
         named: Map<String, Value>,
         held: Option<usize>,
-    ) -> Result<(Response, Turn), Fault> {
+    ) -> Result<(Response, Permit), Fault> {
         let request = self.request(model, method, ids, named).await?;
         let answer = if protocol::changes_nothing(method) {
             self.ask(request, held).await
         } else {
-            let turn = self.turn().await;
-            self.send_in(turn, request, held).await
+            let permit = self.permit().await;
+            self.send_in(permit, request, held).await
         };
         answer.map_err(answer::transport)
     }
@@ -195,31 +195,31 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         &self,
         request: Request,
         held: Option<usize>,
-    ) -> Result<(Response, Turn), TransportError> {
-        let turn = self.turn().await;
+    ) -> Result<(Response, Permit), TransportError> {
+        let permit = self.permit().await;
         let began = self.clock.now();
-        let first = self.send_in(turn, request.clone(), held).await;
+        let first = self.send_in(permit, request.clone(), held).await;
         let is_soon = self.clock.now().saturating_sub(began) < SOON;
         if !(is_soon && broke_off(first.as_ref().map(|(answer, _)| answer))) {
             return first;
         }
         drop(first);
-        let turn = self.turn().await;
-        self.send_in(turn, request, held).await
+        let permit = self.permit().await;
+        self.send_in(permit, request, held).await
     }
 
     async fn send_in(
         &self,
-        turn: Turn,
+        permit: Permit,
         request: Request,
         held: Option<usize>,
-    ) -> Result<(Response, Turn), TransportError> {
+    ) -> Result<(Response, Permit), TransportError> {
         let answer = self.http.send(request).await?;
         let answer = match held {
             Some(max_bytes) => answer.arrived(max_bytes).await?,
             None => answer,
         };
-        Ok((answer, turn))
+        Ok((answer, permit))
     }
 
     /// The fault that Odoo's answer is, without secrets. A refused key may mean that what is known is out
@@ -232,9 +232,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 
     /// A place and a moment to send one request.
-    pub(crate) async fn turn(&self) -> Turn {
-        let turn = self.pace.turn(&self.clock).await;
+    pub(crate) async fn permit(&self) -> Permit {
+        let permit = self.limiter.permit(&self.clock).await;
         self.calls.set(self.calls.get() + 1);
-        turn
+        permit
     }
 }

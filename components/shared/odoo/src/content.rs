@@ -170,7 +170,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if offset > 0 {
             request = request.header(header::RANGE, format!("bytes={offset}-"));
         }
-        let (response, turn) = self.ask(request, None).await.map_err(answer::transport)?;
+        let (response, permit) = self.ask(request, None).await.map_err(answer::transport)?;
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
@@ -204,7 +204,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         } else {
             response.body
         };
-        let chunks = chunks.inspect(move |_| _ = &turn).boxed_local();
+        let chunks = chunks.inspect(move |_| _ = &permit).boxed_local();
         Ok(Content { chunks, sha1 })
     }
 
@@ -236,7 +236,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                 "odoo_password opens no web session without odoo_database and odoo_login: set them, or leave it empty",
             ));
         }
-        let _turn = self.turn().await;
+        let _permit = self.permit().await;
         let login = json!({ "jsonrpc": "2.0", "params": {
             "db": settings.database,
             "login": settings.login,
@@ -275,7 +275,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         )
         .header(header::COOKIE, format!("session_id={}", cookie.reveal()));
         let asked = self.ask(request, Some(ANSWER_BYTES)).await;
-        let (response, _turn) = asked.map_err(answer::transport)?;
+        let (response, _permit) = asked.map_err(answer::transport)?;
         match answer::json_rpc::<IgnoredAny>(response, ANSWER_BYTES).await {
             Ok(_) => Ok(false),
             Err(fault) if passes(&fault) => Err(fault),

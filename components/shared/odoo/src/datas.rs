@@ -9,7 +9,7 @@ use futures::stream::{self, LocalBoxStream};
 use outbound::{ByteStream, Clock, Http};
 use serde_json::{Map, json};
 
-use crate::pace::Turn;
+use crate::limiter::Permit;
 use crate::{DatasDecoder, DatasError, Event, Odoo, Protocol, Settings, answer};
 
 /// One file's content.
@@ -31,7 +31,7 @@ pub struct Datas {
     bytes_left: usize,
     ended: bool,
     settings: Settings,
-    _turn: Turn,
+    _permit: Permit,
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
@@ -40,7 +40,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     pub async fn datas(&self, ids: &[i64], max_bytes: usize) -> Result<Datas, Fault> {
         let mut named = Map::new();
         named.insert("fields".into(), json!(["datas"]));
-        let (response, turn) = self
+        let (response, permit) = self
             .send("ir.attachment", "read", Some(ids), named, None)
             .await?;
         answer::head(&response).map_err(|fault| self.met(fault))?;
@@ -55,7 +55,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             bytes_left: max_bytes,
             ended: false,
             settings: self.settings.clone(),
-            _turn: turn,
+            _permit: permit,
         })
     }
 
@@ -144,7 +144,7 @@ impl Datas {
                     None => over = true,
                 },
                 Event::Record { id, .. } => {
-                    // It may wait for its turn, and room that it had to grow is memory too.
+                    // It may wait for its permit, and room that it had to grow is memory too.
                     current.shrink_to_fit();
                     complete.push_back(File {
                         id,

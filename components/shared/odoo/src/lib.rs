@@ -1,6 +1,6 @@
 //! The source: Odoo 14 to 19, by JSON-2 or JSON-RPC, whichever the server speaks.
 //!
-//! [`Odoo`] is one conversation: it finds out the protocol, logs in, keeps to the agreed pace, and
+//! [`Odoo`] is one conversation: it finds out the protocol, logs in, keeps to the agreed rate, and
 //! turns Odoo's answers into values or [`fault::Fault`]s. What it relies on was seen on real
 //! servers; where a rule surprises, its comment says on which.
 
@@ -14,7 +14,7 @@ mod datas;
 mod decoder;
 pub mod identity;
 mod lenient;
-mod pace;
+mod limiter;
 pub mod presence;
 mod protocol;
 pub mod records;

@@ -4,7 +4,7 @@ use fault::{Fault, Kind};
 use outbound::{Request, Response, TransportError};
 use serde_json::{Map, Value, json};
 
-use crate::pace::Turn;
+use crate::limiter::Permit;
 use crate::{ProtocolChoice, Settings, answer};
 
 /// How to call a method.
@@ -23,10 +23,10 @@ pub enum Protocol {
 pub(crate) const SMALL_ANSWER: usize = 64 * 1024;
 
 /// Finds out what the server speaks, and logs in where that is a step of its own.
-/// Each request is sent by `ask`, in its turn.
+/// Each request is sent by `ask`, as the limiter permits.
 pub(crate) async fn negotiate(
     settings: &Settings,
-    ask: impl AsyncFn(Request) -> Result<(Response, Turn), TransportError>,
+    ask: impl AsyncFn(Request) -> Result<(Response, Permit), TransportError>,
 ) -> Result<Protocol, Fault> {
     let json2 = match settings.protocol {
         ProtocolChoice::Json2 => true,
@@ -61,7 +61,7 @@ pub(crate) async fn negotiate(
         {}
     ]);
     let envelope = json_rpc("common", "authenticate", &arguments);
-    let (response, _turn) = ask(post(format!("{}/jsonrpc", settings.url), &envelope))
+    let (response, _permit) = ask(post(format!("{}/jsonrpc", settings.url), &envelope))
         .await
         .map_err(answer::transport)?;
     match answer::json_rpc(response, SMALL_ANSWER).await? {
@@ -80,10 +80,10 @@ pub(crate) async fn negotiate(
 /// would answer with a redirect to a login page.
 async fn speaks_json2(
     settings: &Settings,
-    ask: &impl AsyncFn(Request) -> Result<(Response, Turn), TransportError>,
+    ask: &impl AsyncFn(Request) -> Result<(Response, Permit), TransportError>,
 ) -> Result<bool, Fault> {
     let request = Request::new(http::Method::GET, format!("{}/web/version", settings.url));
-    let (response, _turn) = ask(request).await.map_err(answer::transport)?;
+    let (response, _permit) = ask(request).await.map_err(answer::transport)?;
     if let Some(fault) = answer::busy(&response) {
         return Err(fault);
     }

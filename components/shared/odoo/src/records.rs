@@ -331,7 +331,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         max_bytes: usize,
     ) -> Result<Page, Fault> {
         let request = self.request(model, "search_read", None, named).await?;
-        let (response, _turn) = match self.ask(request, Some(max_bytes)).await {
+        let (response, _permit) = match self.ask(request, Some(max_bytes)).await {
             Err(TransportError::TooLong { .. }) => return Ok(Page::TooLong),
             answer => answer.map_err(answer::transport)?,
         };

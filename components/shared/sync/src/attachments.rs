@@ -6,36 +6,36 @@ use ledger::attachments::{Found, catalogue};
 use ledger::chatter::{asked, wanted};
 use outbound::{Clock, Http};
 
-use crate::subject::{Stop, Subject};
-use crate::work::Course;
+use crate::entity_run::{EntityRun, Stop};
+use crate::work::RunContext;
 
 /// The most attachments of one call.
 const PAGE: usize = 500;
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Asks Odoo for the attachments that the catalogue lacks. Which ones was put down together with
     /// the records that refer to them, so that none is forgotten; what Odoo does not have, or does not
     /// show, is not asked for again.
     pub(crate) async fn catalogue_attachments(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
     ) -> Result<(), Stop> {
-        let catalogues = subject
+        let catalogues = entity_run
             .entity
-            .particular
-            .is_some_and(|particular| particular.catalogues);
-        if !catalogues || self.pen.dry {
+            .options
+            .is_some_and(|options| options.catalogues);
+        if !catalogues || self.writer.dry {
             return Ok(());
         }
-        let run_id = self.pen.writer.run_id;
+        let run_id = self.writer.lease.run_id;
         while !self.out_of_time() {
-            let ids = wanted(self.pen.postgres, PAGE).await?;
+            let ids = wanted(self.writer.postgres, PAGE).await?;
             if ids.is_empty() {
                 break;
             }
             let selected = self.source.selected(&ids, &self.settings.selection).await?;
             let listed = self.source.attachments(&ids).await?;
-            archive::note_unreadable(self.pen.postgres, run_id, listed.unreadable).await?;
+            archive::note_unreadable(self.writer.postgres, run_id, listed.unreadable).await?;
             let found = archive::found_all(self.source.odoo, listed.rows).await?;
             let found: Vec<Found> = found
                 .into_iter()
@@ -47,13 +47,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                     }
                 })
                 .collect();
-            let written = catalogue(self.pen.postgres, run_id, &found, None).await?;
+            let written = catalogue(self.writer.postgres, run_id, &found, None).await?;
             let written = written.ok_or(Stop::GivenUp)?;
-            if !asked(self.pen.postgres, run_id, &ids).await? {
+            if !asked(self.writer.postgres, run_id, &ids).await? {
                 return Err(Stop::GivenUp);
             }
-            self.pen.moved.set(true);
-            *subject.copied.catalogued.get_or_insert_default() += u64::from(written.new);
+            self.writer.moved.set(true);
+            *entity_run.copied.catalogued.get_or_insert_default() += u64::from(written.new);
         }
         Ok(())
     }

@@ -12,23 +12,23 @@ use serde_json::{Value, json};
 use crate::Scope;
 use crate::comparison::Comparison;
 use crate::cursor::Position;
-use crate::subject::{Gap, Subject};
-use crate::work::Course;
+use crate::entity_run::{EntityRun, Gap};
+use crate::work::RunContext;
 
 /// How many ids that a list skips are asked for in one step.
 const MOST_GAPS: usize = 5 * presence::BLOCK;
 
 impl Comparison {
     /// What a final check keeps of it.
-    pub(crate) fn evidence(&self, subject: &Subject<'_>) -> Value {
-        let lacking = subject.shape.lacking.iter();
-        let frozen = &subject.position.frozen;
+    pub(crate) fn evidence(&self, entity_run: &EntityRun<'_>) -> Value {
+        let lacking = entity_run.shape.lacking.iter();
+        let frozen = &entity_run.position.frozen;
         let mut left_out: Vec<String> = lacking
             .filter(|column| !frozen.iter().any(|name| name == *column))
             .map(|column| format!("column {column}: this Odoo, or its user, has no such field"))
             .collect();
         left_out.extend(
-            subject
+            entity_run
                 .shape
                 .left_out
                 .iter()
@@ -36,7 +36,7 @@ impl Comparison {
                 .map(|(field, reason)| format!("field {field}: {}", reason.words())),
         );
         json!({
-            "model": subject.entity.model, "compared": "every row by the SHA-1 of its contents, then the lists of ids",
+            "model": entity_run.entity.model, "compared": "every row by the SHA-1 of its contents, then the lists of ids",
             "contents_since": self.contents, "source_count": self.listed, "destination_count": self.here,
             "rewritten": self.rewritten, "missing": self.missing, "stale": self.stale, "extra": self.extra,
             "mended": self.mended, "newer_than_the_last_reading": self.later, "hidden": self.hidden,
@@ -106,18 +106,18 @@ impl Comparison {
     }
 }
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Asks for the ids that a part of a list skips: what exists there, nobody has shown this user. A part with many
     /// of them ends where there are enough for one step.
     pub(crate) async fn look_into_gaps(
         &self,
-        subject: &Subject<'_>,
+        entity_run: &EntityRun<'_>,
         check: Check,
         comparison: &mut Comparison,
         stamps: &mut Vec<Stamp>,
         up_to_id: &mut Option<i64>,
     ) -> Result<(), Fault> {
-        if subject.scope != Scope::All {
+        if entity_run.scope != Scope::All {
             return Ok(());
         }
         let mut after_id = comparison.after_id;
@@ -134,10 +134,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         loop {
             let is_last = up_to_id.is_none();
             let (skipped, end) = presence::gaps(after_id, &ids, is_last, MOST_GAPS);
-            let model = subject.entity.model;
+            let model = entity_run.entity.model;
             let found = self
                 .source
-                .presence(subject.model(""), &skipped, &mut comparison.calls)
+                .presence(entity_run.model(""), &skipped, &mut comparison.calls)
                 .await?;
             let findings: Vec<Finding> = found
                 .hidden
@@ -152,10 +152,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .collect();
             comparison.hidden += found.hidden.len() as u64;
             comparison.unasked += found.unasked.len() as u64;
-            let evidence = comparison.evidence(subject);
+            let evidence = comparison.evidence(entity_run);
             if !findings.is_empty() {
-                let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
-                let name = subject.entity.name;
+                let (postgres, run_id) = (self.writer.postgres, self.writer.lease.run_id);
+                let name = entity_run.entity.name;
                 check::keep(
                     postgres,
                     run_id,
@@ -197,11 +197,11 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// A final check hears of what is left out as a whole. What Odoo does not have stands in nobody's way.
-    pub(crate) async fn tell_left_out(&self, subject: &Subject<'_>) -> Result<(), Fault> {
-        let (Some(check), Some(gap)) = (self.check, subject.gap()) else {
+    pub(crate) async fn tell_left_out(&self, entity_run: &EntityRun<'_>) -> Result<(), Fault> {
+        let (Some(check), Some(gap)) = (self.check, entity_run.gap()) else {
             return Ok(());
         };
-        let model = subject.entity.model;
+        let model = entity_run.entity.model;
         let said = match gap {
             Gap::Forbidden => {
                 format!("the Odoo user may not read {model}: none of it is here")
@@ -213,8 +213,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             Gap::Forbidden => vec![Finding::new("forbidden", 0, said)],
             Gap::Absent => Vec::new(),
         };
-        let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
-        let name = subject.entity.name;
+        let (postgres, run_id) = (self.writer.postgres, self.writer.lease.run_id);
+        let name = entity_run.entity.name;
         check::keep(
             postgres,
             run_id,

@@ -24,7 +24,7 @@ const STAGES: Entity = Entity {
     table: &pipeline::STAGES,
     scope: Scope::All,
     bulk: None,
-    particular: None,
+    options: None,
     fields: &[
         column!("name", Text),
         column!("sequence", Integer),
@@ -42,7 +42,7 @@ const TEAMS: Entity = Entity {
     table: &pipeline::TEAMS,
     scope: Scope::All,
     bulk: None,
-    particular: None,
+    options: None,
     fields: &[
         column!("name", Text),
         column!("active", Flag),
@@ -62,7 +62,7 @@ const TAGS: Entity = Entity {
     table: &pipeline::TAGS,
     scope: Scope::All,
     bulk: None,
-    particular: None,
+    options: None,
     fields: &[column!("name", Text), column!("color", Integer)],
 };
 
@@ -72,7 +72,7 @@ const LOST_REASONS: Entity = Entity {
     table: &pipeline::LOST_REASONS,
     scope: Scope::All,
     bulk: None,
-    particular: None,
+    options: None,
     fields: &[column!("name", Text), column!("active", Flag)],
 };
 
@@ -82,7 +82,7 @@ const USERS: Entity = Entity {
     table: &pipeline::USERS,
     scope: Scope::All,
     bulk: None,
-    particular: None,
+    options: None,
     fields: &[
         column!("name", Text),
         column!("login", Text),
@@ -101,7 +101,7 @@ const LEADS: Entity = Entity {
     table: &pipeline::LEADS,
     scope: Scope::All,
     bulk: Some("description"),
-    particular: None,
+    options: None,
     fields: &[
         column!("name", Text),
         column!("type", Text),
@@ -174,7 +174,7 @@ const PARTNERS: Entity = Entity {
     table: &pipeline::PARTNERS,
     scope: Scope::Referred,
     bulk: Some("comment"),
-    particular: None,
+    options: None,
     fields: &[
         column!("name", Text),
         column!("is_company", Flag),

@@ -11,8 +11,8 @@ use outbound::{Clock, Http};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
-use crate::subject::{Gap, Stop, Subject};
-use crate::work::{Course, concerns_one};
+use crate::entity_run::{EntityRun, Gap, Stop};
+use crate::work::{RunContext, concerns_one};
 use crate::{Entity, Shape};
 
 /// A model's fields, and where the values of each are.
@@ -40,26 +40,29 @@ pub(crate) fn fields(
     fields.iter().map(of).collect()
 }
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Writes what changed since it was last written, all in one statement.
-    pub(crate) async fn write_dictionary(&self, subjects: &mut [Subject<'_>]) -> Result<(), Stop> {
+    pub(crate) async fn write_dictionary(
+        &self,
+        entity_runs: &mut [EntityRun<'_>],
+    ) -> Result<(), Stop> {
         let mut changed = Vec::new();
-        for subject in subjects.iter_mut() {
-            let gap = subject.gap();
+        for entity_run in entity_runs.iter_mut() {
+            let gap = entity_run.gap();
             let model = Model {
-                model: subject.entity.model,
-                copied_to: subject.entity.table.name,
+                model: entity_run.entity.model,
+                copied_to: entity_run.entity.table.name,
                 label: None,
                 reason: gap.map(Gap::name),
                 fields: gap
                     .is_none()
-                    .then(|| std::mem::take(&mut subject.described)),
+                    .then(|| std::mem::take(&mut entity_run.described)),
             };
             let said = serde_json::to_vec(&model)
                 .map_err(|_| Fault::new(Kind::Program, "a dictionary that is no JSON"))?;
             let hash = base16ct::lower::encode_string(&Sha1::digest(&said));
-            if subject.position.dictionary != hash {
-                subject.position.dictionary = hash;
+            if entity_run.position.dictionary != hash {
+                entity_run.position.dictionary = hash;
                 changed.push(model);
             }
         }
@@ -67,8 +70,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             return Ok(());
         }
         self.label(&mut changed).await?;
-        let run_id = self.pen.writer.run_id;
-        if dictionary::write(self.pen.postgres, run_id, &changed).await? {
+        let run_id = self.writer.lease.run_id;
+        if dictionary::write(self.writer.postgres, run_id, &changed).await? {
             Ok(())
         } else {
             Err(Stop::GivenUp)

@@ -25,13 +25,13 @@ pub struct Entity<'a> {
     pub scope: Scope,
     /// The text that one record alone is read without when it is too long with it.
     pub bulk: Option<&'static str>,
-    /// What else is particular to it.
-    pub particular: Option<&'static Particular>,
+    /// What it needs beyond the rest.
+    pub options: Option<&'static EntityOptions>,
 }
 
-/// What is particular to some entities.
+/// What some entities need beyond the rest.
 #[derive(Debug)]
-pub struct Particular {
+pub struct EntityOptions {
     /// Which records of the model, as an Odoo domain.
     pub domain: fn(&Settings) -> Vec<Value>,
     /// Fields that are read beside those of the columns, where the server has them.
@@ -97,7 +97,7 @@ pub type Known = BTreeMap<i64, Record>;
 /// Adds to a record what Odoo has no field for, under the names of the columns.
 pub type Refine = Box<dyn Fn(&mut Record, &Known)>;
 
-impl Particular {
+impl EntityOptions {
     /// The column that keeps all of a field that is read beside those of the columns.
     pub(crate) fn keeps(&self, field: &str) -> Option<&'static str> {
         let list = self.lists.iter().find(|list| list.field == field);
@@ -116,7 +116,7 @@ impl<'a> Entity<'a> {
             table: &RECORDS,
             scope: Scope::All,
             bulk: None,
-            particular: None,
+            options: None,
         }
     }
 
@@ -127,20 +127,17 @@ impl<'a> Entity<'a> {
 
     /// The most records of a page: of most models, one or two megabytes.
     pub(crate) fn page(&self) -> usize {
-        self.particular.map_or(1000, |particular| particular.page)
+        self.options.map_or(1000, |options| options.page)
     }
 
     /// What its records own, for their HTML.
     pub(crate) fn owns(&self) -> Option<Owns> {
-        self.particular.and_then(|particular| particular.owns)
+        self.options.and_then(|options| options.owns)
     }
 
     /// Whether a user who may not read it at all is no fault, or an Odoo without it.
     pub(crate) fn optional(&self) -> bool {
-        self.table.shared
-            || self
-                .particular
-                .is_some_and(|particular| particular.optional)
+        self.table.shared || self.options.is_some_and(|options| options.optional)
     }
 }
 

@@ -10,9 +10,9 @@ use odoo::records::{Model, Record};
 use outbound::{Clock, Http};
 use serde_json::Value;
 
+use crate::entity_run::Stop;
 use crate::source::PAGE;
-use crate::subject::Stop;
-use crate::work::{Course, concerns_one};
+use crate::work::{RunContext, concerns_one};
 use crate::{Entity, Shape};
 
 /// What has rows of its own with more than a name: nobody looks for their names.
@@ -108,13 +108,13 @@ impl Mentions {
     }
 }
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Asks for the names that did not come along, and again for those that are older than a comparison of contents
     /// may be, with the time that is left.
     pub(crate) async fn name_the_rest(&self) -> Result<(), Stop> {
         let age_s = self.compare_days.unwrap_or(AGE_DAYS) * 86_400.0;
         while !self.source.left().is_zero() {
-            let mut asked = names::nameless(self.pen.postgres, PAGE, age_s).await?;
+            let mut asked = names::nameless(self.writer.postgres, PAGE, age_s).await?;
             if asked.is_empty() {
                 return Ok(());
             }
@@ -123,7 +123,7 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 let of_model = asked.iter_mut().filter(|one| one.model == model);
                 self.ask_for_names(&model, of_model.collect()).await?;
             }
-            if !names::asked(self.pen.postgres, self.pen.writer.run_id, &asked).await? {
+            if !names::asked(self.writer.postgres, self.writer.lease.run_id, &asked).await? {
                 return Err(Stop::GivenUp);
             }
         }

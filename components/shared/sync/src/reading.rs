@@ -12,70 +12,75 @@ use serde_json::json;
 
 use crate::Scope;
 use crate::cursor::Seen;
+use crate::entity_run::{EntityRun, Stop};
 use crate::source::{OWNERS, PAGE};
-use crate::subject::{Stop, Subject};
-use crate::work::Course;
+use crate::work::RunContext;
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Reads what changed since the last time; for an entity that was never read, finds out where
     /// that begins.
-    pub(crate) async fn read_changes(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
-        if let Scope::Of(_) = subject.scope {
-            self.begin_of(subject);
+    pub(crate) async fn read_changes(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        if let Scope::Of(_) = entity_run.scope {
+            self.begin_of(entity_run);
             return Ok(());
         }
-        if subject.shape.undated.is_some() {
-            return self.read_new(subject).await;
+        if entity_run.shape.undated.is_some() {
+            return self.read_new(entity_run).await;
         }
         let settings = self.settings;
-        let begin = subject.position.written.is_none()
-            || (subject.position.complete && subject.position.changes.is_none());
+        let begin = entity_run.position.written.is_none()
+            || (entity_run.position.complete && entity_run.position.changes.is_none());
         if begin {
-            if self.read_few(subject).await? {
+            if self.read_few(entity_run).await? {
                 return Ok(());
             }
-            let model = subject.model(&settings.language);
-            subject.newest = self.source.newest(model).await?;
-            self.begin(subject, subject.newest);
+            let model = entity_run.model(&settings.language);
+            entity_run.newest = self.source.newest(model).await?;
+            self.begin(entity_run, entity_run.newest);
         }
-        while let Some(window) = subject.position.changes_window(settings.overlap) {
+        while let Some(window) = entity_run.position.changes_window(settings.overlap) {
             if self.out_of_time() {
                 return Ok(());
             }
-            let model = subject.model(&settings.language);
-            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
-            let (rows, seen) = self.rows(subject, part).await?;
-            let next = subject
+            let model = entity_run.model(&settings.language);
+            let (part, at_end) = self
+                .source
+                .records(model, window, &entity_run.asked)
+                .await?;
+            let (rows, seen) = self.rows(entity_run, part).await?;
+            let next = entity_run
                 .position
                 .changes_read(&seen, at_end, settings.overlap);
-            subject.write(&self.pen, &rows, next).await?;
+            entity_run.write(&self.writer, &rows, next).await?;
         }
         Ok(())
     }
 
     /// Sets the bound of a reading.
-    fn begin(&self, subject: &mut Subject<'_>, newest: Option<DateTime<Utc>>) {
+    fn begin(&self, entity_run: &mut EntityRun<'_>, newest: Option<DateTime<Utc>>) {
         let now = self.source.today();
-        subject.position.begin(newest, now, self.settings.overlap);
-        subject.position.begin_full(now);
-        subject.position.bounded_by(self.pen.writer.run_id);
-        if subject.position.caught_up() {
-            subject.as_of = Some(self.pen.writer.run_id);
+        entity_run
+            .position
+            .begin(newest, now, self.settings.overlap);
+        entity_run.position.begin_full(now);
+        entity_run.position.bounded_by(self.writer.lease.run_id);
+        if entity_run.position.caught_up() {
+            entity_run.as_of = Some(self.writer.lease.run_id);
         }
     }
 
     /// Reads what changed where it fits into one page: the newest of it is the bound then, and nobody has to ask for that
     /// before. `false`: it does not fit, and nothing was done.
-    async fn read_few(&self, subject: &mut Subject<'_>) -> Result<bool, Stop> {
+    async fn read_few(&self, entity_run: &mut EntityRun<'_>) -> Result<bool, Stop> {
         let overlap = self.settings.overlap;
-        let model = subject.model(&self.settings.language);
+        let model = entity_run.model(&self.settings.language);
         // Of messages so many may change at once that Odoo would be busy with the answer for long.
-        let may_be_many = model.hides_late() && !subject.entity.comes_and_goes();
-        if !subject.position.complete || may_be_many {
+        let may_be_many = model.hides_late() && !entity_run.entity.comes_and_goes();
+        if !entity_run.position.complete || may_be_many {
             return Ok(false);
         }
-        let window = subject.position.changes_since(overlap);
-        let few = self.source.few(model, window, &subject.asked).await?;
+        let window = entity_run.position.changes_since(overlap);
+        let few = self.source.few(model, window, &entity_run.asked).await?;
         let Some(mut part) = few else {
             return Ok(false);
         };
@@ -85,39 +90,42 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             return Ok(false);
         }
         let newest = part.records.iter().filter_map(written).max();
-        subject.newest = newest.or(subject.position.written);
-        self.begin(subject, newest);
-        let Some(changes) = &subject.position.changes else {
+        entity_run.newest = newest.or(entity_run.position.written);
+        self.begin(entity_run, newest);
+        let Some(changes) = &entity_run.position.changes else {
             return Ok(true);
         };
         // What is dated in the future waits until then.
         let until = changes.until;
         let is_due = |record: &Record| written(record).is_none_or(|written| written <= until);
         part.records.retain(is_due);
-        let (rows, seen) = self.rows(subject, part).await?;
-        let next = subject.position.changes_read(&seen, true, overlap);
-        subject.write(&self.pen, &rows, next).await?;
+        let (rows, seen) = self.rows(entity_run, part).await?;
+        let next = entity_run.position.changes_read(&seen, true, overlap);
+        entity_run.write(&self.writer, &rows, next).await?;
         Ok(true)
     }
 
     /// Reads what is new of a model without dates, by its ids. What changes there is found when contents are compared.
-    async fn read_new(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
-        self.begin_of(subject);
-        while subject.position.complete {
+    async fn read_new(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        self.begin_of(entity_run);
+        while entity_run.position.complete {
             if self.out_of_time() {
-                subject.as_of = None;
+                entity_run.as_of = None;
                 break;
             }
             let window = Window {
-                after_id: subject.position.last_id,
+                after_id: entity_run.position.last_id,
                 ..Window::default()
             };
-            let model = subject.model(&self.settings.language);
-            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
-            let (rows, seen) = self.rows(subject, part).await?;
-            let mut next = subject.position.clone();
+            let model = entity_run.model(&self.settings.language);
+            let (part, at_end) = self
+                .source
+                .records(model, window, &entity_run.asked)
+                .await?;
+            let (rows, seen) = self.rows(entity_run, part).await?;
+            let mut next = entity_run.position.clone();
             next.last_id = seen.iter().map(|row| row.id).fold(next.last_id, i64::max);
-            subject.write(&self.pen, &rows, next).await?;
+            entity_run.write(&self.writer, &rows, next).await?;
             if at_end {
                 break;
             }
@@ -127,23 +135,23 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 
     /// What is read by the rows of another table has no changes of its own. The first reading goes through all of these
     /// rows that are here; afterwards each that is written asks for its own.
-    fn begin_of(&self, subject: &mut Subject<'_>) {
-        subject.position.changes = None;
-        if subject.position.written.is_none() {
+    fn begin_of(&self, entity_run: &mut EntityRun<'_>) {
+        entity_run.position.changes = None;
+        if entity_run.position.written.is_none() {
             let now = self.source.today();
-            subject.position.begin(None, now, self.settings.overlap);
-            subject.position.begin_full(now);
-            subject.position.bounded_by(self.pen.writer.run_id);
+            entity_run.position.begin(None, now, self.settings.overlap);
+            entity_run.position.begin_full(now);
+            entity_run.position.bounded_by(self.writer.lease.run_id);
         }
-        if subject.position.caught_up() {
-            subject.as_of = Some(self.pen.writer.run_id);
+        if entity_run.position.caught_up() {
+            entity_run.as_of = Some(self.writer.lease.run_id);
         }
     }
 
     /// Reads what points to these rows by a field. All but the last page of it is written here.
     async fn read_of(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
         field: &str,
         ids: &[i64],
     ) -> Result<Vec<Row>, Stop> {
@@ -152,65 +160,76 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
         loop {
             let model = Model {
                 domain: &domain,
-                ..subject.model(&self.settings.language)
+                ..entity_run.model(&self.settings.language)
             };
-            let (part, at_end) = self.source.records(model, window, &subject.asked).await?;
+            let (part, at_end) = self
+                .source
+                .records(model, window, &entity_run.asked)
+                .await?;
             window.after_id = part.last_id().unwrap_or_default().max(window.after_id);
-            let (rows, _) = self.rows(subject, part).await?;
+            let (rows, _) = self.rows(entity_run, part).await?;
             if at_end {
                 return Ok(rows);
             }
-            subject.mend(&self.pen, &rows, &[]).await?;
+            entity_run.mend(&self.writer, &rows, &[]).await?;
         }
     }
 
     /// Reads what points to the next rows of the other table, and to which of them.
     async fn read_next_of(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
         field: &str,
         after_id: i64,
     ) -> Result<(Vec<Row>, Option<i64>, bool), Stop> {
-        let ids = known(self.pen.postgres, subject.entity.table, after_id, OWNERS).await?;
+        let ids = known(
+            self.writer.postgres,
+            entity_run.entity.table,
+            after_id,
+            OWNERS,
+        )
+        .await?;
         let rows = match ids.as_slice() {
             [] => Vec::new(),
-            ids => self.read_of(subject, field, ids).await?,
+            ids => self.read_of(entity_run, field, ids).await?,
         };
         let (up_to, at_end) = (ids.last().copied(), ids.len() < OWNERS);
-        subject.answered = ids;
+        entity_run.answered = ids;
         Ok((rows, up_to, at_end))
     }
 
     /// Goes on with reading everything, where that is under way. While Postgres writes a page, Odoo is asked for the next.
-    pub(crate) async fn read_all(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
+    pub(crate) async fn read_all(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         let mut ahead = None;
-        while let Some(full) = &subject.position.full {
+        while let Some(full) = &entity_run.position.full {
             let (rows, seen, up_to, at_end) = match ahead.take() {
                 Some(page) => page,
                 None if self.out_of_time() => return Ok(()),
                 None => {
                     let after_id = full.after_id;
-                    self.read_next(subject, after_id).await?
+                    self.read_next(entity_run, after_id).await?
                 }
             };
             let overlap = self.settings.overlap;
-            let next = subject.position.full_read(&seen, up_to, at_end, overlap);
-            let sheet = subject.sheet(&self.pen, &rows, &[], Some(&next))?;
+            let next = entity_run.position.full_read(&seen, up_to, at_end, overlap);
+            let sheet = entity_run.sheet(&self.writer, &rows, &[], Some(&next))?;
             drop(rows);
             let after_id = next.full.as_ref().map(|full| full.after_id);
             let read_ahead = async {
                 // What goes by the rows that are here has to wait for these.
-                let after_id = after_id.filter(|_| subject.scope == Scope::All)?;
+                let after_id = after_id.filter(|_| entity_run.scope == Scope::All)?;
                 if !self.is_in_time() {
                     return None;
                 }
-                Some(self.read_next(subject, after_id).await)
+                Some(self.read_next(entity_run, after_id).await)
             };
-            let (written, read) = join(self.pen.write(sheet), read_ahead).await;
+            let (written, read) = join(self.writer.write(sheet), read_ahead).await;
             let written = written?;
-            subject.stand_at(&self.pen, next, written);
+            entity_run.stand_at(&self.writer, next, written);
             let written = written.unwrap_or_default();
-            subject.position.rewrote(written.inserted + written.updated);
+            entity_run
+                .position
+                .rewrote(written.inserted + written.updated);
             ahead = read.transpose()?;
         }
         Ok(())
@@ -219,62 +238,65 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// The next page of everything: its rows, what the cursor needs of them, up to which id, and whether it is the last.
     async fn read_next(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
         after_id: i64,
     ) -> Result<(Vec<Row>, Vec<Seen>, Option<i64>, bool), Stop> {
-        let model = subject.model(&self.settings.language);
-        let (part, up_to, at_end) = match subject.scope {
+        let model = entity_run.model(&self.settings.language);
+        let (part, up_to, at_end) = match entity_run.scope {
             Scope::All => {
                 let window = Window {
                     after_id,
                     ..Window::default()
                 };
-                let page = self.source.records(model, window, &subject.asked).await?;
+                let page = self
+                    .source
+                    .records(model, window, &entity_run.asked)
+                    .await?;
                 (page.0, None, page.1)
             }
             Scope::Of(field) => {
-                let (rows, up_to, at_end) = self.read_next_of(subject, field, after_id).await?;
+                let (rows, up_to, at_end) = self.read_next_of(entity_run, field, after_id).await?;
                 return Ok((rows, Vec::new(), up_to, at_end));
             }
             Scope::Referred => {
-                let table = subject.entity.table;
-                let ids = known(self.pen.postgres, table, after_id, PAGE).await?;
+                let table = entity_run.entity.table;
+                let ids = known(self.writer.postgres, table, after_id, PAGE).await?;
                 if ids.is_empty() {
                     (Part::default(), None, true)
                 } else {
                     let (part, asked) = self
                         .source
-                        .records_by_id(model, &ids, &subject.asked)
+                        .records_by_id(model, &ids, &entity_run.asked)
                         .await?;
                     let up_to = ids.get(asked.saturating_sub(1)).copied();
                     (part, up_to, asked == ids.len() && asked < PAGE)
                 }
             }
         };
-        let (rows, seen) = self.rows(subject, part).await?;
+        let (rows, seen) = self.rows(entity_run, part).await?;
         Ok((rows, seen, up_to, at_end))
     }
 
     /// Reads what something refers to and that is not here yet. What Odoo does not have is marked, so that it is not
     /// asked for again and again; what it does not show is put on its list, and asked for once a day.
-    pub(crate) async fn read_waiting(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
-        if self.pen.dry {
+    pub(crate) async fn read_waiting(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        if self.writer.dry {
             return Ok(());
         }
-        match subject.entity.scope {
+        match entity_run.entity.scope {
             Scope::All => return Ok(()),
-            Scope::Of(field) => return self.read_waiting_of(subject, field).await,
+            Scope::Of(field) => return self.read_waiting_of(entity_run, field).await,
             Scope::Referred => {}
         }
         let mut after_id = 0;
         let mut read_any = false;
         loop {
             if self.out_of_time() {
-                subject.as_of = None;
+                entity_run.as_of = None;
                 return Ok(());
             }
-            let (table, model) = (subject.entity.table, subject.entity.model);
-            let ids = waiting(self.pen.postgres, table, model, after_id, PAGE).await?;
+            let (table, model) = (entity_run.entity.table, entity_run.entity.model);
+            let ids = waiting(self.writer.postgres, table, model, after_id, PAGE).await?;
             if ids.is_empty() {
                 // What is read refers to more: a contact to its company. What cannot be read goes on waiting.
                 if !read_any {
@@ -283,12 +305,12 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 (after_id, read_any) = (0, false);
                 continue;
             }
-            let model = subject.model(&self.settings.language);
+            let model = entity_run.model(&self.settings.language);
             let (part, asked) = self
                 .source
-                .records_by_id(model, &ids, &subject.asked)
+                .records_by_id(model, &ids, &entity_run.asked)
                 .await?;
-            let (rows, seen) = self.rows(subject, part).await?;
+            let (rows, seen) = self.rows(entity_run, part).await?;
             read_any |= !rows.is_empty();
             after_id = asked
                 .checked_sub(1)
@@ -299,28 +321,32 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 .take(asked)
                 .filter(|id| !seen.iter().any(|row| row.id == *id))
                 .collect();
-            let (gone, hidden) = self.gone_or_hidden(subject, &gone).await?;
-            subject.turned_invisible(hidden);
-            subject.mend(&self.pen, &rows, &gone).await?;
+            let (gone, hidden) = self.gone_or_hidden(entity_run, &gone).await?;
+            entity_run.turned_invisible(hidden);
+            entity_run.mend(&self.writer, &rows, &gone).await?;
         }
     }
 
     /// Reads what points to rows that were written since. While a first reading goes through them all, it is not twice
     /// that they are asked about.
-    async fn read_waiting_of(&self, subject: &mut Subject<'_>, field: &str) -> Result<(), Stop> {
-        let (table, model) = (subject.entity.table, subject.entity.model);
-        while subject.position.complete {
+    async fn read_waiting_of(
+        &self,
+        entity_run: &mut EntityRun<'_>,
+        field: &str,
+    ) -> Result<(), Stop> {
+        let (table, model) = (entity_run.entity.table, entity_run.entity.model);
+        while entity_run.position.complete {
             if self.out_of_time() {
-                subject.as_of = None;
+                entity_run.as_of = None;
                 break;
             }
-            let ids = waiting(self.pen.postgres, table, model, 0, OWNERS).await?;
+            let ids = waiting(self.writer.postgres, table, model, 0, OWNERS).await?;
             if ids.is_empty() {
                 break;
             }
-            let rows = self.read_of(subject, field, &ids).await?;
-            subject.answered = ids;
-            subject.mend(&self.pen, &rows, &[]).await?;
+            let rows = self.read_of(entity_run, field, &ids).await?;
+            entity_run.answered = ids;
+            entity_run.mend(&self.writer, &rows, &[]).await?;
         }
         Ok(())
     }

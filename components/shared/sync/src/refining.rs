@@ -14,44 +14,47 @@ use serde_json::Value;
 use crate::Index;
 use crate::cursor::Seen;
 use crate::entity::{EXTERNAL_ID, FILES, Known, List};
+use crate::entity_run::EntityRun;
 use crate::html::named;
 use crate::naming::Mentions;
 use crate::row::link;
 use crate::source::PAGE;
-use crate::subject::Subject;
-use crate::work::Course;
+use crate::work::RunContext;
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Records as rows.
     pub(crate) async fn rows(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
         part: Part,
     ) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
-        if let Some(particular) = subject.entity.particular
-            && subject.index.is_none()
+        if let Some(options) = entity_run.entity.options
+            && entity_run.index.is_none()
             && !part.records.is_empty()
         {
-            let index = match self.index(&particular.index).await {
+            let index = match self.index(&options.index).await {
                 Err(fault) if fault.kind() == Kind::SourceForbidden => {
-                    subject.lacks(particular.index.fills);
+                    entity_run.lacks(options.index.fills);
                     Known::new()
                 }
                 read => read?,
             };
-            subject.index = Some(index);
+            entity_run.index = Some(index);
         }
         let mut part = part;
-        if let Some(particular) = subject.entity.particular {
-            for list in particular.lists {
-                match self.read_list(list, &mut part, &mut subject.mentions).await {
-                    Err(fault) if is_of_content(&fault) => subject.lacks(list.fills),
+        if let Some(options) = entity_run.entity.options {
+            for list in options.lists {
+                match self
+                    .read_list(list, &mut part, &mut entity_run.mentions)
+                    .await
+                {
+                    Err(fault) if is_of_content(&fault) => entity_run.lacks(list.fills),
                     read => read?,
                 }
             }
         }
-        self.look_up_files(subject, &mut part).await?;
-        subject.rows(part)
+        self.look_up_files(entity_run, &mut part).await?;
+        entity_run.rows(part)
     }
 
     /// Puts the records that a field lists in the place of their ids.
@@ -106,8 +109,12 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Puts with each record what Odoo knows of the attachments that its HTML names.
-    async fn look_up_files(&self, subject: &Subject<'_>, part: &mut Part) -> Result<(), Fault> {
-        let (marked, owns) = (&subject.shape.marked, subject.entity.owns());
+    async fn look_up_files(
+        &self,
+        entity_run: &EntityRun<'_>,
+        part: &mut Part,
+    ) -> Result<(), Fault> {
+        let (marked, owns) = (&entity_run.shape.marked, entity_run.entity.owns());
         let records = part.records.iter();
         let named: Vec<_> = records.map(|record| named(record, marked, owns)).collect();
         let ids: BTreeSet<i64> = named.iter().flatten().copied().collect();

@@ -48,7 +48,7 @@ impl Shape {
     pub fn of(entity: &Entity, fields: &BTreeMap<String, FieldInfo>) -> Self {
         let mut shape = Self {
             model: entity.table.shared.then(|| entity.model.to_owned()),
-            version: entity.particular.map_or(0, |particular| particular.version),
+            version: entity.options.map_or(0, |options| options.version),
             ..Self::default()
         };
         for field in entity.fields {
@@ -72,9 +72,9 @@ impl Shape {
                 .columns
                 .push((field.column, field.kind, (*name).to_owned()));
         }
-        let particular = entity.particular;
-        shape.beside = particular
-            .map_or(&[][..], |particular| particular.beside)
+        let options = entity.options;
+        shape.beside = options
+            .map_or(&[][..], |options| options.beside)
             .iter()
             .copied()
             .filter(|name| fields.contains_key(*name))
@@ -82,7 +82,7 @@ impl Shape {
         let elsewhere = |name: &str| {
             OF_ALL.contains(&name)
                 || shape.columns.iter().any(|(_, _, field)| field == name)
-                || particular.is_some_and(|particular| particular.keeps(name).is_some())
+                || options.is_some_and(|options| options.keeps(name).is_some())
         };
         let (mut custom, mut left_out) = (Vec::new(), Vec::new());
         for (name, info) in fields.iter().filter(|(name, _)| !elsewhere(name)) {
@@ -143,7 +143,7 @@ impl Shape {
     pub(crate) fn copied_to(&self, entity: &Entity, field: &str) -> Option<String> {
         let columns = self.columns.iter().find(|(_, _, name)| name == field);
         let custom = self.custom.iter().find(|(name, _)| name == field);
-        let kept = || entity.particular?.keeps(field);
+        let kept = || entity.options?.keeps(field);
         let column = columns
             .map(|(column, ..)| *column)
             .or(custom.map(|_| self.rest()[0]))

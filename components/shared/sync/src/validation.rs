@@ -13,58 +13,64 @@ use outbound::{Clock, Http};
 use serde_json::json;
 
 use crate::comparison::{Comparison, MOST_CALLS};
+use crate::entity_run::{EntityRun, Stop};
 use crate::source::{LIST, PAGE};
-use crate::subject::{Stop, Subject};
-use crate::work::Course;
+use crate::work::RunContext;
 use crate::{Mode, Scope};
 
 /// A slice of a comparison has no more parts, and ends with the part that has so many entries of Odoo's list.
 const PARTS: usize = 4;
 const ENTRIES: usize = 2 * LIST;
 
-impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Goes on with comparing, where that is under way, and logs what it came to. One that only looks is apart from
     /// the one that mends.
-    pub(crate) async fn compare(&self, subject: &mut Subject<'_>) -> Result<(), Stop> {
+    pub(crate) async fn compare(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
         let (mut parts, mut entries) = (0, 0);
-        while let Some(mut comparison) = subject.position.comparison_of(looks).clone() {
-            let sliced = self.in_slices(&comparison, subject.position.confirmed);
+        while let Some(mut comparison) = entity_run.position.comparison_of(looks).clone() {
+            let sliced = self.in_slices(&comparison, entity_run.position.confirmed);
             let enough = parts >= PARTS || entries >= ENTRIES;
             if self.out_of_time() || (sliced && enough) {
                 return Ok(());
             }
-            let (mut stamps, mut up_to_id) = self.list(subject, comparison.after_id).await?;
+            let (mut stamps, mut up_to_id) = self.list(entity_run, comparison.after_id).await?;
             if let Some(check) = self
                 .check
                 .filter(|check| comparison.check == Some(check.id))
             {
-                self.look_into_gaps(subject, check, &mut comparison, &mut stamps, &mut up_to_id)
-                    .await?;
+                self.look_into_gaps(
+                    entity_run,
+                    check,
+                    &mut comparison,
+                    &mut stamps,
+                    &mut up_to_id,
+                )
+                .await?;
             }
             let listed: Vec<Listed> = stamps.iter().map(listed).collect();
             let part = Part {
-                model: subject.entity.model,
+                model: entity_run.entity.model,
                 listed: &listed,
                 after_id: comparison.after_id,
                 up_to_id,
                 // Of a table of another, there is nothing but what that has here.
-                written: subject
+                written: entity_run
                     .position
                     .written
-                    .filter(|_| !matches!(subject.scope, Scope::Of(_))),
+                    .filter(|_| !matches!(entity_run.scope, Scope::Of(_))),
             };
             let found = compare(
-                self.pen.postgres,
-                subject.entity.table,
-                self.pen.writer,
+                self.writer.postgres,
+                entity_run.entity.table,
+                self.writer.lease,
                 part,
             );
             let difference = found.await?.ok_or(Stop::GivenUp)?;
             let mut next = comparison;
             let mended = if next.heal {
                 let ids = [difference.missing.as_slice(), &difference.stale].concat();
-                self.mend(subject, &ids).await?
+                self.mend(entity_run, &ids).await?
             } else {
                 0
             };
@@ -72,10 +78,10 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             (parts, entries) = (parts + 1, entries + listed.len());
             if let Some(up_to_id) = up_to_id {
                 next.after_id = up_to_id;
-                *subject.position.comparison_of(looks) = Some(next);
-                subject.save(&self.pen).await?;
+                *entity_run.position.comparison_of(looks) = Some(next);
+                entity_run.save(&self.writer).await?;
             } else {
-                self.conclude(subject, next).await?;
+                self.conclude(entity_run, next).await?;
             }
         }
         Ok(())
@@ -91,18 +97,24 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// The next part of Odoo's list, and its last id; `None` if there is no further part.
     async fn list(
         &self,
-        subject: &Subject<'_>,
+        entity_run: &EntityRun<'_>,
         after_id: i64,
     ) -> Result<(Vec<Stamp>, Option<i64>), Fault> {
-        let model = subject.model(&self.settings.language);
-        match subject.scope {
+        let model = entity_run.model(&self.settings.language);
+        match entity_run.scope {
             Scope::All => {
                 let (stamps, at_end) = self.source.stamps(model, after_id).await?;
                 let last = stamps.last().map(|stamp| stamp.id);
                 Ok((stamps, last.filter(|_| !at_end)))
             }
             Scope::Referred => {
-                let ids = known(self.pen.postgres, subject.entity.table, after_id, PAGE).await?;
+                let ids = known(
+                    self.writer.postgres,
+                    entity_run.entity.table,
+                    after_id,
+                    PAGE,
+                )
+                .await?;
                 if ids.is_empty() {
                     return Ok((Vec::new(), None));
                 }
@@ -111,7 +123,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
                 Ok((stamps, up_to_id))
             }
             Scope::Of(field) => {
-                let ids = known(self.pen.postgres, subject.entity.table, after_id, LIST).await?;
+                let ids = known(
+                    self.writer.postgres,
+                    entity_run.entity.table,
+                    after_id,
+                    LIST,
+                )
+                .await?;
                 let domain = [json!([field, "in", ids])];
                 let of = Model {
                     domain: &domain,
@@ -131,17 +149,17 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     }
 
     /// Reads rows by id and writes them; how many of them Odoo had.
-    async fn mend(&self, subject: &mut Subject<'_>, mut ids: &[i64]) -> Result<u64, Stop> {
+    async fn mend(&self, entity_run: &mut EntityRun<'_>, mut ids: &[i64]) -> Result<u64, Stop> {
         let mut mended = 0;
         while !ids.is_empty() {
-            let model = subject.model(&self.settings.language);
+            let model = entity_run.model(&self.settings.language);
             let (part, asked) = self
                 .source
-                .records_by_id(model, ids, &subject.asked)
+                .records_by_id(model, ids, &entity_run.asked)
                 .await?;
-            let (rows, seen) = self.rows(subject, part).await?;
+            let (rows, seen) = self.rows(entity_run, part).await?;
             if !seen.is_empty() {
-                let written = subject.mend(&self.pen, &rows, &[]).await?;
+                let written = entity_run.mend(&self.writer, &rows, &[]).await?;
                 mended += written.inserted + written.updated;
             }
             ids = ids.get(asked..).unwrap_or_default();
@@ -151,22 +169,24 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
 
     async fn conclude(
         &self,
-        subject: &mut Subject<'_>,
+        entity_run: &mut EntityRun<'_>,
         comparison: Comparison,
     ) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
-        let confirmed = subject.position.confirmed || subject.entity.comes_and_goes();
+        let confirmed = entity_run.position.confirmed || entity_run.entity.comes_and_goes();
         let believable = comparison.believable(confirmed, self.most_deleted_share);
         let (gone, hidden) = if comparison.heal && believable.is_ok() {
-            self.gone_or_hidden(subject, &comparison.extra_ids).await?
+            self.gone_or_hidden(entity_run, &comparison.extra_ids)
+                .await?
         } else {
             Default::default()
         };
         if !hidden.is_empty() {
             let hidden: Vec<Unreadable> = hidden.iter().copied().map(Unreadable::hidden).collect();
-            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
-            subject.copied.written.unreadable +=
-                u64::from(unreadable::note(postgres, run_id, subject.entity.model, &hidden).await?);
+            let (postgres, run_id) = (self.writer.postgres, self.writer.lease.run_id);
+            entity_run.copied.written.unreadable += u64::from(
+                unreadable::note(postgres, run_id, entity_run.entity.model, &hidden).await?,
+            );
         }
         let deleted = u64::try_from(gone.len()).unwrap_or_default();
         // What is hidden has findings of its own.
@@ -188,8 +208,8 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             detail.insert("problem".into(), json!(problem));
         }
         let validation = Validation {
-            run_id: self.pen.writer.run_id,
-            entity: subject.entity.name,
+            run_id: self.writer.lease.run_id,
+            entity: entity_run.entity.name,
             source_count: comparison.listed,
             destination_count: comparison.here,
             missing: comparison.missing,
@@ -203,9 +223,9 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             .filter(|check| comparison.check == Some(check.id))
         {
             let findings = comparison.findings(verdict, settled, believable.as_ref().err());
-            let evidence = comparison.evidence(subject);
-            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
-            let name = subject.entity.name;
+            let evidence = comparison.evidence(entity_run);
+            let (postgres, run_id) = (self.writer.postgres, self.writer.lease.run_id);
+            let name = entity_run.entity.name;
             check::keep(
                 postgres,
                 run_id,
@@ -216,14 +236,14 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
             )
             .await?;
         }
-        let mut next = subject.position.clone();
+        let mut next = entity_run.position.clone();
         *next.comparison_of(looks) = None;
         if !looks {
             next.confirmed = false;
             next.compared = comparison.contents.or(next.compared);
         }
-        subject
-            .conclude(&self.pen, &validation, &gone, next)
+        entity_run
+            .conclude(&self.writer, &validation, &gone, next)
             .await?;
         match believable {
             Err(problem) if !looks => Err(Fault::told(Kind::SourceProtocol, problem).into()),
@@ -235,13 +255,13 @@ impl<H: Http, C: Clock, P: Postgres> Course<'_, H, C, P> {
     /// and does not show: what a list left out by mistake, what came back, and what is hidden is not gone.
     pub(crate) async fn gone_or_hidden(
         &self,
-        subject: &Subject<'_>,
+        entity_run: &EntityRun<'_>,
         ids: &[i64],
     ) -> Result<(Vec<i64>, BTreeSet<i64>), Fault> {
         let (mut gone, mut hidden) = (Vec::new(), BTreeSet::new());
         let mut calls = MOST_CALLS;
         for ids in ids.chunks(PAGE) {
-            let model = subject.model(&self.settings.language);
+            let model = entity_run.model(&self.settings.language);
             let there = self.source.stamps_by_id(model, ids).await?;
             let absent = |id: &&i64| !there.iter().any(|stamp| stamp.id == **id);
             let absent: Vec<i64> = ids.iter().filter(absent).copied().collect();

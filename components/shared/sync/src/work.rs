@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fault::{Fault, Kind};
 use ledger::check::{self, Check};
-use ledger::sync::Writer;
+use ledger::sync::Lease;
 use ledger::{Postgres, unreadable};
 use odoo::{Known, Odoo};
 use outbound::{Clock, Http, Variables};
@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::comparison::Comparison;
 use crate::dictionary;
+use crate::entity_run::{EntityRun, Gap, RowWriter, Standing, Stop};
 use crate::report::Figures;
 use crate::source::Source;
-use crate::subject::{Gap, Pen, Standing, Stop, Subject};
 use crate::{Entity, Job, Mode, Report, Request, Settings, Shape};
 
 impl run::Job for Job {
@@ -69,11 +69,11 @@ impl run::Job for Job {
         let entities: Vec<&Entity<'_>> = self.entities.iter().chain(&models).collect();
         request.check(&entities)?;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
-        let course = Course {
+        let context = RunContext {
             source: Source::new(&odoo, &clock, run.started + settings.batch),
-            pen: Pen {
+            writer: RowWriter {
                 postgres,
-                writer: Writer {
+                lease: Lease {
                     run_id: run.id,
                     lease_s: settings.lease_s(),
                 },
@@ -92,7 +92,7 @@ impl run::Job for Job {
         let keeps = (request.mode != Mode::DryRun).then_some(run.id);
         let worked = match odoo.connect().await {
             Ok(_) => match run::belongs_here(&odoo, postgres, run.identities(), keeps).await {
-                Ok(()) => course.run(self, run.cursors(), report).await,
+                Ok(()) => context.run(self, run.cursors(), report).await,
                 Err(fault) => Err(fault),
             },
             Err(fault) => Err(fault),
@@ -104,9 +104,9 @@ impl run::Job for Job {
 }
 
 /// The work of a run.
-pub(crate) struct Course<'a, H, C, P> {
+pub(crate) struct RunContext<'a, H, C, P> {
     pub source: Source<'a, H, C>,
-    pub pen: Pen<'a, P>,
+    pub writer: RowWriter<'a, P>,
     pub settings: &'a Settings,
     /// What is copied, in this order.
     pub entities: &'a [&'a Entity<'a>],
@@ -126,12 +126,12 @@ pub(crate) struct Course<'a, H, C, P> {
 /// The share that may be marked as deleted at once where no setting says otherwise.
 const MOST_DELETED_SHARE: f64 = 0.2;
 
-impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
+impl<H: Http, C: Clock, P> RunContext<'_, H, C, P> {
     /// Whether this step has to begin nothing more. A step that got nothing forward yet goes on: where
     /// Odoo takes as long for the questions before the first page as a run has time, no run would get
     /// any further.
     pub(crate) fn out_of_time(&self) -> bool {
-        self.pen.moved.get() && !self.is_in_time()
+        self.writer.moved.get() && !self.is_in_time()
     }
 
     /// Whether there is time left for this step.
@@ -141,22 +141,24 @@ impl<H: Http, C: Clock, P> Course<'_, H, C, P> {
 
     /// Gives a step its time: all there is, or half of that if there is work for the steps after it.
     /// Otherwise much that changes would keep a full reading from ever coming to its end.
-    fn begin_step(&self, step: Step, subjects: &[Subject<'_>]) {
+    fn begin_step(&self, step: Step, entity_runs: &[EntityRun<'_>]) {
         let left = self.source.left();
-        let others = |subject: &Subject<'_>| match step {
+        let others = |entity_run: &EntityRun<'_>| match step {
             Step::Changes => {
-                subject.position.full.is_some() || subject.position.comparison.is_some()
+                entity_run.position.full.is_some() || entity_run.position.comparison.is_some()
             }
-            Step::All | Step::Waiting | Step::Attachments => subject.position.comparison.is_some(),
+            Step::All | Step::Waiting | Step::Attachments => {
+                entity_run.position.comparison.is_some()
+            }
             Step::Compare => false,
         };
-        let share = if subjects.iter().any(others) {
+        let share = if entity_runs.iter().any(others) {
             left / 2
         } else {
             left
         };
         self.step_ends.set(self.source.now() + share);
-        self.pen.moved.set(false);
+        self.writer.moved.set(false);
     }
 }
 
@@ -171,7 +173,7 @@ enum Step {
     Compare,
 }
 
-impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
+impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
     async fn run(
         &self,
         job: &Job,
@@ -180,14 +182,14 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
     ) -> Result<(), Fault> {
         if let Some(check) = self.check {
             let names: Vec<&str> = self.entities.iter().map(|entity| entity.name).collect();
-            let (postgres, run_id) = (self.pen.postgres, self.pen.writer.run_id);
+            let (postgres, run_id) = (self.writer.postgres, self.writer.lease.run_id);
             if check::join(postgres, run_id, check, &names).await? {
                 run::tell_rights(self.source.odoo, postgres, run_id, check).await?;
             }
         }
-        let mut subjects = Vec::new();
-        let worked = match self.steps(job, cursors, &mut subjects, report).await {
-            Ok(()) => self.save(&subjects).await,
+        let mut entity_runs = Vec::new();
+        let worked = match self.steps(job, cursors, &mut entity_runs, report).await {
+            Ok(()) => self.save(&entity_runs).await,
             stopped => stopped,
         };
         // What was not asked for, or only counted, is no newer than it was.
@@ -195,21 +197,23 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
         let names = names.map(|entity| (entity.name.to_owned(), None));
         let figures = &mut report.figures;
         figures.as_of = names.collect();
-        for subject in subjects.iter().filter(|_| !self.pen.dry) {
-            let as_of = subject.as_of(self.pen.writer.run_id);
-            figures.as_of.insert(subject.entity.name.to_owned(), as_of);
+        for entity_run in entity_runs.iter().filter(|_| !self.writer.dry) {
+            let as_of = entity_run.as_of(self.writer.lease.run_id);
+            figures
+                .as_of
+                .insert(entity_run.entity.name.to_owned(), as_of);
         }
-        for subject in subjects {
-            if subject.unfinished() && !self.pen.dry {
-                figures.unfinished.push(subject.entity.name.to_owned());
+        for entity_run in entity_runs {
+            if entity_run.unfinished() && !self.writer.dry {
+                figures.unfinished.push(entity_run.entity.name.to_owned());
             }
-            let mut copied = subject.copied;
-            copied.lag_s = subject
+            let mut copied = entity_run.copied;
+            copied.lag_s = entity_run
                 .position
                 .written
-                .zip(subject.newest)
+                .zip(entity_run.newest)
                 .map(|(written, newest)| (newest - written).num_seconds().max(0));
-            figures.add(subject.entity.name, copied);
+            figures.add(entity_run.entity.name, copied);
         }
         match worked {
             Err(Stop::Fault(fault)) => Err(fault),
@@ -222,7 +226,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
         &self,
         job: &Job,
         cursors: &BTreeMap<String, Value>,
-        subjects: &mut Vec<Subject<'a>>,
+        entity_runs: &mut Vec<EntityRun<'a>>,
         report: &mut Report,
     ) -> Result<(), Stop> {
         if job.copies_chatter && self.request.mode != Mode::Incremental {
@@ -232,30 +236,32 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
             if !self.request.asks_for(entity) {
                 continue;
             }
-            let subject = |fields| {
+            let entity_run = |fields| {
                 let shape = Shape::of(entity, &fields);
                 let described = dictionary::fields(entity, &shape, &fields);
-                let mut subject = Subject::new(entity, job.name, shape, cursors, self.settings);
-                subject.described = described;
-                subject
+                let mut entity_run =
+                    EntityRun::new(entity, job.name, shape, cursors, self.settings);
+                entity_run.described = described;
+                entity_run
             };
             let language = &self.settings.language;
             match self.source.fields(entity.model, language).await {
                 Ok(fields) => {
-                    let mut subject = subject(fields);
-                    self.prepare(&mut subject);
-                    if subject.frozen_anew && self.writes() {
-                        let (model, frozen) = (entity.model, &subject.position.frozen);
-                        let run_id = self.pen.writer.run_id;
-                        unreadable::note_frozen(self.pen.postgres, run_id, model, frozen).await?;
+                    let mut entity_run = entity_run(fields);
+                    self.prepare(&mut entity_run);
+                    if entity_run.frozen_anew && self.writes() {
+                        let (model, frozen) = (entity.model, &entity_run.position.frozen);
+                        let run_id = self.writer.lease.run_id;
+                        unreadable::note_frozen(self.writer.postgres, run_id, model, frozen)
+                            .await?;
                     }
-                    subjects.push(subject);
+                    entity_runs.push(entity_run);
                 }
                 Err(fault) => match gap(entity, &fault).or_else(|| absence(entity, &fault)) {
                     Some(gap) => {
-                        let mut subject = subject(BTreeMap::new());
-                        subject.leave_out(gap);
-                        subjects.push(subject);
+                        let mut entity_run = entity_run(BTreeMap::new());
+                        entity_run.leave_out(gap);
+                        entity_runs.push(entity_run);
                     }
                     None => tell(entity, fault.into(), report)?,
                 },
@@ -263,7 +269,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
         }
         // Who was left out by the last run comes first: otherwise one entity with much that changes
         // would keep those after it from ever having their turn.
-        subjects.sort_by_key(|subject| !subject.position.was_left_out());
+        entity_runs.sort_by_key(|entity_run| !entity_run.position.was_left_out());
         for step in [
             Step::Changes,
             Step::All,
@@ -271,44 +277,44 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
             Step::Attachments,
             Step::Compare,
         ] {
-            self.begin_step(step, subjects);
-            let active = |subject: &&mut Subject<'a>| subject.standing == Standing::Active;
-            for subject in subjects.iter_mut().filter(active) {
-                self.source.turn_page(subject.entity);
+            self.begin_step(step, entity_runs);
+            let active = |entity_run: &&mut EntityRun<'a>| entity_run.standing == Standing::Active;
+            for entity_run in entity_runs.iter_mut().filter(active) {
+                self.source.turn_page(entity_run.entity);
                 let done = match step {
                     Step::Changes | Step::All | Step::Waiting | Step::Attachments
                         if self.request.mode == Mode::Validate =>
                     {
                         Ok(())
                     }
-                    Step::Changes if self.reads_changes(job, subject) => {
-                        self.read_changes(subject).await
+                    Step::Changes if self.reads_changes(job, entity_run) => {
+                        self.read_changes(entity_run).await
                     }
                     Step::Changes => Ok(()),
-                    Step::All => self.read_all(subject).await,
-                    Step::Waiting => self.read_waiting(subject).await,
-                    Step::Attachments => self.catalogue_attachments(subject).await,
-                    Step::Compare if self.pen.dry => Ok(()),
-                    Step::Compare => self.compare(subject).await,
+                    Step::All => self.read_all(entity_run).await,
+                    Step::Waiting => self.read_waiting(entity_run).await,
+                    Step::Attachments => self.catalogue_attachments(entity_run).await,
+                    Step::Compare if self.writer.dry => Ok(()),
+                    Step::Compare => self.compare(entity_run).await,
                 };
                 let Err(stop) = done else { continue };
                 let gap = match &stop {
-                    Stop::Fault(fault) => gap(subject.entity, fault),
+                    Stop::Fault(fault) => gap(entity_run.entity, fault),
                     Stop::GivenUp => None,
                 };
                 if let Some(gap) = gap {
-                    subject.leave_out(gap);
+                    entity_run.leave_out(gap);
                 } else {
-                    subject.standing = Standing::Failed;
-                    tell(subject.entity, stop, report)?;
+                    entity_run.standing = Standing::Failed;
+                    tell(entity_run.entity, stop, report)?;
                 }
             }
         }
-        for subject in subjects.iter() {
-            self.tell_left_out(subject).await?;
+        for entity_run in entity_runs.iter() {
+            self.tell_left_out(entity_run).await?;
         }
         if self.writes() {
-            self.write_dictionary(subjects).await?;
+            self.write_dictionary(entity_runs).await?;
             // In one language, and once.
             if !job.copies_chatter {
                 self.name_the_rest().await?;
@@ -349,18 +355,18 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
     }
 
     /// What is left of positions to be written, all at once.
-    async fn save(&self, subjects: &[Subject<'a>]) -> Result<(), Stop> {
+    async fn save(&self, entity_runs: &[EntityRun<'a>]) -> Result<(), Stop> {
         let mut cursors = Vec::new();
-        for subject in subjects {
-            cursors.extend(subject.unsaved()?);
+        for entity_run in entity_runs {
+            cursors.extend(entity_run.unsaved()?);
         }
-        self.pen.save(&cursors).await
+        self.writer.save(&cursors).await
     }
 
     /// What is asked for, beside what is under way.
-    fn prepare(&self, subject: &mut Subject<'_>) {
+    fn prepare(&self, entity_run: &mut EntityRun<'_>) {
         let now = self.source.today();
-        let position = &mut subject.position;
+        let position = &mut entity_run.position;
         if let Some(check) = self.check {
             position.take_part(check.id);
         }
@@ -387,11 +393,11 @@ impl<'a, H: Http, C: Clock, P: Postgres> Course<'a, H, C, P> {
     }
 
     /// A comparison alone reads no rows, but there has to be something to compare with.
-    fn reads_changes(&self, job: &Job, subject: &Subject<'_>) -> bool {
+    fn reads_changes(&self, job: &Job, entity_run: &EntityRun<'_>) -> bool {
         self.request.mode != Mode::Missing
             || self.check.is_some()
             || (self.request.mode == Mode::Missing && job.missing_reads_changes)
-            || subject.position.written.is_none()
+            || entity_run.position.written.is_none()
     }
 }
 

@@ -3,7 +3,7 @@
 use ledger::status::{LastFailure, LogRow, Moment, Setup, Validation};
 use serde::Serialize;
 
-use crate::pace::{Eta, Rate};
+use crate::throughput::{Eta, Rate};
 use crate::verdict::{Phase, State};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

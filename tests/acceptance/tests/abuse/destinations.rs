@@ -119,9 +119,9 @@ async fn no_header_address_or_token_makes_it_ask_another_host() -> Result<()> {
 
 #[tokio::test]
 async fn where_an_upload_goes_is_not_the_storages_choice() -> Result<()> {
-    use world::odoo::Trap;
+    use world::odoo::EdgeCase;
     let odoo = world::odoo::Options {
-        attachments: world::odoo::Attachments::of(1).with(1, Trap::Size(7_000_000)),
+        attachments: world::odoo::Attachments::of(1).with(1, EdgeCase::Size(7_000_000)),
         ..world::odoo::Options::default()
     };
     let stage = stage::Stage::builder().odoo(odoo).start().await?;

@@ -6,7 +6,7 @@ use stage::{Answer, JWT_SECRET, SERVICE_KEY, Stage, token_of};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use world::faults::Fault;
-use world::odoo::Trap;
+use world::odoo::EdgeCase;
 
 use crate::scene::{
     PATH, all_is_well, hold_uploads, holds_no_secret, in_state, log_rows, odoo_with, set, small,
@@ -232,9 +232,9 @@ async fn no_secret_and_no_traceback_is_in_any_answer_line_or_row() -> Result<()>
             version,
             ..odoo_with(
                 small(30)
-                    .with(3, Trap::LostFile)
-                    .with(4, Trap::HiddenRecord)
-                    .with(5, Trap::Size(900_000)),
+                    .with(3, EdgeCase::LostFile)
+                    .with(4, EdgeCase::HiddenRecord)
+                    .with(5, EdgeCase::Size(900_000)),
             )
         };
         let stage = set(options).start().await?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use world::odoo::Trap;
+use world::odoo::EdgeCase;
 use world::storage::{self, Bucket};
 
 use crate::scene::{
@@ -11,7 +11,7 @@ use crate::scene::{
 
 #[tokio::test]
 async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<()> {
-    let stage = set(odoo_with(small(10).with(5, Trap::LostFile)))
+    let stage = set(odoo_with(small(10).with(5, EdgeCase::LostFile)))
         .start()
         .await?;
     let mut last_wait = 0.0;
@@ -63,8 +63,8 @@ async fn eight_failures_make_a_file_dead_and_a_person_can_revive_it() -> Result<
 async fn what_the_bucket_refuses_is_dead_at_once_and_says_what_to_allow() -> Result<()> {
     let stage = set(odoo_with(
         small(20)
-            .with(5, Trap::Size(300_000))
-            .with(6, Trap::Size(7_000_000)),
+            .with(5, EdgeCase::Size(300_000))
+            .with(6, EdgeCase::Size(7_000_000)),
     ))
     .storage(storage::Options {
         buckets: vec![Bucket {

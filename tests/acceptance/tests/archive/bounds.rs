@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stage::Stage;
 use stage::wire::{Moment, Then, Wire};
 use world::faults::Fault;
-use world::odoo::{self, NewAttachment, Sprinkle, Trap};
+use world::odoo::{self, EdgeCase, NewAttachment, Sprinkle};
 use world::storage::{self, Age};
 
 use crate::scene::{
@@ -33,7 +33,7 @@ async fn a_large_file_that_gets_no_further_in_a_batch_uses_an_attempt_and_says_w
     for (version, again) in [(18, false), (15, true)] {
         let options = odoo::Options {
             version,
-            ..odoo_with(small(3).with(2, Trap::Size(40_000_000)))
+            ..odoo_with(small(3).with(2, EdgeCase::Size(40_000_000)))
         };
         let stage = set(options)
             .variable("archive_batch_seconds", 2)
@@ -78,7 +78,7 @@ async fn a_large_file_that_gets_no_further_in_a_batch_uses_an_attempt_and_says_w
 #[tokio::test]
 async fn where_nothing_is_answered_a_large_file_that_gets_no_further_has_used_no_attempt()
 -> Result<()> {
-    let stage = set(odoo_with(small(1).with(1, Trap::Size(20_000_000))))
+    let stage = set(odoo_with(small(1).with(1, EdgeCase::Size(20_000_000))))
         .variable("archive_batch_seconds", 2)
         .start()
         .await?;
@@ -101,7 +101,7 @@ async fn where_nothing_is_answered_a_large_file_that_gets_no_further_has_used_no
 #[tokio::test]
 async fn an_instance_that_is_killed_loses_a_few_pieces_of_a_large_file_and_no_more() -> Result<()> {
     const SIZE: u64 = 100_000_000;
-    let mut stage = set(odoo_with(small(3).with(2, Trap::Size(SIZE))))
+    let mut stage = set(odoo_with(small(3).with(2, EdgeCase::Size(SIZE))))
         .variable("archive_batch_seconds", 300)
         .start()
         .await?;
@@ -147,7 +147,7 @@ async fn no_more_calls_are_under_way_at_odoo_than_agreed_streams_among_them() ->
     for most in [1, 2, 4] {
         let attachments = (10..16).fold(small(40), |files, id| {
             let size = if id % 2 == 0 { 900_000 } else { 20_000_000 };
-            files.with(id, Trap::Size(size))
+            files.with(id, EdgeCase::Size(size))
         });
         let stage = set(odoo_with(attachments))
             .variable("archive_batch_seconds", 300)
@@ -172,7 +172,7 @@ async fn no_more_calls_are_under_way_at_odoo_than_agreed_streams_among_them() ->
 
 #[tokio::test]
 async fn a_question_whose_answer_breaks_off_is_asked_once_more_before_it_counts() -> Result<()> {
-    let options = odoo_with(small(60).with(2, Trap::Size(900_000)));
+    let options = odoo_with(small(60).with(2, EdgeCase::Size(900_000)));
     let stage = set(options).start().await?;
     stage.odoo.fill_pipeline(20);
     let odoo = stage.odoo.faults();
@@ -214,7 +214,7 @@ async fn what_writes_to_odoo_is_never_sent_twice() -> Result<()> {
     };
     let options = odoo::Options {
         users: vec![user],
-        ..odoo_with(small(1).with(1, Trap::Size(900_000)))
+        ..odoo_with(small(1).with(1, EdgeCase::Size(900_000)))
     };
     let stage = set(options)
         .variable("odoo_access_tokens", "true")
@@ -237,7 +237,7 @@ async fn of_one_content(copies: u64, most_mib: u64) -> Result<()> {
     let attachments = odoo::Attachments {
         sprinkle: Sprinkle {
             one_in: 1,
-            traps: vec![Trap::SameContentAs(1)],
+            edge_cases: vec![EdgeCase::SameContentAs(1)],
         },
         ..small(copies)
     };
@@ -276,8 +276,8 @@ async fn hundreds_of_thousands_of_files_of_one_content_take_no_more_memory() -> 
 async fn an_older_storage_works_and_one_that_takes_nothing_in_pieces_is_named() -> Result<()> {
     for age in [Age::RowAsInfo, Age::NoInfo, Age::NoCodes, Age::NoResumable] {
         let files = small(40)
-            .with(2, Trap::Size(900_000))
-            .with(3, Trap::Size(13_000_000));
+            .with(2, EdgeCase::Size(900_000))
+            .with(3, EdgeCase::Size(13_000_000));
         let options = storage::Options {
             age,
             ..storage::Options::default()

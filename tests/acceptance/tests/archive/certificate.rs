@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use stage::Stage;
 use world::faults::Fault;
-use world::odoo::{Damage, NewAttachment, Trap};
+use world::odoo::{Damage, EdgeCase, NewAttachment};
 
 use crate::final_check::{certificate, check, copied, salesman};
 use crate::scene::{odoo_with, small};
@@ -242,7 +242,7 @@ async fn seed(
         files.damage(id, Some(Damage::Lost));
     }
     for id in dice.some(1, &all_files) {
-        files.trap(id, &Trap::EmptyFile);
+        files.edge_case(id, &EdgeCase::EmptyFile);
     }
     let mut hidden = BTreeSet::new();
     for id in dice.some(1, &files.ids()) {

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use stage::wire::{Moment, Then, Wire};
 use stage::{Caller, Host, SERVICE_KEY, Stage, of_database};
 use world::faults::{Fault, FaultId, Trigger};
-use world::odoo::{Attachments, NewAttachment, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment};
 use world::postgres::{Database, Postgres};
 
 use crate::scene::{
@@ -25,8 +25,8 @@ async fn all_moved_without_an_attempt(stage: &Stage, files: i64) -> Result<()> {
 /// Files of all sorts: many to a call, streamed by itself, in pieces.
 fn of_all_sorts() -> Attachments {
     small(60)
-        .with(20, Trap::Size(900_000))
-        .with(40, Trap::Size(14_000_000))
+        .with(20, EdgeCase::Size(900_000))
+        .with(40, EdgeCase::Size(14_000_000))
 }
 
 /// Strikes the first upload of each of three files. A second fault would use an attempt of a file, and
@@ -82,7 +82,7 @@ async fn each_step_of_an_upload_in_pieces_may_fail() -> Result<()> {
         ("GET", "/object/info"),
     ] {
         for (effect, nth) in effects.iter().zip([1, 2, 3]) {
-            let stage = set(odoo_with(small(5).with(3, Trap::Size(14_000_000))))
+            let stage = set(odoo_with(small(5).with(3, EdgeCase::Size(14_000_000))))
                 .start()
                 .await?;
             stage

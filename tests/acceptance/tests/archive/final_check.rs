@@ -7,7 +7,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use stage::{SERVICE_KEY, Stage};
 use world::faults::Fault;
-use world::odoo::{NewAttachment, Options, Trap, User};
+use world::odoo::{EdgeCase, NewAttachment, Options, User};
 use world::storage::{self, Bucket};
 
 use crate::certificate::{lacking, row_or_null};
@@ -106,11 +106,11 @@ async fn it_is_not_ready_until_every_file_is_here_or_accepted_by_name() -> Resul
     let lost = [3, 50, 51, 120, 200];
     let files = lost
         .iter()
-        .fold(small(210), |files, id| files.with(*id, Trap::LostFile))
-        .with(77, Trap::Size(2_000_000))
-        .with(5, Trap::Url)
-        .with(6, Trap::EmptyFile)
-        .with(7, Trap::CloudStorage);
+        .fold(small(210), |files, id| files.with(*id, EdgeCase::LostFile))
+        .with(77, EdgeCase::Size(2_000_000))
+        .with(5, EdgeCase::Url)
+        .with(6, EdgeCase::EmptyFile)
+        .with(7, EdgeCase::CloudStorage);
     let bucket = Bucket {
         file_size_limit: Some(1_000_000),
         ..Bucket::private("odoo-archive")
@@ -357,7 +357,7 @@ async fn a_column_that_becomes_unreadable_keeps_what_it_had_and_is_told() -> Res
 #[tokio::test]
 async fn an_object_that_was_removed_behind_our_back_is_moved_again_before_the_verdict() -> Result<()>
 {
-    let stage = copied(odoo_with(small(20).with(9, Trap::SameContentAs(3))), 5).await?;
+    let stage = copied(odoo_with(small(20).with(9, EdgeCase::SameContentAs(3))), 5).await?;
     let sha1 = stage
         .odoo
         .attachments()
@@ -658,7 +658,9 @@ async fn a_clock_that_was_a_year_ahead_once_puts_nothing_off() -> Result<()> {
 #[tokio::test]
 async fn a_login_answered_once_with_403_html_leaves_no_file_behind_for_good() -> Result<()> {
     let large = [3, 4].into_iter();
-    let files = large.fold(small(6), |files, id| files.with(id, Trap::Size(8_000_000)));
+    let files = large.fold(small(6), |files, id| {
+        files.with(id, EdgeCase::Size(8_000_000))
+    });
     let stage = set(odoo_with(files))
         .variable("archive_max_rpc_bytes", 1_000_000)
         .storage(storage::Options {

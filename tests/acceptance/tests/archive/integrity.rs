@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
 use stage::Stage;
-use world::odoo::{NewAttachment, Trap};
+use world::odoo::{EdgeCase, NewAttachment};
 use world::storage::{Etags, Options, Spoil};
 
 use crate::scene::{
@@ -133,7 +133,7 @@ async fn a_file_counts_as_moved_only_when_the_storage_has_its_very_bytes() -> Re
         all_is_well(&stage).await?;
     }
     // The same of one that goes up in pieces.
-    let stage = set(odoo_with(small(1).with(1, Trap::Size(8_000_000))))
+    let stage = set(odoo_with(small(1).with(1, EdgeCase::Size(8_000_000))))
         .start()
         .await?;
     stage.storage.spoil(1, Spoil::Other);
@@ -148,8 +148,8 @@ async fn a_file_counts_as_moved_only_when_the_storage_has_its_very_bytes() -> Re
 async fn an_object_of_the_right_size_with_other_bytes_is_replaced_and_never_adopted() -> Result<()>
 {
     let files = small(4)
-        .with(2, Trap::Size(900_000))
-        .with(3, Trap::Size(8_000_000));
+        .with(2, EdgeCase::Size(900_000))
+        .with(3, EdgeCase::Size(8_000_000));
     for etags in [Etags::Md5, Etags::Multipart] {
         let stage = set(odoo_with(files.clone()))
             .storage(Options {

@@ -1,7 +1,7 @@
 //! The key of Storage: in which headers it is sent, and what is said where none of them is taken.
 
 use anyhow::Result;
-use world::odoo::Trap;
+use world::odoo::EdgeCase;
 use world::storage::{KeyHeaders, Options};
 
 use crate::scene::{all_is_well, attempted, finish, in_state, odoo_with, set, small, stopped_tick};
@@ -29,7 +29,7 @@ async fn a_secret_key_goes_into_apikey_alone_a_legacy_one_into_both_and_what_a_g
         (LEGACY, KeyHeaders::OnlyBearer),
     ] {
         // One of them goes in pieces.
-        let files = small(5).with(2, Trap::Size(8_000_000));
+        let files = small(5).with(2, EdgeCase::Size(8_000_000));
         let stage = set(odoo_with(files))
             .storage(taking(key, headers))
             .start()

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
 use world::faults::Fault;
-use world::odoo::{NewAttachment, Sizes, Sprinkle, Trap, User};
+use world::odoo::{EdgeCase, NewAttachment, Sizes, Sprinkle, User};
 use world::{odoo, storage};
 
 use crate::scene::{
@@ -29,7 +29,7 @@ async fn until_begun(stage: &Stage, id: i64) -> Result<()> {
 
 /// Three files, the second of which is so large, slow and cut off in mid-way.
 async fn begun(bytes: u64) -> Result<Stage> {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(bytes))))
+    let stage = set(odoo_with(small(3).with(2, EdgeCase::Size(bytes))))
         .variable("archive_batch_seconds", 1)
         .start()
         .await?;
@@ -52,7 +52,7 @@ async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Res
         };
         let options = odoo::Options {
             users: vec![user],
-            ..odoo_with(small(3).with(2, Trap::Size(size)))
+            ..odoo_with(small(3).with(2, EdgeCase::Size(size)))
         };
         let stage = set(options)
             .variable("archive_batch_seconds", 1)
@@ -97,7 +97,7 @@ async fn a_large_file_is_cut_off_by_the_time_and_goes_on_in_later_ticks() -> Res
 #[tokio::test]
 async fn a_piece_that_breaks_off_is_gone_on_with_where_the_storage_says() -> Result<()> {
     for keeps_partial_chunks in [true, false] {
-        let stage = set(odoo_with(small(3).with(2, Trap::Size(40_000_000))))
+        let stage = set(odoo_with(small(3).with(2, EdgeCase::Size(40_000_000))))
             .storage(storage::Options {
                 keeps_partial_chunks,
                 ..storage::Options::default()
@@ -132,7 +132,7 @@ async fn a_broken_download_is_gone_on_with_by_a_range() -> Result<()> {
     for (version, cut_at) in [(18, [15_000_000; 2]), (15, [15_000_000, 25_000_000])] {
         let options = odoo::Options {
             version,
-            ..odoo_with(small(3).with(2, Trap::Size(40_000_000)))
+            ..odoo_with(small(3).with(2, EdgeCase::Size(40_000_000)))
         };
         let stage = set(options).start().await?;
         let faults = stage.odoo.faults();
@@ -177,7 +177,7 @@ async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_con
 #[tokio::test]
 async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_than_64()
 -> Result<()> {
-    let attachments = small(200).with(100, Trap::Size(1 << 30));
+    let attachments = small(200).with(100, EdgeCase::Size(1 << 30));
     let stage = set(odoo_with(attachments))
         .memory_limit_mib(128)
         .start()
@@ -196,7 +196,7 @@ async fn a_gibibyte_passes_through_an_instance_of_128_mebibytes_and_takes_less_t
 #[ignore = "takes a minute: cargo test --test archive -- --ignored"]
 async fn a_file_of_more_than_four_gibibytes_arrives() -> Result<()> {
     const BYTES: u64 = (4 << 30) + 1_000_003;
-    let stage = set(odoo_with(small(20).with(10, Trap::Size(BYTES))))
+    let stage = set(odoo_with(small(20).with(10, EdgeCase::Size(BYTES))))
         .start()
         .await?;
     finish(&stage, 20).await?;
@@ -209,7 +209,7 @@ async fn a_file_of_more_than_four_gibibytes_arrives() -> Result<()> {
 async fn three_large_files_go_side_by_side_where_odoo_knows_ranges() -> Result<()> {
     for (password, at_once) in [(user().password, 3), (None, 1)] {
         let attachments = (2..=6).fold(small(30), |files, id| {
-            files.with(id, Trap::Size(30_000_000))
+            files.with(id, EdgeCase::Size(30_000_000))
         });
         let user = User { password, ..user() };
         let options = odoo::Options {
@@ -257,10 +257,10 @@ async fn files_of_every_size_together_take_less_than_64_mebibytes() -> Result<()
         let attachments = odoo::Attachments {
             sprinkle: Sprinkle {
                 one_in: 7,
-                traps: vec![
-                    Trap::Size(6_291_456),
-                    Trap::Size(13_000_000),
-                    Trap::Size(20_000),
+                edge_cases: vec![
+                    EdgeCase::Size(6_291_456),
+                    EdgeCase::Size(13_000_000),
+                    EdgeCase::Size(20_000),
                 ],
             },
             ..small(70).sized(Sizes::Between(400_000, 5_000_000))
@@ -279,7 +279,7 @@ async fn files_of_every_size_together_take_less_than_64_mebibytes() -> Result<()
 
 #[tokio::test]
 async fn an_object_that_is_there_already_is_not_sent_again() -> Result<()> {
-    let stage = set(odoo_with(small(3).with(2, Trap::Size(20_000_000))))
+    let stage = set(odoo_with(small(3).with(2, EdgeCase::Size(20_000_000))))
         .start()
         .await?;
     assert_eq!(tick(&stage).await?["migrated"], 3);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 use world::faults::Fault;
-use world::odoo::{Attachments, NewAttachment, OddName, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment, OddName};
 
 use crate::scene::{
     all_is_well, all_is_well_but_for_the_log, begin_tick, finish, hold_uploads, in_state, log_rows,
@@ -36,9 +36,9 @@ async fn an_archive_explains_itself_without_the_catalogue() -> Result<()> {
         .iter()
         .zip(1..)
         .fold(small(7), |files, (name, id)| {
-            files.with(id, Trap::OddName(*name))
+            files.with(id, EdgeCase::OddName(*name))
         })
-        .with(7, Trap::Size(8_000_000));
+        .with(7, EdgeCase::Size(8_000_000));
     let stage = set(odoo_with(files)).start().await?;
     assert_eq!(tick(&stage).await?["migrated"], 7);
     let objects = stage.storage.objects();
@@ -141,7 +141,9 @@ async fn names_of_any_kind_are_kept_in_the_catalogue() -> Result<()> {
     let attachments = OddName::ALL
         .into_iter()
         .zip(1..)
-        .fold(small(6), |all, (odd, id)| all.with(id, Trap::OddName(odd)));
+        .fold(small(6), |all, (odd, id)| {
+            all.with(id, EdgeCase::OddName(odd))
+        });
     let stage = set(odoo_with(attachments)).start().await?;
     assert_eq!(tick(&stage).await?["migrated"], 6);
     for id in 1..=6 {

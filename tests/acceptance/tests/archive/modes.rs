@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
 use world::faults::Fault;
-use world::odoo::{self, Attachments, Trap};
+use world::odoo::{self, Attachments, EdgeCase};
 use world::storage::{self, KeepBytes};
 
 use crate::scene::{odoo_with, odoo_without_password, reading_rest_passes, set, small};
@@ -25,8 +25,8 @@ async fn ask(stage: &Stage, body: Value) -> Result<Value> {
 #[tokio::test]
 async fn a_dry_run_counts_and_writes_nothing() -> Result<()> {
     let attachments = Attachments::of(60)
-        .with(5, Trap::EmptyFile)
-        .with(6, Trap::Url);
+        .with(5, EdgeCase::EmptyFile)
+        .with(6, EdgeCase::Url);
     let stage = Stage::builder().odoo(odoo(attachments)).start().await?;
     let report = ask(&stage, json!({"mode": "dry_run"})).await?;
     let census = &report["census"];
@@ -211,7 +211,7 @@ async fn named_files_are_moved_whether_known_or_not() -> Result<()> {
 
 #[tokio::test]
 async fn however_many_files_are_named_each_is_tried_once() -> Result<()> {
-    let lost = (1..=450).fold(small(500), |all, id| all.with(id, Trap::LostFile));
+    let lost = (1..=450).fold(small(500), |all, id| all.with(id, EdgeCase::LostFile));
     let stage = set(odoo_with(lost))
         .variable("archive_batch_seconds", 20)
         .start()
@@ -259,7 +259,7 @@ async fn what_failed_can_be_retried_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn what_waited_for_a_password_is_moved_once_there_is_one() -> Result<()> {
-    let options = odoo_without_password(small(3).with(2, Trap::Size(7_000_000)));
+    let options = odoo_without_password(small(3).with(2, EdgeCase::Size(7_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 1_000_000)
         .start()

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use stage::Stage;
 use world::faults::Fault;
-use world::odoo::{NewAttachment, OddName, Trap};
+use world::odoo::{EdgeCase, NewAttachment, OddName};
 use world::storage::{self, KeepBytes};
 
 use crate::certificate::{lacking, named};
@@ -18,24 +18,30 @@ const FILES: u64 = 2000;
 const LEADS: i64 = 500;
 
 /// What cannot be moved, by id: why, the state it ends in, the kind of the reason, and words that are said of it.
-const UNMOVABLE: [(i64, Trap, &str, &str, &str); 7] = [
+const UNMOVABLE: [(i64, EdgeCase, &str, &str, &str); 7] = [
     (
         1,
-        Trap::LostFile,
+        EdgeCase::LostFile,
         "pending",
         "source_empty",
         "not found or empty",
     ),
-    (2, Trap::WrongBytes, "pending", "wrong_bytes", "SHA-1"),
-    (3, Trap::TruncatedBytes, "pending", "truncated", "bytes"),
-    (4, Trap::EmptyFile, "skipped", "empty", ""),
-    (5, Trap::Url, "skipped", "url", ""),
-    (6, Trap::CloudStorage, "skipped", "cloud_storage", ""),
-    (UNMEASURED, Trap::Unchecked, "skipped", "no_checksum", ""),
+    (2, EdgeCase::WrongBytes, "pending", "wrong_bytes", "SHA-1"),
+    (3, EdgeCase::TruncatedBytes, "pending", "truncated", "bytes"),
+    (4, EdgeCase::EmptyFile, "skipped", "empty", ""),
+    (5, EdgeCase::Url, "skipped", "url", ""),
+    (6, EdgeCase::CloudStorage, "skipped", "cloud_storage", ""),
+    (
+        UNMEASURED,
+        EdgeCase::Unchecked,
+        "skipped",
+        "no_checksum",
+        "",
+    ),
 ];
 
 /// What no list of Odoo's shows: a final check asks for it by its id.
-const UNLISTED: [(i64, Trap); 2] = [(8, Trap::RecordGone), (10, Trap::HiddenRecord)];
+const UNLISTED: [(i64, EdgeCase); 2] = [(8, EdgeCase::RecordGone), (10, EdgeCase::HiddenRecord)];
 
 /// What something in front of Storage refuses, by id: its status, the kind that it makes, and what is said.
 const REFUSED: [(i64, u16, &str, &str); 3] = [
@@ -54,28 +60,28 @@ const UNMEASURED: i64 = 9;
 
 /// A stage with so many files, leads and messages, of which some are odd.
 async fn filled(odd: bool) -> Result<Stage> {
-    let mut files = small(FILES).with(32, Trap::Size(8_000_000));
+    let mut files = small(FILES).with(32, EdgeCase::Size(8_000_000));
     for (id, ..) in REFUSED {
-        files = files.with(id, Trap::Size(900_000));
+        files = files.with(id, EdgeCase::Size(900_000));
     }
     if odd {
-        for (id, trap, ..) in UNMOVABLE {
-            files = files.with(id, trap);
+        for (id, edge_case, ..) in UNMOVABLE {
+            files = files.with(id, edge_case);
         }
-        for (id, trap) in UNLISTED {
-            files = files.with(id, trap);
+        for (id, edge_case) in UNLISTED {
+            files = files.with(id, edge_case);
         }
         for (name, id) in OddName::ALL.into_iter().zip(20..) {
-            files = files.with(id, Trap::OddName(name));
+            files = files.with(id, EdgeCase::OddName(name));
         }
-        for (id, trap) in [
-            (7, Trap::ModelGone),
-            (30, Trap::Undated),
-            (31, Trap::Public),
-            (33, Trap::SameContentAs(34)),
-            (35, Trap::ReadOnly),
+        for (id, edge_case) in [
+            (7, EdgeCase::ModelGone),
+            (30, EdgeCase::Undated),
+            (31, EdgeCase::Public),
+            (33, EdgeCase::SameContentAs(34)),
+            (35, EdgeCase::ReadOnly),
         ] {
-            files = files.with(id, trap);
+            files = files.with(id, edge_case);
         }
     }
     let options = storage::Options {

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::json;
 use stage::Stage;
 use world::faults::{Fault, Trigger};
-use world::odoo::{Attachments, NewAttachment, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment};
 
 use crate::scene::{
     PATH, all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, path_of, row, set,
@@ -40,7 +40,7 @@ async fn no_html_is_told(stage: &Stage) -> Result<()> {
 #[tokio::test]
 async fn one_path_that_a_firewall_refuses_is_that_files_fault_and_the_others_go_on() -> Result<()> {
     for status in [403, 404, 406, 302] {
-        let stage = set(odoo_with(small(20).with(3, Trap::Size(900_000))))
+        let stage = set(odoo_with(small(20).with(3, EdgeCase::Size(900_000))))
             .start()
             .await?;
         let refused = stage
@@ -122,7 +122,9 @@ async fn a_proxy_that_lets_no_upload_through_stops_the_batch_and_costs_no_attemp
 
 #[tokio::test]
 async fn many_files_in_a_row_that_a_proxy_refuses_do_not_stop_the_others() -> Result<()> {
-    let files = (1..=30).fold(small(32), |files, id| files.with(id, Trap::Size(900_000)));
+    let files = (1..=30).fold(small(32), |files, id| {
+        files.with(id, EdgeCase::Size(900_000))
+    });
     let stage = set(odoo_with(files)).start().await?;
     for id in 1..=30 {
         stage.storage.faults().add(page(upload_of(&stage, id), 413));
@@ -141,8 +143,8 @@ async fn many_files_in_a_row_that_a_proxy_refuses_do_not_stop_the_others() -> Re
 #[tokio::test]
 async fn a_proxys_limit_of_size_is_waited_for_and_says_what_to_change() -> Result<()> {
     let files = small(12)
-        .with(2, Trap::Size(2_000_000))
-        .with(3, Trap::Size(8_000_000));
+        .with(2, EdgeCase::Size(2_000_000))
+        .with(3, EdgeCase::Size(8_000_000));
     let by_kong = |at: Trigger| {
         let json = [("content-type", "application/json")];
         at.answer(413, &json, r#"{"message":"Request size limit exceeded"}"#)
@@ -182,7 +184,7 @@ async fn a_proxys_limit_of_size_is_waited_for_and_says_what_to_change() -> Resul
 #[tokio::test]
 async fn what_a_cdn_answers_for_a_storage_that_is_away_costs_no_attempt() -> Result<()> {
     for status in [520, 522, 530] {
-        let stage = set(odoo_with(small(12).with(3, Trap::Size(8_000_000))))
+        let stage = set(odoo_with(small(12).with(3, EdgeCase::Size(8_000_000))))
             .start()
             .await?;
         let faults = stage.storage.faults();
@@ -205,8 +207,8 @@ async fn what_a_cdn_answers_for_a_storage_that_is_away_costs_no_attempt() -> Res
 #[tokio::test]
 async fn one_path_that_is_answered_as_busy_for_ever_does_not_stop_every_batch() -> Result<()> {
     let files = small(40)
-        .with(3, Trap::Size(900_000))
-        .with(4, Trap::Size(8_000_000));
+        .with(3, EdgeCase::Size(900_000))
+        .with(4, EdgeCase::Size(8_000_000));
     let stage = set(odoo_with(files)).start().await?;
     let faults = stage.storage.faults();
     faults.add(page(upload_of(&stage, 3), 503));
@@ -259,8 +261,10 @@ async fn an_answer_that_a_proxy_compressed_is_named_and_costs_no_attempt() -> Re
 /// Files that are streamed whole, and in pieces.
 fn streamed() -> Attachments {
     (1..=12)
-        .fold(small(15), |files, id| files.with(id, Trap::Size(2_500_000)))
-        .with(13, Trap::Size(8_000_000))
+        .fold(small(15), |files, id| {
+            files.with(id, EdgeCase::Size(2_500_000))
+        })
+        .with(13, EdgeCase::Size(8_000_000))
 }
 
 #[tokio::test]
@@ -293,7 +297,7 @@ async fn contents_too_large_for_rpc_wait_while_nothing_is_streamed_and_use_no_at
             }
             for _ in 0..3 {
                 stage.odoo.attachments().insert(NewAttachment {
-                    traps: vec![Trap::Size(8_000_000)],
+                    edge_cases: vec![EdgeCase::Size(8_000_000)],
                     ..NewAttachment::default()
                 });
             }
@@ -330,7 +334,7 @@ async fn a_lost_file_among_streamed_ones_fails_by_itself() -> Result<()> {
             .await?;
         tick(&stage).await?;
         let lost = stage.odoo.attachments().insert(NewAttachment {
-            traps: vec![Trap::Size(9_000_000), Trap::LostFile],
+            edge_cases: vec![EdgeCase::Size(9_000_000), EdgeCase::LostFile],
             ..NewAttachment::default()
         });
         let report = tick(&stage).await?;
@@ -384,7 +388,7 @@ async fn only_odoos_own_refusal_keeps_a_large_file_waiting_for_a_password() -> R
         json(login()),
     ] {
         let told = format!("{refused:?}");
-        let stage = set(odoo_with(small(4).with(4, Trap::Size(8_000_000))))
+        let stage = set(odoo_with(small(4).with(4, EdgeCase::Size(8_000_000))))
             .variable("archive_max_rpc_bytes", 1_000_000)
             .start()
             .await?;
@@ -413,7 +417,7 @@ async fn only_odoos_own_refusal_keeps_a_large_file_waiting_for_a_password() -> R
 
 #[tokio::test]
 async fn what_waits_for_a_password_that_is_there_is_taken_up_by_itself() -> Result<()> {
-    let stage = set(odoo_with(small(4).with(4, Trap::Size(8_000_000))))
+    let stage = set(odoo_with(small(4).with(4, EdgeCase::Size(8_000_000))))
         .variable("archive_max_rpc_bytes", 1_000_000)
         .start()
         .await?;

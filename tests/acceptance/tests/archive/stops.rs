@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::{SERVICE_KEY, Stage};
 use world::faults::Fault;
-use world::odoo::{Attachments, NewAttachment, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment};
 use world::storage::{self, Bucket, QuotaSignal};
 
 use crate::scene::{
@@ -41,10 +41,10 @@ async fn a_used_up_quota_stops_the_batch_until_there_is_room_again() -> Result<(
         QuotaSignal::Restricted,
         QuotaSignal::InsufficientStorage,
     ] {
-        for attachments in [small(60), Attachments::of(0).with(1, Trap::Url)] {
+        for attachments in [small(60), Attachments::of(0).with(1, EdgeCase::Url)] {
             let large = attachments.count == 0;
             let attachments = if large {
-                small(3).with(2, Trap::Size(20_000_000))
+                small(3).with(2, EdgeCase::Size(20_000_000))
             } else {
                 attachments
             };
@@ -305,8 +305,8 @@ async fn what_a_gateway_before_the_storage_refuses_is_told_like_the_storages_own
 async fn a_buckets_name_may_hold_what_an_address_may_not() -> Result<()> {
     let name = "Odoo Archive (1)?";
     let files = small(20)
-        .with(2, Trap::Size(900_000))
-        .with(3, Trap::Size(8_000_000));
+        .with(2, EdgeCase::Size(900_000))
+        .with(3, EdgeCase::Size(8_000_000));
     let stage = set(odoo_with(files))
         .storage(storage::Options {
             buckets: vec![Bucket::private(name)],

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use stage::{Answer, Caller, Stage};
 use world::faults::Fault;
-use world::odoo::{Attachments, NewAttachment, Options, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment, Options};
 
 use crate::scene::{
     PATH, all_is_well, errors, in_state, odoo_with, report, set, small, tick, tick_with, until,
@@ -172,7 +172,9 @@ async fn what_is_selected_later_is_found_at_once() -> Result<()> {
 
 #[tokio::test]
 async fn a_sweep_reads_nothing_that_the_catalogue_has() -> Result<()> {
-    let attachments = small(40).with(5, Trap::EmptyFile).with(6, Trap::Url);
+    let attachments = small(40)
+        .with(5, EdgeCase::EmptyFile)
+        .with(6, EdgeCase::Url);
     let stage = set(odoo_with(attachments)).start().await?;
     tick(&stage).await?;
     let reads = Fault::on_call("ir.attachment", "search_read").delay_ms(1);

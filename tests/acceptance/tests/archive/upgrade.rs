@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stage::{Caller, SERVICE_KEY, Stage};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
-use world::odoo::{Damage, NewAttachment, Trap};
+use world::odoo::{Damage, EdgeCase, NewAttachment};
 use world::supabase::Supabase;
 
 use crate::scene::{
@@ -47,7 +47,7 @@ fn content(id: i64) -> Vec<u8> {
         .into()
 }
 
-fn attach(stage: &Stage, id: i64, traps: Vec<Trap>) {
+fn attach(stage: &Stage, id: i64, edge_cases: Vec<EdgeCase>) {
     stage.odoo.attachments().insert(NewAttachment {
         id: Some(id),
         name: Some(format!("file {id}.pdf")),
@@ -56,7 +56,7 @@ fn attach(stage: &Stage, id: i64, traps: Vec<Trap>) {
         res_model: Some("crm.lead".to_owned()),
         res_id: Some(1 + id % 3),
         write_date: Some(format!("{THEN}.000000")),
-        traps,
+        edge_cases,
         ..NewAttachment::default()
     });
 }
@@ -122,8 +122,8 @@ fn files_then(stage: &Stage) {
     for id in (1..=5).chain([7]) {
         attach(stage, id, Vec::new());
     }
-    attach(stage, 8, vec![Trap::Url]);
-    attach(stage, 9, vec![Trap::LostFile]);
+    attach(stage, 8, vec![EdgeCase::Url]);
+    attach(stage, 9, vec![EdgeCase::LostFile]);
 }
 
 /// What it had listed, and not moved yet.

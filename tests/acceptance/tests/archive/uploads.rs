@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use world::odoo::Trap;
+use world::odoo::EdgeCase;
 use world::storage::Options;
 
 use crate::scene::{
@@ -75,7 +75,7 @@ async fn carry(client: TcpStream, target: &str, bytes: &AtomicU64) -> Result<()>
 #[tokio::test]
 async fn contents_go_by_the_host_for_uploads_and_all_else_by_the_project_s_own() -> Result<()> {
     // One of them goes in pieces.
-    let stage = set(odoo_with(small(5).with(2, Trap::Size(8_000_000))))
+    let stage = set(odoo_with(small(5).with(2, EdgeCase::Size(8_000_000))))
         .start()
         .await?;
     let (own, direct) = (

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::Stage;
 use world::faults::{Fault, Trigger};
-use world::odoo::{Attachments, NewAttachment, Sizes, Trap};
+use world::odoo::{Attachments, EdgeCase, NewAttachment, Sizes};
 use world::storage::{self, Bucket};
 
 use crate::scene::{
@@ -55,11 +55,11 @@ async fn what_is_not_moved_counts_and_is_named_until_it_is_mended() -> Result<()
     let lost = [3, 50, 51, 120, 200];
     let files = lost
         .iter()
-        .fold(small(210), |files, id| files.with(*id, Trap::LostFile))
-        .with(77, Trap::Size(2_000_000))
-        .with(5, Trap::Url)
-        .with(6, Trap::EmptyFile)
-        .with(7, Trap::CloudStorage);
+        .fold(small(210), |files, id| files.with(*id, EdgeCase::LostFile))
+        .with(77, EdgeCase::Size(2_000_000))
+        .with(5, EdgeCase::Url)
+        .with(6, EdgeCase::EmptyFile)
+        .with(7, EdgeCase::CloudStorage);
     let bucket = Bucket {
         file_size_limit: Some(1_000_000),
         ..Bucket::private("odoo-archive")
@@ -128,8 +128,8 @@ async fn what_is_not_moved_counts_and_is_named_until_it_is_mended() -> Result<()
 #[tokio::test]
 async fn what_waits_for_a_setting_or_was_never_catalogued_is_no_same() -> Result<()> {
     let files = small(12)
-        .with(3, Trap::Size(7_000_000))
-        .with(4, Trap::Size(20_000_000));
+        .with(3, EdgeCase::Size(7_000_000))
+        .with(4, EdgeCase::Size(20_000_000));
     let stage = set(odoo_without_password(files))
         .variable("archive_max_rpc_bytes", 1_000_000)
         .variable("archive_max_file_bytes", 10_000_000)
@@ -160,8 +160,8 @@ async fn what_waits_for_a_setting_or_was_never_catalogued_is_no_same() -> Result
 #[tokio::test]
 async fn what_waits_for_a_setting_counts_and_is_taken_up_when_that_changes() -> Result<()> {
     let files = small(12)
-        .with(3, Trap::Size(7_000_000))
-        .with(4, Trap::Size(20_000_000));
+        .with(3, EdgeCase::Size(7_000_000))
+        .with(4, EdgeCase::Size(20_000_000));
     let stage = set(odoo_without_password(files))
         .variable("archive_max_rpc_bytes", 1_000_000)
         .variable("archive_max_file_bytes", 10_000_000)
@@ -252,7 +252,7 @@ async fn what_odoo_deleted_is_kept_and_stands_in_nobodys_way() -> Result<()> {
 
 #[tokio::test]
 async fn what_is_missing_or_another_is_handed_to_the_queue_where_it_is_asked_for() -> Result<()> {
-    let files = small(20).with(9, Trap::SameContentAs(3));
+    let files = small(20).with(9, EdgeCase::SameContentAs(3));
     let stage = set(odoo_with(files)).start().await?;
     tick(&stage).await?;
     assert!(stage.storage.remove("odoo-archive", &path(&stage, 3)?));

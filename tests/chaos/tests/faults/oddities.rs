@@ -3,7 +3,7 @@
 use anyhow::Result;
 use chaos::Job;
 use serde_json::json;
-use world::odoo::{Damage, NewAttachment, Odoo, Trap};
+use world::odoo::{Damage, EdgeCase, NewAttachment, Odoo};
 
 use crate::bench::{Bench, Work};
 use crate::table::{Row, hold};
@@ -91,7 +91,7 @@ const FILES: [Oddity; 5] = [
                 odoo.attachments().insert(NewAttachment {
                     name: Some(format!("{nth} {}", "n".repeat(LONG_NAME))),
                     // So that none of them takes time to be moved.
-                    traps: vec![Trap::Url],
+                    edge_cases: vec![EdgeCase::Url],
                     ..NewAttachment::default()
                 });
             }

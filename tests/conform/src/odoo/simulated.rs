@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
-use world::odoo::{Damage, Limit, NewAttachment, Options, Role, Trap, User};
+use world::odoo::{Damage, EdgeCase, Limit, NewAttachment, Options, Role, User};
 
 use super::{ACCENTED, Account, BARE_NAMES, Odoo};
 use crate::conversation::{hex, pattern_bytes};
@@ -240,12 +240,12 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     closed_files(&mut file, others, person);
     files_without_content(&mut file);
     typed_files(&mut file);
-    for (name, trap) in [
-        ("orphan_file", Trap::RecordGone),
-        ("gone_model_file", Trap::ModelGone),
-        ("unchecked_file", Trap::Unchecked),
-        ("undated_file", Trap::Undated),
-        ("hidden_file", Trap::HiddenRecord),
+    for (name, edge_case) in [
+        ("orphan_file", EdgeCase::RecordGone),
+        ("gone_model_file", EdgeCase::ModelGone),
+        ("unchecked_file", EdgeCase::Unchecked),
+        ("undated_file", EdgeCase::Undated),
+        ("hidden_file", EdgeCase::HiddenRecord),
     ] {
         file(
             name,
@@ -253,7 +253,7 @@ fn files(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
             "application/octet-stream",
             pattern_bytes(1000),
             NewAttachment {
-                traps: vec![trap],
+                edge_cases: vec![edge_case],
                 ..NewAttachment::default()
             },
         );
@@ -336,7 +336,7 @@ fn files_of_others(file: &mut File<'_>, others: Option<i64>) {
         b"of another".to_vec(),
         NewAttachment {
             res_id: others,
-            traps: vec![Trap::OfAnother],
+            edge_cases: vec![EdgeCase::OfAnother],
             ..NewAttachment::default()
         },
     );
@@ -357,7 +357,7 @@ fn files_of_others(file: &mut File<'_>, others: Option<i64>) {
         "text/plain",
         b"for all".to_vec(),
         NewAttachment {
-            traps: vec![Trap::Public],
+            edge_cases: vec![EdgeCase::Public],
             ..NewAttachment::default()
         },
     );
@@ -394,7 +394,7 @@ fn more_files(file: &mut File<'_>) {
         NewAttachment {
             res_model: Some("res.company".to_owned()),
             res_id: Some(0),
-            traps: vec![Trap::Public],
+            edge_cases: vec![EdgeCase::Public],
             ..NewAttachment::default()
         },
     );
@@ -423,7 +423,7 @@ fn typed_files(file: &mut File<'_>) {
     let stage = NewAttachment {
         res_model: Some("crm.stage".to_owned()),
         res_id: Some(1),
-        traps: vec![Trap::ReadOnly],
+        edge_cases: vec![EdgeCase::ReadOnly],
         ..NewAttachment::default()
     };
     file(
@@ -434,7 +434,7 @@ fn typed_files(file: &mut File<'_>) {
         stage,
     );
     let cloud = NewAttachment {
-        traps: vec![Trap::CloudStorage],
+        edge_cases: vec![EdgeCase::CloudStorage],
         ..NewAttachment::default()
     };
     file(
@@ -455,13 +455,13 @@ fn closed_files(file: &mut File<'_>, others: Option<i64>, person: Option<i64>) {
         b"of another".to_vec(),
         NewAttachment {
             res_id: others,
-            traps: vec![Trap::OfAnother, Trap::Public],
+            edge_cases: vec![EdgeCase::OfAnother, EdgeCase::Public],
             ..NewAttachment::default()
         },
     );
-    for (name, traps) in [
+    for (name, edge_cases) in [
         ("closed_file", Vec::new()),
-        ("closed_public_file", vec![Trap::Public]),
+        ("closed_public_file", vec![EdgeCase::Public]),
     ] {
         file(
             name,
@@ -471,7 +471,7 @@ fn closed_files(file: &mut File<'_>, others: Option<i64>, person: Option<i64>) {
             NewAttachment {
                 res_model: Some("account.move".to_owned()),
                 res_id: Some(1),
-                traps,
+                edge_cases,
                 ..NewAttachment::default()
             },
         );
@@ -485,7 +485,7 @@ fn closed_files(file: &mut File<'_>, others: Option<i64>, person: Option<i64>) {
             res_model: Some("res.partner".to_owned()),
             res_id: person,
             res_field: Some("image_128".to_owned()),
-            traps: vec![Trap::Public],
+            edge_cases: vec![EdgeCase::Public],
             ..NewAttachment::default()
         },
     );
@@ -499,7 +499,7 @@ fn files_without_content(file: &mut File<'_>) {
         "application/octet-stream",
         Vec::new(),
         NewAttachment {
-            traps: vec![Trap::Url],
+            edge_cases: vec![EdgeCase::Url],
             ..NewAttachment::default()
         },
     );

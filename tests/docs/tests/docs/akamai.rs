@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use docs_tests::{Document, read};
 use stage::Stage;
-use world::odoo::{self, Attachments, Sizes, Trap};
+use world::odoo::{self, Attachments, EdgeCase, Sizes};
 use world::supabase::Supabase;
 
 use crate::running::sql;
@@ -23,7 +23,7 @@ async fn everything_arrives_within_thirty_seconds_a_request_and_128_mib() -> Res
         shared_one_in: 0,
         ..Attachments::of(FILES)
             .sized(Sizes::Between(1_000, 60_000))
-            .with(7, Trap::Size(LARGE))
+            .with(7, EdgeCase::Size(LARGE))
     };
     let mut builder = Stage::builder()
         .odoo(odoo::Options {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use docs_tests::{Block, Document, Section};
 use serde_json::{Value, json};
 use stage::{SERVICE_KEY, Stage, until};
-use world::odoo::{self, Attachments, NewAttachment, Trap};
+use world::odoo::{self, Attachments, EdgeCase, NewAttachment};
 use world::supabase::Supabase;
 
 use crate::running::{Environment, Row, sh, sql};
@@ -22,7 +22,7 @@ async fn at_work(lost: Option<i64>) -> Result<(Stage, Supabase)> {
     if let Some(id) = lost {
         stage.odoo.attachments().insert(NewAttachment {
             id: Some(id),
-            traps: vec![Trap::LostFile],
+            edge_cases: vec![EdgeCase::LostFile],
             ..NewAttachment::default()
         });
     }

@@ -9,7 +9,7 @@ use docs_tests::Document;
 use serde_json::{Value, json};
 use stage::Stage;
 use tokio::process::Command;
-use world::odoo::{self, Attachments, NewAttachment, OddName, Sizes, Trap};
+use world::odoo::{self, Attachments, EdgeCase, NewAttachment, OddName, Sizes};
 
 /// Where `npm install --prefix target/npm @supabase/supabase-js@2` puts it.
 const SUPABASE_JS: &str = "target/npm/node_modules/@supabase/supabase-js/dist/index.mjs";
@@ -72,7 +72,7 @@ async fn a_signed_download_has_the_name_that_the_file_has_in_odoo() -> Result<()
     let odd = (1..).zip(OddName::ALL);
     let attachments = odd.fold(
         Attachments::of(8).sized(Sizes::Between(100, 2_000)),
-        |files, (id, name)| files.with(id, Trap::OddName(name)),
+        |files, (id, name)| files.with(id, EdgeCase::OddName(name)),
     );
     let odoo = odoo::Options {
         attachments,

@@ -3,9 +3,9 @@
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
 //! use world::faults::Fault;
-//! use world::odoo::{Attachments, Odoo, Options, Trap};
+//! use world::odoo::{Attachments, Odoo, Options, EdgeCase};
 //!
-//! let attachments = Attachments::realistic(2_000).with(17, Trap::LostFile);
+//! let attachments = Attachments::realistic(2_000).with(17, EdgeCase::LostFile);
 //! let odoo = Odoo::start(Options { version: 18, attachments, ..Options::default() }).await?;
 //! odoo.records("crm.lead").insert(serde_json::json!({"name": "A lead", "stage_id": 1}));
 //! odoo.faults().add(Fault::on("/web/content").nth(3).truncate(1000));
@@ -17,7 +17,7 @@ mod attachments;
 mod domain;
 mod failure;
 mod fields;
-mod furniture;
+mod fixtures;
 mod json2;
 mod like;
 mod methods;
@@ -39,8 +39,8 @@ use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use serde_json::{Value, json};
 
 pub use attachments::{
-    Attachment, Attachments, Census, Damage, Handle, Kind, NewAttachment, OddName, Sizes, Sprinkle,
-    Trap, Uncommitted,
+    Attachment, Attachments, Census, Damage, EdgeCase, Handle, Kind, NewAttachment, OddName, Sizes,
+    Sprinkle, Uncommitted,
 };
 pub use failure::TRACEBACK_MARKER;
 pub use records::Records;
@@ -257,7 +257,7 @@ impl Odoo {
         );
         let store = Store::new(fields::of_version(options.version));
         store.uninstall(is_of_sales);
-        furniture::furnish(&store, &options.users);
+        fixtures::furnish(&store, &options.users);
         let company = Company {
             version: options.version,
             database: options.database,

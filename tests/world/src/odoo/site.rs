@@ -253,7 +253,7 @@ impl crate::serve::Site for Site {
                     res_field: text("res_field"),
                     company: None,
                     write_date: text("write_date"),
-                    traps: Vec::new(),
+                    edge_cases: Vec::new(),
                 };
                 json!({"id": attachments.insert(new)})
             }

@@ -15,8 +15,8 @@ use outbound::{Clock, Http, Variables};
 use run::{Environment, Job, Plan, RequestError, Run};
 use storage::Storage;
 
-use crate::census::census;
 use crate::discovery::{self, Discovery};
+use crate::dry_run::dry_run;
 use crate::report::Figures;
 use crate::sweep::{self, Sweep};
 use crate::verify::{self, Verification};
@@ -153,8 +153,8 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         match run.request.mode {
             Mode::DryRun => {
                 let after_id = run.request.after_id;
-                let counted = census(odoo, clock, settings, after_id, until).await?;
-                report.figures.census = Some(counted);
+                let counted = dry_run(odoo, clock, settings, after_id, until).await?;
+                report.figures.dry_run = Some(counted);
                 Ok(())
             }
             Mode::Verify => {

@@ -12,7 +12,7 @@ use ledger::chatter;
 use serde_json::{Value, json};
 
 use crate::entity::{column, made};
-use crate::{Entity, Index, Job, List, Particular, Scope, Settings};
+use crate::{Entity, EntityOptions, Index, Job, List, Scope, Settings};
 
 /// The chatter. Field changes come after the messages that they belong to.
 pub static CHATTER: Job = Job {
@@ -61,7 +61,7 @@ const MESSAGES: Entity = Entity {
         made!("reactions", Json),
         made!("withdrawn_at", Moment),
     ],
-    particular: Some(&Particular {
+    options: Some(&EntityOptions {
         domain: |settings| vec![json!(["model", "in", settings.models])],
         beside: &[
             "mail_activity_type_id",
@@ -132,7 +132,7 @@ const FIELD_CHANGES: Entity = Entity {
         made!("raw", Json),
         column!("currency_id", Link),
     ],
-    particular: Some(&Particular {
+    options: Some(&EntityOptions {
         domain: |_| Vec::new(),
         beside: changes::FIELDS,
         raw: Some("raw"),

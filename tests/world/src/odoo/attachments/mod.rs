@@ -1,9 +1,9 @@
 //! The attachments: millions of rows that follow from their ids, and the few that differ.
 
 mod content;
+mod edge_cases;
 mod row;
 mod table;
-mod traps;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -11,9 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::Serialize;
 
+pub use edge_cases::{EdgeCase, OddName, Sprinkle};
 pub use row::{Damage, Kind};
 pub(crate) use row::{Row, hex};
-pub use traps::{OddName, Sprinkle, Trap};
 
 use super::spelling::{datetime, now_us, parse_datetime};
 use crate::serve::{Source, scramble};
@@ -43,10 +43,10 @@ pub struct Attachments {
     /// Whether every tenth row is noise beside the `count`: image variants, web assets, and two
     /// rows that even an administrator cannot see.
     pub noise: bool,
-    /// Traps strewn over the real ones.
+    /// Edge cases strewn over the real ones.
     pub sprinkle: Sprinkle,
-    /// Traps at given ids, added to what the row has.
-    pub traps: BTreeMap<i64, Vec<Trap>>,
+    /// Edge cases at given ids, added to what the row has.
+    pub edge_cases: BTreeMap<i64, Vec<EdgeCase>>,
     /// How many records of each model they are attached to.
     pub records: i64,
 }
@@ -60,14 +60,14 @@ impl Default for Attachments {
             shared_one_in: 12,
             noise: false,
             sprinkle: Sprinkle::none(),
-            traps: BTreeMap::new(),
+            edge_cases: BTreeMap::new(),
             records: 500,
         }
     }
 }
 
 impl Attachments {
-    /// So many real attachments of mixed sizes, without noise and traps.
+    /// So many real attachments of mixed sizes, without noise and edge cases.
     pub fn of(count: u64) -> Self {
         Self {
             count,
@@ -75,7 +75,7 @@ impl Attachments {
         }
     }
 
-    /// As a real database has them: noise between, and traps that never fail.
+    /// As a real database has them: noise between, and edge cases that never fail.
     pub fn realistic(count: u64) -> Self {
         Self {
             count,
@@ -92,10 +92,10 @@ impl Attachments {
         self
     }
 
-    /// Sets a trap at an id.
+    /// Sets an edge case at an id.
     #[must_use]
-    pub fn with(mut self, id: i64, trap: Trap) -> Self {
-        self.traps.entry(id).or_default().push(trap);
+    pub fn with(mut self, id: i64, edge_case: EdgeCase) -> Self {
+        self.edge_cases.entry(id).or_default().push(edge_case);
         self
     }
 
@@ -133,8 +133,8 @@ pub struct NewAttachment {
     /// When its transaction began, as `2026-11-21 20:21:22.123456`; now where `None`. An older one is
     /// a transaction that was slow to commit.
     pub write_date: Option<String>,
-    /// Traps to spring on it.
-    pub traps: Vec<Trap>,
+    /// Edge cases to spring on it.
+    pub edge_cases: Vec<EdgeCase>,
 }
 
 /// An attachment as the simulation knows it, for comparing with what was moved.
@@ -329,8 +329,8 @@ impl Handle {
         row.res_id = new.res_id.unwrap_or(row.res_id);
         row.res_field = new.res_field.map(Into::into).or(row.res_field);
         row.company = new.company.or(row.company);
-        for trap in &new.traps {
-            table.spring(trap, &mut row);
+        for edge_case in &new.edge_cases {
+            table.spring(edge_case, &mut row);
         }
         table.put(row);
         id
@@ -377,11 +377,11 @@ impl Handle {
         self.change(id, |row| row.write_us = now_us());
     }
 
-    /// Springs a trap on a row; its dates stay.
-    pub fn trap(&self, id: i64, trap: &Trap) {
+    /// Springs an edge case on a row; its dates stay.
+    pub fn edge_case(&self, id: i64, edge_case: &EdgeCase) {
         let mut table = self.table_mut();
         if let Some(mut row) = table.row(id) {
-            table.spring(trap, &mut row);
+            table.spring(edge_case, &mut row);
             table.put(row);
         }
     }

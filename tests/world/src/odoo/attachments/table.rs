@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::super::User;
 use super::super::domain::Domain;
 use super::super::order::Order;
+use super::edge_cases::EdgeCase;
 use super::row::{Holder, Kind, Row};
-use super::traps::Trap;
 use super::{Sizes, Table};
 use crate::serve::scramble;
 
@@ -50,15 +50,15 @@ impl Table {
         self.changed.insert(row.id, Some(Box::new(row)));
     }
 
-    pub(super) fn spring(&self, trap: &Trap, row: &mut Row) {
-        let like = match trap {
-            Trap::SameContentAs(id) if *id != row.id => self.row(*id),
+    pub(super) fn spring(&self, edge_case: &EdgeCase, row: &mut Row) {
+        let like = match edge_case {
+            EdgeCase::SameContentAs(id) if *id != row.id => self.row(*id),
             _ => None,
         };
-        trap.spring(row, self.version, like.as_ref());
+        edge_case.spring(row, self.version, like.as_ref());
     }
 
-    /// The row that follows from the id, without traps.
+    /// The row that follows from the id, without edge cases.
     pub(super) fn plain(&self, id: i64, noise: bool) -> Row {
         let options = &self.options;
         let mut seed = id.unsigned_abs();
@@ -119,34 +119,34 @@ impl Table {
         let position = u64::try_from(id - options.first_id).unwrap_or_default();
         let noise = options.noise && position % 10 == 9;
         let mut row = self.plain(id, noise);
-        let trap = if noise {
+        let edge_case = if noise {
             let turn = position / 10;
             Some(match turn % 50 {
                 // "Even an administrator sees 203 of 205": two rows are beyond everybody.
-                3 if turn < 100 => &Trap::HiddenRecord,
-                turn if turn % 10 == 4 => &Trap::AssetBundle,
-                turn if turn % 10 == 7 => &Trap::ViewAsset,
-                _ => &Trap::ImageVariant,
+                3 if turn < 100 => &EdgeCase::HiddenRecord,
+                turn if turn % 10 == 4 => &EdgeCase::AssetBundle,
+                turn if turn % 10 == 7 => &EdgeCase::ViewAsset,
+                _ => &EdgeCase::ImageVariant,
             })
         } else if options.sprinkle.one_in > 0
             && position % options.sprinkle.one_in == options.sprinkle.one_in / 2
         {
             let turn = position / options.sprinkle.one_in;
-            let kinds = options.sprinkle.traps.len().max(1) as u64;
+            let kinds = options.sprinkle.edge_cases.len().max(1) as u64;
             usize::try_from(turn % kinds)
                 .ok()
-                .and_then(|turn| options.sprinkle.traps.get(turn))
+                .and_then(|turn| options.sprinkle.edge_cases.get(turn))
         } else {
             None
         };
-        let given = options.traps.get(&id).into_iter().flatten();
-        for trap in trap.into_iter().chain(given) {
-            match trap {
+        let given = options.edge_cases.get(&id).into_iter().flatten();
+        for edge_case in edge_case.into_iter().chain(given) {
+            match edge_case {
                 // The other row is looked at as it was generated, and never in a circle.
-                Trap::SameContentAs(other) if *other < id => {
-                    trap.spring(&mut row, self.version, self.row(*other).as_ref());
+                EdgeCase::SameContentAs(other) if *other < id => {
+                    edge_case.spring(&mut row, self.version, self.row(*other).as_ref());
                 }
-                trap => trap.spring(&mut row, self.version, None),
+                edge_case => edge_case.spring(&mut row, self.version, None),
             }
         }
         row

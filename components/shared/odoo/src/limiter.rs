@@ -7,33 +7,33 @@ use std::time::Duration;
 use outbound::Clock;
 
 /// How long to look away while all places are taken.
-const TURN: Duration = Duration::from_millis(5);
+const LOOK_AWAY: Duration = Duration::from_millis(5);
 
 /// What counts is when calls arrive, and on their way they may come closer to each other.
 const MARGIN: f64 = 1.05;
 
-/// Hands out turns to call.
+/// Hands out permits to call.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Limiter {
     parallel: usize,
     gap: Duration,
     under_way: Cell<usize>,
     next: Cell<Duration>,
 }
 
-/// A turn; it ends when it is dropped, also when the call is given up midway.
+/// A permit; it ends when it is dropped, also when the call is given up midway.
 #[derive(Debug)]
-pub(crate) struct Turn(Rc<Pace>);
+pub(crate) struct Permit(Rc<Limiter>);
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         let places = &self.0.under_way;
         places.set(places.get().saturating_sub(1));
     }
 }
 
-impl Pace {
-    /// A pace whose first call does not come before `next`.
+impl Limiter {
+    /// A limiter whose first call does not come before `next`.
     pub(crate) fn new(parallel: usize, calls_per_second: f64, next: Duration) -> Self {
         let gap = if calls_per_second > 0.0 {
             Duration::try_from_secs_f64(MARGIN / calls_per_second).unwrap_or_default()
@@ -64,20 +64,20 @@ impl Pace {
         Some(start)
     }
 
-    /// Waits for a turn.
-    pub(crate) async fn turn(self: &Rc<Self>, clock: &impl Clock) -> Turn {
+    /// Waits for a permit.
+    pub(crate) async fn permit(self: &Rc<Self>, clock: &impl Clock) -> Permit {
         loop {
             let now = clock.now();
             if let Some(start) = self.reserve(now) {
-                let turn = Turn(Rc::clone(self));
+                let permit = Permit(Rc::clone(self));
                 if start > now {
                     clock.sleep(start.saturating_sub(now)).await;
                     // A sleep may last longer than asked for: the gap begins when this call leaves.
                     self.next.set(self.next.get().max(clock.now() + self.gap));
                 }
-                return turn;
+                return permit;
             }
-            clock.sleep(TURN).await;
+            clock.sleep(LOOK_AWAY).await;
         }
     }
 }
@@ -90,12 +90,12 @@ mod tests {
     proptest! {
         #[test]
         fn calls_never_come_faster_than_agreed(rate in 0.5f64..50.0, asks in prop::collection::vec(0u64..2000, 1..50)) {
-            let pace = Pace::new(usize::MAX, rate, Duration::ZERO);
+            let limiter = Limiter::new(usize::MAX, rate, Duration::ZERO);
             let mut now = Duration::ZERO;
             let mut last: Option<Duration> = None;
             for wait in asks {
                 now += Duration::from_millis(wait);
-                let start = pace.reserve(now).unwrap();
+                let start = limiter.reserve(now).unwrap();
                 if let Some(last) = last {
                     prop_assert!(start.saturating_sub(last).as_secs_f64() >= 1.0 / rate - 1e-6);
                 }
@@ -106,11 +106,11 @@ mod tests {
 
     #[test]
     fn no_more_calls_at_once_than_agreed_and_a_dropped_turn_is_free_again() {
-        let pace = Rc::new(Pace::new(1, 0.0, Duration::ZERO));
-        assert!(pace.reserve(Duration::ZERO).is_some());
-        let turn = Turn(Rc::clone(&pace));
-        assert!(pace.reserve(Duration::ZERO).is_none());
-        drop(turn);
-        assert!(pace.reserve(Duration::ZERO).is_some());
+        let limiter = Rc::new(Limiter::new(1, 0.0, Duration::ZERO));
+        assert!(limiter.reserve(Duration::ZERO).is_some());
+        let permit = Permit(Rc::clone(&limiter));
+        assert!(limiter.reserve(Duration::ZERO).is_none());
+        drop(permit);
+        assert!(limiter.reserve(Duration::ZERO).is_some());
     }
 }

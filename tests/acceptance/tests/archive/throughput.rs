@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use world::faults::Fault;
-use world::odoo::{self, Limit, Sizes, Trap};
+use world::odoo::{self, EdgeCase, Limit, Sizes};
 use world::serve::Entry;
 
 use crate::scene::{
@@ -111,7 +111,7 @@ async fn an_overloaded_storage_is_left_alone_as_long_as_it_asks_and_then_asked_f
 
 #[tokio::test]
 async fn a_storage_that_stays_overloaded_stops_the_batch_without_an_attempt() -> Result<()> {
-    let stage = set(odoo_with(small(40).with(40, Trap::Size(8_000_000))))
+    let stage = set(odoo_with(small(40).with(40, EdgeCase::Size(8_000_000))))
         .start()
         .await?;
     stage
@@ -236,9 +236,9 @@ async fn discovery_and_moving_starve_neither_of_each_other() -> Result<()> {
 #[tokio::test]
 async fn files_that_wait_to_be_hashed_together_do_not_wait_for_a_call_that_hangs() -> Result<()> {
     let three = small(3)
-        .with(1, Trap::Size(900_001))
-        .with(2, Trap::Size(900_002))
-        .with(3, Trap::Size(900_003));
+        .with(1, EdgeCase::Size(900_001))
+        .with(2, EdgeCase::Size(900_002))
+        .with(3, EdgeCase::Size(900_003));
     let stage = set(odoo_with(three))
         .variable("archive_batch_seconds", 2)
         .start()

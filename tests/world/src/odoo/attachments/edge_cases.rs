@@ -6,7 +6,7 @@ use super::row::{Damage, Holder, Kind, Row};
 
 /// A surprise at one attachment. Each was seen on real software.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trap {
+pub enum EdgeCase {
     /// A size of a picture that belongs to a field of a record (`res_field = image_128`).
     ImageVariant,
     /// A web asset attached to a view (`res_model = ir.ui.view`).
@@ -96,13 +96,13 @@ impl OddName {
     }
 }
 
-/// Traps strewn over all attachments.
+/// Edge cases strewn over all attachments.
 #[derive(Debug, Clone, Default)]
 pub struct Sprinkle {
     /// One in so many attachments has one; 0 is none.
     pub one_in: u64,
     /// Which ones, in turn.
-    pub traps: Vec<Trap>,
+    pub edge_cases: Vec<EdgeCase>,
 }
 
 impl Sprinkle {
@@ -113,22 +113,33 @@ impl Sprinkle {
 
     /// What is skipped with a reason, or moved in spite of its looks, but never fails.
     pub fn harmless() -> Self {
-        let mut traps = vec![Trap::EmptyFile, Trap::Url, Trap::CloudStorage, Trap::Public];
-        traps.extend(OddName::ALL.map(Trap::OddName));
-        Self { one_in: 40, traps }
+        let mut edge_cases = vec![
+            EdgeCase::EmptyFile,
+            EdgeCase::Url,
+            EdgeCase::CloudStorage,
+            EdgeCase::Public,
+        ];
+        edge_cases.extend(OddName::ALL.map(EdgeCase::OddName));
+        Self {
+            one_in: 40,
+            edge_cases,
+        }
     }
 
     /// Everything, also what can never be moved.
     pub fn all() -> Self {
         let mut all = Self::harmless();
-        all.traps
-            .extend([Trap::LostFile, Trap::WrongBytes, Trap::TruncatedBytes]);
+        all.edge_cases.extend([
+            EdgeCase::LostFile,
+            EdgeCase::WrongBytes,
+            EdgeCase::TruncatedBytes,
+        ]);
         all
     }
 }
 
-impl Trap {
-    /// Springs the trap on a row. `like` is the row whose content it shares, where it does.
+impl EdgeCase {
+    /// Springs the edge case on a row. `like` is the row whose content it shares, where it does.
     pub(crate) fn spring(&self, row: &mut Row, version: u8, like: Option<&Row>) {
         match self {
             Self::ImageVariant => {

@@ -50,7 +50,7 @@ pub struct Eta {
 
 /// The speed of the last half hour.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pace {
+pub struct Throughput {
     /// Files a minute in each step, oldest first. The last step ends now.
     pub history: Vec<u32>,
     /// The speed now, if it can be told.
@@ -66,8 +66,8 @@ struct Stretch {
     bytes: f64,
 }
 
-/// The pace of the archive.
-pub fn pace(archive: &Archive, now: Moment) -> Pace {
+/// The throughput of the archive.
+pub fn throughput(archive: &Archive, now: Moment) -> Throughput {
     let stretches = stretches(archive, now);
     let mut files = [0.0; STEPS];
     let mut bytes = [0.0; STEPS];
@@ -79,7 +79,7 @@ pub fn pace(archive: &Archive, now: Moment) -> Pace {
         }
     }
     let history = files.iter().rev().map(|files| per_minute(*files)).collect();
-    Pace {
+    Throughput {
         history,
         rate: rate(&stretches, &files, &bytes),
     }
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_steady_archive_has_the_rate_of_its_batches_pauses_included() {
-        let pace = pace(&steady(20, 600, 60_000_000), now());
-        let rate = pace.rate.unwrap();
+        let throughput = throughput(&steady(20, 600, 60_000_000), now());
+        let rate = throughput.rate.unwrap();
         assert!((rate.files_per_minute - 600.0).abs() < 30.0, "{rate:?}");
         assert!(
             (rate.bytes_per_s - 1_000_000.0).abs() < 50_000.0,
@@ -286,10 +286,14 @@ mod tests {
 
     #[test]
     fn the_history_holds_what_was_moved() {
-        let pace = pace(&steady(30, 600, 0), now());
-        let files: u32 = pace.history.iter().map(|per_minute| per_minute / 2).sum();
+        let throughput = throughput(&steady(30, 600, 0), now());
+        let files: u32 = throughput
+            .history
+            .iter()
+            .map(|per_minute| per_minute / 2)
+            .sum();
         assert!((17_000..=18_100).contains(&files), "{files}");
-        assert_eq!(pace.history.len(), 60);
+        assert_eq!(throughput.history.len(), 60);
     }
 
     #[test]
@@ -302,13 +306,13 @@ mod tests {
             }],
             ..Archive::default()
         };
-        let rate = pace(&archive, now()).rate.unwrap();
+        let rate = throughput(&archive, now()).rate.unwrap();
         assert!((rate.files_per_minute - 600.0).abs() < 1.0, "{rate:?}");
     }
 
     #[test]
     fn too_little_says_nothing_and_neither_does_what_is_long_over() {
-        assert_eq!(pace(&Archive::default(), now()).rate, None);
+        assert_eq!(throughput(&Archive::default(), now()).rate, None);
         let mut archive = Archive {
             running: vec![Running {
                 started_at: ago(5),
@@ -317,13 +321,13 @@ mod tests {
             }],
             ..Archive::default()
         };
-        assert_eq!(pace(&archive, now()).rate, None, "seen for 5 s only");
+        assert_eq!(throughput(&archive, now()).rate, None, "seen for 5 s only");
         archive.running = vec![Running {
             started_at: ago(60),
             files: 2,
             bytes: 0,
         }];
-        assert_eq!(pace(&archive, now()).rate, None, "two files");
+        assert_eq!(throughput(&archive, now()).rate, None, "two files");
         archive.running.clear();
         archive.batches = vec![BatchRow {
             ended_at: ago(900),
@@ -331,7 +335,11 @@ mod tests {
             files: 600,
             bytes: 0,
         }];
-        assert_eq!(pace(&archive, now()).rate, None, "a quarter of an hour ago");
+        assert_eq!(
+            throughput(&archive, now()).rate,
+            None,
+            "a quarter of an hour ago"
+        );
     }
 
     #[test]
@@ -345,7 +353,7 @@ mod tests {
             bytes: 0,
         };
         archive.batches.push(earlier);
-        assert_eq!(pace(&archive, now()).rate, None);
+        assert_eq!(throughput(&archive, now()).rate, None);
     }
 
     #[test]
@@ -354,13 +362,13 @@ mod tests {
         for batch in archive.batches.iter_mut().take(10) {
             batch.files = 60;
         }
-        let rate = pace(&archive, now()).rate.unwrap();
+        let rate = throughput(&archive, now()).rate.unwrap();
         assert!(rate.files_per_minute < 250.0, "{rate:?}");
     }
 
     #[test]
     fn large_files_that_are_left_for_the_end_make_the_range_wide() {
-        let rate = pace(&steady(20, 600, 6_000_000), now()).rate;
+        let rate = throughput(&steady(20, 600, 6_000_000), now()).rate;
         let small = eta(
             rate,
             Amount {
@@ -391,8 +399,8 @@ mod tests {
                 .into_iter()
                 .map(|(ended, elapsed_s, files, bytes)| BatchRow { ended_at: ago(ended), elapsed_s, files, bytes })
                 .collect();
-            let pace = pace(&Archive { batches, ..Archive::default() }, now());
-            if let Some(eta) = eta(pace.rate, Amount { files: rest.0, bytes: rest.1 }) {
+            let throughput = throughput(&Archive { batches, ..Archive::default() }, now());
+            if let Some(eta) = eta(throughput.rate, Amount { files: rest.0, bytes: rest.1 }) {
                 prop_assert!(eta.low_s <= eta.likely_s && eta.likely_s <= eta.high_s, "{:?}", eta);
             }
         }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use serde_json::json;
 use world::faults::Fault;
-use world::odoo::{self, Attachments, NewAttachment, Trap, User};
+use world::odoo::{self, Attachments, EdgeCase, NewAttachment, User};
 
 use crate::scene::{
     all_is_well, attempted, errors, finish, in_state, log_rows, odoo_with, odoo_without_password,
@@ -39,10 +39,10 @@ async fn image_variants_and_web_assets_stay_in_odoo_however_many_pages_there_are
 #[tokio::test]
 async fn what_has_no_content_is_catalogued_as_skipped_with_its_reason() -> Result<()> {
     let attachments = small(10)
-        .with(1, Trap::EmptyFile)
-        .with(2, Trap::Url)
-        .with(3, Trap::CloudStorage)
-        .with(4, Trap::Size(30_001));
+        .with(1, EdgeCase::EmptyFile)
+        .with(2, EdgeCase::Url)
+        .with(3, EdgeCase::CloudStorage)
+        .with(4, EdgeCase::Size(30_001));
     let stage = set(odoo_with(attachments))
         .variable("archive_max_file_bytes", 30_000)
         .start()
@@ -69,7 +69,9 @@ async fn what_has_no_content_is_catalogued_as_skipped_with_its_reason() -> Resul
 
 #[tokio::test]
 async fn a_lost_file_is_never_called_moved_and_is_told_from_an_empty_one() -> Result<()> {
-    let attachments = small(50).with(17, Trap::LostFile).with(18, Trap::EmptyFile);
+    let attachments = small(50)
+        .with(17, EdgeCase::LostFile)
+        .with(18, EdgeCase::EmptyFile);
     let stage = set(odoo_with(attachments)).start().await?;
     let report = tick(&stage).await?;
     assert_eq!(
@@ -105,16 +107,16 @@ async fn a_lost_file_is_never_called_moved_and_is_told_from_an_empty_one() -> Re
 async fn wrong_and_truncated_bytes_never_become_an_object() -> Result<()> {
     // By both ways: 1 to 3 come many to a call, the others are streamed.
     let attachments = small(40)
-        .with(1, Trap::WrongBytes)
-        .with(2, Trap::TruncatedBytes)
-        .with(4, Trap::Size(900_000))
-        .with(4, Trap::WrongBytes)
-        .with(5, Trap::Size(900_000))
-        .with(5, Trap::TruncatedBytes)
-        .with(6, Trap::Size(14_000_000))
-        .with(6, Trap::WrongBytes)
-        .with(7, Trap::Size(14_000_000))
-        .with(7, Trap::TruncatedBytes);
+        .with(1, EdgeCase::WrongBytes)
+        .with(2, EdgeCase::TruncatedBytes)
+        .with(4, EdgeCase::Size(900_000))
+        .with(4, EdgeCase::WrongBytes)
+        .with(5, EdgeCase::Size(900_000))
+        .with(5, EdgeCase::TruncatedBytes)
+        .with(6, EdgeCase::Size(14_000_000))
+        .with(6, EdgeCase::WrongBytes)
+        .with(7, EdgeCase::Size(14_000_000))
+        .with(7, EdgeCase::TruncatedBytes);
     let stage = set(odoo_with(attachments)).start().await?;
     let report = tick(&stage).await?;
     assert_eq!(
@@ -150,7 +152,7 @@ async fn wrong_and_truncated_bytes_never_become_an_object() -> Result<()> {
 
 #[tokio::test]
 async fn a_transfer_that_is_damaged_on_its_way_is_caught_and_done_again() -> Result<()> {
-    let stage = set(odoo_with(small(60).with(60, Trap::Size(900_000))))
+    let stage = set(odoo_with(small(60).with(60, EdgeCase::Size(900_000))))
         .start()
         .await?;
     let faults = stage.odoo.faults();
@@ -227,7 +229,7 @@ async fn every_version_from_14_to_19_is_spoken_to_in_its_protocol() -> Result<()
     for version in 14..=19 {
         let options = odoo::Options {
             version,
-            ..odoo_with(small(30).with(30, Trap::Size(900_000)))
+            ..odoo_with(small(30).with(30, EdgeCase::Size(900_000)))
         };
         let stage = set(options).start().await?;
         stage.odoo.counters().record(true);
@@ -264,8 +266,8 @@ async fn a_key_without_a_password_and_a_password_without_a_key_do() -> Result<()
                 // One that would be streamed, and one that would go up in pieces.
                 ..odoo_with(
                     small(30)
-                        .with(29, Trap::Size(900_000))
-                        .with(30, Trap::Size(8_000_000)),
+                        .with(29, EdgeCase::Size(900_000))
+                        .with(30, EdgeCase::Size(8_000_000)),
                 )
             };
             let stage = set(options).start().await?;
@@ -281,8 +283,8 @@ async fn a_key_without_a_password_and_a_password_without_a_key_do() -> Result<()
 fn some_large() -> Attachments {
     (21..=25).fold(small(30), |files, id| {
         files
-            .with(id, Trap::Size(900_000))
-            .with(id + 5, Trap::Size(8_000_000))
+            .with(id, EdgeCase::Size(900_000))
+            .with(id + 5, EdgeCase::Size(8_000_000))
     })
 }
 
@@ -405,7 +407,7 @@ async fn a_login_that_odoo_has_no_time_for_is_tried_again_and_says_nothing_of_th
         ),
         (Fault::on("/web/session/authenticate").status(503), "busy"),
     ] {
-        let stage = set(odoo_with(small(3).with(3, Trap::Size(8_000_000))))
+        let stage = set(odoo_with(small(3).with(3, EdgeCase::Size(8_000_000))))
             .variable("archive_batch_seconds", 2)
             .variable("archive_max_rpc_bytes", 1_000_000)
             .start()
@@ -446,7 +448,7 @@ async fn a_file_that_a_proxy_sends_under_an_etag_of_its_own_arrives() -> Result<
 
 #[tokio::test]
 async fn an_attachment_without_dates_holds_nothing_up() -> Result<()> {
-    let stage = set(odoo_with(small(30).with(7, Trap::Undated)))
+    let stage = set(odoo_with(small(30).with(7, EdgeCase::Undated)))
         .start()
         .await?;
     assert_eq!(tick(&stage).await?["migrated"], 30);
@@ -462,13 +464,13 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
     let made = "ir.attachment/write";
     for password in [None, Some("of-another-5f0e")] {
         // The last two hang on a record that may be read, but not written to: no token can be made.
-        let files = (8..=9).fold(some_large(), |files, id| files.with(id, Trap::ReadOnly));
+        let files = (8..=9).fold(some_large(), |files, id| files.with(id, EdgeCase::ReadOnly));
         let files = files
-            .with(8, Trap::Size(900_000))
-            .with(9, Trap::Size(8_000_000))
-            .with(10, Trap::Size(9_500_000))
-            .with(11, Trap::Size(9_500_000))
-            .with(11, Trap::ReadOnly);
+            .with(8, EdgeCase::Size(900_000))
+            .with(9, EdgeCase::Size(8_000_000))
+            .with(10, EdgeCase::Size(9_500_000))
+            .with(11, EdgeCase::Size(9_500_000))
+            .with(11, EdgeCase::ReadOnly);
         let options = odoo_without_password(files);
         let stage = set(options)
             .variable("odoo_password", password.unwrap_or_default())
@@ -496,8 +498,8 @@ async fn where_no_session_opens_an_access_token_leads_to_a_file_and_else_rpc() -
 async fn an_access_token_that_we_wrote_is_cleared_and_one_that_people_share_by_is_not() -> Result<()>
 {
     let files = small(4)
-        .with(2, Trap::Size(900_000))
-        .with(3, Trap::Size(8_000_000));
+        .with(2, EdgeCase::Size(900_000))
+        .with(3, EdgeCase::Size(8_000_000));
     let stage = set(odoo_without_password(files))
         .variable("odoo_access_tokens", true)
         .start()
@@ -514,7 +516,7 @@ async fn an_access_token_that_we_wrote_is_cleared_and_one_that_people_share_by_i
             .expect("it may be written to");
     }
     odoo.insert(NewAttachment {
-        traps: vec![Trap::Size(910_000)],
+        edge_cases: vec![EdgeCase::Size(910_000)],
         ..NewAttachment::default()
     });
     reading_rest_passes(&stage).await?;
@@ -526,7 +528,7 @@ async fn an_access_token_that_we_wrote_is_cleared_and_one_that_people_share_by_i
 
 #[tokio::test]
 async fn an_access_token_of_a_batch_that_a_fault_stops_is_cleared() -> Result<()> {
-    let files = small(2).with(2, Trap::Size(900_000));
+    let files = small(2).with(2, EdgeCase::Size(900_000));
     let stage = set(odoo_without_password(files))
         .variable("odoo_access_tokens", true)
         .start()
@@ -544,7 +546,7 @@ async fn an_access_token_of_a_batch_that_a_fault_stops_is_cleared() -> Result<()
 
 #[tokio::test]
 async fn what_waits_for_a_password_is_told_once() -> Result<()> {
-    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
+    let options = odoo_without_password(small(10).with(10, EdgeCase::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .start()
@@ -594,7 +596,7 @@ async fn a_model_too_long_for_an_index_keeps_no_page_from_being_read() -> Result
 
 #[tokio::test]
 async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Result<()> {
-    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
+    let options = odoo_without_password(small(10).with(10, EdgeCase::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .start()
@@ -613,7 +615,7 @@ async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Re
     assert_eq!(stage.odoo.counters().of("ir.attachment/write").calls, 0);
     all_is_well(&stage).await?;
     // An access token writes to Odoo: only where a variable allows it.
-    let options = odoo_without_password(small(10).with(10, Trap::Size(8_000_000)));
+    let options = odoo_without_password(small(10).with(10, EdgeCase::Size(8_000_000)));
     let stage = set(options)
         .variable("archive_max_rpc_bytes", 7_000_000)
         .variable("odoo_access_tokens", true)
@@ -625,14 +627,14 @@ async fn a_file_too_large_for_rpc_is_skipped_where_only_a_key_is_at_hand() -> Re
 
 #[tokio::test]
 async fn a_web_session_that_ends_is_opened_again() -> Result<()> {
-    let stage = set(odoo_with(small(4).with(4, Trap::Size(900_000))))
+    let stage = set(odoo_with(small(4).with(4, EdgeCase::Size(900_000))))
         .start()
         .await?;
     assert_eq!(tick(&stage).await?["migrated"], 4);
-    for trap in [Trap::Size(910_000), Trap::Size(13_000_000)] {
+    for edge_case in [EdgeCase::Size(910_000), EdgeCase::Size(13_000_000)] {
         stage.odoo.end_sessions();
         stage.odoo.attachments().insert(NewAttachment {
-            traps: vec![trap],
+            edge_cases: vec![edge_case],
             ..NewAttachment::default()
         });
         let report = tick(&stage).await?;
@@ -646,9 +648,9 @@ async fn a_web_session_that_ends_is_opened_again() -> Result<()> {
     stage.odoo.end_sessions();
     let faults = stage.odoo.faults();
     faults.add(Fault::on("/web/content").nth(1).redirect_to_login());
-    let traps = vec![Trap::Size(920_000)];
+    let edge_cases = vec![EdgeCase::Size(920_000)];
     stage.odoo.attachments().insert(NewAttachment {
-        traps,
+        edge_cases,
         ..NewAttachment::default()
     });
     assert_eq!(tick(&stage).await?["migrated"], 1);

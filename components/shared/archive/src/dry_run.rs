@@ -37,7 +37,7 @@ impl Tally {
 
 /// What was counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Census {
+pub struct DryRun {
     /// What would be moved.
     pub to_move: Tally,
     /// What would be moved, by model.
@@ -52,7 +52,7 @@ pub struct Census {
     pub after_id: i64,
 }
 
-impl Census {
+impl DryRun {
     fn count(&mut self, row: &Attachment, max_file_bytes: u64) {
         let bytes = row
             .file_size
@@ -84,33 +84,33 @@ fn group<'a>(groups: &'a mut BTreeMap<String, Tally>, name: Option<&str>) -> &'a
 }
 
 /// Counts until all is counted or the time is up.
-pub(crate) async fn census<H: Http, C: Clock>(
+pub(crate) async fn dry_run<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     clock: &C,
     settings: &Settings,
     after_id: i64,
     until: Duration,
-) -> Result<Census, Fault> {
-    let mut census = Census {
+) -> Result<DryRun, Fault> {
+    let mut dry_run = DryRun {
         after_id,
-        ..Census::default()
+        ..DryRun::default()
     };
-    while !census.complete && clock.now() < until {
+    while !dry_run.complete && clock.now() < until {
         let window = Window {
-            after_id: census.after_id,
+            after_id: dry_run.after_id,
             ..Window::default()
         };
         let page = odoo.attachments(&settings.selection, window, PAGE).await?;
-        census.complete = page.found < PAGE;
+        dry_run.complete = page.found < PAGE;
         for row in &page.rows {
-            census.count(row, settings.max_file_bytes);
+            dry_run.count(row, settings.max_file_bytes);
         }
-        census.after_id = page.last_id().unwrap_or(census.after_id);
+        dry_run.after_id = page.last_id().unwrap_or(dry_run.after_id);
         for _ in &page.unreadable {
-            group(&mut census.skipped, Some("unreadable")).add(0);
+            group(&mut dry_run.skipped, Some("unreadable")).add(0);
         }
     }
-    Ok(census)
+    Ok(dry_run)
 }
 
 #[cfg(test)]
@@ -120,21 +120,21 @@ mod tests {
 
     #[test]
     fn thousands_of_mime_types_make_a_short_answer() {
-        let mut census = Census::default();
+        let mut dry_run = DryRun::default();
         for id in 1..=1000 {
             let row = json!({"id": id, "type": "binary", "file_size": 10, "mimetype": format!("x/{id}"), "checksum": "0d10d65a3cbca6a252daf0510f07e278dbe86fd2"});
-            census.count(&serde_json::from_value(row).unwrap(), 100);
+            dry_run.count(&serde_json::from_value(row).unwrap(), 100);
         }
         assert_eq!(
-            census.to_move,
+            dry_run.to_move,
             Tally {
                 files: 1000,
                 bytes: 10_000
             }
         );
-        assert_eq!(census.by_mimetype.len(), MOST_GROUPS + 1);
+        assert_eq!(dry_run.by_mimetype.len(), MOST_GROUPS + 1);
         assert_eq!(
-            census
+            dry_run
                 .by_mimetype
                 .values()
                 .map(|tally| tally.files)

@@ -1,4 +1,4 @@
-//! One entity in the course of a run.
+//! One entity in a run.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::dictionary::Field;
-use ledger::sync::{self, Page, Row, Sheet, Writer, Written};
+use ledger::sync::{self, Lease, Page, Row, Sheet, Written};
 use ledger::unreadable::Unreadable;
 use odoo::records::Model;
 use odoo::salvage::{self, Part};
@@ -21,8 +21,8 @@ use crate::report::Copied;
 use crate::row::row;
 use crate::{Entity, Scope, Settings, Shape};
 
-/// One entity in the course of a run.
-pub(crate) struct Subject<'e> {
+/// One entity in a run.
+pub(crate) struct EntityRun<'e> {
     pub entity: &'e Entity<'e>,
     /// Which of its records.
     pub scope: Scope,
@@ -95,16 +95,16 @@ impl Gap {
 const LEFT_OUT: &str = "(Left out, since it is longer than 4 MiB: see Odoo.)";
 
 /// How a run writes.
-pub(crate) struct Pen<'a, P> {
+pub(crate) struct RowWriter<'a, P> {
     pub postgres: &'a P,
-    pub writer: Writer,
+    pub lease: Lease,
     /// Nothing is written, only counted.
     pub dry: bool,
     /// Whether the step under way got anything forward.
     pub moved: Cell<bool>,
 }
 
-impl<P: Postgres> Pen<'_, P> {
+impl<P: Postgres> RowWriter<'_, P> {
     /// Writes a page, if there is anything in it.
     pub(crate) async fn write(&self, sheet: Option<Sheet>) -> Result<Option<Written>, Stop> {
         let Some(sheet) = sheet else { return Ok(None) };
@@ -118,7 +118,7 @@ impl<P: Postgres> Pen<'_, P> {
         if cursors.is_empty() || self.dry {
             return Ok(());
         }
-        if !sync::move_on(self.postgres, self.writer, cursors).await? {
+        if !sync::move_on(self.postgres, self.lease, cursors).await? {
             return Err(Stop::GivenUp);
         }
         self.moved.set(true);
@@ -140,7 +140,7 @@ impl From<Fault> for Stop {
     }
 }
 
-impl<'e> Subject<'e> {
+impl<'e> EntityRun<'e> {
     /// An entity at the position that the ledger has. A position that cannot be read is one to begin
     /// anew from.
     pub(crate) fn new(
@@ -155,7 +155,7 @@ impl<'e> Subject<'e> {
             .get(&cursor)
             .and_then(|position| serde_json::from_value(position.clone()).ok())
             .unwrap_or_default();
-        let mut subject = Self {
+        let mut entity_run = Self {
             entity,
             scope: settings.scope(entity),
             asked: shape.asked(),
@@ -168,11 +168,9 @@ impl<'e> Subject<'e> {
             standing: Standing::Active,
             new_shape: false,
             domain: entity
-                .particular
-                .map_or_else(Vec::new, |particular| (particular.domain)(settings)),
-            refine: entity
-                .particular
-                .map(|particular| (particular.refine)(settings)),
+                .options
+                .map_or_else(Vec::new, |options| (options.domain)(settings)),
+            refine: entity.options.map(|options| (options.refine)(settings)),
             cleaner: (!shape.marked.is_empty())
                 .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
             index: None,
@@ -184,23 +182,27 @@ impl<'e> Subject<'e> {
             shape,
         };
         let cleaner = Cleaner::version(settings.hold_remote_images);
-        let fingerprint = subject
-            .shape
-            .fingerprint(&subject.domain, &cleaner, &settings.language);
-        let fingerprint = if subject.scope == entity.scope {
+        let fingerprint =
+            entity_run
+                .shape
+                .fingerprint(&entity_run.domain, &cleaner, &settings.language);
+        let fingerprint = if entity_run.scope == entity.scope {
             fingerprint
         } else {
-            format!("{fingerprint} {:?}", subject.scope)
+            format!("{fingerprint} {:?}", entity_run.scope)
         };
-        if subject.position.shape != fingerprint {
-            subject.new_shape = true;
-            subject.copied.lacking.clone_from(&subject.shape.lacking);
-            subject.copied.left_out = subject.shape.left_out_by_reason();
+        if entity_run.position.shape != fingerprint {
+            entity_run.new_shape = true;
+            entity_run
+                .copied
+                .lacking
+                .clone_from(&entity_run.shape.lacking);
+            entity_run.copied.left_out = entity_run.shape.left_out_by_reason();
         }
-        subject.position.take_shape(fingerprint);
-        let fields = subject.shape.names();
-        subject.frozen_anew = subject.position.take_fields(fields);
-        subject
+        entity_run.position.take_shape(fingerprint);
+        let fields = entity_run.shape.names();
+        entity_run.frozen_anew = entity_run.position.take_fields(fields);
+        entity_run
     }
 
     /// The model, for a call.
@@ -303,7 +305,7 @@ impl<'e> Subject<'e> {
     /// A page and the position behind it, to be written; `None`: it brought nothing new.
     pub(crate) fn sheet<P>(
         &mut self,
-        pen: &Pen<'_, P>,
+        writer: &RowWriter<'_, P>,
         rows: &[Row],
         gone: &[i64],
         next: Option<&Position>,
@@ -328,34 +330,34 @@ impl<'e> Subject<'e> {
             cursor: position
                 .as_ref()
                 .map(|position| (self.cursor.as_str(), position)),
-            dry: pen.dry,
+            dry: writer.dry,
         };
-        sync::sheet(self.entity.table, pen.writer, page).map(Some)
+        sync::sheet(self.entity.table, writer.lease, page).map(Some)
     }
 
     /// Writes a page, and with it the position behind it.
     pub(crate) async fn write<P: Postgres>(
         &mut self,
-        pen: &Pen<'_, P>,
+        writer: &RowWriter<'_, P>,
         rows: &[Row],
         next: Position,
     ) -> Result<(), Stop> {
-        let sheet = self.sheet(pen, rows, &[], Some(&next))?;
-        let written = pen.write(sheet).await?;
-        self.stand_at(pen, next, written);
+        let sheet = self.sheet(writer, rows, &[], Some(&next))?;
+        let written = writer.write(sheet).await?;
+        self.stand_at(writer, next, written);
         Ok(())
     }
 
     /// A page was written, and it stands behind that.
     pub(crate) fn stand_at<P>(
         &mut self,
-        pen: &Pen<'_, P>,
+        writer: &RowWriter<'_, P>,
         next: Position,
         written: Option<Written>,
     ) {
         if let Some(written) = written {
             self.copied.written += written;
-            if !pen.dry {
+            if !writer.dry {
                 self.saved = next.clone();
             }
         }
@@ -365,12 +367,12 @@ impl<'e> Subject<'e> {
     /// Writes rows that no position stands behind; how many of them were written.
     pub(crate) async fn mend<P: Postgres>(
         &mut self,
-        pen: &Pen<'_, P>,
+        writer: &RowWriter<'_, P>,
         rows: &[Row],
         gone: &[i64],
     ) -> Result<Written, Stop> {
-        let sheet = self.sheet(pen, rows, gone, None)?;
-        let written = pen.write(sheet).await?.unwrap_or_default();
+        let sheet = self.sheet(writer, rows, gone, None)?;
+        let written = writer.write(sheet).await?.unwrap_or_default();
         self.copied.written += written;
         Ok(written)
     }
@@ -384,8 +386,11 @@ impl<'e> Subject<'e> {
     }
 
     /// Writes the position alone, if it moved.
-    pub(crate) async fn save<P: Postgres>(&mut self, pen: &Pen<'_, P>) -> Result<(), Stop> {
-        pen.save(self.unsaved()?.as_slice()).await?;
+    pub(crate) async fn save<P: Postgres>(
+        &mut self,
+        writer: &RowWriter<'_, P>,
+    ) -> Result<(), Stop> {
+        writer.save(self.unsaved()?.as_slice()).await?;
         self.saved = self.position.clone();
         Ok(())
     }
@@ -393,7 +398,7 @@ impl<'e> Subject<'e> {
     /// Ends a comparison.
     pub(crate) async fn conclude<P: Postgres>(
         &mut self,
-        pen: &Pen<'_, P>,
+        writer: &RowWriter<'_, P>,
         validation: &ledger::validation::Validation<'_>,
         gone: &[i64],
         next: Position,
@@ -402,9 +407,9 @@ impl<'e> Subject<'e> {
         let cursor = (self.cursor.as_str(), &position);
         let (table, model) = (self.entity.table, self.entity.model);
         let concluded = sync::conclude(
-            pen.postgres,
+            writer.postgres,
             table,
-            pen.writer,
+            writer.lease,
             model,
             validation,
             gone,
@@ -413,7 +418,7 @@ impl<'e> Subject<'e> {
         let deleted = concluded.await?;
         self.copied.written.deleted += deleted.ok_or(Stop::GivenUp)?;
         self.copied.verdict = Some(validation.verdict);
-        pen.moved.set(true);
+        writer.moved.set(true);
         self.saved = next.clone();
         self.position = next;
         Ok(())
