@@ -6,12 +6,12 @@ use chrono::TimeDelta;
 use fault::{Fault, Kind, Reach};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, Found, catalogue};
+use ledger::runs::RunId;
 use ledger::unreadable::{Unreadable, note};
 use odoo::Odoo;
 use odoo::attachment::{Attachment, Window};
 use outbound::{Clock, Http};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::Settings;
 use crate::cursor::{Position, Step};
@@ -59,7 +59,7 @@ impl Discovery {
         &mut self,
         odoo: &Odoo<H, C>,
         postgres: &impl Postgres,
-        run_id: Uuid,
+        run_id: RunId,
         settings: &Settings,
         now_s: i64,
     ) -> Result<Option<Catalogued>, Fault> {
@@ -81,7 +81,7 @@ impl Discovery {
         &mut self,
         odoo: &Odoo<H, C>,
         postgres: &impl Postgres,
-        run_id: Uuid,
+        run_id: RunId,
         settings: &Settings,
         window: Window,
         now_s: i64,
@@ -129,7 +129,7 @@ impl Discovery {
 /// Puts what could not be read on its list, whatever became of the rest of the page; how many were not on it.
 pub async fn note_unreadable(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     unreadable: Vec<odoo::salvage::Unreadable>,
 ) -> Result<u32, Fault> {
     let unreadable: Vec<Unreadable> = unreadable

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::attachments::{Catalogued, catalogue};
+use ledger::runs::RunId;
 use ledger::sweep::{Compared, Settled, Step, compare, mark_missing, settle_missing};
 use ledger::unreadable::{Unreadable, note};
 use odoo::Odoo;
@@ -14,7 +15,6 @@ use odoo::attachment::{Selection, Window};
 use outbound::{Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::Settings;
 use crate::discovery::{found_all, note_unreadable};
@@ -110,7 +110,7 @@ impl Sweep {
         &mut self,
         odoo: &Odoo<H, C>,
         postgres: &impl Postgres,
-        run_id: Uuid,
+        run_id: RunId,
         settings: &Settings,
         now_s: i64,
     ) -> Result<Stepped, Fault> {
@@ -135,7 +135,7 @@ impl Sweep {
         &mut self,
         odoo: &Odoo<H, C>,
         postgres: &impl Postgres,
-        run_id: Uuid,
+        run_id: RunId,
         settings: &Settings,
     ) -> Result<Stepped, Fault> {
         let after_id = self.position.compared_to;
@@ -226,7 +226,7 @@ impl Sweep {
     async fn settle(
         &mut self,
         postgres: &impl Postgres,
-        run_id: Uuid,
+        run_id: RunId,
         verdict: Swept,
         now_s: i64,
     ) -> Result<Stepped, Fault> {

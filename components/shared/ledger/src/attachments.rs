@@ -2,12 +2,12 @@
 
 mod claim;
 
+use crate::runs::RunId;
 use chrono::{DateTime, Utc};
 use content::ObjectPath;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
@@ -83,13 +83,13 @@ pub struct Catalogued {
 /// since one too long for its index would keep the whole page out. `run_id` must still be running.
 pub async fn catalogue(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     found: &[Found],
     cursor: Option<(&str, &Value)>,
 ) -> Result<Option<Catalogued>, Fault> {
     #[derive(Serialize)]
     struct Argument<'a> {
-        run_id: Uuid,
+        run_id: RunId,
         found: &'a [Found],
         cursor: Option<&'a str>,
         position: Option<&'a Value>,
@@ -251,13 +251,13 @@ pub struct Recorded {
 /// that nobody has seen yet.
 pub async fn record(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     lease_s: u32,
     settled: &[Settled],
 ) -> Result<Recorded, Fault> {
     #[derive(Serialize)]
     struct Argument<'a> {
-        run_id: Uuid,
+        run_id: RunId,
         lease_s: u32,
         settled: &'a [Settled],
     }
@@ -317,7 +317,7 @@ pub async fn record(
 }
 
 /// Makes every file that failed or is dead due at once, and those that wait for a setting; how many.
-pub async fn revive(postgres: &impl Postgres, run_id: Uuid) -> Result<u64, Fault> {
+pub async fn revive(postgres: &impl Postgres, run_id: RunId) -> Result<u64, Fault> {
     const STATEMENT: &str = "
         with revived as (
           update public.odoo_attachments a
@@ -347,7 +347,7 @@ pub struct Limits {
 /// Makes due what waited for a setting and is within these limits, and keeps a cursor that moved.
 pub async fn take_up(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     limits: Limits,
     moved: Option<(&str, &Value)>,
 ) -> Result<(), Fault> {

@@ -1,8 +1,8 @@
 //! The tables of the chatter, as `sql/10_chatter.sql` makes them, and the attachments that messages
 //! refer to.
 
+use crate::runs::RunId;
 use fault::Fault;
-use uuid::Uuid;
 
 use crate::sync::table;
 use crate::{Postgres, call_one};
@@ -40,7 +40,7 @@ pub async fn wanted(postgres: &impl Postgres, limit: usize) -> Result<Vec<i64>, 
 
 /// Odoo was asked for these: what the catalogue has now is wanted no more, and what it still lacks is
 /// not in Odoo, or not for this key, and is not asked for again. `false`: the run was given up.
-pub async fn asked(postgres: &impl Postgres, run_id: Uuid, ids: &[i64]) -> Result<bool, Fault> {
+pub async fn asked(postgres: &impl Postgres, run_id: RunId, ids: &[i64]) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (
           select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'

@@ -1,9 +1,9 @@
 //! A final check, as far as a component takes part in it: its parts, and what it finds.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -44,7 +44,7 @@ pub const RIGHTS: &str = "rights";
 /// Takes part with these entities; whether what the user lacks is to be told by this job.
 pub async fn join(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     check: Check,
     entities: &[&str],
 ) -> Result<bool, Fault> {
@@ -73,7 +73,7 @@ pub async fn join(
 /// the part is over.
 pub async fn keep(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     check: Check,
     entity: &str,
     (evidence, done): (&Value, bool),

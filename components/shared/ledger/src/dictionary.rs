@@ -1,9 +1,9 @@
 //! What the fields of the copied models are.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -47,7 +47,7 @@ pub struct Field {
 /// Writes what changed of these models. `false`: the run was given up.
 pub async fn write(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     models: &[Model<'_>],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "

@@ -1,15 +1,15 @@
 //! Objects that nobody may find any more, since what they were of was erased.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
 /// The next `limit` of them. What a file refers to again meanwhile stays.
 pub async fn unwanted(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     limit: usize,
 ) -> Result<Vec<String>, Fault> {
     const STATEMENT: &str = "
@@ -30,7 +30,7 @@ pub async fn unwanted(
 /// These are gone from the bucket.
 pub async fn removed(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     paths: &[String],
 ) -> Result<(), Fault> {
     const STATEMENT: &str = "

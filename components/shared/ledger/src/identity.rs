@@ -1,9 +1,9 @@
 //! The one Odoo and the one bucket that the tables belong to.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -19,7 +19,7 @@ pub struct Identity {
 /// Keeps what a side is, the first time, and how it is called now.
 pub async fn keep(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     side: &str,
     (identity, words): (&Value, &str),
 ) -> Result<(), Fault> {

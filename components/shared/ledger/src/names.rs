@@ -1,9 +1,9 @@
 //! What the ids in copied rows stand for.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -62,7 +62,7 @@ pub async fn nameless(
 /// Odoo was asked for these, and had the names that they have now. `false`: the run was given up.
 pub async fn asked(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     asked: &[Mentioned],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "

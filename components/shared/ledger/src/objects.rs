@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::runs::RunId;
 use chrono::{DateTime, Utc};
 use fault::Fault;
 use serde::Deserialize;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
@@ -120,7 +120,7 @@ pub async fn rest(
 /// many. What Odoo deleted stays as it is: its content may come with another file's.
 pub async fn requeue(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     contents: &BTreeSet<String>,
 ) -> Result<u64, Fault> {
     const STATEMENT: &str = "
@@ -142,7 +142,7 @@ pub async fn requeue(
 /// they are again.
 pub async fn note_lost(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     lost: &BTreeSet<String>,
     found: &BTreeSet<String>,
 ) -> Result<(), Fault> {

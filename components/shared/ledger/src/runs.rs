@@ -9,11 +9,16 @@ use crate::check::Check;
 use crate::identity::Identity;
 use crate::{Postgres, call_one};
 
+/// The id of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub Uuid);
+
 /// What is needed to begin.
 #[derive(Debug, Clone, Serialize)]
 pub struct Begin {
     /// The new run's id.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// `archive-batch`, `crm-sync` or `chatter-sync`.
     pub job: &'static str,
     /// What it is asked to do.
@@ -127,7 +132,7 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct End {
     /// Which run.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// `success` or `error`.
     pub outcome: &'static str,
     /// What it did, in figures.
@@ -206,7 +211,7 @@ pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
 /// `false` if it was given up meanwhile; then nothing is kept.
 pub async fn beat(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     lease_s: u32,
     cursor: (&str, &Value),
 ) -> Result<bool, Fault> {

@@ -5,10 +5,10 @@
 //! A sweep takes as many steps as it likes, by whichever run: each moves its cursor from where that run
 //! knows it to be, or changes nothing. No statement is about more rows than it is told.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -80,7 +80,7 @@ pub struct Step<'a> {
 /// changed.
 pub async fn mark_missing(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     range: (i64, i64),
     (missing, hidden): (&[i64], &[i64]),
     step: Step<'_>,
@@ -141,7 +141,7 @@ pub enum Settled {
 /// know of no mark, and make a join of them a loop in a loop: 4 s instead of 0.1, seen on Postgres 15.)
 pub async fn settle_missing(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     deleted: bool,
     most_rows: usize,
     step: Step<'_>,

@@ -4,10 +4,10 @@
 //! them out at compile time: none is built while the program runs. A `row_hash` of null marks a row
 //! that something refers to and that is still to be read.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::names::Mentioned;
 use crate::unreadable::Unreadable;
@@ -266,7 +266,7 @@ pub(crate) use {either, is, joined, key, linked, table};
 #[derive(Debug, Clone, Copy)]
 pub struct Lease {
     /// The run; a statement does nothing once it was given up.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// Seconds.
     pub lease_s: u32,
 }
@@ -340,7 +340,7 @@ pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Shee
     // Serialized from the borrowed rows: a page is a few megabytes, and a copy would be as much again.
     #[derive(Serialize)]
     struct Argument<'a> {
-        run_id: Uuid,
+        run_id: RunId,
         lease_s: u32,
         table: &'static str,
         rows: &'a [Row],
@@ -432,7 +432,7 @@ pub async fn compare(
 ) -> Result<Option<Difference>, Fault> {
     #[derive(Serialize)]
     struct Argument<'a> {
-        run_id: Uuid,
+        run_id: RunId,
         lease_s: u32,
         model: &'a str,
         listed: &'a [Listed],

@@ -1,8 +1,8 @@
 //! What could not be read in Odoo: nothing is left out in silence.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -56,7 +56,7 @@ pub(crate) use noted;
 /// Puts attachments on the list; how many were not on it.
 pub async fn note(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     model: &str,
     unreadable: &[Unreadable],
 ) -> Result<u32, Fault> {
@@ -80,7 +80,7 @@ pub async fn note(
 /// Puts down which fields of a model could be read once and cannot any more, or that there are none.
 pub async fn note_frozen(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     model: &str,
     fields: &[String],
 ) -> Result<(), Fault> {

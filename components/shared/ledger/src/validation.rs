@@ -1,9 +1,9 @@
 //! What a comparison of the two sides found, for people.
 
+use crate::runs::RunId;
 use fault::Fault;
 use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{Postgres, call_one};
 
@@ -11,7 +11,7 @@ use crate::{Postgres, call_one};
 #[derive(Debug, Clone, Serialize)]
 pub struct Validation<'a> {
     /// The run that compared.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// What was compared, such as `attachments`.
     pub entity: &'a str,
     /// How many the source has.

@@ -29,8 +29,8 @@ pub fn spawn(work: impl Future<Output = ()> + 'static) {
 }
 
 /// A new id for a run.
-pub fn new_id() -> uuid::Uuid {
+pub fn new_run_id() -> ledger::runs::RunId {
     let bytes = spin_sdk::wasip3::random::random::get_random_bytes(16);
     let bytes = <[u8; 16]>::try_from(bytes.as_slice()).unwrap_or_default();
-    uuid::Builder::from_random_bytes(bytes).into_uuid()
+    ledger::runs::RunId(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }

@@ -10,7 +10,8 @@ use spin_sdk::http::Request;
 
 use crate::log::log_run;
 use crate::{
-    Answer, Guard, Refusal, SpinClock, SpinHttp, SpinPostgres, SpinVariables, answer, new_id, spawn,
+    Answer, Guard, Refusal, SpinClock, SpinHttp, SpinPostgres, SpinVariables, answer, new_run_id,
+    spawn,
 };
 
 thread_local! {
@@ -38,7 +39,7 @@ async fn handle<J: Job>(job: &'static J, guard: &mut Guard) -> Result<Answer, Re
         .parse(&body)
         .map_err(|error| Refusal::Request(error.to_string()))?;
     guard.only_as_scheduled(caller, &body, &postgres).await?;
-    let run_id = new_id();
+    let run_id = new_run_id();
     let environment = Environment {
         http: SpinHttp,
         clock: SpinClock,

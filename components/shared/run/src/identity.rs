@@ -6,18 +6,18 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::check::{self, Check};
 use ledger::identity::{Identity, keep};
+use ledger::runs::RunId;
 use odoo::Odoo;
 use odoo::identity::in_words;
 use outbound::{Clock, Http};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// Whether this is the Odoo that the tables belong to. `keeps` is the run that puts it down the first time.
 pub async fn belongs_here<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     postgres: &impl Postgres,
     known: &BTreeMap<String, Identity>,
-    keeps: Option<Uuid>,
+    keeps: Option<RunId>,
 ) -> Result<(), Fault> {
     let found = odoo.identity().await?;
     let words = in_words(&odoo.place(), &found);
@@ -43,7 +43,7 @@ pub async fn belongs_here<H: Http, C: Clock>(
 pub async fn tell_rights<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     check: Check,
 ) -> Result<(), Fault> {
     let rights = odoo.rights().await?;
@@ -60,7 +60,7 @@ pub async fn bucket_belongs_here(
     (url, bucket): (&str, &str),
     postgres: &impl Postgres,
     known: &BTreeMap<String, Identity>,
-    keeps: Option<Uuid>,
+    keeps: Option<RunId>,
 ) -> Result<(), Fault> {
     let identity = json!({ "url": url, "bucket": bucket });
     let words = format!("bucket {bucket} at {url}");
@@ -90,7 +90,7 @@ fn another(settings: &str, found: &str, kept: &str, remedy: &str) -> Fault {
 async fn note(
     side: &str,
     kept: Option<&Identity>,
-    keeps: Option<Uuid>,
+    keeps: Option<RunId>,
     postgres: &impl Postgres,
     (identity, words): (&Value, &str),
 ) -> Result<(), Fault> {

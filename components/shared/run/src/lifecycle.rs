@@ -7,11 +7,11 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::check::{self, Check};
 use ledger::identity::Identity;
+use ledger::runs::RunId;
 use ledger::runs::{self, Begin, Begun, End, Ended, Log};
 use odoo::Known;
 use outbound::{Clock, Http};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{Figures, Job, Report, Status};
 
@@ -37,7 +37,7 @@ pub struct Run<J: Job, H, C, P> {
     /// What the caller asks for.
     pub request: J::Request,
     /// Its id in the ledger.
-    pub id: Uuid,
+    pub id: RunId,
     /// When it began.
     pub started: Duration,
 }
@@ -49,7 +49,7 @@ pub async fn begin<J: Job, H: Http, C: Clock, P: Postgres>(
     environment: Environment<H, C, P>,
     settings: Result<J::Settings, Fault>,
     request: J::Request,
-    run_id: Uuid,
+    run_id: RunId,
 ) -> Result<Run<J, H, C, P>, Report<J::Figures>> {
     let started = environment.clock.now();
     let plan = job.plan(&request, settings.as_ref().ok());

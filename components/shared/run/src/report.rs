@@ -2,9 +2,9 @@
 
 use fault::{Blame, Fault};
 use ledger::runs::Log;
+use ledger::runs::RunId;
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -30,7 +30,7 @@ pub struct Report<F> {
     #[serde(skip)]
     pub mode: &'static str,
     /// The run's id in the ledger.
-    pub run_id: Uuid,
+    pub run_id: RunId,
     /// Seconds.
     pub elapsed_s: f64,
     /// What went wrong, a line each; what stopped it stands first.
@@ -75,7 +75,7 @@ pub trait Figures: Default + Serialize {
 
 impl<F: Figures> Report<F> {
     /// A run of this mode that has done nothing yet.
-    pub fn new(run_id: Uuid, mode: &'static str) -> Self {
+    pub fn new(run_id: RunId, mode: &'static str) -> Self {
         Self {
             run_id,
             mode,

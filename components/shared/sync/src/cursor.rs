@@ -9,9 +9,9 @@
 //! probability, a rename elsewhere) is found by a full reading, page by page of ids.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ledger::runs::RunId;
 use odoo::Window;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::comparison::Comparison;
 pub use crate::tail::Tail;
@@ -68,7 +68,7 @@ pub struct Reading {
     pub rewritten: u64,
     /// The run that set the bound: once all is read, all that Odoo had when it began is here.
     #[serde(default)]
-    pub since_run: Option<Uuid>,
+    pub since_run: Option<RunId>,
     /// Whether it began so late that it settles all up to its bound.
     pub settles: bool,
     /// Every id up to this one has been read.
@@ -190,7 +190,7 @@ impl Position {
     }
 
     /// The run as of whose beginning all is here, once what is read now has come to its end.
-    pub(crate) fn catches_up_with(&self) -> Option<Uuid> {
+    pub(crate) fn catches_up_with(&self) -> Option<RunId> {
         self.catching_up().and_then(|reading| reading.since_run)
     }
 
@@ -200,7 +200,7 @@ impl Position {
     }
 
     /// Notes who set the bound that was set just now.
-    pub(crate) fn bounded_by(&mut self, run: Uuid) {
+    pub(crate) fn bounded_by(&mut self, run: RunId) {
         let first = self.full.as_mut().filter(|_| !self.complete);
         if let Some(reading) = self.changes.as_mut().or(first) {
             reading.since_run = Some(run);

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::dictionary::Field;
+use ledger::runs::RunId;
 use ledger::sync::{self, Lease, Page, Row, Sheet, Written};
 use ledger::unreadable::Unreadable;
 use odoo::records::Model;
 use odoo::salvage::{self, Part};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::cursor::{Position, Seen, Tail};
 use crate::entity::{Known, Refine};
@@ -38,7 +38,7 @@ pub(crate) struct EntityRun<'e> {
     pub copied: Copied,
     /// The run, this one or an earlier one, as of whose beginning all is here; `None`: this run does not
     /// know of any.
-    pub as_of: Option<Uuid>,
+    pub as_of: Option<RunId>,
     /// Whether it is worked on for the rest of the run.
     pub standing: Standing,
     /// Its shape is not that of the last run: what it lacks is told.
@@ -443,7 +443,7 @@ impl<'e> EntityRun<'e> {
     }
 
     /// The run as of whose beginning all is here that the user may read.
-    pub(crate) fn as_of(&self, this: Uuid) -> Option<Uuid> {
+    pub(crate) fn as_of(&self, this: RunId) -> Option<RunId> {
         if self.gap().is_some() {
             Some(this)
         } else {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use ledger::runs::Log;
+use ledger::runs::RunId;
 use ledger::sync::Written;
 use run::Status;
 use serde::Serialize;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Mode, Reason};
 
@@ -68,7 +68,7 @@ pub struct Figures {
     /// For each entity of the job the run, this one or an earlier one, as of whose beginning all of it is
     /// here; `None`: this run does not know of any.
     #[serde(skip)]
-    pub as_of: BTreeMap<String, Option<Uuid>>,
+    pub as_of: BTreeMap<String, Option<RunId>>,
     /// The entities that were asked for, if not all.
     #[serde(skip)]
     pub only: Option<Vec<String>>,

@@ -10,13 +10,13 @@ use archive::{ARCHIVE, Request, Settings};
 use bytes::{BufMut, BytesMut};
 use futures::StreamExt;
 use http_body_util::BodyDataStream;
+use ledger::runs::RunId;
 use ledger::{Postgres, PostgresError};
 use odoo::Known;
 use outbound::{Clock, Http, Response, Secret, TransportError};
 use run::{Environment, Status, begin};
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
-use uuid::Uuid;
 
 use super::plain::{self, Plain};
 use super::{Mover, Task, Told, check_report, variable};
@@ -80,7 +80,7 @@ impl Mover for Native {
             };
             let request = Request::parse(b"{}").map_err(|error| anyhow!("{error}"))?;
             let settings = Ok(self.settings.clone());
-            let report = match begin(&ARCHIVE, environment, settings, request, new_id()).await {
+            let report = match begin(&ARCHIVE, environment, settings, request, new_run_id()).await {
                 Ok(run) => run.work(&mut known).await,
                 Err(report) => report,
             };
@@ -102,10 +102,10 @@ impl Mover for Native {
 }
 
 /// An id as good as random, and never twice the same: what the fractional clock and the process say.
-fn new_id() -> Uuid {
+fn new_run_id() -> RunId {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let bits = (since.as_nanos() << 32) ^ u128::from(std::process::id());
-    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+    RunId(uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid())
 }
 
 struct NativeClock(Instant);

@@ -1,11 +1,11 @@
 //! Files that wait for a setting: a password, or a higher limit. Whether they still do is judged anew in each batch.
 
 use fault::Fault;
+use ledger::runs::RunId;
 use ledger::{Postgres, attachments};
 use outbound::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::Settings;
 
@@ -42,7 +42,7 @@ impl Tried {
 pub(super) async fn take_up(
     postgres: &impl Postgres,
     clock: &impl Clock,
-    run_id: Uuid,
+    run_id: RunId,
     settings: &Settings,
     has_password: bool,
     position: Option<&Value>,

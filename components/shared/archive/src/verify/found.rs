@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ledger::check::Finding;
 use ledger::objects::{Moved, Rest};
+use ledger::runs::RunId;
 use ledger::validation::Validation;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Info;
-use uuid::Uuid;
 
 /// How many examples are kept.
 const EXAMPLES: usize = 50;
@@ -210,7 +210,7 @@ impl Verified {
 
     /// What was found, as a row of the log. What Odoo listed must be accounted for to the last file: one that changed
     /// while it was verified may have got no sign.
-    pub(super) fn validation(&self, run_id: Uuid) -> Validation<'_> {
+    pub(super) fn validation(&self, run_id: RunId) -> Validation<'_> {
         let [same, extra, missing, stale, errors, kept] = [
             Sign::Same,
             Sign::MissingAtSource,
@@ -327,13 +327,13 @@ mod tests {
         };
         verified.note(Sign::Same, 1, "a");
         assert_eq!(
-            verified.validation(Uuid::nil()).verdict,
+            verified.validation(RunId::default()).verdict,
             "differs",
             "one of two was not looked at"
         );
         verified.note_without_content("url");
         verified.note(Sign::Kept, 9, "i");
-        assert_eq!(verified.validation(Uuid::nil()).verdict, "same");
+        assert_eq!(verified.validation(RunId::default()).verdict, "same");
         verified.listed += 1;
         verified.note_not_moved(&Rest {
             id: 2,
@@ -342,7 +342,7 @@ mod tests {
             message: Some("Attachment not found or empty".into()),
             moved: None,
         });
-        let row = verified.validation(Uuid::nil());
+        let row = verified.validation(RunId::default());
         assert_eq!(
             (
                 row.verdict,
@@ -353,7 +353,7 @@ mod tests {
             ("differs", 1, 3, 1)
         );
         verified.note(Sign::Error, 3, "c");
-        assert_eq!(verified.validation(Uuid::nil()).verdict, "error");
+        assert_eq!(verified.validation(RunId::default()).verdict, "error");
         assert_eq!(
             verified.examples,
             [

@@ -24,6 +24,7 @@ use ledger::Postgres;
 use ledger::attachments::catalogue;
 use ledger::check::Check;
 use ledger::objects::{Moved, Rest, moved, note_etags, note_lost, requeue, rest, settled_before};
+use ledger::runs::RunId;
 use ledger::validation;
 use odoo::Odoo;
 use odoo::attachment::Window;
@@ -31,7 +32,6 @@ use outbound::{Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storage::{Info, Storage};
-use uuid::Uuid;
 
 use crate::discovery::found as as_found;
 use crate::{Request, Settings};
@@ -70,7 +70,7 @@ pub(crate) struct Verification<'a, H, C, P> {
     pub(crate) postgres: &'a P,
     pub(crate) clock: &'a C,
     pub(crate) settings: &'a Settings,
-    pub(crate) run_id: Uuid,
+    pub(crate) run_id: RunId,
     pub(crate) request: &'a Request,
     pub(crate) until: Duration,
     /// The final check that it is done for.

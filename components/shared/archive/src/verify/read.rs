@@ -63,10 +63,10 @@ mod tests {
     use std::time::Duration;
 
     use fault::{Fault, Kind};
+    use ledger::runs::RunId;
     use odoo::Odoo;
     use serde_json::Value;
     use storage::Storage;
-    use uuid::Uuid;
 
     use super::super::Verified;
     use super::*;
@@ -226,7 +226,7 @@ mod tests {
             postgres: world,
             clock: &world,
             settings: &settings,
-            run_id: Uuid::nil(),
+            run_id: RunId::default(),
             request: &Request {
                 read_data: Some(Part { part: 1, parts: 1 }),
                 ..Request::default()

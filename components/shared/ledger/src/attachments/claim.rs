@@ -1,10 +1,10 @@
 //! Claiming: whose a file is for now, and until when.
 
+use crate::runs::RunId;
 use content::Sha1;
 use fault::Fault;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
@@ -39,7 +39,7 @@ pub struct Claimed<S = Sha1> {
 /// interruption. A run that was given up gets nothing.
 pub async fn claim(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     lease_s: u32,
     limit: usize,
     ids: Option<&[i64]>,
@@ -144,7 +144,7 @@ pub struct Held {
 /// run was given up.
 pub async fn renew(
     postgres: &impl Postgres,
-    run_id: Uuid,
+    run_id: RunId,
     lease_s: u32,
     held: &[Held],
 ) -> Result<bool, Fault> {

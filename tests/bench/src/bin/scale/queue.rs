@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use ledger::attachments::{self, Claimed, Outcome, Settled};
+use ledger::runs::RunId;
 use ledger::{Postgres, PostgresError};
 use serde_json::Value;
 use stage::Stage;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 /// As many as a batch claims at once.
 const FILES: usize = 200;
@@ -86,7 +86,7 @@ async fn worked_through(old_snapshot: bool) -> Result<[f64; 3]> {
         .owner
         .batch_execute("vacuum analyze public.odoo_attachments")
         .await?;
-    let run_id: Uuid = stage
+    let run_id: uuid::Uuid = stage
         .owner
         .query_one(
             "insert into odoo_sync.runs (id, job, leased_until) values (gen_random_uuid(), 'archive-batch', now() + interval '1 day') returning id",
@@ -94,6 +94,7 @@ async fn worked_through(old_snapshot: bool) -> Result<[f64; 3]> {
         )
         .await?
         .try_get(0)?;
+    let run_id = RunId(run_id);
     let reader = stage.database.connect().await?;
     if old_snapshot {
         reader
@@ -122,7 +123,7 @@ async fn vacuums(stage: &Stage) -> Result<i64> {
 }
 
 /// So many claims, each recorded as moved; the median of how long a claim took, in milliseconds.
-async fn claims(postgres: &Plain, run_id: Uuid, rounds: usize) -> Result<f64> {
+async fn claims(postgres: &Plain, run_id: RunId, rounds: usize) -> Result<f64> {
     let mut times = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let started = Instant::now();

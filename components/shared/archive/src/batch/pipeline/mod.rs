@@ -23,10 +23,10 @@ use futures::future::{Either, LocalBoxFuture, select};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use ledger::Postgres;
+use ledger::runs::RunId;
 use odoo::Odoo;
 use outbound::{Clock, Http};
 use storage::Storage;
-use uuid::Uuid;
 
 use crate::batch::failures::outcome;
 use crate::discovery::Discovery;
@@ -55,7 +55,7 @@ pub(super) struct Context<'a, H, C, P> {
     pub(super) postgres: &'a P,
     pub(super) clock: &'a C,
     pub(super) settings: &'a Settings,
-    pub(super) run_id: Uuid,
+    pub(super) run_id: RunId,
 }
 
 /// What is under way.
