@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use fault::{Fault, Kind, Reach};
 use ledger::Postgres;
-use ledger::attachments::{Catalogued, Found, catalogue};
+use ledger::attachments::{Catalogued, Found, Skip, Verdict, catalogue};
 use ledger::runs::RunId;
 use ledger::unreadable::{Unreadable, note};
 use odoo::Odoo;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::Settings;
 use crate::cursor::{Position, Step};
-use crate::verdict::{EMPTY, NO_CHECKSUM, Verdict, verdict};
+use crate::verdict::verdict;
 
 /// The name of the position in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:discovery";
@@ -152,7 +152,8 @@ pub async fn found_all<H: Http, C: Clock>(
 ) -> Result<Vec<Found>, Fault> {
     let mut found: Vec<Found> = rows.into_iter().map(found).collect();
     let is_nameless = |file: &&Found| {
-        file.reason == Some(EMPTY) && file.checksum.as_deref().is_none_or(str::is_empty)
+        file.verdict == Verdict::Skip(Skip::Empty)
+            && file.checksum.as_deref().is_none_or(str::is_empty)
     };
     let nameless: Vec<i64> = found
         .iter()
@@ -167,18 +168,15 @@ pub async fn found_all<H: Http, C: Clock>(
         .iter_mut()
         .filter(|file| with_content.contains(&file.id))
     {
-        file.reason = Some(NO_CHECKSUM);
+        file.verdict = Verdict::Skip(Skip::NoChecksum);
     }
     Ok(found)
 }
 
 /// An attachment as the catalogue takes it, by what Odoo's list says.
 pub fn found(row: Attachment) -> Found {
-    let (state, reason) = match verdict(&row) {
-        Verdict::Move => ("pending", None),
-        Verdict::Skip(reason) => ("skipped", Some(reason)),
-    };
     Found {
+        verdict: verdict(&row),
         id: row.id,
         name: row.name.unwrap_or_default(),
         mimetype: row.mimetype,
@@ -192,7 +190,5 @@ pub fn found(row: Attachment) -> Found {
         company_id: row.company_id,
         create_date: row.create_date,
         write_date: row.write_date,
-        state,
-        reason,
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fault::Fault;
+use ledger::attachments::{Skip, Verdict};
 use odoo::Odoo;
 use odoo::attachment::{Attachment, Window};
 use outbound::{Clock, Http};
 use serde::Serialize;
 
 use crate::Settings;
-use crate::verdict::{OVER_SIZE_LIMIT, Verdict, verdict};
+use crate::verdict::verdict;
 
 /// How many rows a page has.
 const PAGE: usize = 1000;
@@ -60,14 +61,14 @@ impl DryRun {
             .unwrap_or_default();
         match verdict(row) {
             Verdict::Move if bytes > max_file_bytes => {
-                group(&mut self.skipped, Some(OVER_SIZE_LIMIT)).add(bytes);
+                group(&mut self.skipped, Some(Skip::OverSizeLimit.code())).add(bytes);
             }
             Verdict::Move => {
                 self.to_move.add(bytes);
                 group(&mut self.by_model, row.res_model.as_deref()).add(bytes);
                 group(&mut self.by_mimetype, row.mimetype.as_deref()).add(bytes);
             }
-            Verdict::Skip(reason) => group(&mut self.skipped, Some(reason)).add(bytes),
+            Verdict::Skip(reason) => group(&mut self.skipped, Some(reason.code())).add(bytes),
         }
         self.after_id = row.id;
     }
@@ -107,7 +108,7 @@ pub(crate) async fn dry_run<H: Http, C: Clock>(
         }
         dry_run.after_id = page.last_id().unwrap_or(dry_run.after_id);
         for _ in &page.unreadable {
-            group(&mut dry_run.skipped, Some("unreadable")).add(0);
+            group(&mut dry_run.skipped, Some(Skip::Unreadable.code())).add(0);
         }
     }
     Ok(dry_run)

@@ -1,46 +1,29 @@
 //! What is to be done with an attachment, from what Odoo says of it.
 
 use content::Sha1;
+use ledger::attachments::{Skip, Verdict};
 use odoo::attachment::Attachment;
-
-/// There is nothing in it, as far as Odoo's list says.
-pub const EMPTY: &str = "empty";
-
-/// There is content, and no SHA-1 to verify it by.
-pub const NO_CHECKSUM: &str = "no_checksum";
-
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Move it.
-    Move,
-    /// There is nothing to move, and why.
-    Skip(&'static str),
-}
 
 /// A link has no content; content in a cloud is not Odoo's; an empty file has no checksum. Whether it may be moved
 /// by the settings of the day is judged when it is claimed.
 pub fn verdict(attachment: &Attachment) -> Verdict {
     let size = attachment.file_size.unwrap_or_default();
     match attachment.kind.as_str() {
-        "url" => Verdict::Skip("url"),
-        "cloud_storage" => Verdict::Skip("cloud_storage"),
+        "url" => Verdict::Skip(Skip::Url),
+        "cloud_storage" => Verdict::Skip(Skip::CloudStorage),
         "binary" => {
             let checksum = attachment.checksum.as_deref();
             if size <= 0 {
-                Verdict::Skip(EMPTY)
+                Verdict::Skip(Skip::Empty)
             } else if checksum.is_none_or(|text| text.parse::<Sha1>().is_err()) {
-                Verdict::Skip(NO_CHECKSUM)
+                Verdict::Skip(Skip::NoChecksum)
             } else {
                 Verdict::Move
             }
         }
-        _ => Verdict::Skip("unknown_type"),
+        _ => Verdict::Skip(Skip::UnknownType),
     }
 }
-
-/// Why a file waits that is larger than the setting allows.
-pub const OVER_SIZE_LIMIT: &str = "over_size_limit";
 
 #[cfg(test)]
 mod tests {
@@ -57,13 +40,16 @@ mod tests {
         let sha1 = Some("0d10d65a3cbca6a252daf0510f07e278dbe86fd2");
         assert_eq!(of("binary", 15, sha1), Verdict::Move);
         assert_eq!(of("binary", i64::MAX, sha1), Verdict::Move);
-        assert_eq!(of("binary", 0, None), Verdict::Skip("empty"));
-        assert_eq!(of("binary", 15, None), Verdict::Skip("no_checksum"));
+        assert_eq!(of("binary", 0, None), Verdict::Skip(Skip::Empty));
+        assert_eq!(of("binary", 15, None), Verdict::Skip(Skip::NoChecksum));
         assert_eq!(
             of("binary", 15, Some("../../etc/passwd")),
-            Verdict::Skip("no_checksum")
+            Verdict::Skip(Skip::NoChecksum)
         );
-        assert_eq!(of("url", 0, None), Verdict::Skip("url"));
-        assert_eq!(of("cloud_storage", 0, None), Verdict::Skip("cloud_storage"));
+        assert_eq!(of("url", 0, None), Verdict::Skip(Skip::Url));
+        assert_eq!(
+            of("cloud_storage", 0, None),
+            Verdict::Skip(Skip::CloudStorage)
+        );
     }
 }

@@ -51,11 +51,68 @@ pub struct Found {
     /// When its row was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_date: Option<DateTime<Utc>>,
-    /// `pending`, or `skipped` with a reason.
-    pub state: &'static str,
-    /// Why it is skipped.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    /// What is to be done with it.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// What is to be done with an attachment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "reason")]
+pub enum Verdict {
+    /// Move it.
+    #[serde(rename = "pending")]
+    Move,
+    /// There is nothing to move, and why.
+    #[serde(rename = "skipped")]
+    Skip(Skip),
+}
+
+/// Why a file is not moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Skip {
+    /// A link has no content.
+    Url,
+    /// Content in a cloud is not Odoo's.
+    CloudStorage,
+    /// There is nothing in it, as far as Odoo's list says.
+    Empty,
+    /// There is content, and no SHA-1 to verify it by.
+    NoChecksum,
+    /// It is of a kind that is not known.
+    UnknownType,
+    /// The archive's selection leaves it out.
+    NotSelected,
+    /// It is larger than the setting allows.
+    OverSizeLimit,
+    /// It is too large for RPC, and any other way needs a password.
+    NeedsPassword,
+    /// Odoo's list fails where it is.
+    Unreadable,
+}
+
+impl From<Skip> for &'static str {
+    fn from(skip: Skip) -> Self {
+        skip.code()
+    }
+}
+
+impl Skip {
+    /// Its name in the catalogue.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Url => "url",
+            Self::CloudStorage => "cloud_storage",
+            Self::Empty => "empty",
+            Self::NoChecksum => "no_checksum",
+            Self::UnknownType => "unknown_type",
+            Self::NotSelected => "not_selected",
+            Self::OverSizeLimit => "over_size_limit",
+            Self::NeedsPassword => "needs_password",
+            Self::Unreadable => "unreadable",
+        }
+    }
 }
 
 /// What a page of findings changed.
@@ -173,12 +230,12 @@ pub enum Outcome {
     /// Nothing to move.
     Skipped {
         /// Why.
-        reason: &'static str,
+        reason: Skip,
     },
     /// It will be tried again, after a wait.
     Failed {
         /// Kind of the failure.
-        reason: &'static str,
+        reason: fault::Kind,
         /// Whose fault.
         blame: fault::Blame,
         /// In words.
@@ -191,7 +248,7 @@ pub enum Outcome {
     /// It will not be tried again by itself.
     Dead {
         /// Kind of the failure.
-        reason: &'static str,
+        reason: fault::Kind,
         /// Whose fault.
         blame: fault::Blame,
         /// In words.

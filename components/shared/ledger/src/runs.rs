@@ -128,13 +128,24 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
     Ok(begun)
 }
 
+/// How a run went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It did what there was to do.
+    #[default]
+    Success,
+    /// Something stopped it.
+    Error,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct End {
     /// Which run.
     pub run_id: RunId,
-    /// `success` or `error`.
-    pub outcome: &'static str,
+    /// How it went.
+    pub outcome: Outcome,
     /// What it did, in figures.
     pub counts: Value,
     /// What stopped it.
@@ -158,8 +169,8 @@ pub struct Log {
     pub elapsed_s: f64,
     /// What went wrong, a line each.
     pub errors: Vec<String>,
-    /// `success` or `error`.
-    pub status: &'static str,
+    /// How it went.
+    pub status: Outcome,
     /// More figures, for people.
     pub detail: Value,
 }

@@ -7,6 +7,18 @@ use serde_json::Value;
 
 use crate::{Postgres, call_one};
 
+/// What a comparison came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The two sides are the same.
+    Same,
+    /// They are not.
+    Differs,
+    /// That cannot be told.
+    Error,
+}
+
 /// A row of `sync_validation_log`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Validation<'a> {
@@ -24,8 +36,8 @@ pub struct Validation<'a> {
     pub extra: u64,
     /// On both sides, but different.
     pub stale: u64,
-    /// `same`, `differs` or `error`.
-    pub verdict: &'static str,
+    /// What it came to.
+    pub verdict: Verdict,
     /// Examples and further figures.
     pub detail: Value,
 }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use ledger::runs::Outcome;
 use outbound::Clock;
 use run::{Figures, Level, Logging, Report, Told};
 use serde::Serialize;
@@ -27,8 +28,8 @@ pub async fn log(level: Level, component: &str, words: &str) {
 /// Writes what a run did: with its whole report, where lines are for programs.
 pub(crate) async fn log_run<F: Figures>(component: &str, report: &Report<F>) {
     let level = match report.outcome() {
-        "error" => Level::Error,
-        _ => Level::Info,
+        Outcome::Error => Level::Error,
+        Outcome::Success => Level::Info,
     };
     write((level, component), &report.line(), report).await;
 }

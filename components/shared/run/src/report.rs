@@ -1,8 +1,7 @@
 //! What a run did, as it is answered and logged.
 
 use fault::{Blame, Fault};
-use ledger::runs::Log;
-use ledger::runs::RunId;
+use ledger::runs::{Log, Outcome, RunId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -107,12 +106,12 @@ impl<F: Figures> Report<F> {
         }
     }
 
-    /// `success` or `error`.
-    pub fn outcome(&self) -> &'static str {
+    /// How the run went.
+    pub fn outcome(&self) -> Outcome {
         if self.status == Status::Error {
-            "error"
+            Outcome::Error
         } else {
-            "success"
+            Outcome::Success
         }
     }
 
@@ -160,7 +159,10 @@ mod tests {
         assert_eq!(report.errors, ["first", "second", "a"]);
         assert_eq!(report.blame, Some(Kind::SourceBusy.blame()));
         assert_eq!(report.fault.as_ref().unwrap()["message"], "first");
-        assert_eq!((report.status, report.outcome()), (Status::Error, "error"));
+        assert_eq!(
+            (report.status, report.outcome()),
+            (Status::Error, Outcome::Error)
+        );
         assert_eq!(report.line(), "nothing in 0 s, stopped: first");
     }
 }

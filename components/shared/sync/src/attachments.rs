@@ -2,7 +2,7 @@
 //! archive moves it like any other, if it is selected.
 
 use ledger::Postgres;
-use ledger::attachments::{Found, catalogue};
+use ledger::attachments::{Found, Skip, Verdict, catalogue};
 use ledger::chatter::{asked, wanted};
 use outbound::{Clock, Http};
 
@@ -62,8 +62,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
 /// An attachment that is known of, and stays where it is: the archive's own reading would not have found it.
 fn not_selected(found: Found) -> Found {
     Found {
-        state: "skipped",
-        reason: Some("not_selected"),
+        verdict: Verdict::Skip(Skip::NotSelected),
         ..found
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fault::Fault;
 use ledger::Postgres;
 use ledger::check::{self, Check, Finding};
+use ledger::validation::Verdict;
 use odoo::presence;
 use odoo::records::Stamp;
 use outbound::{Clock, Http};
@@ -47,14 +48,14 @@ impl Comparison {
     /// What stands in the way of switching Odoo off.
     pub(crate) fn findings(
         &self,
-        verdict: &str,
+        verdict: Verdict,
         settled: u64,
         problem: Option<&String>,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         if let Some(problem) = problem {
             findings.push(Finding::new("not_believed", 0, problem.clone()));
-        } else if verdict != "same" {
+        } else if verdict != Verdict::Same {
             let (unmended, unsettled) = (
                 (self.missing + self.stale).saturating_sub(self.mended),
                 self.extra.saturating_sub(settled),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ledger::runs::Log;
-use ledger::runs::RunId;
+use ledger::runs::{Log, RunId};
 use ledger::sync::Written;
+use ledger::validation::Verdict;
 use run::Status;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -39,9 +39,9 @@ pub struct Copied {
     /// Attachments that were put into the archive's catalogue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalogued: Option<u64>,
-    /// What a comparison came to: `same`, `differs`, `error`.
+    /// What a comparison came to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<&'static str>,
+    pub verdict: Option<Verdict>,
 }
 
 /// What a run did.

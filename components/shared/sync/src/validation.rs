@@ -7,7 +7,7 @@ use ledger::Postgres;
 use ledger::check;
 use ledger::sync::{Listed, Part, compare, known};
 use ledger::unreadable::{self, Unreadable};
-use ledger::validation::Validation;
+use ledger::validation::{Validation, Verdict};
 use odoo::records::{Model, Stamp};
 use outbound::{Clock, Http};
 use serde_json::json;
@@ -193,9 +193,9 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         let settled = u64::try_from(gone.len() + hidden.len()).unwrap_or_default();
         let left = comparison.missing + comparison.stale + comparison.extra;
         let verdict = match (&believable, comparison.heal) {
-            (Err(_), _) => "error",
-            (Ok(()), _) if left == comparison.mended + deleted => "same",
-            (Ok(()), _) => "differs",
+            (Err(_), _) => Verdict::Error,
+            (Ok(()), _) if left == comparison.mended + deleted => Verdict::Same,
+            (Ok(()), _) => Verdict::Differs,
         };
         let mut detail = json!({
             "mode": self.request.mode.name(), "mended": comparison.mended, "deleted": deleted,

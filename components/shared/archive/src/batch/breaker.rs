@@ -194,7 +194,7 @@ mod tests {
             id,
             checksum: None,
             outcome: Outcome::Failed {
-                reason: "it",
+                reason: Kind::SourceContent,
                 blame: Blame::Source,
                 message: "it failed".to_owned(),
                 wait_s: 1.0,

@@ -19,7 +19,7 @@ pub(super) fn outcome(
         retry => retry,
     };
     let attempts = file.attempts.saturating_add(1);
-    let (reason, blame) = (fault.kind().code(), fault.blame());
+    let (reason, blame) = (fault.kind(), fault.blame());
     let message = fault.message().to_owned();
     match next_attempt(retry, attempts, fault.wait(), chance) {
         Some(wait) => Outcome::Failed {

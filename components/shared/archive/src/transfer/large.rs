@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use fault::{Fault, Kind};
 use futures::StreamExt;
 use futures::stream::LocalBoxStream;
-use ledger::attachments::Claimed;
+use ledger::attachments::{Claimed, Skip};
 use md5::Digest;
 use odoo::Odoo;
 use outbound::{Clock, Http};
@@ -36,7 +36,7 @@ pub(crate) enum LargeEnd {
     /// It failed.
     Failed(Fault),
     /// It cannot be had this way.
-    Skipped(&'static str),
+    Skipped(Skip),
     /// It cannot be had in this batch; nothing is known against it.
     Waits,
 }
@@ -336,7 +336,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         if self.odoo.session_is_blocked() {
             LargeEnd::Waits
         } else {
-            LargeEnd::Skipped("needs_password")
+            LargeEnd::Skipped(Skip::NeedsPassword)
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ledger::check::Finding;
 use ledger::objects::{Moved, Rest};
 use ledger::runs::RunId;
-use ledger::validation::Validation;
+use ledger::validation::{Validation, Verdict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use storage::Info;
@@ -222,11 +222,11 @@ impl Verified {
         .map(|sign| self.count(sign));
         let accounted = same + self.without_content.values().sum::<u64>();
         let verdict = if errors > 0 {
-            "error"
+            Verdict::Error
         } else if extra + missing + stale > 0 || accounted < self.listed {
-            "differs"
+            Verdict::Differs
         } else {
-            "same"
+            Verdict::Same
         };
         Validation {
             run_id,
@@ -328,12 +328,12 @@ mod tests {
         verified.note(Sign::Same, 1, "a");
         assert_eq!(
             verified.validation(RunId::default()).verdict,
-            "differs",
+            Verdict::Differs,
             "one of two was not looked at"
         );
         verified.note_without_content("url");
         verified.note(Sign::Kept, 9, "i");
-        assert_eq!(verified.validation(RunId::default()).verdict, "same");
+        assert_eq!(verified.validation(RunId::default()).verdict, Verdict::Same);
         verified.listed += 1;
         verified.note_not_moved(&Rest {
             id: 2,
@@ -350,10 +350,13 @@ mod tests {
                 row.source_count,
                 row.destination_count
             ),
-            ("differs", 1, 3, 1)
+            (Verdict::Differs, 1, 3, 1)
         );
         verified.note(Sign::Error, 3, "c");
-        assert_eq!(verified.validation(RunId::default()).verdict, "error");
+        assert_eq!(
+            verified.validation(RunId::default()).verdict,
+            Verdict::Error
+        );
         assert_eq!(
             verified.examples,
             [

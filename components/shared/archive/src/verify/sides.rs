@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fault::Fault;
 use futures::{StreamExt, TryStreamExt, stream};
 use ledger::Postgres;
+use ledger::attachments::{Skip, Verdict};
 use ledger::objects::{Moved, Rest};
 use odoo::attachment::Attachment;
 use outbound::{Clock, Http};
 use storage::Info;
 
 use super::{MODEL, MOST_CALLS, Position, Sign, Verification, compare, folder};
-use crate::verdict::{Verdict, verdict};
+use crate::verdict::verdict;
 
 /// How many objects are asked for at once.
 const ASKED_AT_ONCE: usize = 16;
@@ -88,7 +89,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
             sides.source = listed.rows.into_iter().map(|row| (row.id, row)).collect();
             sides.unreadable = listed.unreadable.iter().map(|one| one.id).collect();
             let empty = sides.source.values();
-            let empty = empty.filter(|row| verdict(row) == Verdict::Skip("empty"));
+            let empty = empty.filter(|row| verdict(row) == Verdict::Skip(Skip::Empty));
             let empty: Vec<i64> = empty.map(|row| row.id).collect();
             if !empty.is_empty() {
                 sides.unmeasured = self.odoo.with_content(&empty).await?;
@@ -251,14 +252,14 @@ pub(super) fn not_moved(
     };
     let (_, size) = content(row);
     match verdict(row) {
-        Verdict::Skip("empty") if sides.unmeasured.contains(&file.id) => {
+        Verdict::Skip(Skip::Empty) if sides.unmeasured.contains(&file.id) => {
             let said =
                 "no_checksum: it has a content, and Odoo knows neither its size nor its SHA-1";
             position.verified.note_unmeasured(file.id, said);
             return;
         }
-        Verdict::Skip(why @ ("url" | "cloud_storage" | "empty")) => {
-            position.verified.note_without_content(why);
+        Verdict::Skip(why @ (Skip::Url | Skip::CloudStorage | Skip::Empty)) => {
+            position.verified.note_without_content(why.code());
             return;
         }
         _ => {}

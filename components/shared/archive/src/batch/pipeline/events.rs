@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures::stream::FuturesUnordered;
 use ledger::Postgres;
-use ledger::attachments::{Catalogued, Claimed, Nameless, Outcome, Recorded, Settled};
+use ledger::attachments::{Catalogued, Claimed, Nameless, Outcome, Recorded, Settled, Skip};
 use outbound::{Clock, Http};
 use storage::Stored;
 
@@ -23,7 +23,6 @@ use crate::discovery::Discovery;
 use crate::plan::{Fetch, WHOLE_BYTES};
 use crate::sweep::{Stepped, Sweep, Swept};
 use crate::transfer::{self, Fetched, LargeEnd, LargeUpload, Sent};
-use crate::verdict::{NO_CHECKSUM, OVER_SIZE_LIMIT};
 
 /// After so many batches that ended without a word while they held it, a file has used an attempt: one
 /// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
@@ -217,7 +216,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
             let file = match claimed {
                 Ok(file) => file,
                 Err(Nameless { id, checksum }) => {
-                    let reason = NO_CHECKSUM;
+                    let reason = Skip::NoChecksum;
                     let outcome = Outcome::Skipped { reason };
                     self.recorder.settled.push(Settled {
                         id,
@@ -245,7 +244,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 continue;
             }
             if file.file_size > self.context.settings.max_file_bytes {
-                let reason = OVER_SIZE_LIMIT;
+                let reason = Skip::OverSizeLimit;
                 self.recorder.settle(&file, Outcome::Skipped { reason });
                 continue;
             }
