@@ -1,4 +1,4 @@
-//! The tables of the pipeline and of every other model, as `sql/09_pipeline.sql` makes them.
+//! The tables of the pipeline and of every other model, as `sql/09_pipeline.sql` and `sql/09_models.sql` make them.
 
 use crate::sync::table;
 

@@ -104,6 +104,7 @@ fn every_variable_that_a_document_names_exists() -> Result<()> {
         "sql/03_archive.sql",
         "sql/05_schedules.sql",
         "sql/08_status.sql",
+        "sql/09_models.sql",
         "sql/09_pipeline.sql",
         "sql/10_chatter.sql",
         "sql/11_alarm.sql",
@@ -132,8 +133,8 @@ fn every_variable_that_a_document_names_exists() -> Result<()> {
 
 #[test]
 fn every_state_that_a_job_can_be_in_is_listed() -> Result<()> {
-    let health = read("sql/06_health.sql")?;
-    let states = health.split("odoo_sync.finding('").skip(1);
+    let looks = [read("sql/06_calls.sql")?, read("sql/06_health.sql")?].concat();
+    let states = looks.split("odoo_sync.finding('").skip(1);
     let states: BTreeSet<_> = states
         .filter_map(|rest| rest.split('\'').next())
         .map(str::to_owned)
