@@ -8,12 +8,14 @@
 //! object (seen on storage-api 1.11).
 
 mod answer;
+mod info;
 mod object;
 mod resumable;
 mod settings;
 mod setup;
 
-pub use object::{Fingerprint, Info, Label, Storage, Stored};
+pub use info::{Fingerprint, Info};
+pub use object::{Label, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
 pub use settings::{Settings, Told};
 pub use setup::Bucket;
