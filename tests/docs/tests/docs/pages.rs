@@ -1,8 +1,9 @@
 //! The recipes for pages, run in Chromium as they stand, with the real supabase-js: reading the tables, the search, and
 //! the card with the token of its session, in a page, in React and in a frame.
 
+use acceptance::card::{Browser, Chromium};
+use acceptance::skipped;
 use anyhow::{Context, Result};
-use card_tests::{Browser, Chromium, skipped};
 use docs_tests::{Block, Document};
 use serde_json::{Value, json};
 use stage::{JWT_SECRET, Stage};

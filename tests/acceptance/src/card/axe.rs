@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::Browser;
+use super::Browser;
 
 const VERSION: &str = "4.11.0";
 

@@ -1,6 +1,6 @@
 //! In pages that are not its own.
 
-use card_tests::Scene;
+use acceptance::card::Scene;
 use stage::SERVICE_KEY;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

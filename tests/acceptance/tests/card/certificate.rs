@@ -1,6 +1,6 @@
 //! The page at `/certificate`: what a person reads on the last day, and prints.
 
-use card_tests::Scene;
+use acceptance::card::Scene;
 use stage::SERVICE_KEY;
 
 use crate::{Visit, stage};

@@ -1,6 +1,6 @@
 //! How it behaves towards its reader, its server, and whoever has no right to see it.
 
-use card_tests::Scene;
+use acceptance::card::Scene;
 use stage::SERVICE_KEY;
 
 use crate::{Visit, axe, stage};
@@ -343,7 +343,7 @@ async fn a_wrong_clock_of_the_reader_makes_no_wrong_time() {
 
 #[tokio::test]
 async fn a_browser_ends_with_its_visit() {
-    let Some(chromium) = card_tests::Chromium::start().await.unwrap() else {
+    let Some(chromium) = acceptance::card::Chromium::start().await.unwrap() else {
         return;
     };
     let browser = chromium.open().await.unwrap();

@@ -1,6 +1,6 @@
 //! The list at `/files` of what waits for a person, the way to it, and what else the card tells beside errors.
 
-use card_tests::Scene;
+use acceptance::card::Scene;
 use serde_json::Value;
 use stage::SERVICE_KEY;
 

@@ -1,6 +1,6 @@
 //! Every state has its badge, its words and its picture.
 
-use card_tests::{ARCHIVE_JOB, Scene};
+use acceptance::card::{ARCHIVE_JOB, Scene};
 
 use crate::{Visit, stage};
 

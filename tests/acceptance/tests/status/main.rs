@@ -7,7 +7,7 @@
     reason = "a test that meets what it did not expect has failed"
 )]
 
-use card_tests::{ARCHIVE_JOB, Scene};
+use acceptance::card::{ARCHIVE_JOB, Scene};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use stage::{Answer, SERVICE_KEY, Stage};

@@ -16,7 +16,8 @@ mod states;
 
 use std::sync::OnceLock;
 
-use card_tests::{Axe, Browser, Chromium, Look, Scene, skipped};
+use acceptance::card::{Axe, Browser, Chromium, Look, Scene};
+use acceptance::skipped;
 use stage::{Builder, SERVICE_KEY, Stage};
 
 /// A browser that looks at a scene. They are one value so that both end together.

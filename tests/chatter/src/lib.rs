@@ -1,1 +1,0 @@
-//! What a user may rely on of chatter-sync: see `tests/`.

@@ -1,1 +1,0 @@
-//! What a user may rely on of `crm-sync` is in `tests/`: this library is empty.

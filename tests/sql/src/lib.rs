@@ -1,1 +1,0 @@
-//! The promises of the project's `sql/` are in `tests/`: this library is empty.
