@@ -13,7 +13,7 @@ use crate::{Postgres, call, call_one};
 
 pub use claim::{Claimed, Held, Nameless, any_moved, claim, renew};
 
-/// An attachment as it was found. What it lacks is not written, since the host reads all that is.
+/// An attachment as discovery found it. Absent fields are not serialized, because the host reads every byte.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Found {
     /// Odoo's id.
@@ -28,42 +28,42 @@ pub struct Found {
     /// SHA-1 in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
-    /// `binary`, `url`, `cloud_storage`.
+    /// Kind of attachment: `binary`, `url`, `cloud_storage`.
     pub kind: String,
-    /// Where a `url` points.
+    /// Target of a `url` attachment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Model of its record.
+    /// Model of the record that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res_model: Option<String>,
-    /// Field of its record.
+    /// Field of that record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res_field: Option<String>,
-    /// Id of its record.
+    /// Id of that record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub res_id: Option<i64>,
-    /// Company.
+    /// Id of the company.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub company_id: Option<i64>,
-    /// When it was made.
+    /// When it was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub create_date: Option<DateTime<Utc>>,
     /// When its row was last written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_date: Option<DateTime<Utc>>,
-    /// What is to be done with it.
+    /// Whether it is to be moved.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
-/// What is to be done with an attachment.
+/// Whether an attachment is to be moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", content = "reason")]
 pub enum Verdict {
     /// Move it.
     #[serde(rename = "pending")]
     Move,
-    /// There is nothing to move, and why.
+    /// There is nothing to move, for this reason.
     #[serde(rename = "skipped")]
     Skip(Skip),
 }
@@ -72,23 +72,23 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
 pub enum Skip {
-    /// A link has no content.
+    /// It is a link, which has no content.
     Url,
-    /// Content in a cloud is not Odoo's.
+    /// Its content is in somebody's cloud storage, not in Odoo.
     CloudStorage,
-    /// There is nothing in it, as far as Odoo's list says.
+    /// According to Odoo's list it is empty.
     Empty,
-    /// There is content, and no SHA-1 to verify it by.
+    /// It has content, but no SHA-1 to verify it by.
     NoChecksum,
-    /// It is of a kind that is not known.
+    /// Odoo gives a kind that this program does not know.
     UnknownType,
-    /// The archive's selection leaves it out.
+    /// The archive's selection excludes it.
     NotSelected,
-    /// It is larger than the setting allows.
+    /// It is larger than the configured limit.
     OverSizeLimit,
-    /// It is too large for RPC, and any other way needs a password.
+    /// It is too large for RPC, and every other way needs a password.
     NeedsPassword,
-    /// Odoo's list fails where it is.
+    /// Odoo's list fails at this record.
     Unreadable,
 }
 
@@ -99,7 +99,7 @@ impl From<Skip> for &'static str {
 }
 
 impl Skip {
-    /// Its name in the catalogue.
+    /// The reason's name in the catalogue.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Url => "url",
@@ -115,29 +115,31 @@ impl Skip {
     }
 }
 
-/// What a page of findings changed.
+/// What a page of findings changed in the catalogue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Catalogued {
-    /// Attachments that were not known.
+    /// Attachments that the catalogue did not have.
     pub new: u32,
-    /// Known ones whose content changed: they are moved again.
+    /// Known attachments whose content changed: they are moved again.
     pub changed: u32,
-    /// New or changed ones with nothing to move.
+    /// New attachments with nothing to move.
     pub skipped: u32,
-    /// All rows that were written, whatever was new in them.
+    /// All rows that were written, whatever changed in them.
     #[serde(default)]
     pub written: u32,
-    /// What cannot be read in Odoo, and was not known to.
+    /// Attachments that cannot be read in Odoo and were not on the list of these before.
     #[serde(default)]
     pub unreadable: u32,
 }
 
-/// Writes a page of findings and the cursor behind it, in one statement: a page is in, or it will be
-/// read again. A known row is written only if something changed; its work begins anew only if its
-/// content did (its SHA-1, length or kind; Odoo's `write_date` is no version of the content), and
-/// then whoever still moves the old content has lost the lease. What waits for a setting would be
-/// moved as far as Odoo's row goes: that is no change. A name of a model that no table could have is cut,
-/// since one too long for its index would keep the whole page out. `run_id` must still be running.
+/// Upserts a page of findings and its cursor in one statement: either the page is in, or it is read again.
+///
+/// A known row is written only if something in it changed. Its state, attempts and lease are reset only if
+/// its content changed (SHA-1, length or kind; Odoo's `write_date` is no version of the content), and a run
+/// that still moves the old content loses the lease. A row that waits for a setting (`needs_password`,
+/// `over_size_limit`) counts as movable, so finding it again as `pending` is no change. `res_model` is cut to
+/// 200 characters: one that is too long for its index would keep the whole page out. `None`: the run is no
+/// longer running.
 pub async fn catalogue(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -218,63 +220,63 @@ pub async fn catalogue(
     Ok(call(postgres, STATEMENT, &argument).await?.pop())
 }
 
-/// What became of a file.
+/// The outcome for one file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// Verified and confirmed by Storage.
+    /// Moved: verified, and confirmed by Storage.
     Moved {
-        /// Where it lies.
+        /// Path of the object in the bucket.
         object_path: ObjectPath,
     },
-    /// Nothing to move.
+    /// There is nothing to move.
     Skipped {
-        /// Why.
+        /// The reason.
         reason: Skip,
     },
-    /// It will be tried again, after a wait.
+    /// Failed; the next attempt follows after a wait.
     Failed {
         /// Kind of the failure.
         reason: fault::Kind,
-        /// Whose fault.
+        /// Who is to blame.
         blame: fault::Blame,
-        /// In words.
+        /// The failure in words.
         message: String,
         /// Seconds until the next attempt.
         wait_s: f64,
-        /// A large upload to go on with.
+        /// Position of a large upload, to resume it.
         upload: Option<Value>,
     },
-    /// It will not be tried again by itself.
+    /// Failed, and not tried again without a person.
     Dead {
         /// Kind of the failure.
         reason: fault::Kind,
-        /// Whose fault.
+        /// Who is to blame.
         blame: fault::Blame,
-        /// In words.
+        /// The failure in words.
         message: String,
     },
-    /// Released as it was; no attempt is used.
+    /// Released unchanged: this uses no attempt.
     Released {
-        /// A large upload to go on with, if its beginning is done.
+        /// Position of a large upload, to resume it, if the upload was started.
         upload: Option<Value>,
     },
 }
 
-/// A file and what became of it.
+/// A file and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settled {
     /// Odoo's id.
     pub id: i64,
-    /// The content that was dealt with: its SHA-1 in hex.
+    /// SHA-1 in hex of the content that was processed.
     pub checksum: Option<String>,
-    /// What became of it.
+    /// Its outcome.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
 impl Settled {
-    /// What became of a file as it was claimed.
+    /// The outcome of a file as it was claimed.
     pub fn of(file: &Claimed, outcome: Outcome) -> Self {
         Self {
             id: file.id,
@@ -284,28 +286,29 @@ impl Settled {
     }
 }
 
-/// What counted, over the whole run so far: an answer that is lost on its way is made up for by the
-/// next one.
+/// Figures of the whole run so far. They are cumulative, so that the next answer makes up for one that is
+/// lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Recorded {
-    /// Whether the run was still its own.
+    /// Whether the run is still running, and not given up as crashed.
     pub alive: bool,
-    /// Files that count as moved now.
+    /// Files moved.
     pub moved: u32,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that failed once more, the dead included.
+    /// Failed attempts, those that left a file dead included.
     pub failed: u32,
     /// Files found to have nothing to move.
     pub skipped: u32,
 }
 
-/// Records what became of files, all in one statement, and that the run is alive. A run that was given
-/// up changes nothing, nor is a file touched whose lease has gone to somebody else, or whose content is
-/// another by now, which the same run may have claimed meanwhile: a late finisher counts nothing.
-/// Recording twice is harmless, since the lease is gone with the first time. What is moved has an etag
-/// that nobody has seen yet.
+/// Records the outcomes of files and renews the run's lease, all in one statement.
+///
+/// Nothing changes if the run was given up. A file is skipped if another run holds its lease, or if its
+/// content changed since (the same run may have claimed the new content): a late finisher counts nothing.
+/// Recording twice is harmless, because the first time clears the lease. A moved file loses its etag, because
+/// nobody has verified the new object yet.
 pub async fn record(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -318,8 +321,8 @@ pub async fn record(
         lease_s: u32,
         settled: &'a [Settled],
     }
-    // The run's row is locked first: whoever gives the run up waits for these figures, or has done so
-    // before, and then there is no run here.
+    // Lock the run's row first: a transaction that gives the run up then either waits for these figures, or
+    // has committed before, and no running row is found here.
     const STATEMENT: &str = "
         with run as (
           select r.id from odoo_sync.runs r
@@ -373,7 +376,8 @@ pub async fn record(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Makes every file that failed or is dead due at once, and those that wait for a setting; how many.
+/// Makes all failed and dead files due at once, and those that wait for a setting. Files under a lease and
+/// those deleted in Odoo stay. Returns how many changed.
 pub async fn revive(postgres: &impl Postgres, run_id: RunId) -> Result<u64, Fault> {
     const STATEMENT: &str = "
         with revived as (
@@ -390,18 +394,19 @@ pub async fn revive(postgres: &impl Postgres, run_id: RunId) -> Result<u64, Faul
     call_one(postgres, STATEMENT, &json!({ "run_id": run_id })).await
 }
 
-/// What the settings of the moment let through.
+/// Limits of the current settings.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Limits {
-    /// Larger files wait.
+    /// Larger files wait for a higher limit.
     pub max_file_bytes: u64,
-    /// Larger files want a password.
+    /// Larger files need a password.
     pub max_rpc_bytes: u64,
-    /// Whether those are taken up too.
+    /// Whether a password is set, so that those are taken up too.
     pub with_password: bool,
 }
 
-/// Makes due what waited for a setting and is within these limits, and keeps a cursor that moved.
+/// Makes files due that waited for a setting and are within these limits now, and stores the cursor, if one
+/// is given.
 pub async fn take_up(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,5 +1,5 @@
-//! The tables of the chatter, as `sql/10_chatter.sql` makes them, and the attachments that messages
-//! refer to.
+//! The tables of the chatter, as `sql/10_chatter.sql` creates them, and the attachments that messages refer
+//! to.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -8,7 +8,7 @@ use crate::sync::table;
 use crate::{Postgres, call_one};
 
 table! {
-    /// Messages. Their authors are to be read, and attachments that the catalogue lacks are asked for.
+    /// Messages. Writing them queues their authors and the attachments that the catalogue lacks to be read.
     MESSAGES = "public.odoo_messages" [
         model res_id date author_id email_from subject body body_html body_text body_omitted kind activity_type
         message_type subtype_id subtype is_internal is_internal_flag parent_id attachment_ids inline_attachment_ids email_id
@@ -20,15 +20,15 @@ table! {
 }
 
 table! {
-    /// Field changes.
+    /// Field changes (tracking values) of messages.
     FIELD_CHANGES = "public.odoo_field_changes" [
         message_id field label type old new old_value new_value raw currency_id
     ],
     of "public.odoo_messages" by message_id in "odoo_sync.wanted_changes"
 }
 
-/// The next `limit` attachments that messages refer to, that the catalogue lacks, and that Odoo was
-/// not asked for within a day: what was hidden may be shown by now.
+/// The next `limit` attachments that messages refer to and the catalogue lacks. Odoo is asked again after a
+/// day, because a hidden attachment may be visible by then.
 pub async fn wanted(postgres: &impl Postgres, limit: usize) -> Result<Vec<i64>, Fault> {
     const STATEMENT: &str = "
         select coalesce(jsonb_agg(w.id order by w.id), '[]')
@@ -38,8 +38,9 @@ pub async fn wanted(postgres: &impl Postgres, limit: usize) -> Result<Vec<i64>, 
     call_one(postgres, STATEMENT, &serde_json::json!({ "limit": limit })).await
 }
 
-/// Odoo was asked for these: what the catalogue has now is wanted no more, and what it still lacks is
-/// not in Odoo, or not for this key, and is not asked for again. `false`: the run was given up.
+/// Records that Odoo was asked for these attachments: those in the catalogue now leave the list, the others
+/// (gone from Odoo, or not visible to this API key) are asked for again after a day. `false`: the run was
+/// given up.
 pub async fn asked(postgres: &impl Postgres, run_id: RunId, ids: &[i64]) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (

@@ -1,4 +1,4 @@
-//! A final check, as far as a component takes part in it: its parts, and what it finds.
+//! A component's part in a final check: its entities, and what it finds.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{Postgres, call_one};
 
-/// The check under way.
+/// The final check that is running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Its id.
@@ -16,19 +16,19 @@ pub struct Check {
     pub read_data: bool,
 }
 
-/// Something that stands in the way of switching Odoo off.
+/// A reason not to switch Odoo off.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// What is wrong, in a word.
     pub kind: String,
-    /// The record; 0: the whole entity.
+    /// Id of the record; 0 means the whole entity.
     pub id: i64,
     /// What is wrong, in words.
     pub said: String,
 }
 
 impl Finding {
-    /// A finding about a record, or with 0 about the whole entity.
+    /// A finding about a record, or about the whole entity with id 0.
     pub fn new(kind: &str, id: i64, said: impl Into<String>) -> Self {
         Self {
             kind: kind.to_owned(),
@@ -38,10 +38,10 @@ impl Finding {
     }
 }
 
-/// The part that is of no entity: what the user lacks. Whoever comes first has it.
+/// The part without an entity: rights that the Odoo user lacks. The job that joins first reports it.
 pub const RIGHTS: &str = "rights";
 
-/// Takes part with these entities; whether what the user lacks is to be told by this job.
+/// Joins the check with these entities. Returns whether this job is the one that reports missing rights.
 pub async fn join(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -69,8 +69,8 @@ pub async fn join(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Keeps what a part has found so far: `findings` are added to those before, unless it begins `anew`; with `done`
-/// the part is over.
+/// Stores a part's evidence and findings so far. `findings` are added to the earlier ones, or replace them
+/// with `anew`; `done` ends the part.
 pub async fn keep(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -111,7 +111,8 @@ pub async fn keep(
         .map(|_| ())
 }
 
-/// Ends the check with its verdict, if all its parts are there and the last look found no change.
+/// Ends the check with its verdict if all parts are done and the last run of each job found no change, or if
+/// a day has passed.
 pub async fn conclude(postgres: &impl Postgres) -> Result<(), Fault> {
     const STATEMENT: &str = "
         select to_jsonb(true) from odoo_sync.conclude_check() where $1::jsonb is not null";

@@ -1,18 +1,18 @@
-//! Why there is no connection to Postgres: what the driver, the server or Supabase's pooler says, and what
-//! a person does about it.
+//! Why a connection to Postgres fails: recognises what the driver, the server or Supabase's pooler says, and
+//! tells a person what to do.
 //!
-//! Spin hands over words alone, without a SQLSTATE (seen on 4.1), so they are known by their words: Postgres'
-//! own, those of Supavisor (with and without its codes, such as `ENOTFOUND`) and `PgBouncer`, and those of OpenSSL and
+//! Spin passes on messages without a SQLSTATE (seen on 4.1), so failures are recognised by their text: that
+//! of Postgres, of Supavisor (with and without its codes, such as `ENOTFOUND`), `PgBouncer`, OpenSSL and
 //! rustls.
 
 use fault::{Fault, Kind};
 
-/// Something that keeps a connection from being made.
+/// A known reason why a connection fails.
 struct Obstacle {
-    /// What is in the words, in lower case.
+    /// Any of these in the message, in lower case, identifies it.
     signs: &'static [&'static str],
     kind: Kind,
-    /// The program's own words.
+    /// What this program says about it.
     own: &'static str,
 }
 
@@ -20,7 +20,7 @@ const fn obstacle(signs: &'static [&'static str], kind: Kind, own: &'static str)
     Obstacle { signs, kind, own }
 }
 
-/// The first whose sign is in the words.
+/// The first entry with a matching sign wins.
 const OBSTACLES: &[Obstacle] = &[
     obstacle(
         &["too many authentication failures", "operation: auth_error"],
@@ -248,11 +248,11 @@ const OBSTACLES: &[Obstacle] = &[
     ),
 ];
 
-/// The fault that these words of a connection that failed are.
+/// The fault for the message of a failed connection.
 pub fn fault(words: &str) -> Fault {
     let chain = words.split("Stack backtrace").next().unwrap_or_default();
     let said = said(chain);
-    // What is at the bottom says most.
+    // The innermost cause says most, so try it before the whole chain.
     match known(&said).or_else(|| known(chain)) {
         Some(obstacle) => Fault::quoting(obstacle.kind, obstacle.own, &said),
         None => Fault::quoting(
@@ -263,15 +263,15 @@ pub fn fault(words: &str) -> Fault {
     }
 }
 
-/// The fault that an answer of a server is, whose words are known. A pooler answers a statement in the words
-/// with which it refuses a connection.
+/// The fault for a server's answer to a statement, if its text is known: a pooler answers a statement with
+/// the same texts that refuse a connection.
 pub(crate) fn of_answer(message: &str) -> Option<Fault> {
     let obstacle = known(message)?;
     Some(Fault::quoting(obstacle.kind, obstacle.own, message))
 }
 
-/// Whether another try with this password, a moment later, may be let in: right after a change of it the
-/// pooler still knows the old one.
+/// Whether it is worth trying this password again a moment later: right after a password change the pooler
+/// still knows the old one.
 pub fn is_wrong_password(fault: &Fault) -> bool {
     fault
         .own_words()
@@ -285,8 +285,8 @@ fn known(words: &str) -> Option<&'static Obstacle> {
         .find(|obstacle| obstacle.signs.iter().any(|sign| words.contains(sign)))
 }
 
-/// What was said at the bottom of a chain of causes, as `anyhow` writes it. OpenSSL's cause repeats the
-/// beginning of the one above it, which has the reason.
+/// The innermost message of a chain of causes, as `anyhow` prints it. OpenSSL's innermost cause only repeats
+/// the beginning of the one above, which has the reason: then the one above.
 fn said(chain: &str) -> String {
     let (top, causes) = chain.split_once("Caused by:").unwrap_or((chain, ""));
     let mut said: Vec<String> = vec![top.trim().to_owned()];
@@ -294,7 +294,7 @@ fn said(chain: &str) -> String {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty());
-    // A cause that is the only one has no number.
+    // A single cause has no number.
     said.extend(
         lines
             .next()
@@ -315,7 +315,7 @@ fn said(chain: &str) -> String {
         .next()
         .filter(|above| above.starts_with(&last))
         .unwrap_or(last);
-    // Of OpenSSL's words the reason, and not where in its source it was found.
+    // Keep OpenSSL's reason; drop the place in its source.
     match said.rsplit_once(": (") {
         Some((place, reason)) if place.contains("certificate verify failed") => {
             format!(
@@ -327,7 +327,7 @@ fn said(chain: &str) -> String {
     }
 }
 
-/// A cause without its number.
+/// The text of a numbered cause.
 fn cause(line: &str) -> Option<&str> {
     let (number, cause) = line.split_once(": ")?;
     number.parse::<u32>().ok().map(|_| cause)
@@ -337,8 +337,8 @@ fn cause(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// Words as Spin 4.1 hands them over (made by its client's own code, of tokio-postgres 0.7.18, deadpool-postgres
-    /// 0.14.1 and native-tls 0.2.18 with OpenSSL 3.0), for one cause.
+    /// A message with one cause, as Spin 4.1 passes it on (made with its client's own code: tokio-postgres
+    /// 0.7.18, deadpool-postgres 0.14.1 and native-tls 0.2.18 with OpenSSL 3.0).
     fn handed_over(top: &str, cause: &str) -> String {
         format!(
             "Error occurred while creating a new object: {top}\n\nCaused by:\n    0: {top}\n    1: {cause}\n\nStack backtrace:\n   0: tls handshake::password"

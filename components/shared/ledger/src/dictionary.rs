@@ -1,4 +1,4 @@
-//! What the fields of the copied models are.
+//! The data dictionary: models and fields of Odoo, and where they are copied to.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -14,37 +14,37 @@ pub struct Model<'a> {
     pub model: &'a str,
     /// The table with its rows.
     pub copied_to: &'static str,
-    /// What Odoo's pages call it, where its user may know; what was known stays otherwise.
+    /// Odoo's display name, if the user may read it; `None` keeps the known one.
     pub label: Option<String>,
-    /// Why nothing of it is copied: `forbidden` or `absent`.
+    /// Why the model is not copied: `forbidden` or `absent`.
     pub reason: Option<&'static str>,
-    /// Its fields; `None`: nothing is copied, and what was known of them stays.
+    /// Its fields; `None`: the model is not copied, and known fields stay as they are.
     pub fields: Option<Vec<Field>>,
 }
 
-/// A field as Odoo describes it, and where its values are.
+/// A field as Odoo describes it, and the column with its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Field {
     /// Its name.
     pub name: String,
-    /// What Odoo's pages call it.
+    /// Odoo's display name.
     pub label: Value,
     /// Its type in Odoo.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The model that its ids are of.
+    /// The model that a relation points to.
     pub relation: Option<String>,
-    /// What it may be, each with its label.
+    /// The values of a selection, each with its label.
     pub selection: Value,
-    /// Whether Odoo keeps it in its database.
+    /// Whether Odoo stores it in its database.
     pub stored: bool,
     /// The column with its values.
     pub copied_to: Option<String>,
-    /// Why it is not copied.
+    /// Why the field is not copied.
     pub reason: Option<Value>,
 }
 
-/// Writes what changed of these models. `false`: the run was given up.
+/// Upserts these models and their fields, and marks fields that are gone. `false`: the run was given up.
 pub async fn write(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,4 +1,4 @@
-//! Objects that nobody may find any more, since what they were of was erased.
+//! Objects to delete from the bucket, because their records were erased.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{Postgres, call_one};
 
-/// The next `limit` of them. What a file refers to again meanwhile stays.
+/// The next `limit` objects to delete. An object that a file refers to again leaves the list.
 pub async fn unwanted(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -27,7 +27,7 @@ pub async fn unwanted(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// These are gone from the bucket.
+/// Takes objects off the list once they are deleted from the bucket.
 pub async fn removed(
     postgres: &impl Postgres,
     run_id: RunId,

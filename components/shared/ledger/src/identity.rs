@@ -1,4 +1,4 @@
-//! The one Odoo and the one bucket that the tables belong to.
+//! Which Odoo and which bucket the tables belong to.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use crate::{Postgres, call_one};
 
-/// What is known of one side.
+/// The known identity of one side.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Identity {
-    /// What tells it from others.
+    /// What distinguishes it from others.
     pub identity: Value,
-    /// The same for people.
+    /// A description for people.
     pub words: String,
 }
 
-/// Keeps what a side is, the first time, and how it is called now.
+/// Stores the identity of a side and its description; an existing one is overwritten.
 pub async fn keep(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,4 +1,4 @@
-//! Keys that are accepted, users who are admins, and refusals on record.
+//! Accepted service keys, admins, and the log of refused calls.
 
 use fault::Fault;
 use serde::Deserialize;
@@ -7,22 +7,22 @@ use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
-/// The hash of a key that is accepted.
+/// An accepted key, by its hash.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct AcceptedKey {
     /// SHA-256 of the key, in hex.
     pub sha256: String,
-    /// What it may do: `jobs`, `read` or `admin`.
+    /// Its scope: `jobs`, `read` or `admin`.
     pub scope: String,
-    /// For how many more seconds, or `None` for always.
+    /// Seconds until it expires; `None`: never.
     pub expires_in_s: Option<f64>,
 }
 
-/// All keys that are accepted now. There are few: that of the jobs, for ten minutes after a rotation
-/// the one before, and those that people were given. Of more than a hundred, those that are good for longest.
+/// All keys that are valid now: that of the jobs, the one before it for ten minutes after a rotation, and
+/// those issued to people. At most 100, those that expire last first.
 pub async fn accepted(postgres: &impl Postgres) -> Result<Vec<AcceptedKey>, Fault> {
-    // `infinity`, which a person may have set, is for always too; before Postgres 17 no difference
-    // can be taken from it, and the error would lock out every key.
+    // A person may set `infinity`, which also means never. Before Postgres 17 it cannot be subtracted from,
+    // and the error would lock out every key.
     const STATEMENT: &str = "
         select jsonb_build_object(
                  'sha256', encode(k.hash, 'hex'),
@@ -36,7 +36,7 @@ pub async fn accepted(postgres: &impl Postgres) -> Result<Vec<AcceptedKey>, Faul
     call(postgres, STATEMENT, &json!({})).await
 }
 
-/// Whether a component is to be called with this body by one of its scheduled jobs.
+/// Whether a scheduled job calls this component with this body.
 pub async fn is_scheduled(
     postgres: &impl Postgres,
     component: &str,
@@ -54,16 +54,15 @@ pub async fn is_scheduled(
     .await
 }
 
-/// Whether a user of Supabase is an admin.
+/// Whether a Supabase user is an admin.
 pub async fn is_admin(postgres: &impl Postgres, user: Uuid) -> Result<bool, Fault> {
     const STATEMENT: &str =
         "select to_jsonb(coalesce(public.has_role(($1::jsonb->>'user')::uuid, 'admin'), false))";
     call_one(postgres, STATEMENT, &json!({ "user": user })).await
 }
 
-/// Writes an `auth_error` row for a refused call, at most one a minute however many come: the row of
-/// `odoo_sync.cursors` is the turn, and its lock makes the limit hold under any number of writers.
-/// Returns whether a row was written.
+/// Logs a refused call as an `auth_error` row, at most one a minute. The row lock on `log:auth_error` in
+/// `odoo_sync.cursors` enforces the limit under any number of writers. Returns whether a row was written.
 pub async fn log_refusal(postgres: &impl Postgres, job: &str, words: &str) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with turn as (

@@ -1,9 +1,8 @@
-//! The destination of facts: every SQL statement of the components, beside the type it fills.
+//! The Postgres side: every SQL statement of the components, beside the type that it fills.
 //!
-//! Each statement takes one JSON document and returns one JSON document a row, so that a statement
-//! and its types are all there is to read. Rules that hold for all of them (seen on Spin 4.1, whose
-//! pool hands on a connection with its open transaction): one statement per write, no `begin`, no
-//! session state. Statements are `&'static str`: none is built from input.
+//! Each statement takes one JSON document and returns one JSON document per row. Every write is a single
+//! statement, without `begin` and without session state, because Spin's pool hands on a connection with its
+//! open transaction (seen on Spin 4.1). Statements are `&'static str`: none is built from input.
 
 pub mod attachments;
 pub mod chatter;

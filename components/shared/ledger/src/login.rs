@@ -1,41 +1,41 @@
-//! Logins that Postgres refuses: how rarely they are tried again, by all instances together. A pooler that
-//! refused a few lets nobody in for minutes (Supavisor: 10 within 150 s).
+//! Backoff for logins that Postgres refuses, shared by all instances. A pooler lets nobody in for minutes
+//! after a few refused logins (Supavisor: 10 within 150 s).
 
 use serde::{Deserialize, Serialize};
 
-/// How long a login that was refused is not tried again, in seconds.
+/// Pause after a refused login, in seconds.
 const PAUSE_S: i64 = 30;
 
-/// A login that was refused, as all instances know of it.
+/// A refused login, as all instances share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Stands for the address, password included: with others it is another login.
+    /// Hash of the connection address, password included: with another one it is another login.
     address: u32,
-    /// When it may be tried again, in seconds since 1970.
+    /// When the next attempt is due, in seconds since 1970.
     again_at: i64,
-    /// What was said.
+    /// What the server said.
     said: String,
 }
 
-/// What to do about a login.
+/// What to do with a login.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// Nothing is known against it. Should its password be refused, it is tried once more a moment later: right
-    /// after a change the pooler still knows the old one.
+    /// No refusal is on record. If the password is refused now, try once more a moment later: right after a
+    /// password change the pooler still knows the old one.
     First,
-    /// The pause is over: try once, and have the others wait.
+    /// The pause is over: try once, and have the other instances wait.
     Again,
-    /// Not now. It was refused in these words.
+    /// Do not try now; it was refused with this message.
     Later(String),
 }
 
 impl Refused {
-    /// What was said.
+    /// What the server said.
     pub fn said(&self) -> &str {
         &self.said
     }
 
-    /// A login that was refused now.
+    /// A login that is refused at `now`.
     pub fn at(now: i64, address: u32, said: impl Into<String>) -> Self {
         Self {
             address,
@@ -45,11 +45,11 @@ impl Refused {
     }
 }
 
-/// What to do about a login by `address`, by what was kept of earlier ones.
+/// Decides on a login with `address`, given the last refusal on record.
 pub fn attempt(kept: Option<&Refused>, address: u32, now: i64) -> Attempt {
     match kept.filter(|kept| kept.address == address) {
         None => Attempt::First,
-        // A clock that was set back must not close the way for long.
+        // If the clock was set back, do not wait longer than the pause.
         Some(kept) if (1..=PAUSE_S).contains(&kept.again_at.saturating_sub(now)) => {
             Attempt::Later(kept.said.clone())
         }

@@ -1,4 +1,4 @@
-//! What the ids in copied rows stand for.
+//! Display names of the records that copied rows refer to.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -7,20 +7,20 @@ use serde_json::json;
 
 use crate::{Postgres, call_one};
 
-/// A record that a row mentions.
+/// A record that a row refers to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mentioned {
     /// Its model.
     pub model: String,
     /// Its id.
     pub id: i64,
-    /// Its name, where that came with the row.
+    /// Its display name, if the row came with it.
     #[serde(default)]
     pub name: Option<String>,
 }
 
-/// Part of a statement: `named` keeps what `$1->'mentioned'` says for `run`, unless it is dry. What is known
-/// already is not even locked.
+/// Part of a statement: `named` upserts the names of `$1->'mentioned'` for `run`, unless it is a dry run. A
+/// row that already has the name is not even locked.
 macro_rules! named {
     () => {
         "named as (
@@ -39,7 +39,8 @@ macro_rules! named {
 
 pub(crate) use named;
 
-/// The next `limit` records whose names Odoo has to be asked for: it never was, or not for so many seconds.
+/// The next `limit` records to ask Odoo the names of: those without a name that it was never asked for, and
+/// those it was last asked for more than `age_s` seconds ago.
 pub async fn nameless(
     postgres: &impl Postgres,
     limit: usize,
@@ -59,7 +60,7 @@ pub async fn nameless(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Odoo was asked for these, and had the names that they have now. `false`: the run was given up.
+/// Records that Odoo was asked for these, with the names it gave. `false`: the run was given up.
 pub async fn asked(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,4 +1,4 @@
-//! Objects that the catalogue says are in Storage, for whoever compares.
+//! Objects that should be in Storage according to the catalogue, for verification.
 
 use std::collections::BTreeSet;
 
@@ -19,18 +19,18 @@ pub struct Moved {
     pub checksum: String,
     /// Length in bytes.
     pub file_size: u64,
-    /// Where it lies.
+    /// Path of the object in the bucket.
     pub object_path: String,
-    /// Its etag when it was first verified.
+    /// Its etag when the object was verified; `None`: not verified yet.
     pub etag: Option<String>,
-    /// Whether it is known to be gone from Odoo.
+    /// Whether the attachment is deleted in Odoo.
     pub deleted: bool,
-    /// Whether an earlier verification missed its object, or the bytes of it.
+    /// Whether an earlier verification found the object missing or different.
     pub lost: bool,
 }
 
-/// The moment before which every move is on record for good: what is recorded later is dated later, since a
-/// move's date is that of its statement's beginning.
+/// The moment before which all moves are committed. `moved_at` is the start of a move's transaction, so a
+/// move that commits later has a later date.
 pub async fn settled_before(postgres: &impl Postgres) -> Result<DateTime<Utc>, Fault> {
     const STATEMENT: &str = "
         select to_jsonb(least(now(), min(s.xact_start))) from pg_catalog.pg_stat_activity s
@@ -38,8 +38,9 @@ pub async fn settled_before(postgres: &impl Postgres) -> Result<DateTime<Utc>, F
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// The next files that count as moved since before a moment, after `after` (a SHA-1, or how it begins, and an id), in
-/// that order. A page costs the same however many files share a content.
+/// The next moved files, ordered by SHA-1 and id, that were moved before `before` and come after `after` (a
+/// SHA-1 or a prefix of one, and an id). The cost of a page does not depend on how many files share a
+/// content.
 pub async fn moved(
     postgres: &impl Postgres,
     before: DateTime<Utc>,
@@ -58,7 +59,7 @@ pub async fn moved(
     call(postgres, STATEMENT, &argument).await
 }
 
-/// An attachment of Odoo's that [`moved`] does not list.
+/// An attachment in Odoo that [`moved`] does not list.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Rest {
     /// Odoo's id.
@@ -67,17 +68,17 @@ pub struct Rest {
     pub state: String,
     /// Why it is skipped, or the kind of its last failure.
     pub reason: Option<String>,
-    /// The last failure in words.
+    /// Its last failure, in words.
     pub message: Option<String>,
-    /// What counts as moved since.
+    /// The object, if it was moved since.
     pub moved: Option<Moved>,
 }
 
 impl Rest {
-    /// The state of what is not in the catalogue.
+    /// The state of an attachment that the catalogue lacks.
     pub const UNKNOWN: &str = "not_catalogued";
 
-    /// Why it is not moved, in a word.
+    /// Why it is not moved, as a code.
     pub fn why(&self) -> &str {
         match (self.state.as_str(), &self.reason) {
             ("skipped", Some(reason)) => reason,
@@ -86,8 +87,8 @@ impl Rest {
     }
 }
 
-/// Those of these attachments that are not moved, or were moved at this moment or since. Where something is
-/// `repaired`, not what was moved before and was handed to the queue since: [`moved`] has listed it.
+/// Those of the listed attachments that are not moved, or were moved at or after `since`. With `repaired`,
+/// files that were moved before and have been queued again since are left out: [`moved`] has listed them.
 pub async fn rest(
     postgres: &impl Postgres,
     listed: &[i64],
@@ -116,8 +117,8 @@ pub async fn rest(
     call(postgres, STATEMENT, &argument).await
 }
 
-/// Hands all files with these contents (SHA-1 in hex) to the queue again, as if they had never been moved; how
-/// many. What Odoo deleted stays as it is: its content may come with another file's.
+/// Queues all files with these contents (SHA-1 in hex) again, as if they had never been moved, and returns
+/// how many. Files deleted in Odoo stay: their content may come with another file.
 pub async fn requeue(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -138,8 +139,8 @@ pub async fn requeue(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Notes of which contents (SHA-1 in hex) the objects are not what they were when the files were moved, and of which
-/// they are again.
+/// Stores for which contents (SHA-1 in hex) verification found the objects missing or different, and for
+/// which it found them intact again.
 pub async fn note_lost(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -163,8 +164,8 @@ pub async fn note_lost(
         .map(|_| ())
 }
 
-/// Notes the etags that objects have now: of each attachment the id, where its object lies, and the etag.
-/// One whose content has been replaced meanwhile, and lies elsewhere, keeps what it has.
+/// Stores the current etags of objects: attachment id, object path, etag. An attachment that has another path
+/// by now is left alone.
 pub async fn note_etags(
     postgres: &impl Postgres,
     etags: &[(i64, String, String)],

@@ -1,4 +1,5 @@
-//! The tables of the pipeline and of every other model, as `sql/09_pipeline.sql` and `sql/09_models.sql` make them.
+//! The tables of the pipeline and of all other models, as `sql/09_pipeline.sql` and `sql/09_models.sql`
+//! create them.
 
 use crate::sync::table;
 
@@ -30,7 +31,7 @@ table! {
 }
 
 table! {
-    /// Leads and opportunities. The customers they refer to are to be read.
+    /// Leads and opportunities. Writing them queues the customers they refer to.
     LEADS = "public.odoo_leads" [
         name type active stage_id team_id user_id partner_id lost_reason_id tag_ids company_id won_status
         priority kanban_state color probability automated_probability expected_revenue prorated_revenue
@@ -45,8 +46,8 @@ table! {
 }
 
 table! {
-    /// Contacts and companies: all, or only those that stand in the table already, because a lead or a
-    /// contact refers to them.
+    /// Contacts and companies: all, or only those already in the table because a lead or a contact refers to
+    /// them.
     PARTNERS = "public.odoo_partners" [
         name is_company parent_id commercial_partner_id company_name type active email phone mobile website
         function street street2 zip city state_id country_id vat ref lang comment
@@ -58,7 +59,7 @@ table! {
 }
 
 table! {
-    /// Records of any model, whole.
+    /// Records of any other model, with all their fields in `data`.
     RECORDS = "public.odoo_records" [model name inline_attachment_ids],
     attaches [inline_attachment_ids],
     shared by model,

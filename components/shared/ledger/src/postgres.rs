@@ -1,4 +1,4 @@
-//! Postgres, as the statements see it.
+//! The trait behind which statements run, and the faults that its errors become.
 
 use fault::{Fault, Kind};
 use serde::Serialize;
@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 
 use crate::connection;
 
-/// One statement with one `jsonb` parameter, whose rows have one column, of `jsonb` or of its text. Spin reads a
-/// `jsonb` and writes it anew on its way (seen on 4.1), but not a text.
+/// Runs statements with one `jsonb` parameter, whose rows have one column: `jsonb`, or its text. Spin parses
+/// and re-serializes `jsonb` (seen on 4.1), but passes text on unchanged.
 pub trait Postgres {
-    /// Runs `statement` with `$1` set to the JSON document `argument`; the rows, as JSON documents.
-    /// A result that was cut off is an error, never a short list.
+    /// Runs `statement` with the JSON document `argument` as `$1` and returns the rows, as JSON documents. A
+    /// truncated result is an error, never a short list.
     fn run(
         &self,
         statement: &'static str,
@@ -28,31 +28,31 @@ impl<T: Postgres> Postgres for &T {
     }
 }
 
-/// What Postgres, or the way to it, said.
+/// An error of Postgres or of the connection to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PostgresError {
-    /// No connection, in the driver's words.
+    /// No connection; in the driver's words.
     Unreachable(String),
     /// A statement failed: its SQLSTATE and message.
     Refused {
-        /// The five characters of SQLSTATE.
+        /// SQLSTATE, five characters.
         code: String,
         /// The message.
         message: String,
     },
-    /// A statement was not run: the session was read-only by a setting that is gone by now, and was ended. The
-    /// next statement has another session.
+    /// The statement was not run: the session was still read-only from a setting that no longer holds, and
+    /// was closed. The next statement gets another session.
     Outlived,
-    /// A setting without which it cannot be asked.
+    /// A setting is missing or invalid.
     Unset(Fault),
     /// Anything else.
     Other(String),
 }
 
 impl PostgresError {
-    /// A failed statement of which there are only the driver's words. A connection that broke is known
-    /// by their kind: `Error { kind: Closed, cause: None }` (seen on Spin 4.1).
+    /// An error of which only the driver's words are known. A broken connection is recognised by its kind:
+    /// `Error { kind: Closed, cause: None }` (seen on Spin 4.1).
     pub fn of_words(words: String) -> Self {
         let broken = ["kind: Closed", "kind: Io", "kind: Timeout"];
         if broken.iter().any(|kind| words.contains(kind)) {
@@ -89,7 +89,7 @@ impl From<PostgresError> for Fault {
                         "Postgres takes no writes, since its disk is full; work goes on by itself when there is room ({message})"
                     ),
                 ),
-                // Of a pooler (XX000), and of a connection: in the words in which it is refused.
+                // A pooler's errors (XX000) and those of a connection: recognise them by their text first.
                 _ if ["XX000", "08", "28", "3D", "53", "57P"]
                     .iter()
                     .any(|class| code.starts_with(class)) =>
@@ -127,7 +127,7 @@ fn refused(code: &str, message: &str) -> Fault {
     )
 }
 
-/// Runs a statement; all its rows.
+/// Runs a statement and returns all rows.
 pub async fn call<T: DeserializeOwned>(
     postgres: &impl Postgres,
     statement: &'static str,
@@ -136,14 +136,14 @@ pub async fn call<T: DeserializeOwned>(
     call_with(postgres, statement, document(argument)?).await
 }
 
-/// The document that a statement takes.
+/// Serializes the argument of a statement.
 pub(crate) fn document(argument: &impl Serialize) -> Result<Vec<u8>, Fault> {
     serde_json::to_vec(argument)
         .map(without_nul)
         .map_err(|e| Fault::told(Kind::Program, format!("a statement's argument: {e}")))
 }
 
-/// Runs a statement with a document that is made; all its rows.
+/// Runs a statement with a serialized argument and returns all rows.
 pub(crate) async fn call_with<T: DeserializeOwned>(
     postgres: &impl Postgres,
     statement: &'static str,
@@ -162,8 +162,7 @@ pub(crate) async fn call_with<T: DeserializeOwned>(
         .collect()
 }
 
-/// A document of `serde_json` without the one character that `jsonb` does not take: it would have a whole
-/// page refused for one odd name.
+/// Removes U+0000 from a serialized document: `jsonb` rejects it, and one odd name would fail a whole page.
 fn without_nul(document: Vec<u8>) -> Vec<u8> {
     const NUL: &[u8] = b"\\u0000";
     if memchr::memmem::find(&document, NUL).is_none() {
@@ -176,7 +175,7 @@ fn without_nul(document: Vec<u8>) -> Vec<u8> {
             rest = after;
             continue;
         }
-        // What follows a backslash is not looked at by itself: `\\u0000` is a backslash and five letters.
+        // Take an escape as a pair: `\\u0000` is an escaped backslash and five letters.
         let taken = if byte == b'\\' && !more.is_empty() {
             2
         } else {
@@ -189,15 +188,15 @@ fn without_nul(document: Vec<u8>) -> Vec<u8> {
     cleaned
 }
 
-/// Two runs at once may ask for the same rows in another order: then Postgres lets one of them go, and
-/// the statement, which has changed nothing, is sent again. So it is where a session was read-only by a setting
-/// of the past: a pool holds many of these.
+/// Runs a statement and retries two failures that changed nothing: a deadlock or serialization failure, as
+/// when two runs lock the same rows in different order, and a session that is still read-only from an
+/// outdated setting (a pool holds many of these).
 async fn run(
     postgres: &impl Postgres,
     statement: &'static str,
     argument: Vec<u8>,
 ) -> Result<Vec<Vec<u8>>, PostgresError> {
-    /// Spin's pools have 64.
+    /// One more than the 64 of a pool of Spin's.
     const SESSIONS: usize = 65;
     const TRIES: usize = 3;
     let (mut outlived, mut refused) = (0, 0);
@@ -215,7 +214,7 @@ async fn run(
     }
 }
 
-/// Runs a statement that always returns one row.
+/// Runs a statement that returns exactly one row.
 pub async fn call_one<T: DeserializeOwned>(
     postgres: &impl Postgres,
     statement: &'static str,

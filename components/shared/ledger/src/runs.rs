@@ -1,4 +1,4 @@
-//! Runs: who works now, what came of it, and the log that people read.
+//! Runs: slots, leases, results, and the log that people read.
 
 use fault::Fault;
 use serde::{Deserialize, Serialize};
@@ -14,57 +14,57 @@ use crate::{Postgres, call_one};
 #[serde(transparent)]
 pub struct RunId(pub Uuid);
 
-/// What is needed to begin.
+/// Request for a slot.
 #[derive(Debug, Clone, Serialize)]
 pub struct Begin {
     /// The new run's id.
     pub run_id: RunId,
     /// `archive-batch`, `crm-sync` or `chatter-sync`.
     pub job: &'static str,
-    /// What it is asked to do.
+    /// The run's mode.
     pub mode: &'static str,
-    /// For how long it may be silent before it counts as crashed, in seconds.
+    /// Length of its lease in seconds: a run that is silent for longer counts as crashed.
     pub lease_s: u32,
     /// How many runs of this job may work at once.
     pub slots: u32,
 }
 
-/// Whether it may begin.
+/// The answer to a request for a slot.
 #[expect(clippy::struct_excessive_bools, reason = "as the statement says it")]
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Begun {
-    /// It has a slot.
+    /// Whether the run has a slot.
     pub begun: bool,
-    /// A person has paused the job.
+    /// Whether a person has paused the job.
     pub paused: bool,
-    /// Runs of this job that ended without a word; each is on record now.
+    /// How many expired runs of this job were marked `crashed` and logged.
     pub crashed: u32,
     /// The cursors of this job, by name.
     pub cursors: std::collections::BTreeMap<String, Value>,
     /// How many attachments are still to be moved.
     pub remaining: i64,
-    /// To which Odoo and which bucket the tables belong, by side.
+    /// The Odoo and the bucket that the tables belong to, by side.
     #[serde(default)]
     pub identities: std::collections::BTreeMap<String, Identity>,
-    /// The final check that this job takes part in now.
+    /// The final check that is running, if this job takes part in it.
     #[serde(default)]
     pub check: Option<Check>,
-    /// How many days old the last comparison of contents may be.
+    /// Maximum age in days of the last comparison of contents.
     #[serde(default)]
     pub compare_days: Option<f64>,
-    /// The share of a table that may be marked as deleted at once.
+    /// The largest share of a table that may be marked as deleted at once.
     #[serde(default)]
     pub most_deleted_share: Option<f64>,
-    /// Whether objects are to be deleted from the bucket, since what they were of was erased.
+    /// Whether objects wait to be deleted from the bucket because their records were erased.
     #[serde(default)]
     pub erases: bool,
-    /// There was a free slot, but another run took it at the same moment.
+    /// Whether another run took the free slot at the same moment.
     #[serde(default)]
     pub outrun: bool,
 }
 
-/// Takes a slot. Runs whose lease has passed are marked `crashed` and logged first, by the same
-/// statement. A run that gets no slot changes nothing else.
+/// Takes a slot. The same statement first marks and logs runs with an expired lease as `crashed`. A run that
+/// gets no slot changes nothing else.
 pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fault> {
     const STATEMENT: &str = "
         with wanted as (
@@ -118,7 +118,7 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
           'erases', exists (select from odoo_sync.unwanted_objects),
           'most_deleted_share', odoo_sync.setting('most_deleted_share'))";
     let mut begun: Begun = call_one(postgres, STATEMENT, wanted).await?;
-    // Replicas that begin together reach for the same slot: whoever was outrun looks for the next one.
+    // Replicas that start together reach for the same slot: the losers try the next one.
     for _ in 0..wanted.slots {
         if !begun.outrun {
             break;
@@ -128,29 +128,29 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
     Ok(begun)
 }
 
-/// How a run went.
+/// The outcome of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It did what there was to do.
+    /// It did its work.
     #[default]
     Success,
-    /// Something stopped it.
+    /// A fault stopped it.
     Error,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct End {
-    /// Which run.
+    /// Id of the run.
     pub run_id: RunId,
-    /// How it went.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// What it did, in figures.
+    /// Its figures.
     pub counts: Value,
-    /// What stopped it.
+    /// The fault that stopped it.
     pub fault: Option<Value>,
-    /// A row for `migration_logs`, if it did or tried anything.
+    /// A row for `migration_logs`, if the run did or tried anything.
     pub log: Option<Log>,
 }
 
@@ -165,28 +165,28 @@ pub struct Log {
     pub skipped: u32,
     /// Bytes moved.
     pub bytes: u64,
-    /// Seconds.
+    /// Duration in seconds.
     pub elapsed_s: f64,
-    /// What went wrong, a line each.
+    /// Errors, one per line.
     pub errors: Vec<String>,
-    /// How it went.
+    /// The run's outcome.
     pub status: Outcome,
-    /// More figures, for people.
+    /// Further figures, for people.
     pub detail: Value,
 }
 
-/// How the world stands after a run.
+/// The state after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Ended {
-    /// Whether the run was still its own; `false` if it had been given up as crashed meanwhile.
+    /// `false` if the run had been given up as crashed meanwhile.
     pub alive: bool,
     /// How many attachments are still to be moved.
     pub remaining: i64,
 }
 
-/// Ends a run and logs it. A run that was given up as crashed is logged there already. Ending twice is
-/// harmless: the first time counts. What the run has on record counts, though it may never have heard
-/// of it: the answer to its last record can be lost.
+/// Ends a run and logs it, once: a run that was given up as crashed is on record already, and a repeated call
+/// changes nothing. For moved, bytes, failed and skipped the larger of the recorded and the reported figure
+/// counts, because the answer to the run's last record may have been lost.
 pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
     const STATEMENT: &str = "
         with ended as (
@@ -218,8 +218,8 @@ pub async fn end(postgres: &impl Postgres, end: &End) -> Result<Ended, Fault> {
     call_one(postgres, STATEMENT, end).await
 }
 
-/// Says that a run is alive, extends its lease, and keeps how far it came: a cursor's name and its position.
-/// `false` if it was given up meanwhile; then nothing is kept.
+/// Heartbeat: extends a run's lease and stores a cursor (name and position). `false`: the run was given up,
+/// and nothing is stored.
 pub async fn beat(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -244,7 +244,7 @@ pub async fn beat(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Keeps a cursor that stands for no rows of its own.
+/// Stores a cursor without rows, whether or not a run is alive.
 pub async fn keep_cursor(
     postgres: &impl Postgres,
     name: &str,

@@ -1,14 +1,14 @@
-//! Whether the tables are as new as this program.
+//! Whether the tables are recent enough for this program.
 
 use fault::{Fault, Kind};
 use serde_json::json;
 
 use crate::{Postgres, call_one};
 
-/// What the last file of `sql/` writes into `odoo_sync.schema_versions`. Newer tables are as good.
+/// The version that the last file of `sql/` writes into `odoo_sync.schema_versions`. Newer tables work too.
 pub const VERSION: i64 = 4;
 
-/// Tells tables that are too old, before a statement fails on one of their columns.
+/// Reports outdated tables before a statement fails on one of their columns.
 pub async fn check(postgres: &impl Postgres) -> Result<(), Fault> {
     const STATEMENT: &str = "
         select to_jsonb(coalesce(max(v.version), 0)) from odoo_sync.schema_versions v where $1::jsonb is not null";

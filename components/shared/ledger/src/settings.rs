@@ -1,9 +1,9 @@
-//! How to reach Postgres.
+//! Settings of the connection to Postgres.
 
 use fault::{Fault, Kind};
 use outbound::{Secret, Variables};
 
-/// How to reach Postgres.
+/// Settings of the connection to Postgres.
 #[derive(Debug, Clone)]
 pub struct Settings {
     host: String,
@@ -13,12 +13,12 @@ pub struct Settings {
     /// The role's password.
     pub password: Secret,
     sslmode: &'static str,
-    /// PEM of the certificate authority that signed the server's certificate.
+    /// Certificate (PEM) of the authority that signed the server's certificate.
     pub certificate_authority: Option<String>,
 }
 
 impl Settings {
-    /// The variables without which there is no Postgres, and that are not set.
+    /// The required variables that are not set.
     pub async fn missing(variables: &impl Variables) -> Result<Vec<&'static str>, Fault> {
         let mut missing = Vec::new();
         if !is_a_host(&variables.text("db_host").await?) {
@@ -30,7 +30,7 @@ impl Settings {
         Ok(missing)
     }
 
-    /// From the variables `db_*`.
+    /// Reads the variables `db_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
         let host = variables.text("db_host").await?;
         if !is_a_host(&host) {
@@ -43,7 +43,7 @@ impl Settings {
         let sslmode = ["disable", "prefer", "require"]
             .into_iter()
             .find(|known| *known == sslmode)
-            // verify-ca and verify-full are refused by Spin (seen on 4.1).
+            // Spin rejects verify-ca and verify-full (seen on 4.1).
             .ok_or(Fault::new(
                 Kind::Setting,
                 "db_sslmode must be disable, prefer or require",
@@ -60,9 +60,8 @@ impl Settings {
         })
     }
 
-    /// The address as the driver takes it. It has to be the same text each time: Spin keeps a pool
-    /// for each. A connection whose other end is gone without a word is given up after 25 s, also while it rests in
-    /// the pool.
+    /// The connection string. It must be the same text each time, because Spin keeps a pool per string.
+    /// Keepalives give up a dead connection after 25 s, also while it is idle in the pool.
     pub fn address(&self) -> Secret {
         let quote = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
         let mut address = format!(
@@ -81,7 +80,7 @@ impl Settings {
     }
 }
 
-/// Hosts of `.invalid` stand for those that are not set.
+/// Hosts under `.invalid` are placeholders and count as not set.
 fn is_a_host(host: &str) -> bool {
     !(host.is_empty() || host.ends_with(".invalid"))
 }

@@ -1,4 +1,4 @@
-//! What a look at how all is set up asks of Postgres, and the one row that it keeps.
+//! What the setup check asks of Postgres, and the one row in which it stores its result.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::identity::Identity;
 use crate::{Postgres, call, call_one};
 
-/// The database, and the role that the components have in it.
+/// The database, and the role with which the components log in.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Role {
     /// The version of Postgres.
@@ -18,17 +18,17 @@ pub struct Role {
     pub database: String,
     /// The role.
     pub name: String,
-    /// Whether it may do whatever it likes.
+    /// Whether the role is a superuser.
     pub is_superuser: bool,
-    /// Whether nothing can be written.
+    /// Whether transactions are read-only.
     pub is_read_only: bool,
-    /// What it may not do with tables that are there, though it has to.
+    /// Privileges on existing tables that the role needs and lacks.
     pub lacks: Vec<String>,
     /// The database's clock, in seconds since 1970.
     pub unix_seconds: f64,
 }
 
-/// Who the components are in Postgres. It needs none of the tables.
+/// Reads the role and its privileges. Works before the tables exist.
 pub async fn role(postgres: &impl Postgres) -> Result<Role, Fault> {
     const STATEMENT: &str = "
         select jsonb_build_object(
@@ -49,22 +49,22 @@ pub async fn role(postgres: &impl Postgres) -> Result<Role, Fault> {
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// What the catalogue says of what is to come.
+/// What the catalogue says of the files that are still to be moved.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Outlook {
-    /// The largest file that is still to be moved.
+    /// The largest of them.
     pub largest: Option<Large>,
-    /// The MIME types of what is still to be moved, as Odoo has them.
+    /// Their MIME types, as Odoo has them.
     pub mimetypes: Vec<Option<String>>,
     /// How many files wait for a password.
     pub need_password: i64,
-    /// An object that was moved.
+    /// Path of one object that was moved.
     pub object_path: Option<String>,
-    /// To which Odoo and which bucket the tables belong, by side.
+    /// The Odoo and the bucket that the tables belong to, by side.
     pub identities: BTreeMap<String, Identity>,
 }
 
-/// A file that is large.
+/// A large file.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Large {
     /// Its id in Odoo.
@@ -73,7 +73,7 @@ pub struct Large {
     pub file_size: u64,
 }
 
-/// What is to come, and what was moved.
+/// Reads what is still to be moved, and one object that was.
 pub async fn outlook(postgres: &impl Postgres) -> Result<Outlook, Fault> {
     const STATEMENT: &str = "
         with waiting as (
@@ -91,12 +91,12 @@ pub async fn outlook(postgres: &impl Postgres) -> Result<Outlook, Fault> {
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// A line of the list: whether something is as it should be.
+/// A line of the check's result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// What was looked at.
+    /// What was checked.
     pub name: String,
-    /// How it is.
+    /// Its state.
     pub state: State,
     /// What was found, in words.
     pub found: String,
@@ -104,21 +104,21 @@ pub struct Line {
     pub remedy: Option<String>,
 }
 
-/// How something is.
+/// The state of a checked item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// As it should be.
+    /// In order.
     Ok,
-    /// It works, and somebody should look at it.
+    /// It works, but somebody should look at it.
     Warning,
     /// It does not work.
     Failed,
-    /// It could not be looked at, since something before it is not as it should be.
+    /// It could not be checked, because something before it failed.
     NotTried,
 }
 
-/// Has `pg_net` call the components.
+/// Has `pg_net` call the components, as the jobs do.
 pub async fn knock(postgres: &impl Postgres) -> Result<(), Fault> {
     const STATEMENT: &str =
         "select to_jsonb(true) from odoo_sync.knock() where $1::jsonb is not null";
@@ -127,14 +127,14 @@ pub async fn knock(postgres: &impl Postgres) -> Result<(), Fault> {
         .map(|_| ())
 }
 
-/// The lines that the database finds itself.
+/// The lines that the database checks itself.
 pub async fn lines(postgres: &impl Postgres) -> Result<Vec<Line>, Fault> {
     const STATEMENT: &str =
         "select to_jsonb(l) from odoo_sync.check_lines() l where $1::jsonb is not null";
     call(postgres, STATEMENT, &json!({})).await
 }
 
-/// Whether nobody has looked for most of a day.
+/// Whether there was no check in the last 20 hours.
 pub async fn is_due(postgres: &impl Postgres) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         select to_jsonb(not exists (select from odoo_sync.checks c where c.checked_at > now() - interval '20 hours'))
@@ -142,7 +142,7 @@ pub async fn is_due(postgres: &impl Postgres) -> Result<bool, Fault> {
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// Keeps what was found.
+/// Stores the result of a check.
 pub async fn keep(postgres: &impl Postgres, lines: &[Line], is_right: bool) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with kept as (

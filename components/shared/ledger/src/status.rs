@@ -1,4 +1,4 @@
-//! How things stand, as `odoo_sync.status()` reads it, and what people do about it.
+//! The status, as `odoo_sync.status()` reads it, and the actions of people.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use uuid::Uuid;
 
 use crate::{Postgres, call, call_one};
 
-/// A moment.
+/// A moment in time.
 pub type Moment = DateTime<Utc>;
 
-/// Everything that the status is made of.
+/// Everything that the status document is made of.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Reading {
-    /// Postgres' clock. Every age is counted from it.
+    /// The clock of Postgres, from which every age is counted.
     pub server_time: Moment,
     /// The archive.
     pub archive: Archive,
-    /// When a run of the archive last gave a sign of life.
+    /// The last heartbeat of a run of the archive.
     pub last_tick: Option<Moment>,
     /// The scheduled jobs, with the diagnosis of `odoo_sync.health()`.
     pub jobs: Vec<Job>,
     /// The newest rows of `migration_logs`.
     pub log: Vec<LogRow>,
-    /// What failed.
+    /// Failures, by kind.
     pub failures: Failures,
     /// The newest run that failed.
     pub last_failure: Option<LastFailure>,
-    /// What the last look whether all is set up right came to; absent: nobody has looked.
+    /// The result of the last setup check; absent: there was none.
     #[serde(default)]
     pub setup: Option<Setup>,
     /// The syncs, by component.
@@ -40,40 +40,40 @@ pub struct Reading {
 /// The archive.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Archive {
-    /// How many files are in which state: `pending`, `failed`, `dead`, `moved`, `skipped`,
-    /// `waiting` (for a password or a higher limit).
+    /// Files by state: `pending`, `failed`, `dead`, `moved`, `skipped`, `waiting` (for a password or a higher
+    /// limit).
     pub progress: BTreeMap<String, Amount>,
-    /// Whether Odoo's list was read to its end, once at least: else the total still grows.
+    /// Whether Odoo's list was read to its end at least once. Until then the total still grows.
     pub listed: bool,
     /// Whether all its jobs are paused.
     pub paused: bool,
-    /// Since when.
+    /// When it was paused.
     pub paused_since: Option<Moment>,
-    /// By whom.
+    /// Who paused it.
     pub paused_by: Option<String>,
-    /// The earliest moment at which there is a file to move.
+    /// When the next file is due.
     pub next_attempt_at: Option<Moment>,
     /// The runs that work now.
     pub running: Vec<Running>,
-    /// The newest run that is over.
+    /// The newest finished run.
     pub last_run: Option<Run>,
     /// The batches of the last hour that moved something, newest first.
     pub batches: Vec<BatchRow>,
 }
 
-/// Files and their bytes.
+/// A number of files, and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub struct Amount {
-    /// How many.
+    /// Number of files.
     pub files: i64,
-    /// Their bytes, as Odoo says.
+    /// Their bytes, according to Odoo.
     pub bytes: i64,
 }
 
 /// A run that works now.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Running {
-    /// Since when.
+    /// When it began.
     pub started_at: Moment,
     /// Files moved so far.
     pub files: i64,
@@ -81,10 +81,10 @@ pub struct Running {
     pub bytes: i64,
 }
 
-/// A run that is over.
+/// A finished run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Run {
-    /// What kind of run.
+    /// Its mode.
     pub mode: Option<String>,
     /// When it began.
     pub started_at: Moment,
@@ -94,19 +94,19 @@ pub struct Run {
     pub outcome: String,
     /// Its figures.
     pub counts: Value,
-    /// What stopped it.
+    /// The fault that stopped it.
     pub fault: Option<RunFault>,
 }
 
-/// What stopped a run.
+/// The fault that stopped a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct RunFault {
-    /// Its kind.
+    /// The fault's kind.
     pub kind: Option<String>,
-    /// Whose fault.
+    /// Who is to blame.
     pub blame: Option<String>,
-    /// In words.
+    /// The fault in words.
     pub message: Option<String>,
 }
 
@@ -115,7 +115,7 @@ pub struct RunFault {
 pub struct BatchRow {
     /// When it ended.
     pub ended_at: Moment,
-    /// Seconds.
+    /// Duration in seconds.
     pub elapsed_s: f64,
     /// Files moved.
     pub files: i64,
@@ -123,18 +123,18 @@ pub struct BatchRow {
     pub bytes: i64,
 }
 
-/// A scheduled job, and what is wrong with it.
+/// A scheduled job, with its diagnosis.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Job {
     /// Its name.
     pub name: String,
-    /// What it runs.
+    /// The component that it calls.
     pub component: String,
-    /// `ok`, `waiting`, `paused`, or what is wrong, in a word.
+    /// `ok`, `waiting`, `paused`, or the code of the problem.
     pub state: String,
-    /// False where somebody has to do something.
+    /// `false` if somebody has to act.
     pub ok: bool,
-    /// What is wrong and why.
+    /// The problem and its cause.
     pub problem: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
@@ -153,72 +153,72 @@ pub struct Job {
 pub struct LogRow {
     /// When the batch ended.
     pub at: Moment,
-    /// Of which component.
+    /// Its component.
     pub job: String,
     /// `success`, `error` or `auth_error`.
     pub status: Option<String>,
-    /// What was moved.
+    /// Files moved, or rows written.
     pub migrated: i64,
-    /// What failed.
+    /// Files or rows that failed.
     pub failed: i64,
-    /// What had nothing to move.
+    /// Files with nothing to move.
     pub skipped: Option<i64>,
     /// Bytes moved.
     pub bytes: Option<i64>,
-    /// Files that were still to be moved; `None` for what the syncs did.
+    /// Files still to be moved; `None` for runs of the syncs.
     pub remaining: Option<i64>,
-    /// Seconds.
+    /// Duration in seconds.
     pub elapsed_s: Option<f64>,
-    /// The first of its errors.
+    /// The first error.
     pub error: Option<String>,
-    /// How many errors it has.
+    /// Number of errors.
     pub errors: i64,
 }
 
-/// What failed, by kind.
+/// Failures, grouped by kind.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Failures {
-    /// Of the newest 500 dead files and the newest 500 that wait for another attempt.
+    /// Among the newest 500 dead files and the newest 500 that wait for another attempt.
     pub files: Vec<FileFailures>,
-    /// Of the runs that failed since their job last did its work.
+    /// Among the runs that failed since the last success of their job.
     pub runs: Vec<RunFailures>,
 }
 
-/// Files that failed alike.
+/// Files with the same kind of failure.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct FileFailures {
-    /// The kind.
+    /// Kind of the failure.
     pub kind: String,
-    /// How many.
+    /// Number of files.
     pub files: i64,
-    /// How many of them are dead.
+    /// How many of these are dead.
     pub dead: i64,
-    /// When the newest failed.
+    /// When the newest of them failed.
     pub newest_at: Option<Moment>,
-    /// Whose fault.
+    /// Who is to blame.
     pub blame: Option<String>,
-    /// The newest's id in Odoo.
+    /// Id in Odoo of the newest one.
     pub id: i64,
-    /// Its name.
+    /// Name of the newest one.
     pub name: String,
-    /// What happened to it.
+    /// Its failure in words.
     pub message: Option<String>,
 }
 
-/// Runs that failed alike.
+/// Runs with the same kind of failure.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct RunFailures {
-    /// Of which component.
+    /// Their component.
     pub job: String,
-    /// The kind.
+    /// Kind of the failure.
     pub kind: String,
-    /// How many.
+    /// Number of runs.
     pub runs: i64,
-    /// When the newest ended.
+    /// When the newest of them ended.
     pub newest_at: Option<Moment>,
-    /// What it said.
+    /// The message of the newest one.
     pub message: Option<String>,
-    /// Whose fault.
+    /// Who is to blame.
     pub blame: Option<String>,
 }
 
@@ -227,73 +227,73 @@ pub struct RunFailures {
 pub struct LastFailure {
     /// When it ended.
     pub at: Moment,
-    /// Of which component.
+    /// Its component.
     pub job: String,
-    /// What it said.
+    /// Its message.
     pub message: Option<String>,
 }
 
-/// What the last look whether all is set up right came to.
+/// The result of the last setup check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setup {
-    /// When it was.
+    /// When it ran.
     pub checked_at: Moment,
-    /// When nothing was wrong for the first time; absent: not yet.
+    /// When a check first found nothing wrong; absent: none has yet.
     pub right_at: Option<Moment>,
-    /// How many lines failed, or could not be tried.
+    /// Number of lines that failed or could not be checked.
     pub wrong: i64,
 }
 
-/// The pipeline's or the chatter's sync.
+/// The state of a sync: pipeline or chatter.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Sync {
-    /// Whether it works now.
+    /// Whether a run works now.
     pub running: bool,
     /// Whether all its jobs are paused.
     pub paused: bool,
-    /// The newest run that is over; absent: it never ran.
+    /// The newest finished run; absent: it never ran.
     pub last_run: Option<Run>,
-    /// As of when Postgres has all that Odoo had; absent until the first load is complete.
+    /// The moment up to which Postgres has everything from Odoo; absent until the first load is complete.
     pub fresh_as_of: Option<Moment>,
     /// The newest validation of each entity, those that differ first.
     pub validations: Vec<Validation>,
 }
 
-/// Odoo and Postgres compared.
+/// A comparison of Odoo with Postgres.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validation {
-    /// What was compared.
+    /// The entity.
     pub entity: String,
-    /// `same`, `differs`, or `error`: it could not be compared.
+    /// `same`, `differs`, or `error` if it could not be compared.
     pub verdict: String,
-    /// When.
+    /// When it was compared.
     pub checked_at: Moment,
-    /// How many Odoo has.
+    /// Number of records in Odoo.
     pub source_count: Option<i64>,
-    /// How many Postgres has.
+    /// Number of rows in Postgres.
     pub destination_count: Option<i64>,
-    /// In Odoo, but not in Postgres.
+    /// Records in Odoo that Postgres lacks.
     pub missing: i64,
-    /// In Postgres, but no longer in Odoo.
+    /// Rows in Postgres whose records are gone from Odoo.
     pub extra: i64,
-    /// In both, but with other content.
+    /// Rows on both sides with different content.
     pub stale: i64,
     /// Why it could not be compared, in words.
     #[serde(default, skip_serializing)]
     pub problem: Option<String>,
-    /// What the comparison before this one came to.
+    /// Verdict of the comparison before this one.
     #[serde(default, skip_serializing)]
     pub before: Option<String>,
 }
 
-/// Reads everything, in one statement that costs the same whatever the number of files.
+/// Reads everything in one statement, whose cost does not depend on the number of files.
 pub async fn read(postgres: &impl Postgres) -> Result<Reading, Fault> {
     const STATEMENT: &str = "select odoo_sync.status() where $1::jsonb is not null";
     call_one(postgres, STATEMENT, &json!({})).await
 }
 
-/// The same, for everybody who polls: no more than two are read at once, over all replicas, so that they leave
-/// connections to the jobs. `None`: two are being read.
+/// The same for pollers: at most two statements run at once over all replicas, so that connections are left
+/// for the jobs. `None`: two are running.
 pub async fn read_shared(postgres: &impl Postgres) -> Result<Option<Reading>, Fault> {
     const STATEMENT: &str = "
         select case when pg_try_advisory_xact_lock(hashtext('odoo_sync.status'), 1)
@@ -312,7 +312,7 @@ pub struct FileStatus {
     pub name: String,
     /// Its MIME type.
     pub mimetype: Option<String>,
-    /// Length in bytes, as Odoo says.
+    /// Length in bytes, according to Odoo.
     pub file_size: i64,
     /// Model of its record.
     pub res_model: Option<String>,
@@ -322,11 +322,11 @@ pub struct FileStatus {
     pub state: String,
     /// Why it is skipped, or the kind of its last failure.
     pub reason: Option<String>,
-    /// Its last failure in words.
+    /// Its last failure, in words.
     pub message: Option<String>,
-    /// Failed attempts so far.
+    /// Number of failed attempts.
     pub attempts: i32,
-    /// When it is tried next, while it is pending.
+    /// When it is due again, while it is pending.
     pub next_attempt_at: Option<Moment>,
     /// Whether a run works on it now.
     pub in_work: bool,
@@ -334,7 +334,7 @@ pub struct FileStatus {
     pub object_path: Option<String>,
     /// When it was found in Odoo.
     pub discovered_at: Option<Moment>,
-    /// When Storage had confirmed it.
+    /// When Storage confirmed it.
     pub moved_at: Option<Moment>,
     /// When it last failed.
     pub failed_at: Option<Moment>,
@@ -342,7 +342,7 @@ pub struct FileStatus {
     pub deleted_at: Option<Moment>,
 }
 
-/// Where this file is; `None`: Odoo's list, as far as it was read, has none of that id.
+/// The state of one file; `None`: the catalogue has no attachment with this id.
 pub async fn file(postgres: &impl Postgres, id: i64) -> Result<Option<FileStatus>, Fault> {
     const STATEMENT: &str = "
         select jsonb_build_object(
@@ -355,7 +355,7 @@ pub async fn file(postgres: &impl Postgres, id: i64) -> Result<Option<FileStatus
     Ok(call(postgres, STATEMENT, &json!({ "id": id })).await?.pop())
 }
 
-/// What a person may do.
+/// An action of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -365,41 +365,41 @@ pub enum Action {
     Pause,
     /// Ends a pause.
     Resume,
-    /// Runs a job out of turn.
+    /// Runs a job now, outside its schedule.
     Run,
-    /// Asks whether Odoo can be switched off.
+    /// Starts a final check, which tells whether Odoo can be switched off.
     FinalCheck,
-    /// Accepts what a final check found.
+    /// Acknowledges findings of a final check.
     Acknowledge,
 }
 
-/// Who wants what.
+/// A request for an action.
 #[derive(Debug, Clone, Serialize)]
 pub struct Order {
-    /// What.
+    /// The action.
     pub action: Action,
     /// A job, or a component for all its jobs.
     pub job: String,
-    /// Who; `None` for a holder of a service key.
+    /// Who asks; `None` for the holder of a service key.
     pub user_id: Option<Uuid>,
-    /// For a retry: only these files. For what is accepted: only these records.
+    /// For a retry: only these files. For an acknowledgement: only these records.
     pub ids: Option<Vec<i64>>,
-    /// Of a final check `read_data`; of what is accepted `entity`, `kind` and `note`.
+    /// For a final check: `read_data`. For an acknowledgement: `entity`, `kind` and `note`.
     pub options: Value,
 }
 
-/// What came of it.
+/// The result of an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// Whether it could be done.
+    /// Whether it succeeded.
     pub ok: bool,
-    /// What came of it, or why it could not be done.
+    /// The result, or why it failed.
     pub outcome: String,
-    /// What to do where it could not be done.
+    /// What to do if it failed.
     pub remedy: Option<String>,
 }
 
-/// Does it, and keeps who asked, in one statement.
+/// Executes the action and records who asked for it, in one statement.
 pub async fn act(postgres: &impl Postgres, order: &Order) -> Result<Done, Fault> {
     const STATEMENT: &str = "
         select odoo_sync.act($1::jsonb->>'action', $1::jsonb->>'job', ($1::jsonb->>'user_id')::uuid,
@@ -412,9 +412,9 @@ pub async fn act(postgres: &impl Postgres, order: &Order) -> Result<Done, Fault>
 /// A page of the files that wait for a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FilesForPeople {
-    /// By id.
+    /// Ordered by id.
     pub files: Vec<FileForPeople>,
-    /// How many there are of each kind.
+    /// Number of files of each kind.
     pub kinds: Vec<FilesOfKind>,
 }
 
@@ -425,17 +425,17 @@ pub struct FileForPeople {
     pub id: i64,
     /// Its name.
     pub name: String,
-    /// The model of the record that it hangs on.
+    /// The model of the record that it belongs to.
     pub res_model: Option<String>,
     /// The id of that record.
     pub res_id: Option<i64>,
-    /// Bytes, as Odoo says.
+    /// Length in bytes, according to Odoo.
     pub file_size: i64,
-    /// `dead`, or `skipped`.
+    /// `dead` or `skipped`.
     pub state: String,
-    /// The kind of its last failure, or what it waits for.
+    /// The kind of its last failure, or the reason why it is skipped.
     pub kind: String,
-    /// Whose fault.
+    /// Who is to blame.
     pub blame: Option<String>,
     /// What happened, in words.
     pub message: Option<String>,
@@ -443,26 +443,27 @@ pub struct FileForPeople {
     pub failed_at: Option<Moment>,
     /// When it was found to be gone from Odoo.
     pub deleted_at: Option<Moment>,
-    /// Who has accepted that it is left behind.
+    /// Who has acknowledged that it is left behind.
     pub accepted_by: Option<String>,
     /// What to do about it.
     pub remedy: Option<String>,
 }
 
-/// Files that wait for the same.
+/// Files that wait for the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilesOfKind {
-    /// For what.
+    /// The kind of failure, or the reason why they are skipped.
     pub kind: String,
-    /// `dead`, or `skipped`.
+    /// `dead` or `skipped`.
     pub state: String,
-    /// How many.
+    /// Number of files.
     pub files: i64,
     /// Their bytes.
     pub bytes: i64,
 }
 
-/// The files that wait for a person: of one kind or all, behind an id, so many at most.
+/// A page of the files that wait for a person: of one kind or of all, with an id above `after_id`, at most
+/// `most`.
 pub async fn files_for_people(
     postgres: &impl Postgres,
     kind: Option<&str>,
@@ -475,7 +476,7 @@ pub async fn files_for_people(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// The newest final check: how far it is, or its verdict with the evidence.
+/// The newest final check: its progress, or its verdict with the evidence.
 pub async fn certificate(postgres: &impl Postgres) -> Result<Value, Fault> {
     const STATEMENT: &str = "select odoo_sync.certificate() where $1::jsonb is not null";
     call_one(postgres, STATEMENT, &json!({})).await

@@ -1,9 +1,9 @@
-//! Comparing Odoo's list with the catalogue: deletions leave no trace in Odoo, nor does what its user
-//! may see or what is selected only later, so the whole list is read now and then. What a sweep misses
-//! is marked as it goes and counts as deleted only at its end, if it is not suspiciously much.
+//! The sweep: compares Odoo's list with the catalogue. Odoo leaves no trace of deletions, of changed access
+//! rights, or of records that a new selection includes, so the whole list is read now and then. A sweep marks
+//! missing attachments as it goes; at its end they are soft-deleted, unless they are suspiciously many.
 //!
-//! A sweep takes as many steps as it likes, by whichever run: each moves its cursor from where that run
-//! knows it to be, or changes nothing. No statement is about more rows than it is told.
+//! Any run may take the next step of a sweep. Each step is a compare-and-set of the cursor and changes
+//! nothing if the cursor has moved. The number of rows per statement is bounded.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -12,21 +12,22 @@ use serde_json::{Value, json};
 
 use crate::{Postgres, call_one};
 
-/// How a range of Odoo's list and the catalogue differ.
+/// Difference between a range of Odoo's list and the catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Compared {
-    /// So far both were compared: the end of the range, or the last of as many rows as were looked at.
+    /// Last id that was compared: the end of the range, or the last row within the limit.
     pub last_id: i64,
-    /// Catalogued, but not listed.
+    /// Ids in the catalogue that Odoo's list lacks.
     pub unlisted: Vec<i64>,
-    /// Listed, but not catalogued, or only as deleted or not selected, or of another date or content.
+    /// Ids in Odoo's list that the catalogue lacks, has as deleted or not selected, or has with another date
+    /// or content.
     pub uncatalogued: Vec<i64>,
-    /// How many attachments the catalogue has, in all ranges.
+    /// Number of attachments in the whole catalogue.
     pub catalogued: u64,
 }
 
-/// Compares what is `listed` of a range `(after_id, last_id]` with what is catalogued there, as far as
-/// `most_rows` of the catalogue reach.
+/// Compares `listed`, Odoo's list of the range `(after_id, last_id]`, with the catalogue, up to `most_rows`
+/// rows of it.
 pub async fn compare(
     postgres: &impl Postgres,
     range: (i64, i64),
@@ -64,20 +65,20 @@ pub async fn compare(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// A step of a sweep's cursor.
+/// A step of the sweep's cursor.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
     /// The cursor's name.
     pub cursor: &'a str,
-    /// Where this run knows it to be.
+    /// The position that this run expects.
     pub from: &'a Value,
-    /// Where it goes.
+    /// The new position.
     pub to: &'a Value,
 }
 
-/// Marks what a sweep missed, unmarks in the same range what it did not miss, takes what can be seen again from the
-/// list of what is hidden, and moves its cursor, in one statement. `false` if the cursor is elsewhere by now, or the run was given up: then nothing is
-/// changed.
+/// Marks attachments that the sweep misses, unmarks the others of the range, takes visible ones off the list
+/// of hidden records, and moves the cursor, in one statement. `false`: the cursor has moved or the run was
+/// given up, and nothing changes.
 pub async fn mark_missing(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -123,22 +124,23 @@ pub async fn mark_missing(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// How far the end of a sweep came.
+/// Progress of the end of a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Settled {
-    /// More is marked.
+    /// More attachments are marked.
     More,
-    /// All is settled, and the cursor moved.
+    /// All are settled, and the cursor has moved.
     All,
-    /// The cursor is elsewhere by now, or the run was given up: nothing was changed.
+    /// The cursor had moved or the run was given up: nothing changed.
     Overtaken,
 }
 
-/// Settles up to `most_rows` of what a sweep missed: if it is `deleted`, that is `deleted_at`, and what
-/// was still to be moved has nothing to move any more; if not, the mark goes and nothing else. With the
-/// last of them the cursor moves. (They are found again by their range: statistics from before the sweep
-/// know of no mark, and make a join of them a loop in a loop: 4 s instead of 0.1, seen on Postgres 15.)
+/// Settles up to `most_rows` marked attachments: if `deleted`, soft-deletes them and skips those still to be
+/// moved; otherwise only removes the mark. The last step moves the cursor.
+///
+/// The marked rows are selected by id range: with statistics from before the sweep, Postgres would run a join
+/// with them as a nested loop (4 s instead of 0.1, seen on Postgres 15).
 pub async fn settle_missing(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,8 +1,8 @@
-//! Copies of Odoo's models: a table each, written a page at a time.
+//! Copies of Odoo's models: one table each, written page by page.
 //!
-//! The statements are the same for every table but for its name and its columns, so a macro spells
-//! them out at compile time: none is built while the program runs. A `row_hash` of null marks a row
-//! that something refers to and that is still to be read.
+//! The statements differ between tables only in the table's name and columns, so a macro spells them out at
+//! compile time: none is built at run time. A null `row_hash` marks a row that something refers to and that
+//! is still to be read.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -19,11 +19,11 @@ use crate::{Postgres, call, call_one, call_with, document};
 pub struct Table {
     /// Its name, with the schema.
     pub name: &'static str,
-    /// Its own columns, beside those that every such table has.
+    /// Its own columns, without those that every such table has.
     pub columns: &'static [&'static str],
-    /// The columns with every other field, and with the clean forms of its HTML.
+    /// The column with all other fields, and the one with their cleaned HTML.
     pub rest: [&'static str; 2],
-    /// Whether rows of several models are in it, told apart by the column `model`.
+    /// Whether it holds rows of several models, distinguished by the column `model`.
     pub shared: bool,
     pub(crate) write: &'static str,
     pub(crate) compare: &'static str,
@@ -32,18 +32,18 @@ pub struct Table {
     pub(crate) waiting: &'static str,
 }
 
-/// Spells out a table.
+/// Defines a table with its statements.
 ///
-/// `wanted` narrows a page to the rows that are kept. `refers` are columns of the page that point to
-/// rows of another such table: those that it lacks are put there to be read. `attaches` are columns
-/// with ids of attachments: those that the catalogue lacks are put down to be asked for.
+/// `wanted` is a condition on the rows of a page that are kept. `refers` names columns that point to rows of
+/// another such table: missing rows are inserted there with a null `row_hash`, to be read. `attaches` names
+/// columns with ids of attachments: those that the catalogue lacks are queued to be asked for.
 ///
-/// `of` is the table whose rows have these, by which column, and the list of those of them that are still to be asked
-/// for theirs, on which that table puts what it writes (`tells`). `known` and `waiting` give ids of that table then,
-/// and parts are compared by them.
+/// `of` is for a table of parts: it names the table of the owners, the column that points to them, and the
+/// queue of owners whose parts are still to be read. The owners' table adds the rows that it writes to this
+/// queue (`tells`). `known` and `waiting` then return ids of owners, and `compare` cuts its ranges by them.
 ///
-/// `shared by` is the column that tells rows of several models apart, and `rest` the columns that are called `custom`
-/// and `custom_html` elsewhere.
+/// `shared by` is the column that distinguishes the rows of several models. `rest` names the two columns that
+/// are called `custom` and `custom_html` in other tables.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -216,7 +216,7 @@ macro_rules! table {
     };
 }
 
-/// The first of two, if it is there.
+/// The first expression if there is one, otherwise the second.
 macro_rules! either {
     ([] $other:expr) => {
         $other
@@ -226,7 +226,7 @@ macro_rules! either {
     };
 }
 
-/// The column that parts of a table are cut by.
+/// The column by which `compare` cuts its ranges.
 macro_rules! key {
     () => {
         "id"
@@ -236,7 +236,7 @@ macro_rules! key {
     };
 }
 
-/// Whether there is any.
+/// Whether a column is given.
 macro_rules! is {
     () => {
         false
@@ -262,54 +262,53 @@ macro_rules! joined {
 
 pub(crate) use {either, is, joined, key, linked, table};
 
-/// The lease of a run, which each write extends.
+/// The lease of a run, which each statement extends.
 #[derive(Debug, Clone, Copy)]
 pub struct Lease {
-    /// The run; a statement does nothing once it was given up.
+    /// The run; once it was given up, statements change nothing.
     pub run_id: RunId,
-    /// Seconds.
+    /// Length in seconds.
     pub lease_s: u32,
 }
 
-/// A row as it goes into its table: its columns by name, `id`, `custom`, `row_hash` and dates among
-/// them.
+/// A row's columns by name, with `id`, `custom`, `row_hash` and the dates.
 pub type Row = serde_json::Map<String, Value>;
 
-/// A page.
+/// A page to write.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Page<'a> {
     /// Its rows.
     pub rows: &'a [Row],
-    /// Ids that Odoo was asked for by name and did not have.
+    /// Ids that Odoo was asked for and does not have.
     pub gone: &'a [i64],
-    /// Their model, and what could not be read of it.
+    /// The model, and which of its records and fields cannot be read.
     pub unreadable: (&'a str, &'a [Unreadable]),
-    /// Custom fields that keep what they had where a row does not have them.
+    /// Custom fields that keep their old value where a row lacks them.
     pub frozen: &'a [String],
-    /// Whether rows that nothing refers to are kept out, where the table may be of such only.
+    /// Whether to drop rows that nothing refers to. Only the table of partners looks at it.
     pub referred: bool,
-    /// Ids whose rows these are, of a table that is `of` another: all of theirs are here.
+    /// For a table of parts: the owners whose parts this page holds completely.
     pub answered: &'a [i64],
-    /// What these rows mention.
+    /// The records that these rows refer to.
     pub mentioned: &'a [Mentioned],
-    /// The name of the cursor, and where it stands once the page is in.
+    /// The cursor's name and its position after this page.
     pub cursor: Option<(&'a str, &'a Value)>,
-    /// Only count what would change.
+    /// Dry run: only count what would change.
     pub dry: bool,
 }
 
-/// What a page changed, or would.
+/// What a page changed, or would change in a dry run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// Rows that were not known.
+    /// New rows.
     pub inserted: u64,
-    /// Rows that differ from what was known.
+    /// Rows that changed.
     pub updated: u64,
-    /// Rows that do not; they were not written.
+    /// Rows without a change; they were not written.
     pub unchanged: u64,
-    /// Rows that are gone from Odoo.
+    /// Rows marked as deleted.
     pub deleted: u64,
-    /// Records and fields that cannot be read in Odoo, and were not known to.
+    /// Records and fields that cannot be read in Odoo and were not on the list of these before.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unreadable: u64,
 }
@@ -328,16 +327,16 @@ impl std::ops::AddAssign for Written {
     }
 }
 
-/// A page as its statement takes it: the rows that it was made of may go.
+/// A serialized page with its statement: the rows that it was made of can be dropped.
 #[derive(Debug)]
 pub struct Sheet {
     statement: &'static str,
     document: Vec<u8>,
 }
 
-/// A page, to be written.
+/// Serializes a page.
 pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Sheet, Fault> {
-    // Serialized from the borrowed rows: a page is a few megabytes, and a copy would be as much again.
+    // Serialize from borrowed rows: a page is a few megabytes, and a copy would double that.
     #[derive(Serialize)]
     struct Argument<'a> {
         run_id: RunId,
@@ -377,53 +376,53 @@ pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Shee
     })
 }
 
-/// Writes a page and the cursor behind it in one statement: it is in, or it will be read again. A
-/// row whose hash is the known one is not written. `None`: the run was given up.
+/// Writes a page and its cursor in one statement: either the page is in, or it is read again. A row with an
+/// unchanged hash is not written. `None`: the run was given up.
 pub async fn write(postgres: &impl Postgres, sheet: Sheet) -> Result<Option<Written>, Fault> {
     let written = call_with(postgres, sheet.statement, sheet.document);
     Ok(written.await?.pop())
 }
 
-/// A row of Odoo's list: what validation looks at.
+/// A row of Odoo's list, for validation.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Listed {
     /// Its id.
     pub id: i64,
-    /// When it was last written, as RPC shows it.
+    /// When it was last written, in the precision of RPC.
     pub write_date: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// A part of Odoo's list: all its ids above `after_id` up to `up_to_id` (`None`: to the end).
+/// A range of Odoo's list: the ids above `after_id` up to `up_to_id` (`None`: to the end).
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// The model.
     pub model: &'a str,
-    /// What Odoo has there.
+    /// Odoo's rows in this range.
     pub listed: &'a [Listed],
-    /// Where it begins.
+    /// Ids above this one.
     pub after_id: i64,
-    /// Where it ends.
+    /// Ids up to this one.
     pub up_to_id: Option<i64>,
-    /// What was written in Odoo after this moment is not expected to be here yet.
+    /// Rows that were written in Odoo after this moment are not expected in the table yet.
     pub written: Option<chrono::DateTime<chrono::Utc>>,
 }
 
-/// How a part of the table compares.
+/// Difference between a range of Odoo's list and the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Difference {
-    /// How many rows are here.
+    /// Number of rows in the table.
     pub here: u64,
-    /// How many differ for the one reason that they are newer than the last reading.
+    /// Number of rows that are missing or stale only because they are newer than the last reading.
     pub later: u64,
-    /// In Odoo only.
+    /// Ids in Odoo only.
     pub missing: Vec<i64>,
-    /// In both, with another date.
+    /// Ids on both sides, with different dates.
     pub stale: Vec<i64>,
-    /// Here only.
+    /// Ids in the table only.
     pub extra: Vec<i64>,
 }
 
-/// Compares a part of Odoo's list with the table. `None`: the run was given up.
+/// Compares a range of Odoo's list with the table. `None`: the run was given up.
 pub async fn compare(
     postgres: &impl Postgres,
     table: &'static Table,
@@ -452,8 +451,8 @@ pub async fn compare(
     Ok(call(postgres, table.compare, &argument).await?.pop())
 }
 
-/// Ends a validation: logs it, marks what is gone from Odoo, and moves the cursor on; how many rows
-/// were marked. `None`: the run was given up.
+/// Ends a validation: logs it, marks rows that are gone from Odoo as deleted, and moves the cursor. Returns
+/// how many rows were marked; `None`: the run was given up.
 pub async fn conclude(
     postgres: &impl Postgres,
     table: &'static Table,
@@ -470,7 +469,7 @@ pub async fn conclude(
     Ok(call(postgres, table.conclude, &argument).await?.pop())
 }
 
-/// The next `limit` ids of the table, or of the one that it is `of`, deleted rows among them.
+/// The next `limit` ids of the table, or of its owners' table; deleted rows are included.
 pub async fn known(
     postgres: &impl Postgres,
     table: &'static Table,
@@ -481,7 +480,8 @@ pub async fn known(
     call_one(postgres, table.known, &argument).await
 }
 
-/// The next `limit` ids that something refers to and that are still to be read, or whose rows are.
+/// The next `limit` ids that are still to be read because something refers to them, or owners whose parts
+/// are.
 pub async fn waiting(
     postgres: &impl Postgres,
     table: &'static Table,
@@ -493,7 +493,7 @@ pub async fn waiting(
     call_one(postgres, table.waiting, &argument).await
 }
 
-/// Moves cursors without a page, all in one statement. `false`: the run was given up.
+/// Moves several cursors without a page, in one statement. `false`: the run was given up.
 pub async fn move_on(
     postgres: &impl Postgres,
     lease: Lease,

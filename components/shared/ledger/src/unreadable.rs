@@ -1,4 +1,4 @@
-//! What could not be read in Odoo: nothing is left out in silence.
+//! The list of what cannot be read in Odoo, so that nothing is left out silently.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -6,21 +6,21 @@ use serde::Serialize;
 
 use crate::{Postgres, call_one};
 
-/// What could not be read, and why.
+/// A record, or fields of it, that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
-    /// The record; 0: all of the model.
+    /// Id of the record; 0 means the whole model.
     pub id: i64,
-    /// The fields that were left out; none: the whole record was.
+    /// The fields that were left out; empty: the whole record was.
     pub fields: Vec<String>,
-    /// What was said.
+    /// Odoo's error.
     pub said: String,
-    /// It is there, a copy of it is here, and the user may no longer see it.
+    /// The record still exists and was copied, but the Odoo user may no longer see it.
     pub hidden: bool,
 }
 
 impl Unreadable {
-    /// A record that turned invisible.
+    /// A record that the Odoo user may no longer see.
     pub fn hidden(id: i64) -> Self {
         Self {
             id,
@@ -31,7 +31,8 @@ impl Unreadable {
     }
 }
 
-/// Part of a statement: `noted` puts `$1->'unreadable'` of `$1->>'model'` on the list for `run`, unless it is dry.
+/// Part of a statement: `noted` upserts `$1->'unreadable'` of the model `$1->>'model'` for `run`, unless it
+/// is a dry run.
 macro_rules! noted {
     () => {
         "noted as (
@@ -53,7 +54,7 @@ macro_rules! noted {
 
 pub(crate) use noted;
 
-/// Puts attachments on the list; how many were not on it.
+/// Adds records to the list and returns how many are new on it.
 pub async fn note(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -77,7 +78,8 @@ pub async fn note(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Puts down which fields of a model could be read once and cannot any more, or that there are none.
+/// Stores which fields of a model became unreadable (their columns keep the old values); an empty list clears
+/// the entry.
 pub async fn note_frozen(
     postgres: &impl Postgres,
     run_id: RunId,

@@ -1,4 +1,4 @@
-//! What a comparison of the two sides found, for people.
+//! The log of comparisons between the two sides.
 
 use crate::runs::RunId;
 use fault::Fault;
@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use crate::{Postgres, call_one};
 
-/// What a comparison came to.
+/// The verdict of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The two sides are the same.
+    /// Both sides are the same.
     Same,
-    /// They are not.
+    /// The sides differ.
     Differs,
-    /// That cannot be told.
+    /// The sides could not be compared.
     Error,
 }
 
@@ -24,25 +24,25 @@ pub enum Verdict {
 pub struct Validation<'a> {
     /// The run that compared.
     pub run_id: RunId,
-    /// What was compared, such as `attachments`.
+    /// The entity, such as `attachments`.
     pub entity: &'a str,
-    /// How many the source has.
+    /// Number of records at the source.
     pub source_count: u64,
-    /// How many the destination has.
+    /// Number of rows at the destination.
     pub destination_count: u64,
-    /// Missing at the destination.
+    /// Records missing at the destination.
     pub missing: u64,
-    /// Missing at the source.
+    /// Rows missing at the source.
     pub extra: u64,
-    /// On both sides, but different.
+    /// Rows on both sides with different content.
     pub stale: u64,
-    /// What it came to.
+    /// The verdict.
     pub verdict: Verdict,
     /// Examples and further figures.
     pub detail: Value,
 }
 
-/// Logs what a comparison found.
+/// Logs the result of a comparison.
 pub async fn log(postgres: &impl Postgres, validation: &Validation<'_>) -> Result<(), Fault> {
     const STATEMENT: &str = "
         with logged as (

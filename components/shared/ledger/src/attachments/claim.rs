@@ -1,4 +1,4 @@
-//! Claiming: whose a file is for now, and until when.
+//! Claiming: leases on files.
 
 use crate::runs::RunId;
 use content::Sha1;
@@ -8,35 +8,36 @@ use serde_json::{Value, json};
 
 use crate::{Postgres, call, call_one};
 
-/// A file that this run holds.
+/// A file under this run's lease.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Claimed<S = Sha1> {
     /// Odoo's id.
     pub id: i64,
-    /// What it is called, as far as it goes along with its object.
+    /// File name, cut to the length that is stored with the object.
     pub name: Option<String>,
     /// MIME type.
     pub mimetype: Option<String>,
     /// Length in bytes.
     pub file_size: u64,
-    /// Its content.
+    /// SHA-1 of its content.
     pub checksum: S,
     /// Failed attempts so far.
     pub attempts: u32,
-    /// How often a run ended without a word while it held this file.
+    /// How often a run that held this file crashed.
     pub interruptions: u32,
-    /// A large upload to go on with.
+    /// Position of a large upload, to resume it.
     pub upload: Option<Value>,
-    /// Whether the very content is in Storage already, under another attachment.
+    /// Whether the same content is in Storage already, under another attachment.
     pub stored: bool,
-    /// Whether a verification found its object to be missing, or other bytes: what Storage says of it is not believed.
+    /// Whether a verification found the object missing or different: then Storage's own statement about the
+    /// object is not trusted.
     #[serde(default)]
     pub lost: bool,
 }
 
-/// Claims up to `limit` files that are due, for `lease_s` seconds; `ids` narrows to those files, due
-/// or not. Files under somebody's lease are passed over; a lease that has passed counts as one
-/// interruption. A run that was given up gets nothing.
+/// Claims up to `limit` due files for `lease_s` seconds; `ids` narrows to those files, due or not. Files
+/// under a valid lease are passed over; an expired lease counts as one interruption. A run that was given up
+/// gets nothing.
 pub async fn claim(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -44,10 +45,10 @@ pub async fn claim(
     limit: usize,
     ids: Option<&[i64]>,
 ) -> Result<Vec<Result<Claimed, Nameless>>, Fault> {
-    /// The statement, given which files are taken. Whether the content is stored is asked for each file by
-    /// itself: of an `exists`, statistics from before anything was moved make a look at all that was (55 ms
-    /// instead of 6, with 50,000 moved; seen on Postgres 15). All come as one row, since each row is a call of
-    /// the host, and as text, which Spin hands on as it is.
+    /// The statement, given the subquery that selects the files. `stored` is a scalar subquery per file: as
+    /// an `exists`, with statistics from before anything was moved, Postgres scans everything that was moved
+    /// (55 ms instead of 6, with 50,000 moved; seen on Postgres 15). All files come in one row, because each
+    /// row is a call of the host, and as text, which Spin passes on unchanged.
     macro_rules! claim {
         ($taken:literal) => {
             concat!(
@@ -97,12 +98,12 @@ pub async fn claim(
     Ok(rows.into_iter().map(Claimed::named).collect())
 }
 
-/// A row that was claimed, and whose content has no SHA-1 to verify it by.
+/// A claimed row whose content has no valid SHA-1 to verify it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nameless {
     /// Odoo's id.
     pub id: i64,
-    /// What stands in its place.
+    /// What its checksum column has instead.
     pub checksum: Option<String>,
 }
 
@@ -135,13 +136,13 @@ impl Claimed<Option<String>> {
 pub struct Held {
     /// Odoo's id.
     pub id: i64,
-    /// How far its upload came, where that is to be kept.
+    /// Position of its upload, where there is a new one to store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upload: Option<Value>,
 }
 
-/// Renews the lease of a run and of the files that it has claimed, and keeps how far large ones came. `false` if the
-/// run was given up.
+/// Renews the lease of a run and of the files that it has claimed, and stores the positions of large uploads.
+/// `false`: the run was given up.
 pub async fn renew(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -166,10 +167,10 @@ pub async fn renew(
     call_one(postgres, STATEMENT, &argument).await
 }
 
-/// Any file that is moved and was still in Odoo when it was last looked for, of at most `max_bytes`: as it
-/// was claimed, so that it can be asked for again.
+/// Some file of at most `max_bytes` that is moved and that the last sweep still found in Odoo, as if claimed,
+/// so that it can be fetched again.
 pub async fn any_moved(postgres: &impl Postgres, max_bytes: u64) -> Result<Option<Claimed>, Fault> {
-    // From a random place in the index on, and if there is none from its beginning.
+    // Start at a random place in the index; if nothing follows, at its beginning.
     const STATEMENT: &str = "
         select jsonb_build_object('id', m.id, 'file_size', m.file_size, 'checksum', m.checksum, 'attempts', m.attempts,
                  'interruptions', m.interruptions, 'stored', true)
