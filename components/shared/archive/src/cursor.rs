@@ -1,40 +1,39 @@
-//! How far the reading of Odoo's list came, and what to read next.
+//! The cursor in Odoo's list, and what to read next.
 //!
-//! Two readings complement each other. One follows the ids: cheap, by the primary key, and it finds
-//! what is new. The other follows `write_date`: it finds what changed, and what was committed late
-//! with a smaller id. `write_date` is the start of the transaction that wrote it, so a slow one
-//! commits behind the newest date that was seen (seen on 17 and 18): every reading starts an
-//! overlap before the bound of the last, and its own bound is fixed before its first page.
+//! Two readings complement each other. The reading by id is cheap (primary key) and finds new rows. The reading by
+//! `write_date` finds changed rows, and rows committed late with a smaller id. `write_date` is the start of the
+//! writing transaction, so a slow transaction commits behind the newest date already seen (seen on 17 and 18). Hence
+//! every reading starts one overlap before the last bound, and fixes its own bound before its first page.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use odoo::attachment::Window;
 use serde::{Deserialize, Serialize};
 
-/// How long the reading by `write_date` rests after it has seen everything, in seconds.
+/// How many seconds to rest after a complete reading by `write_date`.
 const REST_S: i64 = 300;
 
-/// The position, as it is kept in the ledger.
+/// The cursor, as stored in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Position {
-    /// Every id up to this one has been read.
+    /// Ids up to this one have been read.
     pub after_id: i64,
-    /// Whether the ids were read to their end, once at least.
+    /// Whether the reading by id has reached the end at least once.
     pub complete: bool,
-    /// Everything written up to this moment of Odoo's clock has been read.
+    /// Rows written up to this moment of Odoo's clock have been read.
     pub written: Option<DateTime<Utc>>,
-    /// The reading by `write_date` under way.
+    /// The reading by `write_date` that is under way.
     pub changes: Option<Changes>,
-    /// When the last one ended, in seconds since 1970 by our clock.
+    /// When the last reading by `write_date` ended, in seconds since 1970 by our clock.
     pub changes_ended: i64,
 }
 
 /// A reading by `write_date`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
-    /// Its bound: the newest `write_date` there was when it began.
+    /// The upper bound: the newest `write_date` when the reading began.
     pub until: DateTime<Utc>,
-    /// Every id up to this one has been read.
+    /// Ids up to this one have been read.
     pub after_id: i64,
 }
 
@@ -45,17 +44,17 @@ pub enum Step {
     AskNewest,
     /// Read this page.
     Read(Window),
-    /// Nothing for now.
+    /// Nothing is due.
     Rest,
 }
 
 impl Position {
-    /// What to read next: ids first, as long as `ids_at_end` is false; then changes, if it is time.
-    /// `overlap` is how far a reading of changes goes back behind the last one's bound.
+    /// The next step: read by id until `ids_at_end`, then read changes if due. `overlap` is how far a reading of
+    /// changes goes back behind the last bound.
     pub fn next(&self, ids_at_end: bool, now_s: i64, overlap: TimeDelta) -> Step {
         if !ids_at_end {
-            // The first reading of changes has to reach back to the time before the first page, since
-            // what is written behind a page that was read already is seen by no later page.
+            // Fix the bound before the first page: no later page by id shows a row that changes on a page already
+            // read, so the first reading of changes must cover that time.
             if self.written.is_none() {
                 return Step::AskNewest;
             }
@@ -71,7 +70,7 @@ impl Position {
                 until: Some(changes.until),
             });
         }
-        // A moment that is still to come is one of a clock that was ahead: it is as good as none.
+        // An end in the future comes from a clock that was ahead, and counts as none.
         let rests = (0..REST_S).contains(&now_s.saturating_sub(self.changes_ended));
         if self.complete && !rests {
             Step::AskNewest
@@ -80,15 +79,15 @@ impl Position {
         }
     }
 
-    /// The newest `write_date` is known (`None`: there is nothing at all). No bound lies after now: a
-    /// row that is dated in the future, by a clock that was wrong, would hide all others until then.
+    /// Starts a reading of changes up to `newest` (`None`: Odoo has no rows). The bound is never after now: a row
+    /// dated in the future by a wrong clock would hide all others until then.
     #[must_use]
     pub fn begin_changes(mut self, newest: Option<DateTime<Utc>>, now_s: i64) -> Self {
         let now = DateTime::from_timestamp(now_s, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
         let newest = newest.map(|newest| newest.min(now));
         self.written = self.written.map(|written| written.min(now));
         if self.written.is_none() {
-            // An empty Odoo: everything that will ever be written is after this.
+            // If Odoo is empty, every later row is written after this.
             self.written = Some(newest.unwrap_or(DateTime::UNIX_EPOCH));
         } else if let Some(until) = newest {
             self.changes = Some(Changes { until, after_id: 0 });
@@ -98,7 +97,7 @@ impl Position {
         self
     }
 
-    /// A page of `window` was read: its last id, and whether it was the last page.
+    /// Advances past a page of `window`, given its last id and whether it was the last page.
     #[must_use]
     pub fn read(mut self, window: Window, last_id: Option<i64>, at_end: bool, now_s: i64) -> Self {
         match (&mut self.changes, window.until) {
@@ -132,10 +131,10 @@ mod tests {
         DateTime::from_timestamp(second, 0).unwrap()
     }
 
-    /// A toy Odoo: id → (second it was stamped with, version).
+    /// A toy Odoo: id → (the second it is stamped with, version).
     type Rows = BTreeMap<i64, (i64, u32)>;
 
-    /// Reads pages until there is nothing to do, being cut off after `cut` steps.
+    /// Reads pages until nothing is due, or until it is cut off after `cut` steps.
     fn read(
         rows: &Rows,
         seen: &mut Rows,
@@ -177,9 +176,8 @@ mod tests {
     }
 
     proptest! {
-        /// Rows are written and rewritten, some by transactions that commit up to nine minutes after
-        /// their stamp, some by a clock that is up to an hour ahead, while reading goes on and is cut
-        /// off anywhere: at rest, nothing is missing.
+        /// Rows are written and rewritten while reading goes on and is cut off anywhere. Some transactions commit up
+        /// to nine minutes after their stamp, some clocks are up to an hour ahead. At rest, nothing is missing.
         #[test]
         fn nothing_is_lost_whatever_is_committed_late_or_dated_ahead(
             writes in prop::collection::vec((1i64..40, prop_oneof![4 => 0i64..540, 1 => -3600i64..0], 1i64..200), 1..60),
@@ -196,7 +194,7 @@ mod tests {
                 rows.insert(id, (now - late, u32::try_from(version).unwrap()));
                 position = read(&rows, &mut seen, position, now, page, cuts.next().unwrap());
             }
-            // Two undisturbed readings, each past its rest, when all that was dated ahead has come.
+            // Two undisturbed readings, each after its rest, once all rows dated ahead are due.
             now += 3600;
             for _ in 0..2 {
                 now += REST_S + 1;

@@ -1,4 +1,4 @@
-//! Reads on in Odoo's list and writes what it finds into the catalogue, a page at a time.
+//! Continues reading Odoo's list and writes it into the catalogue, a page at a time.
 
 use std::collections::BTreeSet;
 
@@ -17,22 +17,22 @@ use crate::Settings;
 use crate::cursor::{Position, Step};
 use crate::verdict::verdict;
 
-/// The name of the position in the ledger.
+/// The name of the cursor in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:discovery";
 
-/// How many rows a page has: about 400 KB of JSON.
+/// Rows per page: about 400 KB of JSON.
 const PAGE: usize = 1000;
 
-/// The reading of one batch.
+/// Discovery within one batch.
 pub(crate) struct Discovery {
     position: Position,
-    /// How far a reading of changes goes back.
+    /// How far a reading of changes goes back behind the last one.
     overlap: TimeDelta,
     ids_at_end: bool,
 }
 
 impl Discovery {
-    /// Goes on where the ledger says. A position that cannot be read is one to begin anew from.
+    /// Continues from the stored cursor. An unreadable cursor starts from the beginning.
     pub(crate) fn resume(position: Option<&Value>, overlap: TimeDelta) -> Self {
         Self {
             overlap,
@@ -43,18 +43,18 @@ impl Discovery {
         }
     }
 
-    /// The same, without a rest: a final check wants to know what changed up to now.
+    /// Skips the rest between two readings of changes: a final check needs all changes up to now.
     pub(crate) fn at_once(mut self) -> Self {
         self.position.changes_ended = 0;
         self
     }
 
-    /// Whether there is something to read now.
+    /// Whether a step is due.
     pub(crate) fn due(&self, now_s: i64) -> bool {
         self.position.next(self.ids_at_end, now_s, self.overlap) != Step::Rest
     }
 
-    /// Reads one page; what it changed, or `None` where the run was given up meanwhile.
+    /// Reads one page. Returns what changed in the catalogue, or `None` if the run was given up meanwhile.
     pub(crate) async fn step<H: Http, C: Clock>(
         &mut self,
         odoo: &Odoo<H, C>,
@@ -88,7 +88,7 @@ impl Discovery {
     ) -> Result<Option<Catalogued>, Fault> {
         let page = odoo.attachments(&settings.selection, window, PAGE).await?;
         let at_end = page.found < PAGE;
-        // Ids that do not rise would make the cursor run in circles.
+        // Ids out of order would make the cursor go in circles.
         let rising = page.rows.iter().try_fold(window.after_id, |last, row| {
             (row.id > last).then_some(row.id)
         });
@@ -104,7 +104,7 @@ impl Discovery {
             .read(window, page.last_id(), at_end, now_s);
         let unreadable = note_unreadable(postgres, run_id, page.unreadable).await?;
         let found = found_all(odoo, page.rows).await?;
-        // A position that stands still need not be written down.
+        // An unchanged cursor need not be stored.
         if found.is_empty() && next == self.position {
             self.ids_at_end |= at_end && window.until.is_none();
             return Ok(Some(Catalogued {
@@ -126,7 +126,7 @@ impl Discovery {
     }
 }
 
-/// Puts what could not be read on its list, whatever became of the rest of the page; how many were not on it.
+/// Lists unreadable attachments, whatever becomes of the rest of the page. Returns how many are new on the list.
 pub async fn note_unreadable(
     postgres: &impl Postgres,
     run_id: RunId,
@@ -144,8 +144,8 @@ pub async fn note_unreadable(
     note(postgres, run_id, "ir.attachment", &unreadable).await
 }
 
-/// Attachments as the catalogue takes them. What has neither a size nor a SHA-1 is looked into: Odoo may have a content
-/// of it all the same, and then it is not empty. Where that cannot be read now, the final check looks again.
+/// Converts attachments for the catalogue. Those without size and SHA-1 are checked for content, as Odoo may have
+/// some all the same. If that check fails now, the final check repeats it.
 pub async fn found_all<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     rows: Vec<Attachment>,
@@ -173,7 +173,7 @@ pub async fn found_all<H: Http, C: Clock>(
     Ok(found)
 }
 
-/// An attachment as the catalogue takes it, by what Odoo's list says.
+/// Converts one attachment for the catalogue, by Odoo's list alone.
 pub fn found(row: Attachment) -> Found {
     Found {
         verdict: verdict(&row),

@@ -13,11 +13,11 @@ use serde::Serialize;
 use crate::Settings;
 use crate::verdict::verdict;
 
-/// How many rows a page has.
+/// Rows per page.
 const PAGE: usize = 1000;
 
-/// How many groups of a kind are told apart; the rest is one group, so that an Odoo with thousands of
-/// MIME types makes no answer of megabytes.
+/// How many groups of a kind are listed; the rest share one group, so that thousands of MIME types do not make an
+/// answer of megabytes.
 const MOST_GROUPS: usize = 100;
 
 /// Files and their bytes.
@@ -47,7 +47,7 @@ pub struct DryRun {
     pub by_mimetype: BTreeMap<String, Tally>,
     /// What would be skipped, by reason.
     pub skipped: BTreeMap<String, Tally>,
-    /// Whether all were counted. If not, the next dry run goes on with `after_id`.
+    /// Whether everything was counted. If not, pass `after_id` to the next dry run.
     pub complete: bool,
     /// The last id that was counted.
     pub after_id: i64,
@@ -84,7 +84,7 @@ fn group<'a>(groups: &'a mut BTreeMap<String, Tally>, name: Option<&str>) -> &'a
     groups.entry(name.to_owned()).or_default()
 }
 
-/// Counts until all is counted or the time is up.
+/// Counts page by page until the list ends or the time is up.
 pub(crate) async fn dry_run<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     clock: &C,

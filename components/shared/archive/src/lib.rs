@@ -1,11 +1,12 @@
 //! Moves attachments from Odoo to Storage.
 //!
-//! [`ARCHIVE`] is a job that does one batch a run: it reads on in Odoo's list, claims files, moves them and
-//! records what became of each, all within a time budget. Whatever cuts it off, the next batch goes on: the promise is *at least once, idempotent*, and "moved" means that
-//! the SHA-1 and the length of the bytes sent are Odoo's and that Storage has confirmed them.
+//! [`ARCHIVE`] is a job that does one batch per run: it continues reading Odoo's list, claims files, moves them and
+//! records each outcome, within a time budget. If a batch is cut off, the next one continues: the promise is *at
+//! least once, idempotent*. "Moved" means that the bytes sent have Odoo's SHA-1 and length and that Storage has
+//! confirmed them.
 //!
-//! The decisions (`cursor`, `limiter`, [`plan`], [`verdict`]) are pure and apart from the work
-//! (`discovery`, `sweep`, `transfer`, `batch`; `verify` and `dry_run` have both).
+//! The decisions (`cursor`, `limiter`, [`plan`], [`verdict`]) are pure and separate from the I/O (`discovery`,
+//! `sweep`, `transfer`, `batch`); `verify` and `dry_run` contain both.
 
 mod batch;
 mod cursor;

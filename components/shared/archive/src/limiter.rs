@@ -1,28 +1,28 @@
-//! How many uploads at once: grows until Storage asks for air, then halves and grows slowly.
+//! Limits concurrent requests to Odoo or Storage: grows until an overload, then halves and grows slowly.
 
 use std::time::Duration;
 
-/// Where every batch begins.
+/// The limit at the start of a batch.
 const FIRST: usize = 4;
 
-/// The controller: additive increase, multiplicative decrease. Up to the first overload it grows with
-/// each success, since by ones it would take a thousand files to come from 4 to 32.
+/// Additive increase, multiplicative decrease. Up to the first overload the limit grows with each success: growing by
+/// one per round would take some 500 files to get from 4 to 32.
 #[derive(Debug, Clone)]
 pub struct Limiter {
     limit: usize,
     most: usize,
-    /// Whether the other side was overloaded before.
+    /// Whether an overload has occurred.
     cautious: bool,
-    /// Successes since the last change.
+    /// Successes since the limit last changed.
     successes: usize,
-    /// Not to be halved again before this moment: one overload is seen by every upload under way.
+    /// No second halving before this moment: all requests in flight see the same overload.
     halved_until: Duration,
-    /// Nothing new before this moment.
+    /// No new request before this moment.
     pause_until: Duration,
 }
 
 impl Limiter {
-    /// A limiter of at most `most` at once.
+    /// A limiter that allows at most `most` requests at once.
     pub fn new(most: usize) -> Self {
         let most = most.max(1);
         Self {
@@ -35,18 +35,18 @@ impl Limiter {
         }
     }
 
-    /// How many may be under way.
+    /// How many requests may be in flight.
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// Whether new work may begin now.
+    /// Whether a new request may begin.
     pub fn allows(&self, now: Duration) -> bool {
         now >= self.pause_until
     }
 
-    /// One went well. After as many as were allowed at once, one more is; before the first overload,
-    /// after each.
+    /// Records a success. After an overload the limit grows by one per `limit` successes, before it by one per
+    /// success.
     pub fn success(&mut self) {
         self.successes += 1;
         let enough = if self.cautious { self.limit } else { 1 };
@@ -56,7 +56,7 @@ impl Limiter {
         }
     }
 
-    /// The other side is overloaded (429, 503, 544, a reset, a timeout).
+    /// Records an overload of the other side (429, 503, 544, a reset, a timeout).
     pub fn overload(&mut self, now: Duration, retry_after: Option<Duration>) {
         self.successes = 0;
         self.cautious = true;

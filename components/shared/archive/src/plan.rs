@@ -1,47 +1,47 @@
-//! Which files are fetched together, and how.
+//! Plans which files are fetched together, and how.
 
 use ledger::attachments::Claimed;
 
-/// Files up to this size come many to a call.
+/// Files up to this size are fetched in groups.
 pub(crate) const SMALL_BYTES: u64 = 512 * 1024;
 
-/// The most files in one call. Odoo gave 580 files/s at 20 to a call against 53 at one (measured on
-/// 18); a lost file or a refused one costs its whole group a second asking, so not hundreds.
+/// The most files in one call. On 18, Odoo gave 580 files/s at 20 per call against 53 at one; but a lost or refused
+/// file makes its whole group be asked for again, so not hundreds.
 const GROUP_FILES: usize = 40;
 
 /// The most bytes in one call.
 const GROUP_BYTES: u64 = 2 * 1024 * 1024;
 
-/// Files up to this size are held whole; larger ones go up in pieces of this size.
+/// Files up to this size are held whole; larger ones are uploaded in pieces of this size.
 pub(crate) const WHOLE_BYTES: u64 = storage::CHUNK_BYTES;
 
-/// How many files go in pieces at once. Each piece waits for the answer to the one before: of one file
-/// alone, a network of 100 ms passes a third of what one request for the whole would.
+/// How many large files are uploaded at once. The pieces of a file go one after another, so at 100 ms latency a
+/// single file reaches a third of the throughput of one whole request.
 const LARGE_FILES: usize = 3;
 
-/// The bytes of files that a batch holds whole at once, at most.
+/// The most bytes of whole files that a batch holds in memory.
 const MOST_HELD_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The same beside as many large files as there may be.
+/// The same limit beside the maximum number of large files.
 const LEAST_HELD_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a large file takes: one piece on its way up, and the next.
+/// The memory of a large file: the piece being uploaded, and the next one.
 const PIECES_BYTES: u64 = 2 * WHOLE_BYTES;
 
-/// How to get at files.
+/// How files are fetched.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fetch {
-    /// One RPC call for all of them.
+    /// All in one RPC call.
     Group(Vec<Claimed>),
-    /// By itself, held whole.
+    /// Alone, held whole.
     Whole(Claimed),
-    /// By itself, in pieces.
+    /// Alone, in pieces.
     Pieces(Claimed),
 }
 
 impl Fetch {
-    /// The memory that it takes while it is under way, in bytes. A group's files wait for their turn
-    /// to be uploaded; pieces are read one ahead.
+    /// The memory in bytes that this takes. The files of a group stay until they are uploaded; a large file is read
+    /// one piece ahead.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Group(files) => files.iter().map(|f| f.file_size).sum(),
@@ -51,10 +51,9 @@ impl Fetch {
     }
 }
 
-/// How many files may go in pieces at once, if `calls` and `uploads` may be under way: one call is left for
-/// small files, and `runs` that work at once share an instance's memory. Where the source knows no ranges
-/// (`resumes` is false) a file has the whole network to itself, since what it does not get through in
-/// one batch is read again in the next.
+/// How many large files may be under way with these limits of `calls` and `uploads`. One call is left for small
+/// files, and `runs` parallel runs share an instance's memory. If the source has no ranges (`resumes` is false), one
+/// file gets all the bandwidth: what it does not finish in a batch is read again in the next.
 pub(crate) fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usize) -> usize {
     if !resumes {
         return 1;
@@ -64,8 +63,8 @@ pub(crate) fn large_at_once(resumes: bool, runs: u32, calls: usize, uploads: usi
     (LARGE_FILES / runs).min(calls).min(uploads).max(1)
 }
 
-/// How many bytes of files may be held whole beside so many `large` ones, where `runs` that work at once share an
-/// instance's memory.
+/// How many bytes of whole files may be held beside `large` large ones, when `runs` parallel runs share an instance's
+/// memory.
 pub(crate) fn held_at_once(large: usize, runs: u32) -> u64 {
     let most = LARGE_FILES as u64 * PIECES_BYTES + LEAST_HELD_BYTES;
     let large = PIECES_BYTES.saturating_mul(large as u64);
@@ -73,8 +72,8 @@ pub(crate) fn held_at_once(large: usize, runs: u32) -> u64 {
     left.clamp(LEAST_HELD_BYTES, MOST_HELD_BYTES)
 }
 
-/// Plans the fetching of claimed files, in their order as far as groups allow. Every file is in the
-/// plan exactly once. A file that has failed before goes alone, so that it spoils no group twice.
+/// Plans each claimed file exactly once, in order as far as groups allow. A file that has failed or was interrupted
+/// before goes alone, so that it spoils no group twice.
 pub fn plan(claimed: Vec<Claimed>) -> Vec<Fetch> {
     let mut plan = Vec::new();
     let mut group: Vec<Claimed> = Vec::new();

@@ -1,25 +1,25 @@
-//! What a batch did, as it is answered and logged.
+//! The report of a batch, for the answer and the log.
 
 use ledger::runs::Log;
 use run::Status;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a batch did.
+/// The report of a batch.
 pub type Report = run::Report<Figures>;
 
-/// What a batch did, in figures.
+/// The figures of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Figures {
     /// Files moved.
     pub migrated: u32,
-    /// Files that failed once more.
+    /// Files that failed.
     pub failed: u32,
-    /// Files still to be moved; absent if that could not be asked.
+    /// Files still to be moved; absent if the query failed.
     pub remaining: Option<i64>,
-    /// Files found to have nothing to move.
+    /// Files skipped because there is nothing to move.
     pub skipped: u32,
-    /// Attachments that were not known before.
+    /// Attachments new in the catalogue.
     pub discovered: u32,
     /// Attachments found to be gone from Odoo.
     pub deleted: u32,

@@ -1,9 +1,9 @@
-//! What a caller asks for, from the body of a POST.
+//! The request of a caller, from the body of a POST.
 
 use run::{Keys, RequestError};
 use serde_json::Value;
 
-/// What a batch should do.
+/// What a batch does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Discover and move.
@@ -13,14 +13,14 @@ pub enum Mode {
     Discover,
     /// Count what a migration would move, by model, MIME type and reason; nothing is written.
     DryRun,
-    /// As migrate, with all files that failed or are dead due at once.
+    /// Like `Migrate`, but failed, dead and waiting files are due at once.
     RetryFailed,
     /// Compare Odoo, the catalogue and Storage.
     Verify,
 }
 
 impl Mode {
-    /// Its name in requests and in the ledger.
+    /// The name in requests and in the ledger.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Migrate => "migrate",
@@ -40,49 +40,49 @@ impl Mode {
         Self::Verify,
     ];
 
-    /// Whether files are moved.
+    /// Whether this mode moves files.
     pub(crate) const fn moves(self) -> bool {
         matches!(self, Self::Migrate | Self::RetryFailed)
     }
 }
 
-/// One of `parts` equal parts of all objects.
+/// One of `parts` parts of all objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Which one, from 1.
+    /// The part's number, from 1.
     pub part: u16,
-    /// Of how many, up to 256.
+    /// How many parts there are, up to 256.
     pub parts: u16,
 }
 
 impl Part {
-    /// `n/t`, such as `3/7`.
+    /// Parses `n/t`, such as `3/7`.
     fn parse(text: &str) -> Option<Self> {
         let (part, parts) = text.split_once('/')?;
         let (part, parts) = (part.trim().parse().ok()?, parts.trim().parse().ok()?);
         ((1..=256).contains(&parts) && (1..=parts).contains(&part)).then_some(Self { part, parts })
     }
 
-    /// Whether it holds the objects whose names begin with this byte.
+    /// Whether this part holds the objects whose SHA-1 begins with this byte.
     pub fn holds(self, first_byte: u8) -> bool {
         u16::from(first_byte) % self.parts == self.part - 1
     }
 }
 
-/// What a caller asks for.
+/// The request of a caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// What to do.
     pub mode: Mode,
     /// Only these files, due or not.
     pub ids: Option<Vec<i64>>,
-    /// For verify: read the bytes of this part of all objects too.
+    /// For verify: also read the bytes of this part of all objects.
     pub read_data: Option<Part>,
-    /// For verify: begin anew, whatever one that is under way found.
+    /// For verify: start over, and discard a verification under way.
     pub restart: bool,
-    /// For verify: hand to the queue again what is not in Storage as it should be.
+    /// For verify: queue again each file whose object in Storage is missing or wrong.
     pub repair: bool,
-    /// For a dry run: go on after this id.
+    /// For a dry run: continue after this id.
     pub after_id: i64,
 }
 
@@ -90,7 +90,7 @@ pub struct Request {
 const MAX_IDS: usize = 1000;
 
 impl Request {
-    /// Reads a body.
+    /// Parses a body.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
         let keys = Keys::of(body)?;
         Ok(Self {

@@ -1,4 +1,4 @@
-//! How to archive.
+//! Settings of the archive.
 
 use std::time::Duration;
 
@@ -7,36 +7,34 @@ use fault::{Fault, Kind};
 use odoo::attachment::Selection;
 use outbound::Variables;
 
-/// A lease lasts at least so much longer than a batch, in seconds: what is under way when its time is
-/// up may still end.
+/// The least seconds that a lease exceeds the batch's time, so that work under way can still finish.
 const LEASE_BEYOND_BATCH_S: u32 = 15;
 
-/// How to archive, and between which two.
+/// Settings of the archive.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How to reach Odoo.
     pub odoo: odoo::Settings,
     /// How to reach Storage.
     pub storage: storage::Settings,
-    /// How long one batch begins new work.
+    /// How long a batch starts new work.
     pub batch: Duration,
-    /// For how long what is claimed stays claimed after a crash, in seconds.
+    /// The lease in seconds: how long claimed files stay claimed after a crash.
     pub lease_s: u32,
     /// How many batches may work at once.
     pub parallel_runs: u32,
     /// The most uploads at once.
     pub parallel_uploads: usize,
-    /// Larger files wait, until this is raised.
+    /// Larger files wait until this is raised.
     pub max_file_bytes: u64,
-    /// Larger files come by RPC only if nothing better is at hand, and not at all above this: an RPC
-    /// answer costs Odoo one and a half times the file in memory (seen on 18).
+    /// Large files come by RPC only where streaming is not possible, and never above this size: an RPC answer costs
+    /// Odoo one and a half times the file in memory (seen on 18).
     pub max_rpc_bytes: u64,
-    /// A sweep that would mark more than this share of the catalogue as deleted stops instead.
+    /// A sweep that misses more than this share of the catalogue marks nothing as deleted.
     pub max_deleted_share: f64,
-    /// How far each reading of changes goes back behind the bound of the last one: longer than the slowest
-    /// transaction of Odoo.
+    /// The overlap between readings of changes; must exceed the duration of Odoo's slowest transaction.
     pub overlap: TimeDelta,
-    /// Which attachments.
+    /// Which attachments are archived.
     pub selection: Selection,
 }
 
@@ -59,7 +57,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// From the variables `odoo_*`, `storage_*` and `archive_*`.
+    /// Reads the variables `odoo_*`, `storage_*` and `archive_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
         const MOST_BYTES: u64 = u64::MAX / 2;
         let batch_s: u32 = variables.number("archive_batch_seconds", 1..=3600).await?;
@@ -70,7 +68,7 @@ impl Settings {
             odoo: odoo::Settings::read(variables).await?,
             storage: storage::Settings::read(variables).await?,
             batch: Duration::from_secs(batch_s.into()),
-            // A lease that ended within a batch would let the batch overtake itself.
+            // If the lease expired within the batch, the next run would take over while this one still works.
             lease_s: lease_s.max(batch_s + LEASE_BEYOND_BATCH_S),
             parallel_runs: variables.number("archive_parallel_runs", 1..=64).await?,
             parallel_uploads: variables
@@ -95,7 +93,7 @@ impl Settings {
     }
 }
 
-/// Which attachments are the archive's, from the variables `archive_*`.
+/// Reads from the variables `archive_*` which attachments are archived.
 pub async fn read_selection(variables: &impl Variables) -> Result<Selection, Fault> {
     let domain = variables.text("archive_domain").await?;
     let domain = if domain.is_empty() { "[]" } else { &domain };

@@ -1,6 +1,6 @@
-//! Compares Odoo's whole list (ids, dates, checksums) with the catalogue, a range at a time: what is gone from Odoo is
-//! missed there; what the user may see or the selection has only since comes (back) to life here, and what changed
-//! in a transaction so slow that no reading by dates saw it is found.
+//! Compares Odoo's whole list (ids, dates, checksums) with the catalogue, a range at a time. This finds attachments
+//! that are gone from Odoo, that became visible or selected since, or that changed in a transaction too slow for the
+//! readings by date.
 
 use std::collections::HashSet;
 
@@ -19,74 +19,74 @@ use serde_json::Value;
 use crate::Settings;
 use crate::discovery::{found_all, note_unreadable};
 
-/// The name of the position in the ledger.
+/// The name of the cursor in the ledger.
 pub(crate) const CURSOR: &str = "archive-batch:sweep";
 
-/// How many ids one call lists, and how many rows of the catalogue one statement is about.
+/// How many ids one call lists, and how many catalogue rows one statement covers.
 const PAGE: usize = 5000;
 
-/// How many rows one call reads: about 400 KB of JSON.
+/// How many attachments one step reads in full: about 400 KB of JSON.
 const READ: usize = 1000;
 
-/// How many calls of one step tell what is hidden from what is gone.
+/// How many calls one step may use to tell hidden attachments from deleted ones.
 const MOST_CALLS: u32 = 200;
 
 /// How often a sweep begins, in seconds.
 const EVERY_S: i64 = 24 * 60 * 60;
 
-/// So many files may go in any case: the share of a small catalogue is less than one file.
+/// A sweep may always mark this many files: in a small catalogue the allowed share is less than one file.
 const MOST_FILES: u64 = 10;
 
-/// How far a sweep came, as it is kept in the ledger.
+/// The progress of a sweep, as stored in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Position {
-    /// Every id up to this one was compared.
+    /// Ids up to this one are compared.
     compared_to: i64,
     listed_any: bool,
-    /// How many were missed so far.
+    /// How many attachments are missing in Odoo so far.
     missing: u64,
-    /// What it came to, when all is compared; what it missed is settled by that.
+    /// The result, set once the whole list is compared; the marks are then settled by it.
     verdict: Option<Swept>,
-    /// When the last one ended, in seconds since 1970 by our clock; 0 if none ever did.
+    /// When the last sweep ended, in seconds since 1970 by our clock; 0 if none has.
     ended: i64,
-    /// What was selected when this one, or the last one, began.
+    /// What was selected when the current sweep, or else the last one, began.
     selection: Option<Value>,
 }
 
-/// What a sweep came to.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Swept {
-    /// How many catalogued attachments are gone from Odoo's list.
+    /// How many catalogued attachments are missing in Odoo's list.
     pub(crate) missing: u64,
-    /// How many there were.
+    /// How many attachments the catalogue has.
     pub(crate) catalogued: u64,
-    /// Whether they are marked as deleted now. If not, they were too many.
+    /// Whether the missing ones are marked as deleted; `false` if they are too many to be believed.
     pub(crate) marked: bool,
 }
 
-/// What a step came to.
+/// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stepped {
-    /// It goes on; what came (back) to life.
+    /// The sweep goes on; what this step added to the catalogue or updated there.
     On(Catalogued),
-    /// It ended.
+    /// The sweep ended.
     Ended(Swept),
-    /// It is not this batch's any more: another made the step, or this one was given up.
+    /// This batch may not continue: another run moved the cursor, or this run was given up.
     Overtaken(Catalogued),
 }
 
-/// The sweeping of one batch.
+/// The sweep as one batch sees it.
 pub(crate) struct Sweep {
     position: Position,
-    /// The position as the ledger has it, to the letter.
+    /// The cursor exactly as the ledger stores it: a step moves it only from this value.
     kept: Value,
-    /// What is selected now.
+    /// The current selection.
     selection: Value,
 }
 
 impl Sweep {
-    /// Goes on where the ledger says.
+    /// Continues from the stored cursor.
     pub(crate) fn resume(position: Option<&Value>, selection: &Selection) -> Self {
         Self {
             position: position
@@ -97,15 +97,14 @@ impl Sweep {
         }
     }
 
-    /// Whether there is something to do now. What is selected since has no date to be found by.
+    /// Whether a step is due. A changed selection makes a sweep due, as no date reveals what is newly selected.
     pub(crate) fn due(&self, now_s: i64) -> bool {
         self.position.under_way()
             || !(0..EVERY_S).contains(&now_s.saturating_sub(self.position.ended))
             || (self.position.selection.as_ref()).is_some_and(|then| *then != self.selection)
     }
 
-    /// Compares one range, or settles some of what was missed. A step makes a few calls at most, and
-    /// the position is kept after each.
+    /// Compares one range, or settles some of the missing files. Each step makes a few calls and stores the cursor.
     pub(crate) async fn step<H: Http, C: Clock>(
         &mut self,
         odoo: &Odoo<H, C>,
@@ -115,7 +114,7 @@ impl Sweep {
         now_s: i64,
     ) -> Result<Stepped, Fault> {
         if self.position == Position::default() {
-            // Before the first day is over there is nothing to miss.
+            // The first sweep starts a day after the first batch: nothing can be missing before.
             let begun = Position::rested(now_s, &self.selection);
             let kept = json(&begun)?;
             ledger::runs::keep_cursor(postgres, CURSOR, &kept).await?;
@@ -165,7 +164,7 @@ impl Sweep {
         let compared = no_more_than(compared, READ);
         let mut missing = compared.unlisted;
         if !missing.is_empty() {
-            // A selection that was narrowed lists less than there is: what exists is not deleted.
+            // A narrowed selection lists fewer files: what still exists in Odoo is not deleted.
             let existing: HashSet<i64> = odoo
                 .existing_attachments(&missing)
                 .await?
@@ -173,7 +172,7 @@ impl Sweep {
                 .collect();
             missing.retain(|id| !existing.contains(id));
         }
-        // Nor is what the user may not see any more.
+        // What the user may no longer see is not deleted either.
         let mut hidden = Vec::new();
         if !missing.is_empty() {
             let mut calls = MOST_CALLS;
@@ -204,7 +203,7 @@ impl Sweep {
         };
         let verdict = next.verdict(compared.catalogued, settings.max_deleted_share);
         if !verdict.marked {
-            // So many are only counted: they would have to be unmarked in the end.
+            // Too many to be believed: count them only, as their marks would be removed at the end.
             missing.clear();
         }
         if compared.last_id == i64::MAX {
@@ -261,7 +260,7 @@ impl Position {
         self.compared_to > 0
     }
 
-    /// Before the first step of the next, after one that ended at this moment.
+    /// The state between two sweeps, of which the last ended at `ended`.
     fn rested(ended: i64, selection: &Value) -> Self {
         Self {
             ended,
@@ -270,8 +269,8 @@ impl Position {
         }
     }
 
-    /// What was missed is believed if it is not more than `most_share` of the catalogue, or few files
-    /// at all, and if Odoo listed anything.
+    /// Missing files are believed to be deleted if Odoo listed anything at all and they are at most `most_share` of
+    /// the catalogue or [`MOST_FILES`].
     #[allow(clippy::cast_precision_loss)]
     fn verdict(&self, catalogued: u64, most_share: f64) -> Swept {
         let most = (catalogued as f64 * most_share).max(MOST_FILES as f64);
@@ -283,7 +282,7 @@ impl Position {
     }
 }
 
-/// Ends the range where more than `most` attachments would come (back) to life.
+/// Cuts the range short where more than `most` attachments would have to be read.
 fn no_more_than(mut compared: Compared, most: usize) -> Compared {
     compared.uncatalogued.truncate(most);
     if let Some(last_id) = compared.uncatalogued.get(most.saturating_sub(1)) {
@@ -319,7 +318,7 @@ mod tests {
             (1, false, 1000, false),
             (50, true, 1000, true),
             (51, true, 1000, false),
-            // A share of few files is less than one.
+            // Of few files, the share is less than one file.
             (10, true, 20, true),
             (11, true, 20, false),
         ] {
@@ -355,9 +354,9 @@ mod tests {
         assert!(!Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S - 1));
         assert!(Sweep::resume(Some(&kept), &all).due(1_000_000 + EVERY_S));
         assert!(Sweep::resume(Some(&kept), &leads).due(1_000_000));
-        // By a clock that was ahead when it ended.
+        // The clock was ahead when the last sweep ended.
         assert!(Sweep::resume(Some(&kept), &all).due(1_000_000 - 3600));
-        // Of an older position nobody knows what was selected.
+        // An older version did not store what was selected.
         let older = json!({"after_id": 5000, "listed_any": true, "ended": 1_000_000});
         assert!(!Sweep::resume(Some(&older), &leads).due(1_000_000));
     }

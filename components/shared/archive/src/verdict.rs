@@ -1,11 +1,11 @@
-//! What is to be done with an attachment, from what Odoo says of it.
+//! Decides from Odoo's list whether an attachment is moved or skipped.
 
 use content::Sha1;
 use ledger::attachments::{Skip, Verdict};
 use odoo::attachment::Attachment;
 
-/// A link has no content; content in a cloud is not Odoo's; an empty file has no checksum. Whether it may be moved
-/// by the settings of the day is judged when it is claimed.
+/// A link has no content, cloud content is not in Odoo, an empty file has no checksum. Limits set by variables are
+/// applied later, when the file is claimed.
 pub fn verdict(attachment: &Attachment) -> Verdict {
     let size = attachment.file_size.unwrap_or_default();
     match attachment.kind.as_str() {

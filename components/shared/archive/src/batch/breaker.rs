@@ -1,62 +1,62 @@
-//! Whose fault it is: a circuit breaker for each way that files take.
+//! A circuit breaker for each route that files take: it decides whose fault a failure is.
 //!
-//! A file's failure may be its own, or that of all files. It is believed to be the file's own when something else
-//! went well the same way since, or when a neutral probe does: only then has the file used an attempt.
+//! A failure may be one file's own or hit all files. It counts as the file's own, and uses an attempt, only if
+//! another file has succeeded on the same route since, or a neutral probe does.
 
 use fault::{Fault, Kind};
 use ledger::attachments::{Outcome, Settled};
 
-/// So many failures in a row, without one success, are no longer the files' own.
+/// After this many failures in a row without a success, the files are no longer to blame.
 const STREAK: usize = 10;
 
-/// So many are held back at most where nothing is known to be good.
+/// The most failures held back while no known good file exists.
 const MOST_UNPROVEN: usize = 1000;
 
-/// Holds back what failed until it is known whose fault that was.
+/// Holds back failed files until it is known whose fault that was.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     suspects: Vec<(Settled, Fault)>,
     state: State,
-    /// How many suspects there were when nothing could prove whose fault it was.
+    /// How many suspects the last inconclusive probe has covered.
     unproven: usize,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// All goes its way.
+    /// Work goes on.
     #[default]
     Closed,
-    /// Nothing new begins before a probe has been made.
+    /// No new work until a probe has been made.
     Open(Fault),
-    /// The probe is under way; the last one of the batch, or not.
+    /// The probe is under way; `true` if it is the last of the batch.
     HalfOpen(Fault, bool),
 }
 
-/// What a probe found.
+/// The result of a probe.
 #[derive(Debug)]
 pub(super) enum Proof {
-    /// What is known to be good can be had.
+    /// A known good file came through.
     Well,
-    /// It cannot, and why, if that is known better than from the file.
+    /// It failed; with the fault, if that is more precise than the file's.
     Ill(Option<Fault>),
-    /// Nothing is known to be good.
+    /// There is no known good file to try.
     Unknown,
 }
 
-/// What a proof comes to.
+/// What follows from a probe.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// Those that failed by themselves.
+    /// Files whose failure is their own.
     pub(super) own: Vec<Settled>,
-    /// What stops the batch.
+    /// The fault that stops the batch.
     pub(super) stop: Option<Fault>,
 }
 
 impl Breaker {
-    /// A file failed. It comes back if nothing has to be proved: its fault says itself whose it is.
+    /// Records a failure. Returns the file if no proof is needed, as its fault says whose it is.
     pub(super) fn failed(&mut self, fault: &Fault, settled: Settled) -> Option<Settled> {
         let enough = match fault.kind() {
-            // One that is asked for a pause again and again may be alone in it, or the first of all.
+            // A single busy answer may concern one file or be the first of many: probe at once.
             Kind::StorageBusy if self.suspects.is_empty() => 1,
             Kind::StorageFailed
             | Kind::StorageTimeout
@@ -76,7 +76,7 @@ impl Breaker {
         None
     }
 
-    /// Something went well this way: those that failed did so by themselves.
+    /// Records a success on this route: the files held back failed by themselves.
     pub(super) fn succeeded(&mut self) -> Vec<Settled> {
         self.state = State::Closed;
         self.take()
@@ -90,17 +90,17 @@ impl Breaker {
             .collect()
     }
 
-    /// Whether so many failed in a row that they are no longer the files' own.
+    /// Whether so many failed in a row that the files are no longer to blame.
     pub(super) fn is_streak(&self) -> bool {
         self.suspects.len() >= STREAK
     }
 
-    /// Whether nothing new may begin this way.
+    /// Whether no new work may begin on this route.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state, State::Closed)
     }
 
-    /// Whether a probe is to be made now: where enough files failed, or, when the batch is at its `last`, any.
+    /// Whether to probe now: after enough failures, or after any if the batch is at its `last` step.
     pub(super) fn probe(&mut self, last: bool) -> bool {
         let fault = match (&self.state, self.suspects.last()) {
             (State::Open(fault), _) => fault.clone(),
@@ -113,10 +113,10 @@ impl Breaker {
         true
     }
 
-    /// The probe has ended.
+    /// Handles the result of the probe.
     pub(super) fn proved(&mut self, proof: Proof) -> Verdict {
         let State::HalfOpen(fault, last) = std::mem::take(&mut self.state) else {
-            // Something went well meanwhile.
+            // A file has succeeded meanwhile.
             return Verdict::default();
         };
         let busy = fault.kind() == Kind::StorageBusy;
@@ -126,7 +126,7 @@ impl Breaker {
             fault.at("many files in a row")
         };
         match proof {
-            // It may have had its pause meanwhile: others show whose fault it was, or the probe at the end.
+            // The pause may be over: later files, or the probe at the end, show whose fault it was.
             Proof::Well if busy && !last => Verdict::default(),
             Proof::Well => Verdict {
                 own: self.take(),
@@ -140,8 +140,8 @@ impl Breaker {
         }
     }
 
-    /// Nothing is known to be good. Others may still go well; where none does, many stop the batch, and few are
-    /// believed to have failed by themselves, unless their fault says that it is not theirs.
+    /// No known good file exists, so see whether other files succeed. At the end of the batch many failures stop it;
+    /// few count as the files' own, unless their fault blames no file.
     fn unproven(&mut self, many: Fault, last: bool) -> Verdict {
         let suspects = self.suspects.len();
         self.unproven = suspects;
@@ -163,7 +163,7 @@ impl Breaker {
         }
     }
 
-    /// The batch ends: what nobody could be blamed for is released, and has used no attempt.
+    /// Ends the batch: files whose failure is unproven are released without using an attempt.
     pub(super) fn release(&mut self) -> Vec<Settled> {
         let released = |settled: Settled| Settled {
             id: settled.id,
@@ -179,7 +179,7 @@ impl Breaker {
     }
 }
 
-/// Whether a fault is none of a file's before something has proved it.
+/// Whether a fault of this kind blames no file until that is proved.
 fn blames_no_file(fault: &Fault) -> bool {
     matches!(fault.kind(), Kind::SourceContent | Kind::SourceProxy)
 }
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    /// A breaker after so many failures.
+    /// A breaker after this many failures.
     fn after(failures: i64, kind: Kind) -> Breaker {
         let mut breaker = Breaker::default();
         for id in 0..failures {
@@ -243,7 +243,7 @@ mod tests {
         assert!(verdict.own.is_empty() && verdict.stop.is_none() && !breaker.is_open());
         assert!(breaker.probe(true));
         assert_eq!(breaker.proved(Proof::Well).own.len(), 1);
-        // Ten in a row are no longer alone in it.
+        // Ten in a row concern more than one file.
         let mut breaker = after(1, Kind::StorageBusy);
         breaker.probe(false);
         breaker.proved(Proof::Well);
@@ -264,7 +264,7 @@ mod tests {
         let verdict = breaker.proved(Proof::Well);
         assert_eq!((verdict.own.len(), verdict.stop), (12, None));
         assert!(!breaker.is_open() && breaker.release().is_empty());
-        // The success came before the probe's end, which says nothing any more.
+        // The success came before the end of the probe, whose result then no longer counts.
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(false);
         assert_eq!(breaker.succeeded().len(), 10);
@@ -295,7 +295,7 @@ mod tests {
             breaker.failed(&fault, failing(id));
             assert!(!breaker.probe(false));
         }
-        // One that goes well shows that the others failed by themselves.
+        // One success shows that the others failed by themselves.
         assert_eq!(breaker.succeeded().len(), 19);
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(true);

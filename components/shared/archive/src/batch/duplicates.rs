@@ -1,38 +1,38 @@
-//! Identical content is moved once: files that share it wait for the first of them.
+//! Moves identical content once: files with the same content wait for the first one.
 
 use std::collections::{HashMap, HashSet};
 
 use content::Sha1;
 use ledger::attachments::Claimed;
 
-/// Which contents are under way, and who waits for them.
+/// Which contents are being moved, and which files wait for them.
 #[derive(Default)]
 pub(super) struct Duplicates {
     waiting: HashMap<Sha1, Vec<Claimed>>,
     stored: HashSet<Sha1>,
-    /// How many wait for another.
+    /// How many files wait for another one.
     held: usize,
 }
 
-/// What to do with a file.
+/// What to do with a claimed file.
 pub(super) enum First {
     /// Move it.
     Move(Claimed),
-    /// Its content was stored, and confirmed, in this batch.
+    /// Its content was stored and confirmed in this batch.
     Stored(Claimed),
-    /// Another file with its content was moved by an earlier batch: Storage is asked whether it still has it.
+    /// An earlier batch moved its content: ask Storage whether the object is still there.
     Presumed(Claimed),
-    /// It waits for another.
+    /// It waits for another file with the same content.
     Waits,
 }
 
 impl Duplicates {
-    /// How many files wait for another.
+    /// How many files wait for another one.
     pub(super) fn held(&self) -> usize {
         self.held
     }
 
-    /// Takes up a claimed file.
+    /// Decides what to do with a claimed file.
     pub(super) fn take_up(&mut self, file: Claimed) -> First {
         let content = file.checksum;
         if self.stored.contains(&content) {
@@ -51,7 +51,7 @@ impl Duplicates {
         }
     }
 
-    /// Its content is in Storage now; those that waited for it.
+    /// Notes that the content is stored. Returns the files that waited for it.
     pub(super) fn stored(&mut self, file: &Claimed) -> Vec<Claimed> {
         let content = file.checksum;
         let waited = self.waiting.remove(&content).unwrap_or_default();
@@ -60,7 +60,7 @@ impl Duplicates {
         waited
     }
 
-    /// It could not be moved; the next one to try, if others want the same content.
+    /// Notes that this file could not be moved. Returns the next file with the same content to try.
     pub(super) fn failed(&mut self, file: &Claimed) -> Option<Claimed> {
         let content = &file.checksum;
         let next = self.waiting.get_mut(content).and_then(Vec::pop);

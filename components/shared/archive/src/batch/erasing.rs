@@ -1,4 +1,4 @@
-//! Deletes from the bucket what was erased in the catalogue.
+//! Deletes objects of files that were erased from the catalogue.
 
 use fault::Fault;
 use ledger::{Postgres, erased};
@@ -10,7 +10,7 @@ use super::Batch;
 const MANY: usize = 100;
 
 impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
-    /// All that is on the list. What cannot be deleted stays on it.
+    /// Deletes all listed objects. Objects that cannot be deleted stay on the list.
     pub(super) async fn erase(&self) -> Result<(), Fault> {
         let (postgres, run_id) = (&self.run.environment.postgres, self.run.id);
         while self.run.erases() {

@@ -1,4 +1,4 @@
-//! What follows from a failure for the file.
+//! Decides what a failure means for the file.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use fault::{Fault, Retry, next_attempt};
 use ledger::attachments::{Claimed, Outcome};
 use serde_json::Value;
 
-/// What becomes of a file that failed: another attempt after a wait, or none.
+/// The outcome of a failed file: another attempt after a wait, or none.
 pub(super) fn outcome(
     file: &Claimed,
     fault: &Fault,
@@ -14,7 +14,7 @@ pub(super) fn outcome(
     chance: f64,
 ) -> Outcome {
     let retry = match fault.kind().retry() {
-        // A person has to mend it, and does so for all files: this one is tried again like others.
+        // A person will fix it for all files at once: retry this one like any other.
         Retry::Manual => Retry::Later,
         retry => retry,
     };
@@ -37,7 +37,7 @@ pub(super) fn outcome(
     }
 }
 
-/// How long to wait before asking again within a batch.
+/// The wait that was asked for, cut to what fits into a batch.
 pub(super) fn short_wait(fault: &Fault) -> Option<Duration> {
     fault.wait().map(|wait| wait.min(Duration::from_secs(30)))
 }

@@ -23,11 +23,11 @@ use crate::verify::{self, Verification};
 use crate::{Mode, Report, Request, Settings};
 use pipeline::{Context, Pipeline};
 
-/// Moves attachments, a batch a run.
+/// The job that moves attachments, one batch per run.
 #[derive(Debug)]
 pub struct Archive;
 
-/// What `archive-batch` does.
+/// The job of `archive-batch`.
 pub static ARCHIVE: Archive = Archive;
 
 impl Job for Archive {
@@ -71,8 +71,7 @@ impl Job for Archive {
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let storage = Storage::new(http, settings.storage.clone())?;
         report.figures.storage = Some(settings.storage.told());
-        // Both sides are tried before any file is touched: what is wrong with a setting costs no file
-        // an attempt.
+        // Try both sides before touching a file: a wrong setting costs no file an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
             if stores(mode) {
                 storage.check_bucket().await.map(drop)
@@ -104,12 +103,12 @@ impl Job for Archive {
     }
 }
 
-/// Whether Storage has a part in a mode.
+/// Whether a mode uses Storage.
 fn stores(mode: Mode) -> bool {
     mode.moves() || mode == Mode::Verify
 }
 
-/// A batch, once both sides were found to answer.
+/// A batch whose two sides both answer.
 struct Batch<'a, H, C, P> {
     run: &'a Run<Archive, H, C, P>,
     settings: &'a Settings,
@@ -118,7 +117,7 @@ struct Batch<'a, H, C, P> {
 }
 
 impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
-    /// Whether both sides are those that the catalogue belongs to.
+    /// Whether Odoo and the bucket are those that the catalogue belongs to.
     async fn is_of_here(&self) -> Result<(), Fault> {
         let (run, settings) = (self.run, self.settings);
         let (postgres, known) = (&run.environment.postgres, run.identities());
@@ -195,7 +194,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
             attachments::revive(postgres, run.id).await?;
         }
         if mode.moves() {
-            // Before anything is moved: what is moved again has to stay.
+            // Erase before moving anything: what is moved again must stay.
             self.erase().await?;
             let position = run.cursor(waiting::CURSOR);
             let has_password = odoo.can_stream();
@@ -227,7 +226,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         self.verify_for_check().await
     }
 
-    /// The part of a final check: what can still be moved was moved before.
+    /// Does this job's part of a final check, after everything that can be moved was moved.
     async fn verify_for_check(&self) -> Result<(), Fault> {
         let run = self.run;
         let Some(check) = self.check() else {
@@ -254,7 +253,7 @@ impl<H: Http, C: Clock, P: Postgres> Batch<'_, H, C, P> {
         verification.run(position).await.map(|_| ())
     }
 
-    /// Files that are asked for by name need not have been discovered yet.
+    /// Catalogues files requested by id, which may not be discovered yet.
     async fn catalogue_named(&self, ids: &[i64]) -> Result<(), Fault> {
         let (postgres, run_id) = (&self.run.environment.postgres, self.run.id);
         let listed = self.odoo.attachments_by_id(ids).await?;

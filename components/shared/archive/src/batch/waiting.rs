@@ -1,4 +1,4 @@
-//! Files that wait for a setting: a password, or a higher limit. Whether they still do is judged anew in each batch.
+//! Files that wait for a setting: a password or a higher limit. Each batch checks again whether they still must wait.
 
 use fault::Fault;
 use ledger::runs::RunId;
@@ -9,23 +9,23 @@ use serde_json::Value;
 
 use crate::Settings;
 
-/// The name of the position in the ledger.
+/// The name of the cursor in the ledger.
 pub(super) const CURSOR: &str = "archive-batch:password";
 
-/// How often files that wait for a password are taken up where there is one, in seconds: seldom, since whoever
-/// tries in vain may be locked out.
+/// How often, in seconds, files that need a password are retried once there is one: seldom, as failing logins may
+/// lock the user out.
 const EVERY_S: i64 = 24 * 60 * 60;
 
-/// When files were last taken up with a password, as it is kept in the ledger.
+/// When files were last retried with a password, as stored in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct Tried {
-    /// In seconds since 1970 by our clock; 0: never, or there was no password since.
+    /// In seconds since 1970 by our clock; 0 if never, or if the password was removed since.
     tried: i64,
 }
 
 impl Tried {
-    /// Whether files are taken up now, and what is to be kept.
+    /// Whether files are retried now, and the state to store.
     fn next(self, has_password: bool, now_s: i64) -> (bool, Self) {
         let due = has_password && !(0..EVERY_S).contains(&now_s.saturating_sub(self.tried));
         let tried = match (has_password, due) {
@@ -37,8 +37,8 @@ impl Tried {
     }
 }
 
-/// Takes up what the settings of this moment let through. Whatever they still do not is put aside again when it
-/// is claimed.
+/// Makes files due that the current settings allow. A file that still must wait is put aside again when it is
+/// claimed.
 pub(super) async fn take_up(
     postgres: &impl Postgres,
     clock: &impl Clock,

@@ -1,7 +1,7 @@
-//! What Storage has of the files that it took: asked for before any of them counts as moved.
+//! Confirms that Storage has the uploaded objects, before any file counts as moved.
 //!
-//! Its answer to an upload says nothing of the object. Objects lie in 256 folders by their content, so one listing
-//! confirms all that came into a folder lately; those of a folder are therefore collected for a while.
+//! The answer to an upload says nothing about the object. Objects lie in 256 folders by SHA-1, so one listing
+//! confirms all recent uploads to a folder; uploads are therefore collected per folder for a while.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -15,29 +15,28 @@ use storage::{Fingerprint, Info, Storage};
 
 use super::{of_one_object, path};
 
-/// A folder is asked for when so many files wait for it, or one for so long.
+/// A folder is due when this many files wait, or one has waited this long.
 const FILES: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// How many objects one listing gives. Folders that have more are not listed: their pages would cost more than
-/// asking for each object by itself.
+/// Objects per listing. Larger folders are not listed: reading all pages costs more than asking for each object.
 const PAGE: usize = 1000;
 
-/// So many rows of a listing cost as much as asking for one object (measured on storage-api 1.70).
+/// How many rows of a listing cost as much as asking for one object (measured on storage-api 1.70).
 const ROWS_A_FILE: usize = 50;
 
-/// A file that Storage took, or whose content it took before.
+/// An uploaded file, or one whose content an earlier batch uploaded.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
     pub(crate) file: Claimed,
-    /// Of what was sent; unknown where an earlier batch sent it.
+    /// The size and MD5 that were sent; `None` if an earlier batch sent them.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// How often it was asked for in vain.
+    /// How many confirmations have failed.
     pub(crate) tries: u32,
 }
 
 impl Sent {
-    /// A file whose content an earlier batch sent, by the catalogue.
+    /// A file whose content an earlier batch uploaded, by the catalogue.
     pub(crate) fn earlier(file: Claimed) -> Self {
         Self {
             file,
@@ -47,15 +46,15 @@ impl Sent {
     }
 }
 
-/// The files that wait to be confirmed, by folder.
+/// Files that wait for confirmation, by folder.
 #[derive(Debug, Default)]
 pub(crate) struct Unconfirmed {
     folders: BTreeMap<String, (Duration, Vec<Sent>)>,
-    /// How many objects the longest listing so far had.
+    /// The length of the longest listing so far.
     rows: usize,
 }
 
-/// What to ask for next.
+/// The files to confirm next.
 #[derive(Debug)]
 pub(crate) struct Confirmation {
     files: Vec<Sent>,
@@ -63,7 +62,7 @@ pub(crate) struct Confirmation {
 }
 
 impl Unconfirmed {
-    /// Storage took a file.
+    /// Adds a file that Storage accepted.
     pub(crate) fn add(&mut self, sent: Sent, now: Duration) {
         let folder = path(&sent.file).folder().to_owned();
         let (_, files) = self.folders.entry(folder).or_insert((now, Vec::new()));
@@ -75,12 +74,12 @@ impl Unconfirmed {
         self.folders.is_empty()
     }
 
-    /// What a listing had tells how long the next one may be, since hashes spread evenly.
+    /// Notes the length of a listing. The next one will be alike, since hashes spread evenly.
     pub(crate) fn listed(&mut self, rows: usize) {
         self.rows = self.rows.max(rows);
     }
 
-    /// What is due, one folder at a time; with `all`, whatever waits.
+    /// The next folder that is due; with `all`, any that waits.
     pub(crate) fn due(&mut self, now: Duration, all: bool) -> Option<Confirmation> {
         let is_due = |(since, files): &(Duration, Vec<Sent>)| {
             all || files.len() >= FILES || now.saturating_sub(*since) >= LONGEST_WAIT
@@ -94,8 +93,7 @@ impl Unconfirmed {
     }
 }
 
-/// Asks what Storage has of these files; of each, whether that is what was sent, and how many objects a
-/// listing had.
+/// Confirms these files. Returns for each whether Storage has what was sent, and how many rows the listing had.
 pub(crate) async fn confirm<H: Http>(
     storage: &Storage<H>,
     Confirmation { files, folder }: Confirmation,
@@ -113,7 +111,7 @@ pub(crate) async fn confirm<H: Http>(
     }
     let mut confirmed = Vec::with_capacity(files.len());
     for sent in files {
-        // Behind a listing's end, or in a bucket that is gone, which looks empty.
+        // Not in the listing: behind its end, or the bucket is gone, which looks empty.
         let info = match listed.get(path(&sent.file).as_str()) {
             Some(info) => Ok(Some(info.clone())),
             None => storage.info(path(&sent.file).as_str()).await,
@@ -148,7 +146,7 @@ async fn compare<H: Http>(
             ),
         ));
     }
-    // An etag that looks like an MD5 may be none, as where S3 encrypts: then the bytes tell.
+    // An etag that looks like an MD5 may be none, for example if S3 encrypts: then compare the bytes.
     let differs = (sent.fingerprint.as_ref()).is_some_and(|sent| info.holds(sent) == Some(false));
     if differs && !has_bytes(storage, &sent.file).await? {
         return Err(Fault::new(
@@ -159,7 +157,7 @@ async fn compare<H: Http>(
     Ok(())
 }
 
-/// Whether an object's bytes have the SHA-1 that its name says.
+/// Whether an object's bytes have the SHA-1 in its name.
 async fn has_bytes<H: Http>(storage: &Storage<H>, file: &Claimed) -> Result<bool, Fault> {
     let Some(mut chunks) = storage.read(path(file).as_str()).await? else {
         return Ok(false);
@@ -240,7 +238,7 @@ mod tests {
         assert!(is_listed(100, 2));
         assert!(!is_listed(101, 2));
         assert!(is_listed(900, 20));
-        // Such a listing ends before the folder does.
+        // A listing of a full page ends before the folder does.
         assert!(!is_listed(PAGE, 500));
     }
 }

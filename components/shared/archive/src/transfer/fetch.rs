@@ -1,4 +1,4 @@
-//! Getting files that are held whole.
+//! Fetches files that are held whole.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,16 @@ use super::PART_BYTES;
 use super::{of_one_file, sha1, verify};
 use crate::plan::SMALL_BYTES;
 
-/// A file whose bytes are here and verified.
+/// A file whose bytes are fetched and verified.
 pub(crate) struct Fetched {
     pub(crate) file: Claimed,
     pub(crate) content: Bytes,
-    /// What Storage has to have of it.
+    /// The size and MD5 that Storage must have.
     pub(crate) fingerprint: Fingerprint,
 }
 
 impl Fetched {
-    /// The file, if these are its bytes.
+    /// Verifies the bytes of a file.
     pub(crate) fn of(file: Claimed, content: Bytes) -> Result<Self, (Claimed, Fault)> {
         let size = u64::try_from(content.len()).unwrap_or(u64::MAX);
         if let Err(fault) = verify(&file, size, sha1(&content)) {
@@ -39,8 +39,8 @@ impl Fetched {
     }
 }
 
-/// Gets a group of small files by one call, handing each on as soon as it is here. Returns those that could not
-/// be had: by their own fault, or (`true`) because the call as a whole failed.
+/// Fetches a group of small files in one call, and hands on each as it arrives. Returns the files that failed, with
+/// `true` if the call as a whole failed.
 pub(crate) async fn group<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     files: Vec<Claimed>,
@@ -69,7 +69,7 @@ async fn read_group<H: Http, C: Clock>(
     let mut ids: Vec<i64> = waiting.keys().copied().collect();
     ids.sort_unstable();
     let bytes: u64 = waiting.values().map(|file| file.file_size).sum();
-    // A file that is longer than Odoo says may be so by a little without spoiling its group.
+    // Slack for a file that is a little longer than Odoo says, so that it does not spoil its group.
     let max_bytes = usize::try_from(bytes + SMALL_BYTES).unwrap_or(usize::MAX);
     let mut datas = odoo.datas(&ids, max_bytes).await?;
     while let Some(got) = datas.next().await? {
@@ -81,8 +81,8 @@ async fn read_group<H: Http, C: Clock>(
     Ok(())
 }
 
-/// Gets the bytes of one file, streamed from `/web/content` if it is not small and that is possible. They
-/// are still to be verified. Where the stream fails or ends too early, RPC tells whether that is the file's fault.
+/// Fetches one file, unverified: streamed from `/web/content` if it is not small and streaming is possible. If the
+/// stream fails or ends early, RPC shows whether that is the file's fault.
 pub(crate) async fn whole<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,
@@ -105,7 +105,7 @@ pub(crate) async fn whole<H: Http, C: Clock>(
     Ok(got.map(|got| got.content).unwrap_or_default())
 }
 
-/// The file by `/web/content`, read once more from its beginning where the connection broke off.
+/// Streams a file from `/web/content`, and retries once from the beginning after a reset.
 async fn streamed<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     file: &Claimed,

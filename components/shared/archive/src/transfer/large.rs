@@ -1,6 +1,5 @@
-//! A large file, piece by piece: at most two pieces are held, and a later batch goes on where this
-//! one stops. The last piece is held back until the SHA-1 of the whole has proved right, so that wrong bytes
-//! never become an object.
+//! Moves a large file in pieces: at most two are held, and a later batch continues where this one stops. The last
+//! piece is held back until the SHA-1 of the whole file is verified, so that wrong bytes never become an object.
 
 use std::cell::{Cell, RefCell};
 
@@ -18,31 +17,31 @@ use storage::{CHUNK_BYTES, Fingerprint, Info, Resumable, Storage};
 use super::resume_point::ResumePoint;
 use super::{PART_BYTES, label, of_one_file, of_one_object, path, verify};
 
-/// A large file that is being moved. Whoever drops the moving in mid-way finds here how far it came.
+/// A large file being moved. If the transfer is dropped midway, its progress is found here.
 #[derive(Debug)]
 pub(crate) struct LargeUpload {
     pub(crate) file: Claimed,
     resume: RefCell<Option<ResumePoint>>,
-    /// How many pieces of it were dealt with in this batch.
+    /// How many pieces this batch has finished.
     pieces: Cell<u32>,
 }
 
-/// How the moving of a large file ended.
+/// How the transfer of a large file ended.
 pub(crate) enum LargeEnd {
     /// Verified and confirmed.
     Moved,
-    /// Out of time; a later batch goes on with it.
+    /// Time is up; a later batch continues.
     Cut,
-    /// It failed.
+    /// The transfer failed.
     Failed(Fault),
-    /// It cannot be had this way.
+    /// It cannot be fetched this way.
     Skipped(Skip),
-    /// It cannot be had in this batch; nothing is known against it.
+    /// It cannot be fetched in this batch, through no fault of its own.
     Waits,
 }
 
 impl LargeUpload {
-    /// Goes on where the batches before came to.
+    /// Continues from the progress of earlier batches.
     pub(crate) fn of(file: Claimed) -> Self {
         let kept = file.upload.as_ref();
         let resume = kept.and_then(|kept| ResumePoint::read(kept, &file.checksum));
@@ -53,19 +52,19 @@ impl LargeUpload {
         }
     }
 
-    /// Whether it begins anew since an earlier version kept its beginning in another form.
+    /// Whether it starts over because an earlier version stored its progress in another form.
     pub(crate) fn is_outdated(&self) -> bool {
         let kept = self.file.upload.as_ref();
         kept.is_some_and(|kept| ResumePoint::is_outdated(kept, &self.file.checksum))
     }
 
-    /// What the ledger keeps of it, if there is something to go on with.
+    /// The progress as the ledger stores it, if there is any.
     pub(crate) fn document(&self) -> Option<Value> {
         let resume = self.resume.borrow();
         resume.as_ref()?.document(&self.file.checksum)
     }
 
-    /// How many pieces it got further in this batch.
+    /// How many pieces this batch has finished.
     pub(crate) fn pieces(&self) -> u32 {
         self.pieces.get()
     }
@@ -83,9 +82,9 @@ impl LargeUpload {
 
 /// Where the bytes go.
 enum Target {
-    /// Into an upload, of which Storage has so many bytes.
+    /// Into an upload, of which Storage has this many bytes.
     Upload(Resumable, u64),
-    /// Nowhere: an object of this size is there and has an MD5, which is compared.
+    /// Nowhere: an object of this size exists, and its MD5 is compared.
     There(Info),
 }
 
@@ -104,7 +103,7 @@ impl Source {
         {
             self.rest = chunk?;
         }
-        // A part that is a piece already is not copied.
+        // A part that already is a piece is not copied.
         if self.rest.len() >= length {
             return Ok(self.rest.split_to(length));
         }
@@ -146,12 +145,12 @@ pub(crate) async fn large<H: Http, C: Clock>(
         may_use_rpc: upload.file.file_size <= max_rpc_bytes,
         time_is_up,
     };
-    // A kept connection may have been closed by the other side just before it was used again.
+    // Retry once: a kept-alive connection may have been closed just before its reuse.
     let mut once_more = true;
-    // Whether an object that is there has proved to be another.
+    // Whether the existing object proved to have other bytes.
     let mut replace = false;
     loop {
-        // Known before anything is begun for it.
+        // Checked before an upload is begun.
         if !odoo.can_stream() && !moving.may_use_rpc {
             return moving.only_by_rpc();
         }
@@ -166,7 +165,7 @@ pub(crate) async fn large<H: Http, C: Clock>(
             Err(fault) => of_one_object(storage, fault).await,
         };
         match fault.kind() {
-            // A connection that broke off after some way costs no attempt: it is gone on with.
+            // A connection that broke after some progress costs no attempt: continue from there.
             Kind::StorageTimeout | Kind::SourceTimeout
                 if (upload.offset() > began_at || once_more) && !(moving.time_is_up)() =>
             {
@@ -175,7 +174,7 @@ pub(crate) async fn large<H: Http, C: Clock>(
             Kind::StorageTimeout | Kind::SourceTimeout if upload.offset() > began_at => {
                 return LargeEnd::Cut;
             }
-            // Bytes that proved wrong are no beginning to go on with.
+            // Wrong bytes are no progress to continue from.
             Kind::WrongBytes | Kind::Truncated | Kind::SourceEmpty => {
                 upload.keep(None);
                 return LargeEnd::Failed(fault);
@@ -185,7 +184,7 @@ pub(crate) async fn large<H: Http, C: Clock>(
     }
 }
 
-/// The moving of one large file.
+/// The transfer of one large file.
 struct Moving<'a, H, C, T> {
     odoo: &'a Odoo<H, C>,
     storage: &'a Storage<H>,
@@ -195,7 +194,7 @@ struct Moving<'a, H, C, T> {
 }
 
 impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
-    /// One try. `None` if the object that is there has other bytes.
+    /// Makes one try. Returns `None` if the existing object has other bytes.
     async fn run(&self, replace: bool) -> Result<Option<LargeEnd>, Fault> {
         let file = &self.upload.file;
         let (target, mut point) = self.begin(replace).await?;
@@ -210,8 +209,8 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
             point.md5.update(&piece);
             let offset = point.offset;
             let end = offset + u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            // A piece that ends before its place is the last one too: the content is shorter than it should
-            // be, and pieces of any other size are refused.
+            // A piece that ends early is also the last: the content is too short, and Storage refuses pieces of any
+            // other size.
             let last =
                 end >= file.file_size || piece.is_empty() || !end.is_multiple_of(CHUNK_BYTES);
             if last {
@@ -255,9 +254,9 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         }
     }
 
-    /// What to work on: the object that is there, if its size is right; or the upload that was begun, if both
-    /// sides still know of it. An object that is there was left behind by a batch that was cut off between
-    /// upload and record, unless it is another's (`replace`), is known to be lost or cannot be told.
+    /// Chooses the target: the existing object if its size is right, or the upload begun earlier if both sides still
+    /// know it, or a new one. An existing object was left by a batch cut off between upload and record, unless it has
+    /// other bytes (`replace`), is known to be lost, or has no MD5.
     async fn begin(&self, replace: bool) -> Result<(Target, ResumePoint), Fault> {
         let (storage, file) = (self.storage, &self.upload.file);
         let kept = self.upload.resume.borrow().clone();
@@ -290,8 +289,8 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         Ok((Target::Upload(upload, 0), point))
     }
 
-    /// Sends a piece; where it ends, as Storage says. What Storage has already of it was only read for its
-    /// hashes.
+    /// Sends a piece. Returns the offset that Storage reports. Bytes that Storage already has were read for the
+    /// hashes only.
     async fn send(&self, target: &Target, mut piece: Bytes, offset: u64) -> Result<u64, Fault> {
         let end = offset + u64::try_from(piece.len()).unwrap_or(u64::MAX);
         let Target::Upload(upload, confirmed) = target else {
@@ -323,15 +322,15 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         }
     }
 
-    /// Gives an upload up. What is not given up here, Storage clears away by itself.
+    /// Cancels an upload. Storage itself clears away uploads that are not cancelled here.
     async fn abandon(&self, target: &Target) {
         if let Target::Upload(upload, _) = target {
             let _ = self.storage.abandon(upload).await;
         }
     }
 
-    /// Why a file that is too large for RPC cannot be had: for want of a password, until a person gives one;
-    /// or because no session opened this time.
+    /// The end of a file too large for RPC that cannot be streamed: it needs a password from a person, or no session
+    /// opened this time.
     fn only_by_rpc(&self) -> LargeEnd {
         if self.odoo.session_is_blocked() {
             LargeEnd::Waits
@@ -340,11 +339,11 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         }
     }
 
-    /// The file's content from `offset` on; `None` where only RPC leads to it, and may not be used.
+    /// The content from `offset` on; `None` if only RPC could fetch it and may not be used.
     async fn open(&self, offset: u64) -> Result<Option<Source>, Fault> {
         let (odoo, file) = (self.odoo, &self.upload.file);
         let content = match odoo.content(file.id, offset, PART_BYTES).await {
-            // RPC tells whether that is the file's fault.
+            // RPC shows whether that is the file's fault.
             Err(fault) if fault.kind() == Kind::SourceContent && self.may_use_rpc => None,
             content => content?,
         };
@@ -376,7 +375,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
             chunks: chunks.boxed_local(),
             rest: Bytes::new(),
         };
-        // RPC knows no ranges: what is done already is read again and dropped.
+        // RPC has no ranges: read again and drop what is already done.
         let mut skipped = 0;
         while skipped < offset {
             let piece = source.read(CHUNK_BYTES.min(offset - skipped)).await?;

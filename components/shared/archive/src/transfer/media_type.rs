@@ -1,14 +1,14 @@
 //! The media type that an object gets.
 
-/// What stands for bytes of which nothing is known.
+/// The media type of unknown bytes.
 const BYTES: &str = "application/octet-stream";
 
-/// The longest that is sent: a registered name has 127 characters on either side of the slash.
+/// The longest type that is sent: a registered name has 127 characters on either side of the slash.
 const LONGEST: usize = 255;
 
-/// Odoo's text if it is a media type of RFC 9110 by which a browser only shows the content, and else that of mere
-/// bytes. A `multipart` type is never sent: Storage would unwrap the content and keep one of its parts (seen
-/// on storage-api 1.70). Nor is one by which a browser runs it: the catalogue keeps that.
+/// Odoo's media type if it is valid by RFC 9110 and no browser executes it, otherwise mere bytes. A `multipart` type
+/// is never sent: Storage would unwrap the content and keep one of its parts (seen on storage-api 1.70). The
+/// catalogue keeps the original type.
 pub fn media_type(text: Option<&str>) -> &str {
     let text = text.unwrap_or_default().trim_matches([' ', '\t']);
     match parse(text) {
@@ -17,8 +17,8 @@ pub fn media_type(text: Option<&str>) -> &str {
     }
 }
 
-/// Whether a browser that opens it, or a page that embeds it, runs what is in it: HTML, whatever is XML (SVG among
-/// it), scripts, and what is no type at all, which browsers guess (WHATWG, MIME Sniffing, 4.6 and 7).
+/// Whether a browser executes it when opened or embedded: HTML, any XML (SVG included), scripts, and unknown types,
+/// which browsers guess (WHATWG, MIME Sniffing, 4.6 and 7).
 fn is_active(kind: &str, subtype: &str) -> bool {
     let kind = kind.to_ascii_lowercase();
     let subtype = subtype.to_ascii_lowercase();
@@ -57,11 +57,11 @@ fn is_active(kind: &str, subtype: &str) -> bool {
     }
 }
 
-/// The type and the subtype of `type/subtype`, then parameters, each behind a semicolon.
+/// Parses `type/subtype` and its parameters, each after a semicolon.
 fn parse(text: &str) -> Option<(&str, &str)> {
     let (kind, rest) = token(text)?;
     let (subtype, mut rest) = token(rest.strip_prefix('/')?)?;
-    // A range of types is none.
+    // A range of types is not a type.
     if kind.eq_ignore_ascii_case("multipart") || kind.contains('*') || subtype.contains('*') {
         return None;
     }
@@ -78,7 +78,7 @@ fn space(text: &str) -> &str {
     text.trim_start_matches([' ', '\t'])
 }
 
-/// A token, and what follows it.
+/// Splits off a token.
 fn token(text: &str) -> Option<(&str, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
@@ -86,7 +86,7 @@ fn token(text: &str) -> Option<(&str, &str)> {
         .filter(|(token, _)| !token.is_empty())
 }
 
-/// A quoted text, and what follows it.
+/// Splits off a quoted string.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let inside = text.strip_prefix('"')?;
     let mut escaped = false;
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(media_type(Some(&format!("a/{}", "b".repeat(254)))), BYTES);
     }
 
-    /// Each with what is like it and harmless.
+    /// Each active type with harmless ones like it.
     #[test]
     fn what_a_browser_would_run_is_sent_as_mere_bytes() {
         for active in [

@@ -1,4 +1,4 @@
-//! Moving bytes: from Odoo, verified, into Storage.
+//! Moves bytes from Odoo to Storage, verified.
 
 mod confirm;
 mod fetch;
@@ -22,17 +22,17 @@ use serde_json::json;
 use sha1::Digest as _;
 use storage::{Label, Storage};
 
-/// A large file comes in the parts that Storage takes, and all others by the same way as one.
+/// The part size of streamed content: that of Storage's pieces, so that a large file is not copied.
 #[expect(clippy::cast_possible_truncation, reason = "six MiB")]
 const PART_BYTES: usize = storage::CHUNK_BYTES as usize;
 
-/// Where its object lies.
+/// The path of the file's object.
 pub(crate) fn path(file: &Claimed) -> ObjectPath {
     ObjectPath::of(&file.checksum)
 }
 
-/// What lies beside its object: with it the archive explains itself without the catalogue. Of files of one content it
-/// is the first one's.
+/// The metadata stored with the object, so that the archive explains itself without the catalogue. Files that share a
+/// content share the first one's.
 fn label(file: &Claimed) -> Label<'_> {
     Label {
         content_type: media_type(file.mimetype.as_deref()),
@@ -45,13 +45,13 @@ fn label(file: &Claimed) -> Label<'_> {
     }
 }
 
-/// The identity of these bytes.
+/// The SHA-1 of these bytes.
 fn sha1(bytes: &[u8]) -> Sha1 {
     <[u8; 20]>::from(sha1::Sha1::digest(bytes)).into()
 }
 
-/// Whether these are the file's bytes: length first, then SHA-1. Odoo gives a lost file as an empty
-/// one without any error (seen on 18).
+/// Verifies a file's bytes: length first, then SHA-1. Odoo gives a lost file as an empty one without any error (seen
+/// on 18).
 fn verify(file: &Claimed, length: u64, sha1: Sha1) -> Result<(), Fault> {
     if length == 0 && file.file_size > 0 {
         return Err(Fault::new(
@@ -75,8 +75,8 @@ fn verify(file: &Claimed, length: u64, sha1: Sha1) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What a proxy answers to one object is that object's, unless it answers so to all that is asked of Storage:
-/// believed is what a look at the bucket meets too.
+/// Blames a proxy's answer on the one object if the bucket still answers. Otherwise the bucket's fault, which
+/// concerns all objects, is returned.
 async fn of_one_object<H: Http>(storage: &Storage<H>, fault: Fault) -> Fault {
     if !matches!(fault.kind(), Kind::StorageProxy | Kind::StorageProtocol) {
         return fault;
@@ -87,8 +87,8 @@ async fn of_one_object<H: Http>(storage: &Storage<H>, fault: Fault) -> Fault {
     }
 }
 
-/// A refusal of one file's content is that file's, though the same words to a listing would be
-/// everybody's: access follows the record that a file hangs on (an administrator saw 203 of 205).
+/// A refusal to read one file's content concerns that file only, although for a listing it would concern all: access
+/// follows the record that a file is attached to (an administrator saw 203 of 205).
 fn of_one_file(fault: Fault) -> Fault {
     match fault.kind() {
         Kind::SourceForbidden => Fault::told(Kind::FileForbidden, fault.message()),

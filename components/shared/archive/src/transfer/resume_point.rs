@@ -1,4 +1,4 @@
-//! Where a large upload goes on: kept in the ledger between batches.
+//! Where a large upload continues, stored in the ledger between batches.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,20 +9,20 @@ use serde_json::Value;
 use sha1::Sha1;
 use storage::Resumable;
 
-/// Where a large upload goes on, after a whole number of pieces.
+/// Where a large upload continues: after a whole number of pieces.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ResumePoint {
-    /// The upload; none where an object is there that only has to be compared.
+    /// The upload; `None` if an existing object is only compared.
     pub(super) upload: Option<Resumable>,
-    /// Bytes that Storage has confirmed.
+    /// How many bytes Storage has confirmed.
     pub(super) offset: u64,
-    /// The SHA-1 of these bytes so far.
+    /// The state of the SHA-1 after these bytes.
     pub(super) sha1: Sha1,
-    /// Their MD5 so far.
+    /// The state of the MD5 after these bytes.
     pub(super) md5: Md5,
 }
 
-/// The same as the ledger keeps it: the states of the hashes are in base64.
+/// The form stored in the ledger, with the hash states in base64.
 #[derive(Serialize, Deserialize)]
 struct Document {
     #[serde(flatten)]
@@ -30,12 +30,12 @@ struct Document {
     offset: u64,
     sha1_state: String,
     md5_state: String,
-    /// The content they belong to.
+    /// The SHA-1 of the content that this belongs to.
     checksum: content::Sha1,
 }
 
 impl ResumePoint {
-    /// Reads what the ledger kept; `None` if it belongs to another content or cannot be read.
+    /// Reads the stored form; `None` if it belongs to another content or is unreadable.
     pub(super) fn read(document: &Value, checksum: &content::Sha1) -> Option<Self> {
         let document: Document = serde_json::from_value(document.clone()).ok()?;
         let sha1 = STANDARD.decode(&document.sha1_state).ok()?;
@@ -48,13 +48,13 @@ impl ResumePoint {
         })
     }
 
-    /// Whether an earlier version wrote this of the same content, in a form that cannot be read any more.
+    /// Whether an earlier version stored this for the same content in a form that is no longer readable.
     pub(super) fn is_outdated(document: &Value, checksum: &content::Sha1) -> bool {
         document.get("checksum").and_then(Value::as_str) == Some(checksum.to_string().as_str())
             && Self::read(document, checksum).is_none()
     }
 
-    /// As the ledger keeps it.
+    /// The form to store in the ledger.
     pub(super) fn document(&self, checksum: &content::Sha1) -> Option<Value> {
         serde_json::to_value(Document {
             upload: self.upload.clone(),

@@ -1,4 +1,4 @@
-//! Storing a file that is held whole.
+//! Uploads a file that is held whole.
 
 use bytes::Bytes;
 use fault::Fault;
@@ -8,7 +8,7 @@ use storage::{Fingerprint, Storage, Stored};
 
 use super::{label, of_one_object, path};
 
-/// Stores verified bytes, and says how far it is known that they are there.
+/// Uploads verified bytes. Returns whether Storage has confirmed them or only accepted them.
 pub(crate) async fn upload<H: Http>(
     storage: &Storage<H>,
     file: &Claimed,

@@ -1,4 +1,4 @@
-//! What a verification found, file by file and as a whole.
+//! The result of a verification, per file and as a whole.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use storage::Info;
 /// How many examples are kept.
 const EXAMPLES: usize = 50;
 
-/// What became of one comparison.
+/// The result of comparing one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
     /// The same on both sides.
@@ -43,49 +43,49 @@ impl Sign {
     }
 }
 
-/// What a verification found.
+/// The result of a verification, as far as it got.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Verified {
-    /// How many files got which sign.
+    /// How many files have which sign.
     pub signs: BTreeMap<String, u64>,
     /// How many attachments Odoo listed.
     pub listed: u64,
-    /// Those of them that have no content in Odoo, by why.
+    /// Listed attachments without content in Odoo, by reason.
     pub without_content: BTreeMap<String, u64>,
-    /// Those of them that were not moved, by why. They have the sign `+`.
+    /// Listed attachments that were not moved, by reason. They have the sign `+`.
     pub not_moved: BTreeMap<String, u64>,
     /// Examples of all signs but `=` and `~`, as `* 8832 0d/0d10d65a…`.
     pub examples: Vec<String>,
     /// Objects whose bytes were read.
     pub read: u64,
-    /// How many were handed to the queue again.
+    /// How many files were queued again.
     pub repaired: u64,
-    /// The bytes of the files that Odoo listed with a content, as Odoo says.
+    /// Bytes of the listed files that have content, as Odoo says.
     pub source_bytes: u64,
-    /// The bytes of the objects of files with the sign `=`.
+    /// Bytes of the objects of files with the sign `=`.
     pub bytes: u64,
-    /// Of the files with the sign `~`: those that nobody knew to be deleted.
+    /// Files with the sign `~` that the catalogue did not know to be deleted.
     pub deleted_since: u64,
-    /// Of the files with the sign `+` or `*`: those that Odoo deleted, of which only the kept object is lost.
+    /// Files with the sign `+` or `*` that Odoo has deleted, so that only the kept object is lost.
     pub kept_lost: u64,
-    /// Attachments that exist and that no list shows to the user, where that was asked.
+    /// Attachments that exist but are in no list that the user sees, as far as they were asked for.
     pub hidden: u64,
-    /// Ids that no list shows and that were not asked for.
+    /// Ids that no list shows and that were not asked for, since there were no calls left.
     pub ids_not_asked_for: u64,
-    /// What stands in the way of switching Odoo off, and is not kept yet.
+    /// Obstacles to switching Odoo off that are not stored yet.
     #[serde(skip)]
     pub findings: Vec<Finding>,
-    /// Whether everything was compared. If not, the next verification goes on.
+    /// Whether everything was compared. If not, the next verification continues.
     pub complete: bool,
-    /// The folder to go on with, 0 to 256.
+    /// Where to continue: 0 to 255 are folders, 256 is Odoo's list, 257 are the gaps in it.
     pub next_folder: u16,
-    /// After the folders, Odoo's list is gone through up to this id.
+    /// After the folders: Odoo's list is compared up to this id.
     pub after_id: i64,
 }
 
 impl Verified {
-    /// Gives a file its sign, and a final check its finding: what is wrong, in a word and in words.
+    /// Counts the file under its sign and adds a finding for the final check.
     pub(super) fn find(&mut self, sign: Sign, id: i64, kind: &str, words: &str) {
         self.note(sign, id, words);
         self.findings.push(Finding::new(kind, id, words));
@@ -134,7 +134,7 @@ impl Verified {
         self.signs.get(sign.text()).copied().unwrap_or_default()
     }
 
-    /// What a final check keeps of it.
+    /// The evidence that a final check stores.
     pub(super) fn evidence(&self, outside: Option<u64>) -> Value {
         let mut left_out: Vec<String> = self
             .without_content
@@ -167,7 +167,7 @@ impl Verified {
         })
     }
 
-    /// What only the whole tells.
+    /// The findings that concern all files together.
     pub(super) fn of_the_whole(&self, max_deleted_share: f64) -> Vec<Finding> {
         let mut findings = Vec::new();
         let signed: u64 = [
@@ -208,8 +208,8 @@ impl Verified {
         findings
     }
 
-    /// What was found, as a row of the log. What Odoo listed must be accounted for to the last file: one that changed
-    /// while it was verified may have got no sign.
+    /// The result as a row of the validation log. Every listed file must be accounted for: a file that changed during
+    /// the verification may have no sign.
     pub(super) fn validation(&self, run_id: RunId) -> Validation<'_> {
         let [same, extra, missing, stale, errors, kept] = [
             Sign::Same,
@@ -245,8 +245,8 @@ impl Verified {
     }
 }
 
-/// What the three say of a file, put together. `source` is Odoo's SHA-1 and size, `object`
-/// Storage's size and etag; `None` where there is nothing. `gone`: Odoo has deleted it, and does not merely hide it.
+/// Compares one file in Odoo, the catalogue and Storage. `source` is Odoo's SHA-1 and size, `object` Storage's size
+/// and etag, `None` if missing. `gone` means deleted in Odoo, not merely hidden.
 pub fn compare(
     file: &Moved,
     source: Option<(&str, u64)>,
@@ -268,7 +268,7 @@ pub fn compare(
         None if gone => Sign::Kept,
         None => Sign::MissingAtSource,
         Some((sha1, size)) if sha1 == file.checksum && size == file.file_size => Sign::Same,
-        // Changed in Odoo since: discovery will find it by its SHA-1.
+        // The file changed in Odoo; discovery will find it by its SHA-1.
         Some(_) => Sign::Differs,
     }
 }

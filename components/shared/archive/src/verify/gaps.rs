@@ -1,4 +1,4 @@
-//! What a final check keeps of a verification, and what it asks beyond it: what no list of Odoo's shows.
+//! What a final check adds to a verification: ids that no list of Odoo shows, and storing what was found.
 
 use fault::Fault;
 use ledger::Postgres;
@@ -9,11 +9,11 @@ use outbound::{Clock, Http};
 
 use super::{IDS, MODEL, Position, Verification};
 
-/// How many ids that a list skips are asked for in one step.
+/// How many ids missing from the list one step asks for.
 const MOST_GAPS: usize = 5 * presence::BLOCK;
 
 impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
-    /// Goes on with asking for the ids that the list of all that the user may see skips; whether that came to its end.
+    /// Asks for ids missing from the list of all that the user may see. Returns whether the list is finished.
     pub(super) async fn look_into_gaps(&self, position: &mut Position) -> Result<bool, Fault> {
         let window = Window {
             after_id: position.asked_to,
@@ -23,7 +23,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         let is_last = ids.len() < IDS;
         let last = ids.last().copied().unwrap_or(position.asked_to);
         if position.calls == 0 {
-            // Nothing more is asked for; how much that would be is told.
+            // No calls are left: count the ids that are not asked for.
             let skipped = (last - position.asked_to).unsigned_abs();
             position.verified.ids_not_asked_for += skipped.saturating_sub(ids.len() as u64);
             position.visible += ids.len() as u64;
@@ -54,7 +54,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(is_last && !beyond && end >= last && skipped.len() < MOST_GAPS)
     }
 
-    /// Keeps what was found for the final check, if it is done for one.
+    /// Stores what was found, if a final check is under way.
     pub(super) async fn tell(&self, position: &mut Position) -> Result<(), Fault> {
         let Some(check) = self.check else {
             position.verified.findings.clear();

@@ -1,11 +1,11 @@
-//! Verification: Odoo, the catalogue and Storage compared.
+//! Verification: compares Odoo, the catalogue and Storage.
 //!
-//! First what counts as moved, in the order of its objects: one listing of a folder tells of a thousand. Then
-//! Odoo's whole list, for what is in no folder: what was never moved, and what was moved since the
-//! verification began. So each file gets one sign, whatever goes on meanwhile.
+//! First come the moved files, in the order of their objects: one listing of a folder covers a thousand. Then comes
+//! Odoo's whole list, for files never moved, or moved since the verification began. So each file gets one sign,
+//! whatever happens meanwhile.
 //!
-//! The signs are rclone's: `=` the same on both sides, `-` missing at the source, `+` missing at the
-//! destination, `*` different, `!` could not be compared; and `~` for what Odoo deleted and is kept.
+//! The signs are rclone's: `=` same on both sides, `-` missing at the source, `+` missing at the destination, `*`
+//! different, `!` not comparable; and `~` for deleted in Odoo but kept.
 
 mod found;
 mod gaps;
@@ -40,30 +40,30 @@ use sides::{Findings, not_moved};
 
 const MODEL: &str = "ir.attachment";
 
-/// How many catalogued files, or objects of a listing, are held at once.
+/// Catalogued files per page, and objects per page of a listing.
 const PAGE: usize = 1000;
 
-/// The folder that stands for Odoo's list.
+/// The value of `next_folder` that stands for Odoo's list.
 const LISTED: u16 = 256;
 
 /// How many folders are listed at once.
 const LISTED_AT_ONCE: usize = 8;
 
-/// How many objects are read at once, and how many bytes, unless one alone has more: however large they are, a batch
-/// ends soon after its time is up.
+/// How many objects, and how many bytes, are read at once. A larger object is read alone. The bounds make a batch end
+/// soon after its time is up.
 const READ_AT_ONCE: usize = 16;
 const READ_BYTES: u64 = 64 << 20;
 
-/// How many calls of a final check ask for what no list shows.
+/// How many calls a final check may use to ask for ids that no list shows.
 const MOST_CALLS: u32 = 1000;
 
 /// How many ids one call to Odoo lists.
 const IDS: usize = 5000;
 
-/// A verification that began longer ago says nothing of today: the next one begins anew.
+/// An older verification is discarded, as it says nothing about today: the next one starts over.
 const MOST_AGE: TimeDelta = TimeDelta::hours(24);
 
-/// Verification, as far as the time allows.
+/// A verification within a batch's time.
 pub(crate) struct Verification<'a, H, C, P> {
     pub(crate) odoo: &'a Odoo<H, C>,
     pub(crate) storage: &'a Storage<H>,
@@ -73,53 +73,53 @@ pub(crate) struct Verification<'a, H, C, P> {
     pub(crate) run_id: RunId,
     pub(crate) request: &'a Request,
     pub(crate) until: Duration,
-    /// The final check that it is done for.
+    /// The final check that this verification is part of.
     pub(crate) check: Option<Check>,
 }
 
-/// How far it came.
+/// The progress of a verification, as stored in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 struct Position {
     #[serde(flatten)]
     verified: Verified,
-    /// What was moved before this moment is compared by folders, and what was moved since by Odoo's list.
+    /// Files moved before this moment are compared by folder, later ones by Odoo's list.
     began: DateTime<Utc>,
-    /// The last file that was compared by folders: its SHA-1 and id.
+    /// The last file compared by folder: its SHA-1 and id.
     after: (String, i64),
-    /// The final check that it is done for, and how often it began anew since what it found was repaired.
+    /// The final check, and how many times it has started over because files were repaired.
     check: Option<i64>,
     pass: u32,
-    /// What no list shows is asked for up to this id, with so many calls.
+    /// Ids that no list shows are asked for up to this id; `calls` is how many calls are left for that.
     asked_to: i64,
     calls: u32,
-    /// Attachments that can be seen, whatever is selected.
+    /// How many attachments the user can see, selected or not.
     visible: u64,
-    /// Whether the check has heard of this pass.
+    /// Whether the final check has stored findings of this pass.
     told: bool,
-    /// Listed since the last file, but deleted by now.
+    /// Files deleted in Odoo since they were listed, not yet subtracted from `listed`.
     #[serde(skip)]
     gone: u64,
-    /// The folder that the next page may go on with, and what is in it.
+    /// The folder that the next page may continue in, and its objects.
     #[serde(skip)]
     listed: (String, HashMap<String, Info>),
-    /// The content whose bytes were read last, and were right: several files may share an object.
+    /// The content whose bytes were last read and found right: several files may share an object.
     #[serde(skip)]
     proved: Option<String>,
-    /// When this was last kept.
+    /// When the progress was last stored.
     #[serde(skip)]
     kept: Duration,
 }
 
-/// The name of the position in the ledger, and that of the one of a final check.
+/// The names of the cursors in the ledger: of a verification, and of a final check.
 pub(crate) const CURSOR: &str = "archive-batch:verify";
 pub(crate) const CHECK_CURSOR: &str = "archive-batch:check";
 
-/// So many times a final check compares all files again after it has repaired some.
+/// The most passes of a final check: it compares all files again if it has repaired some.
 const MOST_PASSES: u32 = 3;
 
 impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
-    /// Goes on where the last one stopped, until all is compared or the time is up, a page at least.
+    /// Continues until everything is compared or time is up, but for at least one step.
     pub(crate) async fn run(&self, position: Option<&Value>) -> Result<Verified, Fault> {
         let mut position = self.resume(position).await?;
         position.kept = self.clock.now();
@@ -171,7 +171,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         self.clock.now() >= self.until
     }
 
-    /// Keeps how far it came, and the lease.
+    /// Stores the progress and renews the lease.
     async fn keep(&self, position: &mut Position) -> Result<(), Fault> {
         let document = serde_json::to_value(&*position)
             .map_err(|_| Fault::new(Kind::Program, "a cursor that is no JSON"))?;
@@ -189,7 +189,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         }
     }
 
-    /// As [`Self::keep`], long before the lease passes.
+    /// Like [`Self::keep`], but only when a third of the lease has passed.
     async fn keep_in_time(&self, position: &mut Position) -> Result<(), Fault> {
         if self.clock.now().saturating_sub(position.kept) < self.renewal() {
             return Ok(());
@@ -201,7 +201,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Duration::from_secs(self.settings.lease_s.into()) / 3
     }
 
-    /// Waits for what may take longer than the lease, and keeps it meanwhile.
+    /// Awaits work that may outlast the lease, and renews the lease meanwhile.
     async fn under_lease<T>(
         &self,
         position: &mut Position,
@@ -217,7 +217,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         }
     }
 
-    /// A part of it; whether that was the last.
+    /// Does one step. Returns whether it was the last.
     async fn step(&self, position: &mut Position) -> Result<bool, Fault> {
         let next = position.verified.next_folder;
         if next < LISTED {
@@ -235,7 +235,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(at_end)
     }
 
-    /// Goes on with a page of what counts as moved, in the order of the folders.
+    /// Compares the next page of moved files, in the order of their folders.
     async fn folders(&self, position: &mut Position) -> Result<(), Fault> {
         if position.after.0.is_empty() {
             position.after = (format!("{:02x}", position.verified.next_folder), 0);
@@ -269,7 +269,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(())
     }
 
-    /// Goes on in Odoo's list; whether it came to its end.
+    /// Continues in Odoo's list. Returns whether its end is reached.
     async fn list(&self, position: &mut Position) -> Result<bool, Fault> {
         let after_id = position.verified.after_id;
         let window = Window {
@@ -323,7 +323,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(ids.len() < IDS)
     }
 
-    /// Keeps what was found beside the signs, and hands to the queue again what is not as it should be.
+    /// Stores etags and lost objects, and queues again what is missing or different.
     async fn write_down(&self, findings: Findings, position: &mut Position) -> Result<(), Fault> {
         let (postgres, run_id) = (self.postgres, self.run_id);
         if !findings.etags.is_empty() {
@@ -346,7 +346,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(())
     }
 
-    /// All objects of the folders that these files are in, by path.
+    /// Lists all objects, by path, of the folders that these files are in.
     async fn objects(
         &self,
         files: &[Moved],
@@ -363,7 +363,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
         Ok(objects)
     }
 
-    /// All objects of a folder. 20 million files make 80,000 a folder, about 15 MB.
+    /// Lists all objects of a folder. 20 million files make 80,000 per folder, about 15 MB.
     async fn list_folder(&self, prefix: &str) -> Result<Vec<(String, Info)>, Fault> {
         let mut objects = Vec::new();
         loop {
@@ -377,7 +377,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     }
 }
 
-/// Files in their order, as many together as are read at once.
+/// Splits files, in their order, into groups that are read at once.
 fn read_at_once<T>(files: &[T], bytes: impl Fn(&T) -> u64) -> impl Iterator<Item = &[T]> {
     let mut together = (1, files.first().map_or(0, &bytes));
     files.chunk_by(move |_, next| {
@@ -389,18 +389,18 @@ fn read_at_once<T>(files: &[T], bytes: impl Fn(&T) -> u64) -> impl Iterator<Item
     })
 }
 
-/// The folder that a file's object is in.
+/// The folder of a file's object.
 fn folder(file: &Moved) -> Option<u8> {
     u8::from_str_radix(file.checksum.get(..2)?, 16).ok()
 }
 
-/// Whether a final check is done with the files, as far as this position says.
+/// Whether this position says that the final check is done with the files.
 pub(crate) fn is_done(check: Check, position: Option<&Value>) -> bool {
     of_check(check, position)
         .is_some_and(|position| position.verified.complete && !position.begins_anew())
 }
 
-/// Whether it is in the midst of comparing them.
+/// Whether this position says that the final check is still comparing files.
 pub(crate) fn is_under_way(check: Check, position: Option<&Value>) -> bool {
     of_check(check, position).is_some_and(|position| !position.verified.complete)
 }
@@ -411,19 +411,19 @@ fn of_check(check: Check, position: Option<&Value>) -> Option<Position> {
 }
 
 impl Position {
-    /// Keeps of what was listed what the page after this file may need.
+    /// Keeps the listed objects that the page after `last` may need.
     fn keep_listed(&mut self, last: &Moved, mut objects: HashMap<String, Info>) {
         let prefix = last.checksum.get(..2).unwrap_or_default();
         objects.retain(|path, _| path.starts_with(prefix));
         self.listed = (prefix.to_owned(), objects);
     }
 
-    /// Whether a final check compares all files again, since it has repaired some of them.
+    /// Whether the final check compares all files again because it has repaired some.
     fn begins_anew(&self) -> bool {
         self.verified.complete && self.verified.repaired > 0 && self.pass + 1 < MOST_PASSES
     }
 
-    /// Odoo's list was gone through up to this id. `ids` are those that it lists.
+    /// Advances in Odoo's list to `last_id`. `ids` is the page of the list.
     fn list_to(&mut self, last_id: i64, ids: &[i64]) {
         let up_to = |last_id| ids.partition_point(|id| *id <= last_id);
         let more = up_to(last_id).saturating_sub(up_to(self.verified.after_id));

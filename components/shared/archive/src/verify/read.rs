@@ -1,4 +1,4 @@
-//! Reading objects again, to the last byte.
+//! Reads whole objects back and checks their SHA-1.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use super::{READ_AT_ONCE, Sign, Verification};
 
 impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
-    /// Whether the bytes of these objects have the SHA-1 that their names say.
+    /// Whether the bytes of these objects have the SHA-1 in their names.
     pub(super) async fn read(&self, files: &BTreeMap<&str, &Moved>) -> HashMap<String, Sign> {
         let reading = files.values().map(|file| async {
             let sign = self.read_object(file).await;
@@ -73,7 +73,7 @@ mod tests {
     use crate::request::Part;
     use crate::{Request, Settings};
 
-    /// Postgres, Odoo, Storage and the clock for one object, whose reading takes a quarter of an hour.
+    /// Postgres, Odoo, Storage and the clock for one object that takes a quarter of an hour to read.
     struct World {
         sha1: String,
         now: Rc<Cell<Duration>>,
@@ -81,7 +81,7 @@ mod tests {
         alive: bool,
     }
 
-    /// Lets others have their turn.
+    /// Yields once to other futures.
     async fn turn() {
         let mut had = false;
         poll_fn(|context| {
@@ -151,7 +151,7 @@ mod tests {
                 ]);
             }
             let argument: Value = serde_json::from_slice(&argument).unwrap();
-            // The first page; nothing of what Odoo lists is in no folder.
+            // Only the first page by folders has a row; the query for the rest has none.
             let first = argument["after_id"] == 0;
             Ok(first
                 .then(|| self.row().to_string().into())

@@ -1,4 +1,4 @@
-//! Both sides of some files, and the sign that each file gets.
+//! Gets both sides of some files, and gives each file its sign.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,11 +14,11 @@ use storage::Info;
 use super::{MODEL, MOST_CALLS, Position, Sign, Verification, compare, folder};
 use crate::verdict::verdict;
 
-/// How many objects are asked for at once.
+/// How many objects are asked for in parallel.
 const ASKED_AT_ONCE: usize = 16;
 
 impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
-    /// Gives files that count as moved their signs; whether any object was read for it.
+    /// Gives moved files their signs. Returns whether any object was read.
     pub(super) async fn compare(
         &self,
         files: &[Moved],
@@ -69,7 +69,7 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
             .is_some_and(|(part, folder)| part.holds(folder))
     }
 
-    /// What both sides say of these files. Objects that are not `listed` are asked for by name.
+    /// Asks both sides about these files. Objects that are not in `listed` are asked for by path.
     pub(super) async fn sides<'a>(
         &self,
         ids: &[i64],
@@ -120,14 +120,14 @@ impl<H: Http, C: Clock, P: Postgres> Verification<'_, H, C, P> {
     }
 }
 
-/// What Odoo and Storage say of some files.
+/// What Odoo and Storage say about some files.
 pub(super) struct Sides<'a> {
     source: HashMap<i64, Attachment>,
-    /// What Odoo lists, and does not let be read.
+    /// Files that Odoo lists but does not let the user read.
     unreadable: BTreeSet<i64>,
-    /// What has a content, though neither a checksum nor a size says so.
+    /// Files that have content although Odoo has neither checksum nor size for them.
     unmeasured: BTreeSet<i64>,
-    /// What is in Odoo no more, whoever asks.
+    /// Files deleted in Odoo, not merely hidden.
     gone: BTreeSet<i64>,
     listed: &'a HashMap<String, Info>,
     asked: HashMap<String, Info>,
@@ -142,7 +142,7 @@ impl Sides<'_> {
         compare(file, source, self.object(file), self.is_gone(file))
     }
 
-    /// Whether Odoo has it no more, whoever asks.
+    /// Whether Odoo has deleted the file, and does not merely hide it.
     fn is_gone(&self, file: &Moved) -> bool {
         let listed = self.source.contains_key(&file.id);
         !listed && (file.deleted || self.gone.contains(&file.id))
@@ -154,22 +154,22 @@ impl Sides<'_> {
     }
 }
 
-/// What is to be written down of some files.
+/// What is to be stored about some files.
 #[derive(Default)]
 pub(super) struct Findings {
-    /// Etags that were seen for the first time: of each attachment the id, where its object lies, and the etag.
+    /// Etags seen for the first time: attachment id, object path, etag.
     pub(super) etags: Vec<(i64, String, String)>,
-    /// The content whose object is missing or another.
+    /// Contents whose object is missing or different, and which can be moved again.
     pub(super) again: BTreeSet<String>,
-    /// What Odoo has otherwise than the catalogue, or only Odoo has.
+    /// Attachments whose content differs from the catalogue, or that only Odoo has.
     pub(super) changed: Vec<Attachment>,
-    /// The content whose object, or the bytes of it, are not what they were when it was moved.
+    /// Contents whose object is missing or no longer what was moved.
     pub(super) lost: BTreeSet<String>,
-    /// The content that was lost, and is there again.
+    /// Contents that were lost and are there again.
     pub(super) found: BTreeSet<String>,
 }
 
-/// A file's content, as Odoo has it: SHA-1 and size.
+/// The SHA-1 and size of a file's content in Odoo.
 fn content(row: &Attachment) -> (&str, u64) {
     let size = row.file_size.and_then(|size| u64::try_from(size).ok());
     (
@@ -178,7 +178,7 @@ fn content(row: &Attachment) -> (&str, u64) {
     )
 }
 
-/// Counts a file by its sign, and keeps what is to be written down of it.
+/// Counts a file under its sign, and collects what is to be stored about it.
 fn note(
     file: &Moved,
     sign: Sign,
@@ -219,7 +219,7 @@ fn note(
             verified.note(sign, file.id, path);
             return;
         }
-        // Odoo has nothing that could be moved again, nor that could be lost with it.
+        // Deleted in Odoo: nothing can be moved again, and nothing more is lost with Odoo.
         Sign::MissingAtDestination | Sign::Differs if sides.is_gone(file) => {
             verified.kept_lost += 1;
             verified.note(sign, file.id, path);
@@ -246,7 +246,7 @@ pub(super) fn not_moved(
         return;
     }
     let Some(row) = sides.source.get(&file.id) else {
-        // Deleted since it was listed.
+        // Deleted in Odoo since it was listed.
         position.gone += 1;
         return;
     };

@@ -1,4 +1,4 @@
-//! Which files to claim next, and which of them wait for another of the same content.
+//! Decides when to claim more files, and which files wait for another one with the same content.
 
 use std::collections::BTreeSet;
 
@@ -10,23 +10,23 @@ use super::{Context, Event, Tasks};
 use crate::Request;
 use crate::batch::duplicates::Duplicates;
 
-/// How many files are claimed at once.
+/// How many files one statement claims.
 const CLAIM_FILES: usize = 200;
-/// So many files that cannot be had in this batch are held, and then no more are claimed.
+/// No more files are claimed while this many claimed files cannot be fetched in this batch.
 const MOST_WAITING: usize = 1000;
-/// So many files wait for another of their content at most: they plan no fetch.
+/// The most files that may wait for another one with the same content: they plan no fetch.
 const MOST_HELD: usize = 3000;
-/// Below so many planned fetches more files are claimed.
+/// More files are claimed while fewer fetches than this are planned.
 const FEW_PLANNED: usize = 3;
 
 pub(super) struct Claimer {
-    /// Whether files are moved at all, or only read of.
+    /// Whether this mode moves files at all.
     moves: bool,
     more_due: bool,
-    /// The files that are asked for by name and not claimed yet, if any are.
+    /// The requested ids that are not claimed yet, if any were requested.
     named: Option<BTreeSet<i64>>,
     pub(super) under_way: bool,
-    /// How many claimed files cannot be had in this batch.
+    /// How many claimed files cannot be fetched in this batch.
     pub(super) waiting: usize,
     pub(super) duplicates: Duplicates,
 }
@@ -50,12 +50,12 @@ impl Claimer {
         self.moves && named.map_or(self.more_due, |named| !named.is_empty())
     }
 
-    /// Something was found that may be due.
+    /// Notes that files were found which may be due.
     pub(super) fn found(&mut self, any: bool) {
         self.more_due |= any;
     }
 
-    /// A claim ended with so many files: a full one may have left others.
+    /// Notes the end of a claim. A full one may have left more due files.
     pub(super) fn claimed(&mut self, files: usize) {
         self.under_way = false;
         self.more_due |= files >= CLAIM_FILES;
@@ -77,7 +77,7 @@ impl Claimer {
         self.more_due = false;
         let (postgres, run_id, lease_s) =
             (context.postgres, context.run_id, context.settings.lease_s);
-        // A named file is claimed before its time, so only once: it would else be tried again and again.
+        // Requested files are claimed before they are due: claim each once, or a failing one comes back at once.
         let ids: Option<Vec<i64>> = self.named.as_mut().map(|named| {
             let next = std::iter::from_fn(|| named.pop_first());
             next.take(CLAIM_FILES).collect()

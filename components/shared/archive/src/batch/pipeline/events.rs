@@ -1,4 +1,4 @@
-//! What happens, and what follows from it: the one place where the parts hear of each other.
+//! What happens in a batch and what follows: the only place where its parts interact.
 
 use std::rc::Rc;
 use std::task::Poll;
@@ -24,8 +24,8 @@ use crate::plan::{Fetch, WHOLE_BYTES};
 use crate::sweep::{Stepped, Sweep, Swept};
 use crate::transfer::{self, Fetched, LargeEnd, LargeUpload, Sent};
 
-/// After so many batches that ended without a word while they held it, a file has used an attempt: one
-/// that brings every batch down would else be taken up for ever, and the wait parts it from the others.
+/// After this many crashed batches in a row, a file uses an attempt: otherwise a file that crashes each batch would
+/// be claimed forever. The wait that follows separates it from the other files.
 const MOST_INTERRUPTIONS: u32 = 3;
 
 const CUT_OFF: Fault = Fault::new(
@@ -38,30 +38,30 @@ pub(super) enum Event {
     Discovered(Discovery, Result<Option<Catalogued>, Fault>),
     Swept(Sweep, Result<Stepped, Fault>),
     Claimed(Result<Vec<Result<Claimed, Nameless>>, Fault>),
-    /// A file of a group is here, while the call for the group goes on.
+    /// A file of a group arrived; the call goes on.
     Arrived(Claimed, Bytes),
-    /// The call for a group: those that could not be had, and whether that is because the call failed.
+    /// The call for a group ended: files that failed, and whether because the whole call failed.
     GroupEnded(Vec<(Claimed, Fault, bool)>),
-    /// A file that is held whole.
+    /// A file fetched alone and held whole.
     Fetched(Claimed, Result<Bytes, Fault>),
     LargeEnded(Rc<LargeUpload>, LargeEnd),
     Uploaded(Upload, Result<Stored, Fault>),
-    /// What Storage has of files that it took, and how many objects a listing had.
+    /// What Storage has of uploaded files, and how many rows the listing had.
     Confirmed(Vec<(Sent, Result<(), Fault>)>, usize),
     Recorded(Vec<Settled>, Result<Recorded, Fault>),
     Renewed(Result<bool, Fault>),
     Probed(Way, Proof),
-    /// It is time to look at the clock.
+    /// Time to check the clock.
     Tick,
 }
 
-/// The files of groups, as they come.
+/// A channel for the files of groups as they arrive.
 pub(super) struct Arrivals {
     pub(super) sender: UnboundedSender<(Claimed, Bytes)>,
     pub(super) receiver: UnboundedReceiver<(Claimed, Bytes)>,
 }
 
-/// Whatever happens next. Files that are here come first: storing them is what hides all waiting.
+/// The next event. Arrived files come first: uploads in flight hide all other waiting.
 pub(super) async fn next_event<S: Future<Output = ()>>(
     arrivals: &mut Arrivals,
     tasks: &mut Tasks<'_>,
@@ -110,7 +110,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    /// The first fault that would meet every file is the one that is told.
+    /// Keeps the first fault that would hit every file; later ones are dropped.
     pub(super) fn abort(&mut self, fault: Fault) {
         self.fault.get_or_insert(fault);
     }
@@ -147,7 +147,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 goes_on = false;
                 Ok(())
             }
-            // What to move is known without it.
+            // A fault of the ledger ends only the sweep: moving files does not need it.
             Err(fault)
                 if matches!(
                     fault.kind(),
@@ -226,7 +226,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                     continue;
                 }
             };
-            // Its content changed while the one before is still on its way: that has to end first.
+            // The content changed while the previous version is under way, which must finish first.
             if let Some(under_way) = self.recorder.claimed.get(&file.id) {
                 if under_way.checksum != file.checksum {
                     let released = Outcome::Released { upload: None };
@@ -263,7 +263,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         Ok(())
     }
 
-    /// A file is here, and is what it should be, or is not.
+    /// Verifies a file that arrived, and queues it for upload.
     pub(super) fn arrived(&mut self, file: Claimed, content: Bytes) -> Result<(), Fault> {
         match Fetched::of(file, content) {
             Ok(fetched) => {
@@ -309,7 +309,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 continue;
             }
             self.fetcher.dropped(&file);
-            // What failed as a group is tried one by one, unless Odoo was only busy.
+            // Fetch the files of a failed group one by one, unless Odoo was only busy.
             if fault.kind() == Kind::SourceBusy {
                 together.push(file);
             } else {
@@ -349,7 +349,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.recorder.settled.extend(own.into_iter().flatten());
                 self.moved(file);
             }
-            // It stays claimed, and is released at the end.
+            // The file stays claimed, and is released at the end of the batch.
             LargeEnd::Waits => self.claimer.waiting += 1,
             LargeEnd::Cut => {
                 let upload = upload.document();
@@ -405,7 +405,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 self.moved(&sent.file);
                 continue;
             };
-            // What an earlier batch stored is there no more, or is something else now: it is stored again.
+            // The object that an earlier batch stored is gone or differs: move the file again.
             let gone = matches!(fault.kind(), Kind::StorageFailed | Kind::ObjectDiffers);
             if sent.fingerprint.is_none() && gone {
                 self.plan(vec![sent.file]);
@@ -427,7 +427,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         verdict.stop.map_or(Ok(()), Err)
     }
 
-    /// A file's content is in Storage, and with it that of all who waited for it.
+    /// Settles a file whose content is stored, and all files that waited for it.
     fn moved(&mut self, file: &Claimed) {
         let object_path = transfer::path(file);
         let waited = self.claimer.duplicates.stored(file);
@@ -437,7 +437,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    /// A file failed, by its own fault as far as is known. A fault that comes back would meet every file.
+    /// Handles a file's failure. Returns the fault if it would hit every file.
     fn failed(
         &mut self,
         what: &str,
@@ -460,7 +460,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
         self.report.error(format!("{what} {}: {fault}", file.id));
         self.recorder.claimed.remove(&file.id);
-        // What it is if it is the file's own.
+        // The fault to record if the failure proves to be the file's own.
         let own = match fault.kind() {
             Kind::SourceContent => Fault::told(
                 Kind::SourceEmpty,
@@ -473,14 +473,14 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         let settled = Settled::of(file, outcome(file, &own, upload, chance));
         let proved = self.breaker(way).failed(&fault, settled);
         self.recorder.settled.extend(proved);
-        // Another name for the same content may have better luck, by itself.
+        // Another file with the same content may succeed: try it alone.
         match self.claimer.duplicates.failed(file) {
             Some(next) if next.file_size > WHOLE_BYTES => self.plan_large(next),
             Some(next) => self.fetcher.plan(Fetch::Whole(next)),
             None => {}
         }
-        // That Storage answers does not show that it can store. A proxy's refusals are probed: that they are for
-        // these files alone is shown where it lets another upload through.
+        // An answer from Storage does not prove that it can store, so a streak stops the batch. A proxy's refusals
+        // are probed instead: if another upload passes, they concern these files only.
         if way == Way::Storage
             && fault.kind() != Kind::FileBlocked
             && self.uploader.breaker.is_open()

@@ -1,4 +1,4 @@
-//! Fetching from Odoo: small files many to a call, larger ones alone, large ones in pieces.
+//! Fetches from Odoo: small files in groups, larger ones alone, the largest in pieces.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -19,14 +19,14 @@ use crate::limiter::Limiter;
 use crate::plan::{Fetch, held_at_once, large_at_once, plan};
 use crate::transfer::{self, LargeUpload};
 
-/// After so many pieces it is kept how far a large file came: an instance that is killed loses no more.
+/// Progress of a large file is stored after this many pieces, so that a killed instance loses no more.
 const KEPT_PIECES: u32 = 4;
 
 /// A large file under way.
 struct Large {
     upload: Rc<LargeUpload>,
     began: Duration,
-    /// How many of its pieces are on record.
+    /// How many of its pieces the ledger knows of.
     kept: u32,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct Fetcher {
     /// How many calls are under way.
     pub(super) calls: usize,
     large: BTreeMap<i64, Large>,
-    /// The bytes that are held whole, from the fetch to the end of the upload.
+    /// Bytes held whole, from the fetch to the end of the upload.
     held_bytes: u64,
     pub(super) limiter: Limiter,
     pub(super) rpc: Breaker,
     pub(super) streams: Breaker,
-    /// Odoo asked for a pause, and has not answered otherwise since.
+    /// The fault by which Odoo asked for a pause, until it answers normally again.
     pub(super) busy: Option<Fault>,
-    /// How often in a row it did.
+    /// How many times in a row Odoo asked for a pause.
     busy_times: u32,
 }
 
@@ -85,7 +85,7 @@ impl Fetcher {
         self.large.values().map(|large| large.upload.as_ref())
     }
 
-    /// The large files that had so much time, and got no further in it.
+    /// Large files that had this much time without finishing a piece.
     pub(super) fn stuck(&self, now: Duration, time: Duration) -> Vec<Rc<LargeUpload>> {
         let is_stuck =
             |large: &&Large| large.upload.pieces() == 0 && now.saturating_sub(large.began) >= time;
@@ -93,13 +93,13 @@ impl Fetcher {
         stuck.map(|large| Rc::clone(&large.upload)).collect()
     }
 
-    /// Whether a large file came so far that it is worth keeping.
+    /// Whether a large file progressed far enough to store it.
     pub(super) fn has_advanced(&self) -> bool {
         let mut large = self.large.values();
         large.any(|large| large.upload.pieces() >= large.kept + KEPT_PIECES)
     }
 
-    /// How far the large files came, by id; it is about to be kept.
+    /// The progress of large files by id, about to be stored.
     pub(super) fn positions(&mut self) -> BTreeMap<i64, Value> {
         let position = |(id, large): (&i64, &mut Large)| {
             large.kept = large.upload.pieces();
@@ -112,18 +112,18 @@ impl Fetcher {
         self.large.remove(&upload.file.id);
     }
 
-    /// A file is not held any more.
+    /// Frees the memory of a file that is no longer held.
     pub(super) fn dropped(&mut self, file: &Claimed) {
         self.held_bytes = self.held_bytes.saturating_sub(file.file_size);
     }
 
-    /// Odoo answers, and does not ask for a pause.
+    /// Notes a normal answer of Odoo.
     pub(super) fn answers(&mut self) {
         self.busy_times = 0;
         self.busy = None;
     }
 
-    /// Odoo asked for a pause. A fault is one that it asked for too often.
+    /// Notes that Odoo asked for a pause. Returns the fault after too many in a row.
     pub(super) fn is_busy(&mut self, fault: Fault, now: Duration) -> Result<(), Fault> {
         self.busy_times += 1;
         self.limiter.overload(now, short_wait(&fault));
@@ -206,8 +206,8 @@ impl Fetcher {
         }
     }
 
-    /// Whether the next large file would not be one too many. It takes the place of one call as long as it lasts:
-    /// where there is but one, small files go first.
+    /// Whether another large file may start. It takes the place of one call as long as it lasts; if the limit is one,
+    /// small files go first.
     fn large_may_begin(&self, at_once: usize) -> bool {
         let alone = self.limiter.limit() == 1;
         let has_place = if alone {
@@ -218,13 +218,13 @@ impl Fetcher {
         !self.planned_large.is_empty() && self.large.len() < at_once && has_place
     }
 
-    /// The bytes that may be held whole beside the large files, the one that may begin included.
+    /// How many bytes may be held whole beside the large files, including one that may start now.
     fn room(&self, large_at_once: usize, runs: u32) -> u64 {
         let large = self.large.len() + usize::from(self.large_may_begin(large_at_once));
         held_at_once(large, runs)
     }
 
-    /// Whether there is room for what is to be fetched next.
+    /// Whether the next planned fetch fits into memory.
     fn next_fits(&self, room: u64) -> bool {
         let next = self.planned.front();
         self.held_bytes == 0 || next.is_none_or(|next| self.held_bytes + next.bytes() <= room)

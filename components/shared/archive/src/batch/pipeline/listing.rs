@@ -1,4 +1,4 @@
-//! Reading on in Odoo's list: what is new or changed, and when both rest, what is gone.
+//! Reads Odoo's list: discovery first; when it rests, the sweep for deleted attachments.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::discovery::Discovery;
 use crate::sweep::Sweep;
 
 pub(super) struct Listing {
-    /// None while it reads, or where it is not asked to.
+    /// `None` while a step is under way, or if not requested.
     pub(super) discovery: Option<Discovery>,
-    /// None while it compares, where it is not asked to, or when this batch goes on with it no more.
+    /// `None` while a step is under way, if not requested, or if this batch may not continue it.
     pub(super) sweep: Option<Sweep>,
     pub(super) under_way: bool,
-    /// It failed, though Odoo can be reached: what is known already is moved all the same.
+    /// The listing failed although Odoo is reachable: files already known are moved all the same.
     pub(super) fault: Option<Fault>,
     pub(super) found: Catalogued,
-    /// The clock that runs evenly, and the calendar's seconds, when the work began.
+    /// The monotonic clock and the Unix time when the batch began.
     began: (Duration, i64),
 }
 
@@ -76,7 +76,7 @@ impl Listing {
         }
     }
 
-    /// The calendar's time, which is not asked for at each turn: that is a call of the host.
+    /// The Unix time, computed, as asking for it costs a host call per turn.
     fn unix_seconds(&self, now: Duration) -> i64 {
         let (then, then_s) = self.began;
         let since_s = now.saturating_sub(then).as_secs();

@@ -1,10 +1,9 @@
-//! Reading on, claiming, fetching, storing and recording, all at once and within their bounds.
+//! Lists, claims, fetches, uploads and records, all concurrently and within limits.
 //!
-//! One task, no threads: everything under way is a future in one set, and each event decides what begins
-//! next. A batch is [`Phase::Active`] until its time is up, and [`Phase::Draining`] until what was under way
-//! then has ended; a fault that would meet every file makes it [`Phase::Aborted`]. Uploads in flight hide how
-//! long each takes (measured on Spin 4.1, where head and body of each left in two writes: 1 at a time gave
-//! 25 files/s, 16 gave 203 to 269).
+//! One task, no threads: all work in flight is futures in one set, and each event decides what begins next. A batch
+//! is [`Phase::Active`] until its time is up, then [`Phase::Draining`] until the work in flight has ended; a fault
+//! that would hit every file makes it [`Phase::Aborted`]. Parallel uploads hide latency (measured on Spin 4.1, where
+//! head and body of each left in two writes: 1 at a time gave 25 files/s, 16 gave 203 to 269).
 
 mod claiming;
 mod events;
@@ -41,11 +40,11 @@ use probing::takes_uploads;
 use recording::Recorder;
 use uploading::Uploader;
 
-/// How often to look at the clock while nothing ends.
+/// How often to check the clock while no work ends.
 const TICK: Duration = Duration::from_millis(200);
-/// What is under way when the time is up may still end; then it is released.
+/// How long work in flight may go on after the time is up; then it is released.
 const GRACE: Duration = Duration::from_secs(8);
-/// So many times a file, or a call, is tried again within a batch because the other side was busy.
+/// How many times a file or a call is tried within a batch while the other side is busy.
 const BUSY_TRIES: u32 = 6;
 
 /// What a batch works with.
@@ -58,25 +57,25 @@ pub(super) struct Context<'a, H, C, P> {
     pub(super) run_id: RunId,
 }
 
-/// What is under way.
+/// The work in flight.
 type Tasks<'a> = FuturesUnordered<LocalBoxFuture<'a, Event>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// New work begins.
     Active,
-    /// The time is up. What is here is stored, what was taken is confirmed, what is known is recorded.
+    /// Time is up: fetched files are uploaded, uploads confirmed, outcomes recorded.
     Draining,
-    /// A fault would meet every file, the lease is lost, or the grace is over: only what would be lost
-    /// otherwise is waited for.
+    /// A fault would hit every file, the lease is lost, or the grace period is over: wait only for what would
+    /// otherwise be lost.
     Aborted,
 }
 
-/// When a batch has to come to its end.
+/// When a batch must end.
 struct Deadlines {
-    /// Nothing new begins.
+    /// From here on, nothing new begins.
     soft: Duration,
-    /// What is under way is released.
+    /// From here on, work in flight is released.
     hard: Duration,
 }
 
@@ -91,7 +90,7 @@ impl Deadlines {
         }
     }
 
-    /// Whether uploads may still begin: what Storage takes late has to be confirmed within the grace too.
+    /// Whether uploads may still begin: a late upload must also be confirmed within the grace period.
     fn allow_uploads(&self, now: Duration) -> bool {
         now < self.soft + GRACE / 2
     }
@@ -108,7 +107,7 @@ pub(super) struct Pipeline<'a, H, C, P> {
     fetcher: Fetcher,
     uploader: Uploader,
     recorder: Recorder,
-    /// The first fault that would meet every file.
+    /// The first fault that would hit every file.
     fault: Option<Fault>,
 }
 
@@ -124,7 +123,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         let now = context.clock.now();
         let soft = started + settings.batch;
         let (sender, receiver) = unbounded();
-        // Files asked for by name need no reading on.
+        // Requested files need no listing.
         let readings = request.ids.is_none().then_some((discovery, sweep));
         Self {
             context,
@@ -144,13 +143,13 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
-    /// Works until there is nothing left to do, the time is up, or a fault stops it.
+    /// Works until nothing is left to do, time is up, or a fault stops the batch.
     pub(super) async fn run(mut self) -> Result<(), Fault> {
         let clock = self.context.clock;
-        // In a set of its own it is not asked again until it wakes: each asking is a call of the host.
+        // `FuturesUnordered` polls the timer only when it wakes: each poll is a host call.
         let mut tick = FuturesUnordered::from_iter([clock.sleep(TICK)]);
         loop {
-            // The last files of a group come with its end: without a look here they would be left behind.
+            // The last files of a group arrive together with its end: handle them first, or they are left behind.
             while let Some(Some((file, content))) = self.arrivals.receiver.next().now_or_never() {
                 self.handle(Event::Arrived(file, content));
             }
@@ -172,7 +171,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.finish().await
     }
 
-    /// Begins whatever may begin; whether nothing is left to do.
+    /// Begins whatever may begin. Returns whether nothing is left to do.
     fn active(&mut self, now: Duration) -> bool {
         let (context, tasks) = (self.context, &mut self.tasks);
         if self.fetcher.limiter.allows(now) {
@@ -194,7 +193,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.tasks.is_empty() && self.uploader.unconfirmed.is_empty() && self.is_idle(now)
     }
 
-    /// Stores what is here, and has what was stored confirmed and recorded; whether all of it has ended.
+    /// Uploads fetched files, confirms and records. Returns whether all of it has ended.
     fn draining(&mut self, now: Duration) -> bool {
         let (context, tasks) = (self.context, &mut self.tasks);
         let uploads = self.deadlines.allow_uploads(now);
@@ -210,10 +209,10 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         self.tasks.is_empty() && self.uploader.unconfirmed.is_empty()
     }
 
-    /// Has what was stored confirmed and recorded; whether nothing is under way that would be lost.
+    /// Confirms and records what is stored. Returns whether no work in flight would be lost.
     fn aborted(&mut self, now: Duration) -> bool {
-        // A statement under way is waited for even then: what it claims or records would be held by
-        // nobody until its lease passes.
+        // Await a statement in flight even now: files that it claims or records would else stay blocked until their
+        // lease expires.
         let statement = self.claimer.under_way || self.recorder.recording;
         let hard = self.deadlines.hard;
         if now >= hard {
@@ -240,7 +239,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
             && self.fetcher.limiter.allows(now)
     }
 
-    /// Releases what was not begun or not ended, records what is not on record, and reports.
+    /// Releases unfinished files, records the remaining outcomes, and fills the report.
     async fn finish(mut self) -> Result<(), Fault> {
         self.tasks.clear();
         if self.fault.is_none() && !self.recorder.lease_lost {
@@ -274,8 +273,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         }
     }
 
-    /// A large file that had most of the batch and got no further in it has used an attempt, where others are answered:
-    /// it would else be begun for ever, and keep the next ones from their turn. The ids of these.
+    /// Lets a large file without progress in half a batch use an attempt, if both sides answer other requests: else
+    /// it restarts forever and blocks the next ones. Returns the ids.
     async fn fail_the_stuck(&mut self) -> Vec<i64> {
         let context = self.context;
         let batch = context.settings.batch;
@@ -304,8 +303,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
         stuck.iter().map(|upload| upload.file.id).collect()
     }
 
-    /// What is under way when the time is up, or waits for a pause to end, uses no attempt, since its own
-    /// time was not up; but nobody shall wonder why nothing moves.
+    /// Reports what is in flight or paused when the time is up, so that nobody wonders why nothing moves. It uses no
+    /// attempt, as its own timeout has not passed.
     fn tell_who_was_waited_for(&mut self, stuck: &[i64]) {
         let statement = self.claimer.under_way || self.recorder.recording;
         if statement {
@@ -313,7 +312,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
                 "Postgres had not answered a statement when the time was up; the next batch goes on",
             );
         }
-        // The list that is read waits for the same connection.
+        // The listing may be waiting for that statement's connection, too.
         let of_odoo = self.fetcher.calls + usize::from(self.listing.under_way && !statement);
         for (who, requests) in [("Odoo", of_odoo), ("Storage", self.uploader.under_way())] {
             if requests > 0 {
@@ -340,7 +339,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> Pipeline<'a, H, C, P> {
     }
 }
 
-/// Whether both sides answer somebody who asks for little, soon.
+/// Whether both sides answer a small request within `SOON`.
 async fn both_answer<H: Http, C: Clock, P>(context: &Context<'_, H, C, P>) -> bool {
     const SOON: Duration = Duration::from_secs(4);
     let answers = pin!(async {

@@ -1,4 +1,4 @@
-//! Whether a way that files take is open at all: asked where several failed alike.
+//! Probes whether a route works at all after several files failed on it.
 
 use fault::Fault;
 use futures::FutureExt;
@@ -12,14 +12,14 @@ use crate::batch::breaker::{Breaker, Proof};
 use crate::plan::SMALL_BYTES;
 use crate::transfer::{self, Fetched};
 
-/// A way that files take, on which all of them may fail alike.
+/// A route that files take, on which all of them may fail alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Contents by RPC.
+    /// Content by RPC.
     Rpc,
-    /// Contents by `/web/content`.
+    /// Content by `/web/content`.
     Streams,
-    /// Into Storage.
+    /// Upload to Storage.
     Storage,
 }
 
@@ -32,8 +32,8 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    /// Tries a way on which so many files failed that it may be closed to all; with `last`, one on which any did,
-    /// before the batch ends.
+    /// Probes each route on which enough files failed to blame the route; with `last`, at the end of the batch, each on
+    /// which any file failed.
     pub(super) fn probe(&mut self, last: bool) {
         for way in [Way::Rpc, Way::Streams, Way::Storage] {
             if !self.breaker(way).probe(last) {
@@ -59,13 +59,13 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
     }
 }
 
-/// Whether the bucket can be seen and uploads come through: what stands between may let pass the one and not the other.
+/// Whether the bucket is visible and uploads get through: a proxy may allow one and not the other.
 pub(super) async fn takes_uploads<H: Http>(storage: &Storage<H>) -> Result<(), Fault> {
     storage.check_bucket().await?;
     storage.check_uploads().await
 }
 
-/// Whether a file that was moved before can still be had this way.
+/// Whether a file that was moved before can still be fetched on this route.
 async fn known_good<H: Http, C: Clock, P: Postgres>(
     odoo: &Odoo<H, C>,
     postgres: &P,

@@ -1,4 +1,4 @@
-//! What is claimed and what became of it: records outcomes, many at once, and renews the lease.
+//! Records outcomes of claimed files, many per statement, and renews the lease.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use super::fetching::Fetcher;
 use super::{Context, Event, Tasks};
 use crate::transfer::LargeUpload;
 
-/// So many results are recorded at once, or as many as there are after [`RECORD_AFTER`].
+/// Outcomes are recorded when there are this many, or after [`RECORD_AFTER`].
 const RECORD_FILES: usize = 100;
 const RECORD_AFTER: Duration = Duration::from_secs(2);
-/// How far large files came is kept no more often.
+/// The least interval between storing the progress of large files.
 const KEEP_AFTER: Duration = Duration::from_secs(2);
-/// So many times the ledger is tried again before the batch gives up.
+/// How many times in a row recording may fail before the batch gives up.
 const LEDGER_TRIES: u32 = 5;
-/// How much longer to wait before each of these.
+/// The linear backoff: the wait grows by this with each failure.
 const LEDGER_WAIT: Duration = Duration::from_secs(1);
 
 pub(super) struct Recorder {
-    /// What is claimed and not settled: released at the end, whatever happened to it.
+    /// Claimed files without an outcome: released at the end.
     pub(super) claimed: HashMap<i64, Claimed>,
     pub(super) settled: Vec<Settled>,
     pub(super) recorded: Recorded,
     pub(super) recording: bool,
     renewing: bool,
-    /// This run was given up as crashed: it may record nothing any more.
+    /// The run was given up as crashed, and may record nothing more.
     pub(super) lease_lost: bool,
     recorded_at: Duration,
     renewed_at: Duration,
-    /// How often in a row the ledger did not take what was recorded.
+    /// How many times in a row recording failed.
     failures: u32,
 }
 
@@ -58,8 +58,8 @@ impl Recorder {
         self.settled.push(Settled::of(file, outcome));
     }
 
-    /// Records what is due, and renews the lease of this run and of what it has claimed, long before it passes, or
-    /// when large files came so far that it is worth keeping.
+    /// Records outcomes that are due. Renews the lease of the run and its files when a third of it has passed, or
+    /// earlier to store the progress of large files.
     pub(super) fn begin<'a, H, C, P: Postgres>(
         &mut self,
         context: &'a Context<'a, H, C, P>,
@@ -110,7 +110,7 @@ impl Recorder {
         }
     }
 
-    /// Outcomes were recorded, or not. A fault is one that the ledger had too often.
+    /// Handles the end of recording. Returns the fault after too many failures.
     pub(super) fn recorded(
         &mut self,
         settled: Vec<Settled>,
@@ -127,7 +127,7 @@ impl Recorder {
                 }
             }
             Err(fault) => {
-                // Recording twice is harmless: the lease is gone with the first time.
+                // Recording twice is harmless: the first time ends the file's lease.
                 self.settled.extend(settled);
                 self.failures += 1;
                 if self.failures >= LEDGER_TRIES {
@@ -138,13 +138,13 @@ impl Recorder {
         Ok(())
     }
 
-    /// The lease was renewed. If it could not be, the next try or the next record may.
+    /// Handles the end of a renewal. If it failed, the next renewal or record may succeed.
     pub(super) fn renewed(&mut self, result: &Result<bool, Fault>) {
         self.renewing = false;
         self.lease_lost |= matches!(result, Ok(false));
     }
 
-    /// Releases all that is claimed and not settled; large ones with how far they came.
+    /// Releases all claimed files without an outcome, large ones with their progress.
     pub(super) fn release<'a>(&mut self, large: impl Iterator<Item = &'a LargeUpload>) {
         for upload in large {
             if let Some(file) = self.claimed.get_mut(&upload.file.id) {
@@ -158,7 +158,7 @@ impl Recorder {
         self.settled.extend(unfinished);
     }
 
-    /// Records what is left, as long as this run may. Where the ledger does not take it, leases pass by themselves.
+    /// Records what is left, while the lease lasts. If the ledger fails, the leases expire by themselves.
     pub(super) async fn finish<H, C: Clock, P: Postgres>(
         &mut self,
         context: &Context<'_, H, C, P>,

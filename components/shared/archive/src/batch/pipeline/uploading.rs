@@ -1,4 +1,4 @@
-//! Storing what is here, and asking what Storage has of it.
+//! Uploads files to Storage, and confirms that the objects are there.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::batch::failures::short_wait;
 use crate::limiter::Limiter;
 use crate::transfer::{self, Fetched, Sent, Unconfirmed};
 
-/// A file to be stored.
+/// A file to upload.
 pub(super) struct Upload {
     pub(super) file: Claimed,
     content: Bytes,
@@ -36,7 +36,7 @@ impl From<Fetched> for Upload {
 }
 
 impl Upload {
-    /// Storage took it, and is to be asked for it.
+    /// The file after its upload, waiting for confirmation.
     pub(super) fn sent(self) -> Sent {
         Sent {
             file: self.file,
@@ -49,13 +49,13 @@ impl Upload {
 pub(super) struct Uploader {
     ready: VecDeque<Upload>,
     uploads: usize,
-    /// How many folders are being asked for.
+    /// How many folders are being confirmed.
     confirming: usize,
-    /// What Storage took, and is still to be asked for.
+    /// Uploaded files that wait for confirmation.
     pub(super) unconfirmed: Unconfirmed,
     pub(super) limiter: Limiter,
     pub(super) breaker: Breaker,
-    /// Storage asked for a pause, or dropped a connection, and has not taken anything since.
+    /// The fault by which Storage asked for a pause or dropped a connection, until an upload succeeds.
     pub(super) busy: Option<Fault>,
 }
 
@@ -81,7 +81,7 @@ impl Uploader {
         self.uploads + self.confirming
     }
 
-    /// Whether anything is to be uploaded, or on its way.
+    /// Whether uploads wait or are in flight.
     pub(super) fn is_at_work(&self) -> bool {
         self.uploads + self.ready.len() > 0
     }
@@ -115,8 +115,7 @@ impl Uploader {
         }
     }
 
-    /// Asks for what Storage took, by folders; for `all` of it when nothing more will come, or nothing else is
-    /// to be done.
+    /// Confirms uploads by folder. With `all`, confirms everything now, as no more uploads will come.
     pub(super) fn confirm<'a, H: Http, C, P>(
         &mut self,
         context: &'a Context<'a, H, C, P>,
@@ -140,24 +139,24 @@ impl Uploader {
         }
     }
 
-    /// An upload ended.
+    /// Notes the end of an upload.
     pub(super) fn ended(&mut self) {
         self.uploads -= 1;
     }
 
-    /// Storage took a file.
+    /// Notes a successful upload.
     pub(super) fn took(&mut self) {
         self.limiter.success();
         self.busy = None;
     }
 
-    /// Folders were asked for; the listing had so many rows.
+    /// Notes the end of a confirmation, and how many rows its listing had.
     pub(super) fn confirmed(&mut self, rows: usize) {
         self.confirming -= 1;
         self.unconfirmed.listed(rows);
     }
 
-    /// Puts a failed upload at the end of the queue, if it is to be tried again; else it comes back.
+    /// Queues a failed upload again if it may be retried; otherwise returns it.
     pub(super) fn retry(
         &mut self,
         mut upload: Upload,
@@ -172,15 +171,14 @@ impl Uploader {
         None
     }
 
-    /// Whether a request is made once more: after a dropped connection once, after a wish for a pause as often as
-    /// it takes.
+    /// Whether to retry: once after a dropped connection, until [`BUSY_TRIES`] tries while Storage is busy.
     pub(super) fn is_tried_again(&mut self, fault: &Fault, tries: u32, now: Duration) -> bool {
         let most = match fault.kind() {
             Kind::StorageBusy => BUSY_TRIES,
             Kind::StorageTimeout => 2,
             _ => return false,
         };
-        // Others were taken since it was refused before: it is alone in this, and they need not wait for it.
+        // Other uploads succeeded since its first refusal: it concerns this one alone, so the others need no pause.
         let alone = tries > 0 && self.busy.is_none();
         if !alone {
             self.limiter.overload(now, short_wait(fault));
@@ -207,7 +205,7 @@ mod tests {
         uploader.took();
         assert!(uploader.is_tried_again(&busy, 1, second(20)));
         assert!(uploader.limiter.allows(second(20)));
-        // Where nothing is taken any more, there is a pause again.
+        // Without a success in between, there is a pause again.
         assert!(uploader.is_tried_again(&busy, 2, second(30)));
         assert!(!uploader.limiter.allows(second(30)));
         assert!(!uploader.is_tried_again(&busy, BUSY_TRIES, second(40)));
