@@ -1,23 +1,23 @@
-//! The identity of a content: its SHA-1, and the path of its object, which follows from it.
+//! The identity of a content: its SHA-1, and the path of its object, which is derived from it.
 //!
-//! Neither has a default: a content that is not known has no identity.
+//! Neither type has a default, so that an unknown content cannot get an identity.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The SHA-1 of a content, written as 40 hex digits in lower case.
+/// The SHA-1 of a content; its text form is 40 hex digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Sha1([u8; 20]);
 
-/// It is not 40 hex digits in lower case.
+/// The text is not 40 hex digits in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSha1;
 
 impl Sha1 {
-    /// A SHA-1 as it was computed.
+    /// Wraps a computed SHA-1.
     pub const fn new(digest: [u8; 20]) -> Self {
         Self(digest)
     }
@@ -77,25 +77,25 @@ impl fmt::Display for NoSha1 {
 
 impl std::error::Error for NoSha1 {}
 
-/// Where the object of a content lies in its bucket: `0d/0d10d65a…`. The two first digits keep any folder's
-/// listing short.
+/// The path of a content's object in the bucket: `0d/0d10d65a…`. The prefix of two digits keeps the listing
+/// of each folder short.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct ObjectPath(String);
 
 impl ObjectPath {
-    /// Where a content lies.
+    /// The path for a content.
     pub fn of(sha1: &Sha1) -> Self {
         let name = sha1.to_string();
         let folder = name.get(..2).unwrap_or_default();
         Self(format!("{folder}/{name}"))
     }
 
-    /// As text.
+    /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Its folder: the two first digits.
+    /// Its folder: the first two digits.
     pub fn folder(&self) -> &str {
         self.0.get(..2).unwrap_or_default()
     }

@@ -1,8 +1,8 @@
-//! Failures as values: whose fault, what kind, how far it reaches, whether and when to try again.
+//! Failures as values: who is to blame, kind, scope, and whether and when to retry.
 //!
-//! Every failure of the program is a [`Fault`]. What follows from it is decided by its [`Kind`] alone,
-//! so that the decision is a table that a test can look at, and not control flow in the code that
-//! met the failure. The message is for people: it has no secret, no traceback and no line break.
+//! Every failure of the program is a [`Fault`]. Its [`Kind`] alone decides the consequences, so that they are
+//! a table that a test can check, and not control flow where the failure occurs. The message is for people:
+//! it has no secret, no traceback and no line break.
 
 mod kind;
 mod remedy;
@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-/// The longest message that is kept, in characters.
+/// Maximum length of a message, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
 
 /// One failure.
@@ -24,13 +24,13 @@ const MAX_MESSAGE_CHARS: usize = 300;
 pub struct Fault {
     kind: Kind,
     message: Cow<'static, str>,
-    /// The part of the message that is the program's own, where there is one.
+    /// The part of the message that this program wrote, if there is one.
     own: Option<&'static str>,
     retry_after: Option<Duration>,
 }
 
 impl Fault {
-    /// A failure of this kind, told in the program's own words.
+    /// A failure with a fixed message of this program.
     pub const fn new(kind: Kind, message: &'static str) -> Self {
         Self {
             kind,
@@ -40,7 +40,7 @@ impl Fault {
         }
     }
 
-    /// A failure told in the program's own words, and after them what the other side said.
+    /// A failure with a fixed message, followed by what the other side said.
     pub fn quoting(kind: Kind, own: &'static str, said: &str) -> Self {
         if said.trim().is_empty() {
             return Self::new(kind, own);
@@ -51,7 +51,7 @@ impl Fault {
         }
     }
 
-    /// A failure told with something that came from outside: cleaned and cut to 300 characters.
+    /// A failure whose message has text from outside: cleaned, and cut to 300 characters.
     pub fn told(kind: Kind, message: impl AsRef<str>) -> Self {
         Self {
             kind,
@@ -68,15 +68,14 @@ impl Fault {
         self
     }
 
-    /// The same failure with words before its message: `Upload 4521: …`.
+    /// Prefixes the message with a place: `Upload 4521: …`.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.message = Cow::Owned(clean(&format!("{place}: {}", self.message)));
         self
     }
 
-    /// The same failure, should the other side have repeated this secret: some servers tell what they
-    /// were sent.
+    /// Hides this secret in the message: some servers repeat what they were sent.
     #[must_use]
     pub fn hiding(mut self, secret: &str) -> Self {
         if secret.is_empty() {
@@ -85,7 +84,7 @@ impl Fault {
         if self.message.contains(secret) {
             self.message = Cow::Owned(self.message.replace(secret, "…"));
         }
-        // Where the message was cut, a beginning of it may be what is left.
+        // If the message was cut in the middle of the secret, it may end with the secret's beginning.
         let beginnings = secret
             .char_indices()
             .map(|(end, _)| secret.get(..end))
@@ -102,32 +101,32 @@ impl Fault {
         self
     }
 
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Whose fault it is.
+    /// Who is to blame.
     pub fn blame(&self) -> Blame {
         self.kind.blame()
     }
 
-    /// Whether it would meet every other file too.
+    /// Whether it affects this file only, or the whole batch.
     pub fn reach(&self) -> Reach {
         self.kind.reach()
     }
 
-    /// What happened, for people: one line, at most 300 characters, without secrets.
+    /// The message for people: one line, at most 300 characters, without secrets.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The program's own words alone, which anybody may read.
+    /// The part of the message that this program wrote, which anybody may read.
     pub fn own_words(&self) -> Option<&'static str> {
         self.own
     }
 
-    /// How long the other side asked to be left alone.
+    /// The wait that the other side asked for.
     pub fn wait(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -141,7 +140,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// One line of printable text: the first non-empty lines, joined, at most [`MAX_MESSAGE_CHARS`].
+/// One line of printable text: control characters and white space become single spaces; cut after
+/// [`MAX_MESSAGE_CHARS`].
 fn clean(text: &str) -> String {
     let mut line = String::new();
     let mut space = false;

@@ -1,7 +1,7 @@
-//! What to do about a failure, by its kind.
+//! The remedy for each kind of failure.
 
-/// What a person may do about failures of this kind; `None` for those that mend themselves, and for
-/// kinds that this version does not know.
+/// What a person can do about failures of this kind; `None` for those that resolve themselves, and for kinds
+/// that this version does not know.
 pub fn remedy(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "source_unreachable" => "Is Odoo up, and odoo_url right? It is tried again at each tick.",

@@ -1,19 +1,19 @@
-//! When to try again, as a value.
+//! Retry and backoff, as pure functions.
 
 use std::time::Duration;
 
-/// After so many failed attempts a file is dead until a person asks for it again.
+/// After this many failed attempts a file is dead until a person asks for it again.
 pub const MAX_ATTEMPTS: u32 = 8;
 
 const FIRST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_hours(6);
 
-/// Whether trying again can help.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
-    /// Yes, after a while.
+    /// Yes, after a wait.
     Later,
-    /// Yes, and however often: somebody else stands in the way, and is mended at some time.
+    /// Yes, without a limit of attempts: the obstacle is outside, and will be removed at some time.
     Waits,
     /// Only after a person has changed something.
     Manual,
@@ -21,11 +21,11 @@ pub enum Retry {
     Never,
 }
 
-/// How long to wait before the next attempt, or `None` when there will be none.
+/// The wait before the next attempt, or `None` if there is none.
 ///
-/// `attempts` counts the failed attempts so far, this one included. The wait doubles from 30 s up to
-/// six hours; `jitter` in `0.0..=1.0` spreads it over its upper half, so that files that failed
-/// together do not come back together. A wait that the other side asked for is the least.
+/// `attempts` counts the failed attempts so far, this one included. The wait doubles from 30 s up to six
+/// hours; `jitter` in `0.0..=1.0` spreads it over its upper half, so that files that failed together do not
+/// come back together. A wait that the other side asked for is the minimum, up to six hours.
 pub fn next_attempt(
     retry: Retry,
     attempts: u32,

@@ -1,4 +1,4 @@
-//! Bodies of answers, as they come.
+//! Bodies of responses, as streams.
 
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -6,10 +6,10 @@ use futures::stream::LocalBoxStream;
 
 use crate::TransportError;
 
-/// Bytes as they come.
+/// A stream of bytes.
 pub type ByteStream = LocalBoxStream<'static, Result<Bytes, TransportError>>;
 
-/// The whole stream, if it is at most `max_bytes` long.
+/// Collects the whole stream; an error if it is longer than `max_bytes`.
 pub async fn collect(mut chunks: ByteStream, max_bytes: usize) -> Result<Bytes, TransportError> {
     let Some(first) = chunks.next().await.transpose()? else {
         return Ok(Bytes::new());

@@ -1,12 +1,12 @@
-//! What can go wrong on the way, before there is an answer.
+//! Transport errors: a request without a complete response.
 
 use std::fmt;
 
-/// A request that got no answer, or a body that broke off. Whose fault that is, the caller knows.
+/// A request without a response, or a body that broke off. The caller decides who is to blame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused,
     /// The name does not resolve.
     NoSuchHost,
@@ -14,23 +14,23 @@ pub enum TransportError {
     NotAllowed,
     /// TLS failed.
     Tls,
-    /// No connection, no answer or no further byte in time.
+    /// The connection, the response or its next byte took too long.
     Timeout,
-    /// The connection broke off.
+    /// The connection broke.
     Reset,
-    /// More bytes than the caller takes.
+    /// The body is longer than the caller accepts.
     TooLong {
         /// The limit, in bytes.
         max_bytes: usize,
     },
-    /// An answer that somebody compressed, though none asked for that: by which method.
+    /// The response is compressed with this method, although the request asked for none.
     Encoded(String),
-    /// Anything else, in the host's words.
+    /// Anything else, with the host's message.
     Other(String),
 }
 
 impl TransportError {
-    /// Whether the connection was never made, so that every other call would meet it too.
+    /// Whether no connection was made, so that every other request would fail in the same way.
     pub fn is_unreachable(&self) -> bool {
         matches!(
             self,

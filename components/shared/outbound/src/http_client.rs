@@ -1,4 +1,4 @@
-//! The two traits.
+//! The traits for HTTP and time, with requests and responses.
 
 use std::future::ready;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::{ByteStream, TransportError, collect};
 
-/// How long to wait. Spin's own default is 600 s for each, which would hold a tick for ten minutes.
+/// Timeouts of a request. Spin's default is 600 s for each, which would hold a tick for ten minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect.
+    /// For connecting.
     pub connect: Duration,
-    /// From the beginning to the answer's first byte: Spin counts connecting and the sending of the whole body in.
+    /// Until the first byte of the response. Spin includes connecting and sending the whole body.
     pub first_byte: Duration,
-    /// Between two bytes of the answer.
+    /// Between two bytes of the response.
     pub between_bytes: Duration,
 }
 
@@ -36,20 +36,20 @@ impl Default for Timeouts {
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The absolute address.
+    /// The absolute URL.
     pub url: String,
-    /// Headers; `Content-Length` follows from the body and is not among them.
+    /// Headers without `Content-Length`, which follows from the body.
     pub headers: HeaderMap,
-    /// The body, sent with a `Content-Length`: a chunked upload slips past Storage's size limit.
+    /// The body, sent with a `Content-Length`: a chunked upload bypasses Storage's size limit.
     pub body: Option<Bytes>,
-    /// How long to wait.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// Parts of how many bytes the answer's body is wanted in, if not as it comes.
+    /// Size of the chunks in which the response's body is wanted; `None`: as it arrives.
     pub part_bytes: Option<usize>,
 }
 
 impl Request {
-    /// A request without a body. Its answer is to come as it is: nothing here unpacks it.
+    /// A request without a body. It asks for an uncompressed response, because nothing here decompresses one.
     pub fn new(method: Method, url: impl Into<String>) -> Self {
         let identity = HeaderValue::from_static("identity");
         Self {
@@ -62,8 +62,8 @@ impl Request {
         }
     }
 
-    /// With this header. A value that is no header value is left out: it could only come from a
-    /// setting, and the other side's refusal names it better than we could.
+    /// Sets a header. An invalid value is left out: it can only come from a setting, and the server's refusal
+    /// explains it better.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
@@ -72,22 +72,22 @@ impl Request {
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// With these timeouts.
+    /// Sets the timeouts.
     #[must_use]
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
-    /// With an answer whose body comes in parts of so many bytes, the last one excepted, where the client can
-    /// do that: what would be put together to such parts anyway is not copied for it then.
+    /// Asks for the response's body in chunks of this size (the last one excepted), if the client can do
+    /// that. This saves a copy where the chunks would be put together anyway.
     #[must_use]
     pub fn in_parts_of(mut self, bytes: usize) -> Self {
         self.part_bytes = Some(bytes);
@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// An answer: its head, and its body as it comes.
+/// A response: status, headers, and a body that streams.
 pub struct Response {
     /// The status.
     pub status: StatusCode,
@@ -106,7 +106,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A header as text.
+    /// The value of a header, as text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -117,7 +117,7 @@ impl Response {
             .is_some_and(|value| value.to_ascii_lowercase().starts_with("application/json"))
     }
 
-    /// `Retry-After` in seconds (the other form, a date, is not used by the servers we speak to).
+    /// `Retry-After` in seconds. Its other form, a date, is not used by the servers that this program calls.
     pub fn retry_after(&self) -> Option<Duration> {
         let seconds = self
             .header(&http::header::RETRY_AFTER)?
@@ -127,8 +127,8 @@ impl Response {
         Some(Duration::from_secs(seconds))
     }
 
-    /// The same with its body here, if that is JSON that was asked for and at most `max_bytes` long: by then it is
-    /// known whether it arrived.
+    /// Reads the body into memory if the response is successful JSON; an error if it breaks off or is longer
+    /// than `max_bytes`. Other bodies are left as streams.
     pub async fn arrived(mut self, max_bytes: usize) -> Result<Self, TransportError> {
         if self.status.is_success() && self.is_json() {
             let body = collect(self.body, max_bytes).await?;
@@ -137,15 +137,15 @@ impl Response {
         Ok(self)
     }
 
-    /// The whole body, if it is at most `max_bytes` long.
+    /// Reads the whole body; an error if it is longer than `max_bytes`.
     pub async fn bytes(self, max_bytes: usize) -> Result<Bytes, TransportError> {
         collect(self.body, max_bytes).await
     }
 }
 
-/// Whether a question that changes nothing is worth asking once more: the connection broke off, or somebody in
-/// between could not reach the other side. A gateway that waited in vain (504) has used the time for it, and a 500 is
-/// the other side's own.
+/// Whether a read-only request is worth one retry: the connection broke, or a proxy could not reach the
+/// server. Not for 504, because the gateway has used up the time by waiting, and not for 500, which comes
+/// from the server itself.
 pub fn broke_off(answer: Result<&Response, &TransportError>) -> bool {
     match answer {
         Ok(answer) => matches!(answer.status.as_u16(), 502 | 520..=530) && !answer.is_json(),
@@ -153,22 +153,22 @@ pub fn broke_off(answer: Result<&Response, &TransportError>) -> bool {
     }
 }
 
-/// Outbound HTTP. Redirects are never followed: Odoo answers an unknown endpoint with a redirect to
-/// its login page, which is a 200 full of HTML (seen on Odoo 18).
+/// Outbound HTTP. Redirects are never followed: Odoo redirects an unknown endpoint to its login page, which
+/// is a 200 with HTML (seen on Odoo 18).
 pub trait Http {
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of the response.
     fn send(&self, request: Request) -> impl Future<Output = Result<Response, TransportError>>;
 }
 
-/// Time and chance.
+/// Time and randomness.
 pub trait Clock {
-    /// Time since some fixed moment; never goes back.
+    /// Monotonic time since some fixed moment.
     fn now(&self) -> Duration;
-    /// Seconds since 1970 by the wall.
+    /// Seconds since 1970, by the wall clock.
     fn unix_seconds(&self) -> i64;
     /// Waits.
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()>;
-    /// A number in `0.0..1.0`, for jitter.
+    /// A random number in `0.0..1.0`, for jitter.
     fn chance(&self) -> f64;
 }
 
@@ -245,7 +245,7 @@ mod tests {
         let parts = || vec![Ok(Bytes::from_static(b"[1,")), Err(TransportError::Reset)];
         let broken = answer(200, "application/json", parts()).arrived(10);
         assert!(broke_off(broken.now_or_never().unwrap().as_ref()));
-        // What is no answer in JSON is left as it comes.
+        // A response that is not JSON is left as a stream.
         let stream = answer(200, "application/pdf", parts()).arrived(1);
         assert!(stream.now_or_never().unwrap().is_ok());
         let whole = answer(

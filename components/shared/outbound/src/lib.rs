@@ -1,8 +1,8 @@
-//! What the libraries need of the world outside: HTTP, time and variables, as one small trait each.
+//! What the libraries need from outside: HTTP, time and variables, as one small trait each.
 //!
-//! In a component they are Spin's; in native tests and benchmarks they are a plain HTTP client and
-//! the machine's clock. The libraries are the same code in both. Nothing here is `Send`: a
-//! component has one thread, and native users run on one.
+//! Components implement them with Spin; native tests and benchmarks with a plain HTTP client and the
+//! machine's clock. The libraries are the same code in both. Nothing here is `Send`: a component has one
+//! thread, and native users run on one too.
 
 mod body;
 mod error;

@@ -1,21 +1,21 @@
-//! Where a server is: `scheme://host[:port]`, and whether it may be spoken to without TLS.
+//! Origins (`scheme://host[:port]`) of servers, and which of them may be used without TLS.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::uri::{Authority, Scheme};
 
-/// Why an address is not usable.
+/// Why an origin is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OriginError {
     /// It is not `scheme://host[:port]`.
     Malformed,
-    /// It is plain http to a host that may be anywhere: keys and files could be read on the way.
+    /// It uses plain http to a host that may be anywhere: keys and files could be read on the way.
     PlainHttp,
 }
 
-/// Reads `scheme://host[:port]`, with or without a last slash; returns it without. Plain http passes
-/// only to an address that is written as a loopback or private one, or where `allow_http` says so: a
-/// name may lead anywhere.
+/// Validates `scheme://host[:port]`, with or without a trailing slash, and returns it without. Plain http is
+/// accepted only for a literal loopback or private address and `localhost`, or with `allow_http`: any other
+/// name may resolve to anywhere.
 pub fn parse_origin(text: &str, allow_http: bool) -> Result<&str, OriginError> {
     let text = text.trim().trim_end_matches('/');
     let (scheme, authority) = text.split_once("://").ok_or(OriginError::Malformed)?;
@@ -34,13 +34,13 @@ pub fn parse_origin(text: &str, allow_http: bool) -> Result<&str, OriginError> {
     }
 }
 
-/// Whether a host is this machine's or a private network's, by what is written.
+/// Whether a literal host is a loopback or private address.
 fn is_near(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     match host.parse() {
         Ok(IpAddr::V4(address)) => is_near_v4(address),
         Ok(IpAddr::V6(address)) => is_near_v6(address),
-        // RFC 6761, 6.3: it never leaves the machine.
+        // RFC 6761, 6.3: `localhost` always resolves to loopback.
         Err(_) => host.eq_ignore_ascii_case("localhost"),
     }
 }

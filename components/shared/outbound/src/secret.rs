@@ -1,24 +1,24 @@
-//! Values that nothing may print.
+//! Values that must never be printed.
 
 use std::fmt;
 
-/// A key or a password. `Debug` shows nothing of it, and there is no `Display`: Spin redacts
-/// nothing that a component prints, whatever the manifest says (seen on Spin 4.1).
+/// A key or a password. `Debug` hides it, and there is no `Display`: Spin redacts nothing that a component
+/// prints, whatever the manifest says (seen on Spin 4.1).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a secret, without the white space that pasting leaves around it.
+    /// Wraps a secret, without the white space that pasting leaves around it.
     pub fn new(value: impl AsRef<str>) -> Self {
         Self(value.as_ref().trim().to_owned())
     }
 
-    /// The secret itself: for the one place where it leaves, and nowhere else.
+    /// The secret itself; only for the one place where it is sent.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Variables: read by name when a library asks for them; one that is unusable is named.
+//! Variables: read by name when a library needs them; errors name the variable.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,17 +14,17 @@ pub trait Variables {
     /// The value of a variable, empty if it is not set.
     fn get(&self, name: &str) -> impl Future<Output = Result<String, Fault>>;
 
-    /// A text without the blanks around it, empty if it is not set.
+    /// The value without surrounding white space, empty if it is not set.
     fn text(&self, name: &str) -> impl Future<Output = Result<String, Fault>> {
         async move { Ok(self.get(name).await?.trim().to_owned()) }
     }
 
-    /// A secret.
+    /// The value as a secret.
     fn secret(&self, name: &str) -> impl Future<Output = Result<Secret, Fault>> {
         async move { Ok(Secret::new(self.get(name).await?)) }
     }
 
-    /// A truth value, or anything else that can be read from text.
+    /// The value, parsed; `what` says in the error what it should be.
     fn value<T: FromStr>(&self, name: &str, what: &str) -> impl Future<Output = Result<T, Fault>> {
         async move {
             let text = self.text(name).await?;
@@ -49,7 +49,7 @@ pub trait Variables {
         }
     }
 
-    /// A comma separated list.
+    /// A comma-separated list.
     fn list(&self, name: &str) -> impl Future<Output = Result<Vec<String>, Fault>> {
         async move {
             let text = self.text(name).await?;
@@ -61,8 +61,8 @@ pub trait Variables {
         }
     }
 
-    /// `scheme://host[:port]`, as `allowed_outbound_hosts` needs it: it takes no path. Plain http passes only
-    /// nearby, or where `allow_http` is a plain yes.
+    /// An origin, `scheme://host[:port]`; `allowed_outbound_hosts` takes no path either. Plain http is
+    /// accepted only for loopback and private addresses, or if `allow_http` is exactly `true`.
     fn origin(&self, name: &str) -> impl Future<Output = Result<String, Fault>> {
         async move {
             let allow_http = self.text("allow_http").await? == "true";
@@ -90,7 +90,7 @@ impl<T: Variables> Variables for &T {
     }
 }
 
-/// Variables that are known already.
+/// Variables from a map.
 impl Variables for BTreeMap<String, String> {
     async fn get(&self, name: &str) -> Result<String, Fault> {
         Ok(BTreeMap::get(self, name).cloned().unwrap_or_default())

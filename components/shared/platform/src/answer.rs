@@ -1,4 +1,4 @@
-//! Answers: the one place where an outcome becomes a status and a body.
+//! HTTP responses: the one place where an outcome becomes a status and a body.
 
 use bytes::Bytes;
 use fault::Blame;
@@ -7,10 +7,10 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use spin_sdk::http::FullBody;
 
-/// An answer.
+/// An HTTP response.
 pub type Answer = Response<FullBody<Bytes>>;
 
-/// What a fault is to a caller: the other side's (502), or ours and our configuration's (500).
+/// The status for a fault: 502 for a failure of the other side, 500 for ours and for a wrong configuration.
 pub fn blame_status(blame: Blame) -> StatusCode {
     match blame {
         Blame::Source | Blame::Destination => StatusCode::BAD_GATEWAY,
@@ -18,7 +18,7 @@ pub fn blame_status(blame: Blame) -> StatusCode {
     }
 }
 
-/// A JSON answer that nobody keeps.
+/// A JSON response that nobody may cache.
 pub fn json(status: StatusCode, content: &impl Serialize) -> Answer {
     let body = serde_json::to_vec(content).unwrap_or_default();
     let mut answer = document("application/json", body);
@@ -26,7 +26,7 @@ pub fn json(status: StatusCode, content: &impl Serialize) -> Answer {
     answer
 }
 
-/// An answer of any type that nobody keeps. It is what its type says, whatever a browser thinks.
+/// A response of any content type that nobody may cache, and whose type a browser must not guess (`nosniff`).
 pub fn document(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(FullBody::new(body.into()));
     let headers = answer.headers_mut();
@@ -39,8 +39,8 @@ pub fn document(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// The answer under `tag` (with its quotes), which a caller asks for again before using it anew; or
-/// 304 without a body, for one whose `If-None-Match` names the tag (RFC 9110, 13.1.2).
+/// Sets the ETag `tag` (with its quotes), so that clients cache the response but revalidate it. Returns 304
+/// without a body if `If-None-Match` matches (RFC 9110, 13.1.2).
 pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answer {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let is_known = known.is_some_and(|known| {
@@ -58,7 +58,7 @@ pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answe
     answer
 }
 
-/// Work that goes on after the answer (RFC 7240).
+/// The response for work that continues after it (RFC 7240).
 pub fn accepted(content: &impl Serialize) -> Answer {
     let mut answer = json(StatusCode::ACCEPTED, content);
     answer.headers_mut().insert(

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use outbound::Clock;
 use spin_sdk::wasip3::{clocks::monotonic_clock, random::random};
 
-/// Time and chance from the host.
+/// Time and randomness from the host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SpinClock;
 
@@ -27,7 +27,7 @@ impl Clock for SpinClock {
     }
 
     fn chance(&self) -> f64 {
-        // 32 bits are exact in an f64.
+        // An f64 holds 32 bits exactly.
         let bits = u32::try_from(random::get_random_u64() >> 32).unwrap_or_default();
         f64::from(bits) / (f64::from(u32::MAX) + 1.0)
     }

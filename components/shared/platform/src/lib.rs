@@ -1,6 +1,6 @@
-//! The thin Spin shell: outbound HTTP with timeouts, Postgres, variables, clock, answers.
+//! The thin layer over Spin: outbound HTTP with timeouts, Postgres, variables, clock, responses.
 //!
-//! This is the only crate that knows Spin. The libraries see it through their own small traits, so
+//! This is the only crate that knows Spin. The libraries use it through their own small traits, so that
 //! everything else compiles and is tested natively.
 
 mod answer;
@@ -22,8 +22,8 @@ pub use run::Level;
 pub use serve::serve;
 pub use variables::SpinVariables;
 
-/// Goes on with work after the answer is out. Nothing bounds it but the host's request timeout, and
-/// a host that stops drops it at once (seen on Spin 4.1): what it does must stand being cut off.
+/// Continues with work after the response is sent. Only the host's request timeout limits it, and a host that
+/// stops drops it at once (seen on Spin 4.1), so the work must tolerate being cut off.
 pub fn spawn(work: impl Future<Output = ()> + 'static) {
     spin_sdk::wasip3::spawn(work);
 }

@@ -1,4 +1,4 @@
-//! The component's log. Spin and systemd take what is printed, a line each.
+//! The component's log, printed to standard output line by line for Spin and systemd.
 
 use std::cell::Cell;
 
@@ -11,21 +11,21 @@ use spin_sdk::key_value::Store;
 
 use crate::{SpinClock, SpinVariables};
 
-/// Where the instances of all components keep what was told of how things stand.
+/// Key under which the instances of all components share the warnings that were logged.
 const TOLD: &str = "told";
 
 thread_local! {
     static LOGGING: Cell<Option<Logging>> = const { Cell::new(None) };
-    /// Whether this instance has told how things stand.
+    /// Whether this instance has logged its warnings about the configuration.
     static HAS_TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes a line, if lines of its level are written.
+/// Writes a line, if its level is enabled.
 pub async fn log(level: Level, component: &str, words: &str) {
     write((level, component), words, &json!({})).await;
 }
 
-/// Writes what a run did: with its whole report, where lines are for programs.
+/// Logs a run; the whole report is included if the format is JSON.
 pub(crate) async fn log_run<F: Figures>(component: &str, report: &Report<F>) {
     let level = match report.outcome() {
         Outcome::Error => Level::Error,
@@ -34,13 +34,14 @@ pub(crate) async fn log_run<F: Figures>(component: &str, report: &Report<F>) {
     write((level, component), &report.line(), report).await;
 }
 
-/// Writes how things stand, as long as they do: once a day, whichever component and instance comes first.
+/// Logs warnings about the configuration: when they change, and otherwise once a day for all components and
+/// instances together.
 pub(crate) async fn log_standing(component: &str, words: Vec<String>) {
     if words.is_empty() || HAS_TOLD.replace(true) {
         return;
     }
     let now = Told::now(words.clone(), SpinClock.unix_seconds());
-    // Where there is no store, each instance tells it.
+    // Without a key-value store each instance logs them.
     if let Ok(store) = Store::open_default().await {
         let before = store.get(TOLD).await.ok().flatten();
         let before = before.and_then(|before| serde_json::from_slice(&before).ok());

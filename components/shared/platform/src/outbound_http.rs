@@ -1,9 +1,9 @@
-//! Outbound HTTP.
+//! Outbound HTTP with Spin.
 //!
-//! The interface of the host is used directly, for two things that matter here. A request's body is
-//! handed over at once when the host has its head: both then leave in one write, where a body that
-//! follows its head waits for the other side's acknowledgement, 40 ms on a kept connection (seen on
-//! Spin 4.1). And an answer is read in large parts, since each part is a call of the host.
+//! It uses the host's interface directly, for two reasons. A request's body is handed over as soon as the
+//! host has the head, so that both leave in one write: a body that follows its head waits for the other
+//! side's acknowledgement, 40 ms on a kept connection (seen on Spin 4.1). And responses are read in large
+//! chunks, because each read is a call of the host.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -20,14 +20,14 @@ use spin_sdk::wasip3::wit_bindgen::{
 };
 use spin_sdk::wasip3::{wit_future, wit_stream};
 
-/// A body that somebody else holds too is handed over in parts of this size, since each is copied for
-/// that: a whole file of 6 MiB at once would be in memory twice.
+/// A shared body is handed over in chunks of this size, because each chunk is copied: a whole file of 6 MiB
+/// at once would be in memory twice.
 const PART_BYTES: usize = 256 * 1024;
 
-/// An answer is taken in parts of at most this size.
+/// Maximum size of the chunks in which a response is read.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Outbound HTTP by the host.
+/// Outbound HTTP with Spin.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SpinHttp;
 
@@ -37,9 +37,9 @@ impl Http for SpinHttp {
         let (head, mut writing) = begin(request)?;
         let mut written = false;
         let mut sending = pin!(client::send(head));
-        // The host takes the body's first part there and then, since it waits for it by now. Were the part
-        // offered before, the host would fetch it only once this component rests, and by that time another
-        // thread of it has often sent the head alone (one upload in four).
+        // Poll the writing right after `send`: by then the host waits for the first chunk and takes it at
+        // once. Were the chunk offered before, the host would fetch it only when this component yields, and
+        // by then another of its threads has often sent the head alone (one upload in four).
         let response = poll_fn(|context| {
             let answered = sending.as_mut().poll(context);
             written = written || writing.as_mut().poll(context).is_ready();
@@ -47,7 +47,8 @@ impl Http for SpinHttp {
         })
         .await;
         if !written {
-            // An early answer; the other side may still want the rest before it takes another request.
+            // The response came early; the server may still want the rest of the body before it takes another
+            // request.
             crate::spawn(writing);
         }
         received(response.map_err(|code| transport(&code))?, part_bytes)
@@ -56,7 +57,7 @@ impl Http for SpinHttp {
 
 type Writing = futures::future::LocalBoxFuture<'static, ()>;
 
-/// What the host takes: the request, and the writing of its body, which is still to be done.
+/// The request as the host takes it, and the future that writes its body.
 fn begin(request: Request) -> Result<(types::Request, Writing), TransportError> {
     let Request {
         method,
@@ -113,7 +114,7 @@ fn address(head: &types::Request, url: &str) -> Option<()> {
 fn options(timeouts: Timeouts) -> RequestOptions {
     let options = RequestOptions::new();
     let nanos = |duration: std::time::Duration| u64::try_from(duration.as_nanos()).ok();
-    // A host that does not know an option keeps its own default of 600 s.
+    // A host that does not know an option keeps its default of 600 s.
     let _ = options.set_connect_timeout(nanos(timeouts.connect));
     let _ = options.set_first_byte_timeout(nanos(timeouts.first_byte));
     let _ = options.set_between_bytes_timeout(nanos(timeouts.between_bytes));
@@ -122,9 +123,9 @@ fn options(timeouts: Timeouts) -> RequestOptions {
 
 type End = FutureWriter<Result<Option<Trailers>, ErrorCode>>;
 
-/// Says that a body is complete. Without it, the host takes it for cut off.
+/// Marks a body as complete; without this, the host treats it as cut off.
 async fn finish(end: End) {
-    // The other side may have lost interest; its answer tells why.
+    // Ignore a server that stopped reading; its response tells why.
     let _ = end.write(Ok(None)).await;
 }
 
@@ -175,7 +176,7 @@ fn received(
         contents,
         trailers,
         left,
-        // Where the end is not known, room for a whole part may be far too much.
+        // Without a known length, a buffer of a whole chunk may be far too large.
         part_bytes: part_bytes.filter(|_| left.is_some()),
         _done: done,
     };
@@ -186,20 +187,20 @@ fn received(
     })
 }
 
-/// The body of an answer on its way in.
+/// The body of a response that is being read.
 struct Reading {
     contents: StreamReader<u8>,
     trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-    /// How much is still to come, where that is known.
+    /// Remaining bytes, if the length is known.
     left: Option<usize>,
-    /// How many bytes a part has to have, if it is not to be handed on as it comes.
+    /// Size of the chunks to return; `None`: return data as it arrives.
     part_bytes: Option<usize>,
     _done: FutureWriter<Result<(), ErrorCode>>,
 }
 
 impl Reading {
     async fn next(mut self) -> Result<Option<(Bytes, Self)>, TransportError> {
-        // What was announced is here: the host need not be asked for the end.
+        // All announced bytes are here: no need to ask the host for the end.
         if self.left == Some(0) {
             return Ok(None);
         }
@@ -219,7 +220,7 @@ impl Reading {
                 StreamResult::Dropped | StreamResult::Cancelled => {
                     return match self.trailers.await {
                         Ok(_) if part.is_empty() => Ok(None),
-                        // Fewer bytes than were announced.
+                        // The body ended before the announced length.
                         Ok(_) => Err(TransportError::Reset),
                         Err(code) => Err(transport(&code)),
                     };
@@ -246,7 +247,7 @@ fn transport(code: &ErrorCode) -> TransportError {
         ErrorCode::ConnectionTerminated
         | ErrorCode::HttpResponseIncomplete
         | ErrorCode::HttpProtocolError => TransportError::Reset,
-        // The host's words for what it has no code for.
+        // The host gives a message where it has no code.
         ErrorCode::InternalError(Some(words)) => by_words(words),
         other => TransportError::Other(other.to_string()),
     }

@@ -1,4 +1,4 @@
-//! Postgres by the host: one connection a request, statements one at a time on it.
+//! Postgres with Spin: one connection per request, which runs one statement at a time.
 
 use std::cell::Cell;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,26 +19,26 @@ use spin_sdk::pg::{
 
 use crate::{SpinClock, SpinVariables};
 
-/// The server ends a statement after 30 s (`statement_timeout` of the role): what was not answered by then never is.
-/// Keepalives do not tell that: they are answered by whoever stands in between.
+/// The server aborts a statement after 30 s (`statement_timeout` of the role), so a later answer never comes.
+/// Keepalives do not detect that, because a proxy in between answers them.
 const LONGEST_STATEMENT: Duration = Duration::from_secs(31);
 
-/// To be let in, the first time and the second: the pool tries a connection before it hands it out, and waits for one
-/// that is dead.
+/// Timeouts of the first and the second attempt to connect: the pool tests a connection before it hands it
+/// out, and waits for a dead one.
 const LONGEST_LOGIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(15)];
 
-/// After which a new password is known to a pooler.
+/// After this time a pooler knows a new password.
 const A_MOMENT: Duration = Duration::from_secs(2);
 
 thread_local! {
-    /// Whether this instance was let in before: then it asks nobody.
+    /// Whether this instance has logged in before: then it does not look at shared refusals.
     static LET_IN: Cell<bool> = const { Cell::new(false) };
-    /// Whether a request of this instance logs in.
+    /// Whether a request of this instance is logging in.
     static LOGS_IN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// One request of an instance logs in; those that wait for it hear what came of it. They look now and then, as all
-/// who wait for another request do, and not for ever.
+/// Ensures that one request of an instance logs in at a time; the others poll for its result, for 4 s at
+/// most.
 struct Turn;
 
 impl Turn {
@@ -62,8 +62,8 @@ impl Drop for Turn {
     }
 }
 
-/// What the instances of all components know together, in the app's key-value store. Where there is none, each
-/// is alone.
+/// State that the instances of all components share, in the app's key-value store. Without a store each
+/// instance is on its own.
 struct Shared(Option<Store>);
 
 impl Shared {
@@ -91,7 +91,7 @@ impl Shared {
     }
 }
 
-/// What was said, if a login was refused and would be again.
+/// The server's message, if a login was refused and would be refused again.
 fn is_refused(error: &PostgresError) -> Option<&str> {
     match error {
         PostgresError::Unreachable(said) if connection::fault(said).kind() == Kind::LedgerLogin => {
@@ -101,12 +101,12 @@ fn is_refused(error: &PostgresError) -> Option<&str> {
     }
 }
 
-/// A connection that is opened when it is first needed. A pooled connection costs one round trip
-/// to open and statements are prepared anew at each call (seen on Spin 4.1), so statements are few
-/// and large and the connection is kept for the whole request.
+/// A connection that is opened when it is first needed and kept for the whole request. Opening a pooled
+/// connection costs one round trip, and statements are prepared anew at each call (seen on Spin 4.1), so
+/// statements are few and large.
 pub struct SpinPostgres {
     address: Secret,
-    /// Of the address, and no way back to it.
+    /// Hash of the address, which does not reveal it.
     fingerprint: u32,
     password: Secret,
     certificate_authority: Option<String>,
@@ -114,7 +114,7 @@ pub struct SpinPostgres {
 }
 
 impl SpinPostgres {
-    /// The database of this component's variables; nothing is opened yet.
+    /// The database that this component's variables configure; opens nothing yet.
     pub async fn configured() -> Result<Self, Fault> {
         let settings = Settings::read(&SpinVariables).await?;
         let address = settings.address();
@@ -139,8 +139,8 @@ impl SpinPostgres {
         Ok(connection)
     }
 
-    /// Opens a connection. A login that is refused is tried again rarely, by all instances together, and right
-    /// after a password was changed once more a moment later.
+    /// Opens a connection. Refused logins are retried with a backoff that all instances share. A first
+    /// refusal of the password is retried once after a moment, because the pooler may still know an old one.
     async fn log_in(&self) -> Result<Connection, PostgresError> {
         if LET_IN.get() {
             match self.open().await {
@@ -186,7 +186,8 @@ impl SpinPostgres {
         opened
     }
 
-    /// Opens a connection, or another where the pool's was dead: who does not wait for it takes it out of the pool.
+    /// Opens a connection, and another one if that takes too long: giving up on a dead pooled connection
+    /// removes it from the pool.
     async fn open(&self) -> Result<Connection, PostgresError> {
         for time in LONGEST_LOGIN {
             if let Some(opened) = in_time(time, self.open_any()).await {
@@ -198,7 +199,7 @@ impl SpinPostgres {
     }
 
     async fn open_any(&self) -> Result<Connection, PostgresError> {
-        // Never the synchronous calls: they block the instance, and one of them skips the check of
+        // Do not use the synchronous calls: they block the instance, and one of them skips the check of
         // allowed hosts (seen on Spin 4.1).
         let opened = match &self.certificate_authority {
             None => Connection::open(self.address.reveal()).await,
@@ -212,7 +213,7 @@ impl SpinPostgres {
         opened.map_err(|error| self.no_connection(&error))
     }
 
-    /// What was said, should the password be in it without it.
+    /// The error of a failed connection, with the password removed from its message.
     fn no_connection(&self, error: &Error) -> PostgresError {
         let words = match error {
             Error::PgError(PgError::ConnectionFailed(words) | PgError::Other(words)) => {
@@ -227,8 +228,9 @@ impl SpinPostgres {
         })
     }
 
-    /// Whether this session is read-only by a setting that is gone by now. If so, it is ended: `reset all`, which
-    /// the pool sends before anybody else gets it, leaves what a session began with (seen on Spin 4.1).
+    /// Whether this session is read-only because of a setting that no longer holds. If so, it is terminated:
+    /// `reset all`, which the pool sends before it hands on a session, restores the settings of the session's
+    /// start (seen on Spin 4.1).
     async fn outlived(&self, connection: &Connection) -> bool {
         const GONE: &str = "
             select to_jsonb(s.source in ('database', 'user', 'database user') and not coalesce((
@@ -244,7 +246,7 @@ impl SpinPostgres {
         if gone.ok().and_then(|mut rows| rows.pop()).as_deref() != Some(b"true") {
             return false;
         }
-        // What it answers is that it is ended.
+        // The answer is the error that the session was terminated.
         drop(Self::rows(connection, END, Vec::new()).await);
         true
     }
@@ -264,7 +266,7 @@ impl SpinPostgres {
                 _ => return Err(Error::Decode("a row without a JSON document".to_owned())),
             }
         }
-        // Without this a query that was cut short would read as complete (seen on Spin 4.1).
+        // Without this, a truncated result would read as complete (seen on Spin 4.1).
         result.result().await?;
         Ok(rows)
     }
@@ -308,7 +310,7 @@ impl Postgres for SpinPostgres {
     }
 }
 
-/// A connection that has yet to answer a statement. Where it does not, or nobody waits for it any longer, it may be
+/// A connection that has yet to answer a statement. If it does not, or if its request is dropped, it may be
 /// dead: the next statement opens another.
 struct Unproven<'a> {
     connection: Rc<Connection>,
@@ -318,7 +320,7 @@ struct Unproven<'a> {
 
 impl Drop for Unproven<'_> {
     fn drop(&mut self) {
-        // Who holds the lock opens another already.
+        // Whoever holds the lock is opening another one already.
         if !self.works
             && let Some(mut kept) = self.kept.try_lock()
         {
@@ -327,7 +329,7 @@ impl Drop for Unproven<'_> {
     }
 }
 
-/// What comes of it, if that is known in time.
+/// The future's result, or `None` after the timeout.
 async fn in_time<T>(time: Duration, future: impl Future<Output = T>) -> Option<T> {
     match select(pin!(future), pin!(SpinClock.sleep(time))).await {
         Either::Left((done, _)) => Some(done),

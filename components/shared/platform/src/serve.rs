@@ -1,4 +1,4 @@
-//! Jobs called by POST: how all of them are admitted, begun, answered and told in the log.
+//! Jobs as HTTP endpoints: authentication, begin, response and log, the same for all jobs.
 
 use std::cell::RefCell;
 
@@ -15,11 +15,11 @@ use crate::{
 };
 
 thread_local! {
-    // What one call learned of Odoo saves the next one a few requests. A component has one job.
+    // Caches what a call learned of Odoo, which saves the next one a few requests. A component has one job.
     static KNOWN: RefCell<Known> = RefCell::default();
 }
 
-/// Answers a call: with what came of it, or, where the caller would rather not wait, at once.
+/// Handles a call: responds with the report, or at once if the caller prefers not to wait.
 pub async fn serve<J: Job>(job: &'static J, request: Request) -> Answer {
     match Guard::receive(job.name(), request).await {
         Ok(mut guard) => {

@@ -1,4 +1,5 @@
-//! The tables belong to one Odoo and one bucket: whoever finds another one stops before anything is written.
+//! The tables belong to one Odoo and one bucket: a component that finds another one stops before it writes
+//! anything.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use odoo::identity::in_words;
 use outbound::{Clock, Http};
 use serde_json::{Value, json};
 
-/// Whether this is the Odoo that the tables belong to. `keeps` is the run that puts it down the first time.
+/// Checks that this is the Odoo that the tables belong to. With `keeps`, that run stores the identity where
+/// it is new or has changed.
 pub async fn belongs_here<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     postgres: &impl Postgres,
@@ -39,7 +41,8 @@ pub async fn belongs_here<H: Http, C: Clock>(
     note("odoo", kept, keeps, postgres, (&identity, &words)).await
 }
 
-/// Tells a final check which companies and groups the user lacks, and what that costs.
+/// Reports to a final check which companies and groups the Odoo user lacks, and what is left out because of
+/// that.
 pub async fn tell_rights<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     postgres: &impl Postgres,
@@ -55,7 +58,7 @@ pub async fn tell_rights<H: Http, C: Clock>(
     check::keep(postgres, run_id, check, check::RIGHTS, part, (&[], true)).await
 }
 
-/// Whether this is the bucket that the catalogue belongs to.
+/// Checks that this is the bucket that the catalogue belongs to.
 pub async fn bucket_belongs_here(
     (url, bucket): (&str, &str),
     postgres: &impl Postgres,

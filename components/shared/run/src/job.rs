@@ -1,4 +1,4 @@
-//! What is particular to a job.
+//! What differs between jobs.
 
 use fault::Fault;
 use ledger::Postgres;
@@ -7,19 +7,19 @@ use outbound::{Clock, Http, Variables};
 
 use crate::{Figures, Report, RequestError, Run};
 
-/// What a component does when it is called.
+/// The work of a component.
 pub trait Job: Sized + 'static {
-    /// What a caller asks for.
+    /// The parsed body of a call.
     type Request;
-    /// How to do it.
+    /// The job's settings.
     type Settings;
     /// What a run did.
     type Figures: Figures;
 
-    /// What a run is told that was given up as crashed before it ended.
+    /// Message for a run that was given up as crashed before it ended.
     const LEASE_LOST: &'static str;
 
-    /// Its name in the ledger.
+    /// The job's name in the ledger.
     fn name(&self) -> &'static str;
 
     /// Reads the body of a call; an error names the key that is wrong.
@@ -31,11 +31,12 @@ pub trait Job: Sized + 'static {
         variables: &impl Variables,
     ) -> impl Future<Output = Result<Self::Settings, Fault>>;
 
-    /// What a run needs to begin, also where the settings are unusable: that is how their fault gets into the log.
+    /// The plan of a run. It is needed even if the settings are unusable, because only a run gets their fault
+    /// into the log.
     fn plan(&self, request: &Self::Request, settings: Option<&Self::Settings>) -> Plan;
 
-    /// Works until nothing is left or the time is up. `known` is what an earlier run learned of Odoo; it is
-    /// brought up to date.
+    /// Works until nothing is left or the time is up. `known` caches what earlier runs learned of Odoo, and
+    /// is updated.
     fn work<H: Http, C: Clock, P: Postgres>(
         &self,
         run: &Run<Self, H, C, P>,
@@ -45,12 +46,12 @@ pub trait Job: Sized + 'static {
     ) -> impl Future<Output = Result<(), Fault>>;
 }
 
-/// What a run needs to begin.
+/// The plan of a run: what it asks a slot for.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// What it is asked to do.
+    /// The run's mode.
     pub mode: &'static str,
-    /// For how long it may be silent before it counts as crashed, in seconds.
+    /// Length of its lease in seconds: a run that is silent for longer counts as crashed.
     pub lease_s: u32,
     /// How many runs of this job may work at once.
     pub slots: u32,

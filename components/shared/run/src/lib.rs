@@ -1,8 +1,8 @@
-//! The life of a run, the same for every job: a slot, a lease, the work, a report, a row in the log.
+//! The lifecycle of a run, the same for every job: slot, lease, work, report, log.
 //!
-//! A [`Job`] says what is particular to it and has one method that works. [`begin`] takes a slot, in one
-//! statement; [`Run::work`] works within the lease, ends the run and logs it. `pg_cron` and the dashboard call
-//! every job alike, and read its answer alike.
+//! A [`Job`] defines what differs between jobs and has one method that works. [`begin`] takes a slot in one
+//! statement; [`Run::work`] works within the lease, ends the run and logs it. `pg_cron` and the dashboard
+//! call every job in the same way and get the same kind of answer.
 
 mod identity;
 mod job;

@@ -1,4 +1,4 @@
-//! Slot, lease, work, report, log.
+//! The lifecycle of a run: slot, lease, work, report, log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{Figures, Job, Report, Status};
 
-/// The world outside.
+/// The external services of a run.
 #[derive(Debug)]
 pub struct Environment<H, C, P> {
     /// Outbound HTTP.
@@ -32,18 +32,18 @@ pub struct Run<J: Job, H, C, P> {
     settings: Result<J::Settings, Fault>,
     mode: &'static str,
     begun: Begun,
-    /// The world outside.
+    /// The external services.
     pub environment: Environment<H, C, P>,
-    /// What the caller asks for.
+    /// The caller's request.
     pub request: J::Request,
-    /// Its id in the ledger.
+    /// The run's id in the ledger.
     pub id: RunId,
     /// When it began.
     pub started: Duration,
 }
 
-/// Begins a run: quick, one statement. A report instead says why it could not begin: another one is at work,
-/// the job is paused, or the ledger cannot be reached.
+/// Begins a run with one quick statement. Returns a report instead if another run is at work, the job is
+/// paused, or the ledger is unreachable.
 pub async fn begin<J: Job, H: Http, C: Clock, P: Postgres>(
     job: &'static J,
     environment: Environment<H, C, P>,
@@ -88,42 +88,42 @@ pub async fn begin<J: Job, H: Http, C: Clock, P: Postgres>(
 }
 
 impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
-    /// Where an earlier run came to, as it kept it under this name.
+    /// The position that an earlier run stored under this name.
     pub fn cursor(&self, name: &str) -> Option<&Value> {
         self.begun.cursors.get(name)
     }
 
-    /// All of them, by name.
+    /// All cursors of this job, by name.
     pub fn cursors(&self) -> &BTreeMap<String, Value> {
         &self.begun.cursors
     }
 
-    /// To which Odoo and which bucket the tables belong, by side.
+    /// The Odoo and the bucket that the tables belong to, by side.
     pub fn identities(&self) -> &BTreeMap<String, Identity> {
         &self.begun.identities
     }
 
-    /// The final check that this job takes part in now.
+    /// The final check that is running, if this job takes part in it.
     pub fn check(&self) -> Option<Check> {
         self.begun.check
     }
 
-    /// How many days old the last comparison of contents may be.
+    /// Maximum age in days of the last comparison of contents.
     pub fn compare_days(&self) -> Option<f64> {
         self.begun.compare_days
     }
 
-    /// Whether objects are to be deleted from the bucket, since what they were of was erased.
+    /// Whether objects wait to be deleted from the bucket because their records were erased.
     pub fn erases(&self) -> bool {
         self.begun.erases
     }
 
-    /// The share of a table that may be marked as deleted at once.
+    /// The largest share of a table that may be marked as deleted at once.
     pub fn most_deleted_share(&self) -> Option<f64> {
         self.begun.most_deleted_share
     }
 
-    /// Works, ends the run and logs it. `known` is what an earlier run learned of Odoo; it is brought up to date.
+    /// Works, ends the run and logs it. `known` caches what earlier runs learned of Odoo, and is updated.
     pub async fn work(self, known: &mut Known) -> Report<J::Figures> {
         let mut report: Report<J::Figures> = Report::new(self.id, self.mode);
         let worked = match &self.settings {
@@ -152,8 +152,8 @@ impl<J: Job, H: Http, C: Clock, P: Postgres> Run<J, H, C, P> {
         report
     }
 
-    /// Ends the run and logs it. Tried three times, a second apart, while Postgres cannot be reached: it may just
-    /// be starting anew, and this is how people hear of the run. Ending twice is ending once.
+    /// Ends the run and logs it. While Postgres is unreachable or busy it tries three times, a second apart:
+    /// Postgres may be restarting, and without this row nobody hears of the run. Ending twice is harmless.
     async fn end(&self, report: &Report<J::Figures>) -> Result<Ended, Fault> {
         const TRIES: u32 = 3;
         let end = End {

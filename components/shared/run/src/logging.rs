@@ -1,4 +1,4 @@
-//! How a component's log is written: which lines, and whether for people or for programs.
+//! Settings and format of a component's log: which lines are written, as text or as JSON.
 
 use chrono::{DateTime, SecondsFormat};
 use fault::{Fault, Kind};
@@ -6,15 +6,15 @@ use outbound::Variables;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// For how long what stands as it stood is not told again, in seconds.
+/// For how long an unchanged warning about the configuration is not repeated, in seconds.
 const TOLD_FOR_S: i64 = 86_400;
 
-/// How much somebody has to care about a line.
+/// Severity of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// It did not work.
+    /// Something failed.
     Error,
-    /// It worked, or was refused, and somebody should know.
+    /// Something worked or was refused, and somebody should know.
     Warn,
     /// What was done.
     Info,
@@ -32,7 +32,7 @@ impl Level {
     }
 }
 
-/// What is written, and how: the variables `log_level` and `log_format`.
+/// Level and format of the log: the variables `log_level` and `log_format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Logging {
     most: Level,
@@ -62,7 +62,7 @@ impl Logging {
         Ok(Self { most, is_json })
     }
 
-    /// A line, if lines of its level are written: its words, or one object of JSON with the fields beside them.
+    /// Formats a line if its level is enabled: `words` alone, or a JSON object with `fields` beside them.
     pub fn line(
         self,
         (level, component): (Level, &str),
@@ -94,7 +94,7 @@ fn unusable(words: &'static str) -> Fault {
     Fault::new(Kind::Setting, words)
 }
 
-/// What was told of how things stand, so that nobody tells it again at each call.
+/// Warnings that were logged, so that they are not repeated at each call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     words: Vec<String>,
@@ -102,7 +102,7 @@ pub struct Told {
 }
 
 impl Told {
-    /// These words, now.
+    /// These warnings, logged now.
     pub fn now(words: Vec<String>, unix_seconds: i64) -> Self {
         Self {
             words,
@@ -110,7 +110,7 @@ impl Told {
         }
     }
 
-    /// Whether this need not be told after that.
+    /// Whether the same warnings were logged within the last day.
     pub fn is_known_from(&self, before: &Self) -> bool {
         self.words == before.words && (0..TOLD_FOR_S).contains(&(self.at - before.at))
     }
@@ -145,7 +145,7 @@ mod tests {
         assert!(told("service_keys is not set", 1060).is_known_from(&before));
         assert!(!told("service_keys is not set", 1000 + TOLD_FOR_S).is_known_from(&before));
         assert!(!told("jwt_secret is short", 1060).is_known_from(&before));
-        // A clock that was set back tells once more.
+        // If the clock was set back, the warning is repeated once.
         assert!(!told("service_keys is not set", 900).is_known_from(&before));
     }
 }

@@ -1,4 +1,4 @@
-//! What a run did, as it is answered and logged.
+//! The report of a run: its HTTP answer, and the source of its log row.
 
 use fault::{Blame, Fault};
 use ledger::runs::{Log, Outcome, RunId};
@@ -9,61 +9,61 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It did what there was to do, or what its time allowed.
+    /// It did all its work, or as much as its time allowed.
     #[default]
     Success,
-    /// A fault stopped it, or a part of it.
+    /// A fault stopped the run, or a part of it.
     Error,
-    /// Another one is at work; nothing was changed.
+    /// Another run is at work; nothing was changed.
     Running,
     /// A person has paused the job; nothing was changed.
     Paused,
 }
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report<F> {
     /// How it ended.
     pub status: Status,
-    /// What it was asked to do.
+    /// The run's mode.
     #[serde(skip)]
     pub mode: &'static str,
     /// The run's id in the ledger.
     pub run_id: RunId,
-    /// Seconds.
+    /// Duration in seconds.
     pub elapsed_s: f64,
-    /// What went wrong, a line each; what stopped it stands first.
+    /// Errors, one per line; those that stopped the run come first.
     pub errors: Vec<String>,
-    /// What stopped it, by kind and blame; the first, if several did.
+    /// The first fault that stopped the run, with kind, blame, message and remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Value>,
-    /// Whose fault that is.
+    /// Who is to blame for it.
     #[serde(skip)]
     pub blame: Option<Blame>,
-    /// How many of the errors are of what stopped it.
+    /// How many of `errors` stopped the run or a part of it.
     #[serde(skip)]
     stops: usize,
-    /// What is particular to the job.
+    /// The job's own figures.
     #[serde(flatten)]
     pub figures: F,
 }
 
-/// What is particular to a job's report.
+/// The job's own part of a report.
 pub trait Figures: Default + Serialize {
-    /// The most lines of errors; the ledger has them all.
+    /// Maximum number of lines in `errors`.
     const MOST_ERRORS: usize;
 
-    /// What the run's row keeps.
+    /// The figures that the run's row stores.
     fn counts(report: &Report<Self>) -> Value;
 
-    /// A row for `migration_logs`, if there is anything in it that people should find. The elapsed time, the
-    /// errors and the status are filled in by the run.
+    /// A row for `migration_logs`, if it has anything that people should see. The run fills in the elapsed
+    /// time, the errors and the status.
     fn log(report: &Report<Self>) -> Option<Log>;
 
-    /// One line of the component's log, without what stopped it.
+    /// One line for the component's log, without the fault that stopped the run.
     fn line(report: &Report<Self>) -> String;
 
-    /// A run of this mode that has done nothing yet.
+    /// The figures of a run of this mode that has done nothing yet.
     fn of_mode(_mode: &'static str) -> Self {
         Self::default()
     }
@@ -73,7 +73,7 @@ pub trait Figures: Default + Serialize {
 }
 
 impl<F: Figures> Report<F> {
-    /// A run of this mode that has done nothing yet.
+    /// The report of a run of this mode that has done nothing yet.
     pub fn new(run_id: RunId, mode: &'static str) -> Self {
         Self {
             run_id,
@@ -83,14 +83,14 @@ impl<F: Figures> Report<F> {
         }
     }
 
-    /// Adds a line, unless there are enough.
+    /// Adds an error, up to the maximum.
     pub fn error(&mut self, line: impl Into<String>) {
         if self.errors.len() < F::MOST_ERRORS {
             self.errors.push(line.into());
         }
     }
 
-    /// A fault stopped the run, or a part of it.
+    /// Adds a fault that stopped the run, or a part of it.
     pub fn stopped_by(&mut self, fault: &Fault) {
         self.status = Status::Error;
         let place = self.stops.min(self.errors.len());
@@ -106,7 +106,7 @@ impl<F: Figures> Report<F> {
         }
     }
 
-    /// How the run went.
+    /// The outcome for the ledger.
     pub fn outcome(&self) -> Outcome {
         if self.status == Status::Error {
             Outcome::Error
@@ -115,7 +115,7 @@ impl<F: Figures> Report<F> {
         }
     }
 
-    /// What came of it, as one line of the component's log.
+    /// The report as one line of the component's log.
     pub fn line(&self) -> String {
         let stopped = self.errors.first().filter(|_| self.stops > 0);
         let stopped = stopped.map_or_else(String::new, |words| format!(", stopped: {words}"));

@@ -1,13 +1,13 @@
-//! The body of a POST: a JSON object, of which a job takes the keys that it knows.
+//! The body of a POST: a JSON object, from which a job takes the keys that it knows.
 
 use serde_json::{Map, Value};
 
-/// Why a body is no request; it names the key.
+/// Why a body is invalid; names the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestError(String);
 
 impl RequestError {
-    /// What is wrong with that key.
+    /// States what the key should be.
     pub fn new(key: &str, wanted: &str) -> Self {
         Self(format!("{key}: {wanted}"))
     }
@@ -21,13 +21,12 @@ impl std::fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// The keys of a body. Those that nobody asks for are accepted, since `pg_cron` jobs send some of
-/// their own (`time`).
+/// The keys of a body. Unknown keys are accepted, because `pg_cron` jobs send some of their own (`time`).
 #[derive(Debug, Clone, Default)]
 pub struct Keys(Map<String, Value>);
 
 impl Keys {
-    /// Reads a body. Nothing at all is the same as `{}`.
+    /// Parses a body. An empty one counts as `{}`.
     pub fn of(body: &[u8]) -> Result<Self, RequestError> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self::default());
@@ -44,7 +43,7 @@ impl Keys {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    /// True or false; false where it is absent.
+    /// A boolean; `false` if the key is absent.
     pub fn flag(&self, key: &str) -> Result<bool, RequestError> {
         let given = self.get(key).map(Value::as_bool);
         given
@@ -52,7 +51,7 @@ impl Keys {
             .ok_or_else(|| RequestError::new(key, "must be true or false"))
     }
 
-    /// One of a few named values, the default where it is absent.
+    /// One of a few named values; the default if the key is absent.
     pub fn one_of<T: Copy + Default, const N: usize>(
         &self,
         key: &str,

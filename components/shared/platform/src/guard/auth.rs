@@ -1,4 +1,4 @@
-//! Who calls, and what they may do. Nothing of the body is read before.
+//! Authentication and authorization, before anything of the body is read.
 
 use std::rc::Rc;
 
@@ -15,11 +15,11 @@ use crate::{Level, SpinClock, SpinHttp, SpinPostgres, SpinVariables};
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
 thread_local! {
-    // Shared by the up to 16 requests that an instance serves at once, and by those after them.
+    // Shared by up to 16 concurrent requests of an instance, and by later ones.
     static CACHE: Rc<Cache> = Rc::default();
 }
 
-/// Postgres, or the setting that keeps it from being asked: keys given by variable work without it.
+/// Postgres, or the invalid setting that prevents its use: service keys from variables work without Postgres.
 struct Asked<'a>(&'a Result<SpinPostgres, Fault>);
 
 impl Postgres for Asked<'_> {
@@ -35,7 +35,8 @@ impl Postgres for Asked<'_> {
     }
 }
 
-/// The names of the settings without which nobody can be let in by Postgres, if it is these that are missing.
+/// The missing settings because of which nobody can be authenticated by Postgres; empty if that is not the
+/// cause.
 async fn missing(postgres: &Result<SpinPostgres, Fault>) -> Vec<&'static str> {
     match postgres {
         Ok(_) => Vec::new(),
@@ -44,12 +45,12 @@ async fn missing(postgres: &Result<SpinPostgres, Fault>) -> Vec<&'static str> {
 }
 
 impl Guard {
-    /// Lets in who may start work: a service key, or the token of an admin.
+    /// Admits callers who may start any work: holders of a service key for everything, and admins with a token.
     pub async fn admit(&self, postgres: &Result<SpinPostgres, Fault>) -> Result<Caller, Refusal> {
         self.admit_to(Use::Work, postgres).await
     }
 
-    /// Lets in who may use a path so; as [`Guard::admit`], which is for work.
+    /// Admits trusted callers to a path of this use; [`Guard::admit`] does this for work.
     pub async fn admit_to(
         &self,
         r#use: Use,
@@ -58,8 +59,8 @@ impl Guard {
         self.admit_whom(r#use, Caller::is_trusted, postgres).await
     }
 
-    /// Lets in who may start work as it is scheduled: [`Guard::only_as_scheduled`] holds the key of the
-    /// jobs to that, once the body is known.
+    /// Admits callers who may start work as scheduled. [`Guard::only_as_scheduled`] restricts the jobs' key
+    /// to that, once the body is known.
     pub async fn admit_jobs(
         &self,
         postgres: &Result<SpinPostgres, Fault>,
@@ -68,8 +69,8 @@ impl Guard {
             .await
     }
 
-    /// Lets in who may look, or, where it is `open`, anyone. `None` is a caller who is not known, and sees what
-    /// anyone may see.
+    /// Admits callers who may read, or anyone if `open`. `None` is an unknown caller, who sees what anyone
+    /// may see.
     pub async fn admit_to_look(
         &self,
         open: bool,
@@ -80,13 +81,13 @@ impl Guard {
             return caller.map(Some);
         }
         self.check_method(Use::Look)?;
-        // A token that has run out must not close what is open.
+        // An expired token must not lock its holder out of what anyone may see.
         let caller = self.identify(postgres).await.ok();
         Ok(caller.filter(|caller| caller.may_look()))
     }
 
-    /// Refuses the key of the jobs for anything but what `odoo_sync.jobs` says: it lies in clear text
-    /// in the queue of `pg_net`.
+    /// Refuses the jobs' key for any request that is not in `odoo_sync.jobs`: that key is in clear text in
+    /// the queue of `pg_net`.
     pub async fn only_as_scheduled(
         &self,
         caller: Caller,
@@ -159,7 +160,7 @@ impl Guard {
         (self.header(&AUTHORIZATION), self.header(&APIKEY))
     }
 
-    /// Puts a refused call on record, at most one a minute.
+    /// Logs a refused call, at most one a minute.
     async fn record(&self, refusal: &access::Refusal, postgres: &Result<SpinPostgres, Fault>) {
         let cache = CACHE.with(Rc::clone);
         let (authorization, apikey) = self.tokens();

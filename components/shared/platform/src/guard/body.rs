@@ -1,4 +1,4 @@
-//! The body, if it is small enough and comes in time.
+//! Limits on the size and the duration of request bodies.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use super::{Guard, Refusal};
 use crate::SpinClock;
 
-/// Larger bodies are refused.
+/// Maximum length of a body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Of a body that is too long so much is read and dropped before it is refused: an answer given while the
-/// other side still writes is now and then lost with the connection (seen on Spin 4.1 with 300 KB).
+/// How much of a too long body is read and dropped before it is refused: a response that is sent while the
+/// client still writes is sometimes lost with the connection (seen on Spin 4.1 with 300 KB).
 const DROPPED_BYTES: u64 = 1024 * 1024;
 
-/// A body that takes longer is refused.
+/// Maximum time for a body to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 const TOO_LONG: Refusal = Refusal::Body(
@@ -30,12 +30,12 @@ const TOO_LONG: Refusal = Refusal::Body(
 );
 
 impl Guard {
-    /// The body, if it is small enough and comes in time.
+    /// Reads the body; refuses one that is too long or too slow.
     pub async fn body(&mut self) -> Result<Bytes, Refusal> {
         let Some(body) = self.body.take() else {
             return Ok(Bytes::new());
         };
-        // One that says that it goes on for long need not be waited for.
+        // If the announced length is above what would be dropped, refuse at once.
         let length = self
             .header(&CONTENT_LENGTH)
             .and_then(|length| length.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! Pages of other origins: which may read an answer, and what of it.
+//! CORS: which origins may read a response, and which of its headers.
 
 use http::HeaderValue;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ORIGIN, VARY};
@@ -6,11 +6,11 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, O
 use super::Guard;
 use crate::Answer;
 
-/// What supabase-js sends along (seen of its functions client), and what the card does.
+/// The headers that supabase-js (seen with its functions client) and the card send.
 pub(super) const ALLOWED_HEADERS: &str =
     "authorization, apikey, x-client-info, content-type, prefer, if-none-match";
 
-/// What a page of another origin may read beside the usual.
+/// Headers that a page of another origin may read beside the default ones.
 const EXPOSED_HEADERS: &str = "etag, x-server-time";
 
 impl Guard {

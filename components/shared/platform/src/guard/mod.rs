@@ -1,5 +1,5 @@
-//! What every call passes before any work is done: method and caller (`auth`), origin (`cors`), length of the
-//! body (`body`). A call that does not pass is a [`Refusal`].
+//! The middleware of every call, before any work: method and caller (`auth`), origin (`cors`), length of the
+//! body (`body`). A rejected call is a [`Refusal`].
 
 mod auth;
 mod body;
@@ -20,16 +20,16 @@ pub use body::MAX_BODY_BYTES;
 pub use refusal::Refusal;
 
 thread_local! {
-    /// Whether the tables were found to be new enough, once in the life of an instance.
+    /// Whether this instance has found the tables to be recent enough.
     static CURRENT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a path is for.
+/// The use of a path, which decides its methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
-    /// To look: GET and HEAD.
+    /// Reading: GET and HEAD.
     Look,
-    /// To start work: POST.
+    /// Starting work: POST.
     Work,
 }
 
@@ -49,7 +49,7 @@ impl Use {
     }
 }
 
-/// A call that has to pass.
+/// A call on its way through the middleware.
 pub struct Guard {
     job: &'static str,
     method: Method,
@@ -59,7 +59,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Receives a call; refusals are on record under the name of the job.
+    /// Receives a call; refusals are logged under the name of the job.
     pub async fn receive(job: &'static str, request: Request) -> Result<Self, Refusal> {
         let (parts, body) = request.into_parts();
         Ok(Self {
@@ -71,12 +71,12 @@ impl Guard {
         })
     }
 
-    /// A header as text.
+    /// The value of a header, as text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// Whether the caller would rather not wait for the work (RFC 7240).
+    /// Whether the caller prefers not to wait for the work (RFC 7240).
     pub fn prefers_async(&self) -> bool {
         let prefer = HeaderName::from_static("prefer");
         self.headers
@@ -87,7 +87,7 @@ impl Guard {
             .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
     }
 
-    /// Answers what a browser asks first, and methods that a path is not for.
+    /// Refuses methods that the path does not allow; a preflight is a refusal too.
     pub fn check_method(&self, r#use: Use) -> Result<(), Refusal> {
         if self.method == Method::OPTIONS {
             Err(Refusal::Preflight(r#use))
@@ -98,14 +98,14 @@ impl Guard {
         }
     }
 
-    /// The database to work with: its settings are there, and its tables are new enough.
+    /// Returns the database, if it is configured and its tables are recent enough.
     pub async fn ready(
         &self,
         postgres: Result<SpinPostgres, Fault>,
     ) -> Result<SpinPostgres, Refusal> {
         let postgres = postgres?;
         if !CURRENT.get() {
-            // Of any other trouble with Postgres the work itself tells, in its report.
+            // Any other problem with Postgres is reported by the work itself.
             match ledger::schema::check(&postgres).await {
                 Ok(()) => CURRENT.set(true),
                 Err(fault) if fault.kind() == Kind::LedgerMissing => return Err(fault.into()),
@@ -115,7 +115,7 @@ impl Guard {
         Ok(postgres)
     }
 
-    /// What the caller gets, so that a page of a configured origin may read it.
+    /// Turns the result into the response, with CORS headers for configured origins.
     pub fn finish(&self, answered: Result<Answer, Refusal>) -> Answer {
         self.open_to_browsers(answered.unwrap_or_else(|refusal| refusal.answer()))
     }

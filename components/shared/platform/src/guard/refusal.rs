@@ -1,4 +1,4 @@
-//! Why a call is not answered with what it asked for, and how it is answered instead.
+//! Why a call is refused, and the response to it.
 
 use access::Caller;
 use fault::Fault;
@@ -13,30 +13,30 @@ use super::Use;
 use super::cors::ALLOWED_HEADERS;
 use crate::{Answer, answer};
 
-/// Why a call is not answered with what it asked for.
+/// Why a call is refused.
 #[derive(Debug)]
 pub enum Refusal {
-    /// A browser asks first what it may send.
+    /// A CORS preflight.
     Preflight(Use),
-    /// The path is for another method.
+    /// The path does not allow this method.
     Method(Use),
-    /// Nobody knows the caller. It is told nothing that could help to guess; where the app is not set up, the names of
-    /// the settings that are missing.
+    /// The caller is unknown. The response says nothing that helps to guess keys; if the app is not set up,
+    /// it names the missing settings.
     Unauthorized(Vec<&'static str>),
-    /// Who calls cannot be checked. Why is told in our own words, one of a list, since the diagnosis in the database
-    /// and the card learn of it by this; what Postgres said is in the component's log.
+    /// The caller cannot be authenticated now. The reason is one of a fixed list of our own messages, because
+    /// the database's diagnosis and the card show it; what Postgres said is only in the component's log.
     Unavailable(Option<&'static str>, Vec<&'static str>),
-    /// The caller is known, and may not do this.
+    /// The caller is known, but may not do this.
     Forbidden(Caller),
-    /// The body did not come, or not as it should.
+    /// The body did not arrive, or is invalid.
     Body(StatusCode, &'static str),
-    /// The path names something that cannot be, in words.
+    /// The path contains something invalid; described in words.
     Malformed(&'static str),
-    /// The request asks for something that there is not, in words that name it.
+    /// The request asks for something that does not exist; the message names it.
     Request(String),
-    /// There is nothing of this name.
+    /// The path names something that does not exist.
     NotFound(Value),
-    /// A fault kept it from being answered.
+    /// A fault prevented the response.
     Fault(Fault),
 }
 
@@ -47,7 +47,7 @@ impl From<Fault> for Refusal {
 }
 
 impl Refusal {
-    /// How it is answered.
+    /// The response to the refusal.
     pub fn answer(&self) -> Answer {
         match self {
             Self::Preflight(r#use) => preflight(*r#use),
@@ -94,10 +94,10 @@ impl Refusal {
     }
 }
 
-/// Says what is accepted (RFC 9110, 11.6.1).
+/// The challenge: which credentials are accepted (RFC 9110, 11.6.1).
 const CHALLENGE: &str = r#"Bearer realm="odoo-to-supabase: a service key (select odoo_sync.new_key('me', 'admin') makes one), or the token of an admin who is signed in""#;
 
-/// A refusal that names the settings that are missing, if any are.
+/// A refusal that names the missing settings, if there are any.
 fn not_set_up(status: StatusCode, words: &str, missing: &[&str]) -> Answer {
     if missing.is_empty() {
         return error(status, words);
