@@ -1,4 +1,4 @@
-//! What a server says of itself, and of the user who is logged in.
+//! What a server says about itself and about the logged-in user.
 
 use chrono::{DateTime, Utc};
 use fault::Fault;
@@ -13,17 +13,17 @@ use crate::{Odoo, Protocol, answer};
 
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// A server, as anyone may know it.
+/// What a server tells anyone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// Its version in its own words, such as `18.0`.
+    /// The version in Odoo's words, such as `18.0`.
     pub version: String,
-    /// What its clock said, in seconds since 1970.
+    /// The server's clock, in seconds since 1970.
     pub unix_seconds: Option<i64>,
 }
 
 impl Server {
-    /// The number of the version, such as 18.
+    /// The major version, such as 18.
     pub fn major(&self) -> Option<u32> {
         let digits = self
             .version
@@ -33,13 +33,13 @@ impl Server {
     }
 }
 
-/// One of a user's API keys. Which of them is in use nobody tells.
+/// One of a user's API keys. Odoo does not say which one is in use.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ApiKey {
-    /// What it is good for; `None`: for everything.
+    /// What the key may be used for; `None` for everything.
     #[serde(deserialize_with = "or_false", default)]
     pub scope: Option<String>,
-    /// When it ends; `None`: never.
+    /// When the key expires; `None` for never.
     #[serde(rename = "expiration_date", deserialize_with = "datetime", default)]
     pub ends: Option<DateTime<Utc>>,
 }
@@ -51,7 +51,7 @@ struct Told {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// Its version and its clock, which it tells without a login.
+    /// The version and the clock, which need no login.
     pub async fn server(&self) -> Result<Server, Fault> {
         let url = format!("{}/web/version", self.settings.url);
         let version = self.ask(Request::new(Method::GET, url), Some(ANSWER_BYTES));
@@ -59,7 +59,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
-        // From 19 on; before, it is an address like any that is not there.
+        // Odoo 19 and later have this address; older versions treat it as unknown.
         if response.status.is_success() && response.is_json() {
             let unix_seconds = unix_seconds(&response);
             let Told { version } = answer::json2(response, ANSWER_BYTES).await?;
@@ -81,7 +81,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         })
     }
 
-    /// The user's id, by a call that only one who is let in may make.
+    /// The user's id. The call fails unless the login is valid.
     pub async fn user_id(&self) -> Result<Option<i64>, Fault> {
         let protocol = self.connect().await?;
         let context: Value = self
@@ -93,7 +93,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         })
     }
 
-    /// A user's API keys, which it may see of itself. They have an end from 18 on.
+    /// A user's own API keys. They expire from 18 on.
     pub async fn api_keys(&self, user: i64) -> Result<Vec<ApiKey>, Fault> {
         let named = json!({
             "domain": [["user_id", "=", user]], "fields": ["scope", "expiration_date"], "limit": 100, "order": "id",

@@ -1,5 +1,5 @@
-//! Access tokens: whoever has one may read a file, without a login. So one that we write is for one conversation:
-//! it is cleared after its use, and can be told from those that people have shared a file by.
+//! Access tokens: whoever has one can read a file without a login. So a token that we write lasts for one
+//! conversation: it is cleared after use, and can be told from tokens by which people shared a file.
 
 use std::time::Duration;
 
@@ -12,12 +12,11 @@ use serde_json::{Map, Value, json};
 use crate::Odoo;
 use crate::attachment::{ATTACHMENTS, MODEL, of_any_field};
 
-/// Ours begin so; then follow the second in which they were made, in hexadecimal digits, and chance.
+/// The prefix of our tokens; the Unix time in hexadecimal and random digits follow.
 const OURS: &str = "ots-";
-/// One that is older is of no conversation that is still going on: a batch takes an hour at most, and a lease less
-/// than another.
+/// An older token belongs to no conversation that is still going on: a batch takes an hour at most.
 const ABANDONED: Duration = Duration::from_hours(2);
-/// So many are cleared at once.
+/// How many tokens are cleared at once.
 const AT_ONCE: usize = 500;
 
 #[derive(Deserialize)]
@@ -28,8 +27,7 @@ struct Held {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// The attachment's token: its own, or one that we write, which is the only thing that this program writes to
-    /// Odoo.
+    /// The attachment's token: the existing one, or one that we write. Nothing else is ever written to Odoo.
     pub(crate) async fn access_token(&self, id: i64) -> Result<String, Fault> {
         if let Some(made) = self.tokens.borrow().get(&id) {
             return Ok(made.clone());
@@ -56,18 +54,18 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(token)
     }
 
-    /// Forgets a token that led nowhere.
+    /// Forgets a token that did not work.
     pub(crate) fn forget_token(&self, id: i64) {
         self.tokens.borrow_mut().remove(&id);
     }
 
-    /// Clears the tokens that were written in this conversation, if any, and now and then what others have left that
-    /// were cut off; how many.
+    /// Clears the tokens of this conversation, and about once an hour tokens left by conversations that were cut off.
+    /// Returns how many.
     pub async fn clear_access_tokens(&self) -> Result<usize, Fault> {
         if !self.settings.may_write_access_tokens {
             return Ok(0);
         }
-        // Once an hour where a batch begins each minute.
+        // True once an hour if a batch begins each minute.
         let now = self.clock.unix_seconds();
         let is_due = now.rem_euclid(3600) < 60;
         let made = std::mem::take(&mut *self.tokens.borrow_mut());

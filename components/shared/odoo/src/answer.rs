@@ -1,4 +1,4 @@
-//! Odoo's answers, and what they mean when they are no success.
+//! Odoo's answers, and the faults that failed ones stand for.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use serde_json::Value;
 
 use crate::lenient;
 
-/// As much of an error's body as is looked at. A traceback (`data.debug`) can be long.
+/// How much of an error's body is read. A traceback (`data.debug`) can be long.
 const ERROR_BODY: usize = 256 * 1024;
 
-/// For how long Odoo takes no login after too many that failed, by default.
+/// How long Odoo refuses every login after too many failures, by default.
 const LOGIN_COOLDOWN: Duration = Duration::from_mins(1);
 
-/// A call that got no answer.
+/// The fault for a call without an answer.
 pub(crate) fn transport(error: TransportError) -> Fault {
     match error {
         TransportError::Refused => Fault::new(
@@ -52,7 +52,7 @@ pub(crate) fn transport(error: TransportError) -> Fault {
     }
 }
 
-/// A wish to be left alone for a while.
+/// The fault if Odoo asks for a pause.
 pub(crate) fn busy(response: &Response) -> Option<Fault> {
     let status = response.status.as_u16();
     matches!(status, 429 | 503).then(|| {
@@ -66,8 +66,8 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
     if let Some(fault) = busy(response) {
         return Err(fault);
     }
-    // A gateway that waited in vain, and a worker that died of this very call (500 and 502 with a page
-    // of HTML, as `raw` does; seen on 18): another call may go well.
+    // A gateway timeout, or a worker that died on this very call (500 and 502 with an HTML page, as `raw` causes;
+    // seen on 18): another call may succeed.
     let status = response.status.as_u16();
     if status == 504 {
         return Err(Fault::new(
@@ -81,7 +81,7 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
             format!("a proxy before Odoo cannot reach it (HTTP {status})"),
         ));
     }
-    // Odoo's own pages are 404 and 415.
+    // Odoo itself answers 404 and 415 with HTML pages.
     if matches!(status, 400..=499) && !matches!(status, 404 | 415) && !response.is_json() {
         return Err(Fault::told(
             Kind::SourceProxy,
@@ -120,8 +120,8 @@ pub(crate) fn head(response: &Response) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The same of an answer to JSON-2. For a database that it does not have, and for none where it has several, Odoo 19
-/// answers with its page for addresses that it does not know (seen on 19).
+/// The same for JSON-2. If the database is unknown, or none is named where there are several, Odoo 19 answers with
+/// its page for unknown addresses (seen on 19).
 pub(crate) fn json2_head(response: &Response) -> Result<(), Fault> {
     if response.status == StatusCode::NOT_FOUND && !response.is_json() {
         return Err(Fault::new(
@@ -146,7 +146,7 @@ pub(crate) struct RpcError {
     data: Option<ErrorData>,
 }
 
-/// `data.debug` is a traceback: it is not even read.
+/// `data.debug` is a traceback, and is never read.
 #[derive(Deserialize)]
 struct ErrorData {
     #[serde(default)]
@@ -183,14 +183,14 @@ pub(crate) async fn json2<T: DeserializeOwned>(
     parse(&body)
 }
 
-/// Reads JSON, and what Python takes for it.
+/// Parses JSON, or else Python's variant of it.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(body)
         .or_else(|_| serde_json::from_str(&lenient::mended(body)))
         .map_err(|_| broken())
 }
 
-/// What a JSON-2 error means.
+/// The fault for a JSON-2 error.
 pub(crate) async fn json2_error(response: Response) -> Fault {
     let status = response.status;
     let Ok(body) = response.bytes(ERROR_BODY).await else {
@@ -211,7 +211,7 @@ pub(crate) fn broken() -> Fault {
     )
 }
 
-/// What an error of JSON-RPC means. `error.code` is 200 whatever happened (seen on 17 and 18).
+/// The fault for a JSON-RPC error. `error.code` is always 200 (seen on 17 and 18).
 pub(crate) fn rpc_error(error: RpcError) -> Fault {
     let Some(data) = error.data else {
         return Fault::told(Kind::SourceRefused, format!("Odoo: {}", error.message));
@@ -219,7 +219,7 @@ pub(crate) fn rpc_error(error: RpcError) -> Fault {
     named_error(&data.name, &data.message)
 }
 
-/// What an exception means, by its name.
+/// The fault for an exception, by its name.
 pub(crate) fn named_error(name: &str, message: &str) -> Fault {
     named(name, message).unwrap_or_else(|| {
         Fault::told(
@@ -233,12 +233,12 @@ fn first_line(message: &str) -> &str {
     message.trim().lines().next().unwrap_or_default()
 }
 
-/// What an exception's name means.
+/// The fault for a known exception name.
 fn named(name: &str, message: &str) -> Option<Fault> {
     let message = first_line(message);
     let short = name.rsplit('.').next().unwrap_or(name);
     Some(match short {
-        // Said of any login for a minute, right or wrong (`base.login_cooldown_duration`).
+        // The answer to any login for a minute, right or wrong (`base.login_cooldown_duration`).
         "AccessDenied" if message.starts_with("Too many login failures") => Fault::new(
             Kind::SourceBusy,
             "Odoo takes no login for a minute, since too many have failed: check odoo_login, odoo_api_key and odoo_password",
@@ -248,7 +248,7 @@ fn named(name: &str, message: &str) -> Option<Fault> {
             const REFUSED: &str = "Odoo refused the key: check odoo_login and odoo_api_key or odoo_password (an API key of a user who is no administrator ends after 3 months)";
             match message {
                 "" | "Access Denied" => Fault::new(Kind::SourceLogin, REFUSED),
-                // In the language of its user; it may be that it takes no login at all for a minute.
+                // A text in the user's language, which may also say that no login is possible for a minute.
                 said => Fault::told(Kind::SourceLogin, format!("{REFUSED}. Odoo said: {said}")),
             }
         }

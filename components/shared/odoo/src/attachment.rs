@@ -1,4 +1,4 @@
-//! `ir.attachment`: which ones, and what is known of each.
+//! `ir.attachment`: which ones are selected, and their metadata.
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind};
@@ -37,12 +37,12 @@ const FIELDS: [&str; 13] = [
     "id",
 ];
 
-/// What Odoo says of an attachment.
+/// An attachment as Odoo lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Attachment {
     /// Its id.
     pub id: i64,
-    /// Its name: any characters, 180 and more of them.
+    /// Its name: any characters, sometimes more than 180.
     #[serde(deserialize_with = "or_false", default)]
     pub name: Option<String>,
     /// `binary`, `url`, or (from 18) `cloud_storage`.
@@ -60,45 +60,45 @@ pub struct Attachment {
     /// Where a `url` points.
     #[serde(deserialize_with = "or_false", default)]
     pub url: Option<String>,
-    /// Model of the record it hangs on.
+    /// The model of the record that it is attached to.
     #[serde(deserialize_with = "or_false", default)]
     pub res_model: Option<String>,
-    /// The field it is the value of.
+    /// The field whose value it is.
     #[serde(deserialize_with = "or_false", default)]
     pub res_field: Option<String>,
-    /// Id of the record it hangs on; 0 for none.
+    /// The id of the record that it is attached to; 0 for none.
     #[serde(deserialize_with = "or_false", default)]
     pub res_id: Option<i64>,
-    /// Company.
+    /// Its company.
     #[serde(deserialize_with = "many2one", default)]
     pub company_id: Option<i64>,
-    /// When it was made.
+    /// When it was created.
     #[serde(deserialize_with = "datetime", default)]
     pub create_date: Option<DateTime<Utc>>,
-    /// When its row was last written, cut to the second. No version of the content.
+    /// When its row was last written, cut to the second. This is no version of the content.
     #[serde(deserialize_with = "datetime", default)]
     pub write_date: Option<DateTime<Utc>>,
 }
 
-/// Which attachments are wanted.
+/// Which attachments are selected.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
-    /// Only those of these models; empty: of all.
+    /// Only attachments of these models; empty for all.
     pub models: Vec<String>,
-    /// Values of these fields too; by default only attachments proper, since 190 of the 205 rows of
-    /// a demo database were variants of images.
+    /// Also values of these fields. By default only real attachments are selected: 190 of the 205 rows of a demo
+    /// database were variants of images.
     pub fields: Vec<String>,
     /// Only these MIME types; empty: all.
     pub mimetypes: Vec<String>,
     /// Only these companies; empty: all.
     pub companies: Vec<i64>,
-    /// More terms, as an Odoo domain.
+    /// Further terms, as an Odoo domain.
     pub domain: Vec<Value>,
 }
 
 impl Selection {
-    /// The selection as a domain. It always names `res_field`: otherwise the server adds
-    /// `res_field = False`, unless the domain names `id`, as paging by id does (seen on 17 and 18).
+    /// The selection as a domain. It always names `res_field`: otherwise the server adds `res_field = False`, unless
+    /// the domain names `id`, as paging by id does (seen on 17 and 18).
     pub fn domain(&self) -> Vec<Value> {
         let mut domain = Vec::new();
         if self.fields.is_empty() {
@@ -111,7 +111,7 @@ impl Selection {
             ]);
         }
         if self.models.is_empty() {
-            // The web client's own bundles: noise that Odoo makes anew by itself.
+            // Leaves out the web client's own bundles, which Odoo generates by itself.
             domain.extend([
                 json!("|"),
                 json!(["res_model", "=", false]),
@@ -136,14 +136,14 @@ impl Selection {
     }
 }
 
-/// A window of the selection as a domain.
+/// A window of the selection, as a domain.
 fn domain(window: Window, selection: &Selection) -> Vec<Value> {
     let mut domain = window.domain();
     domain.extend(selection.domain());
     domain
 }
 
-/// An attachment in a list, and what tells its content from the one before.
+/// An attachment in a list, with what reveals a changed content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// Its id.
@@ -154,7 +154,7 @@ pub struct Mark {
     /// When its row was last written, cut to the second.
     #[serde(deserialize_with = "datetime", default)]
     pub write_date: Option<DateTime<Utc>>,
-    /// Whether only its id is known.
+    /// Whether only the id is known.
     #[serde(default)]
     pub is_unread: bool,
 }
@@ -170,19 +170,19 @@ impl Mark {
     }
 }
 
-/// A part of Odoo's list of attachments.
+/// A page of Odoo's list of attachments.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listed {
-    /// In the order of their ids.
+    /// The readable ones, ordered by id.
     pub rows: Vec<Attachment>,
-    /// What could not be read.
+    /// The unreadable ones, or fields of them.
     pub unreadable: Vec<Unreadable>,
-    /// How many were found, those among them that could not be read.
+    /// How many were found, unreadable ones included.
     pub found: usize,
 }
 
 impl Listed {
-    /// The last id that was found.
+    /// The last id found.
     pub fn last_id(&self) -> Option<i64> {
         let read = self.rows.iter().map(|row| row.id);
         read.chain(self.unreadable.iter().map(|one| one.id)).max()
@@ -190,8 +190,8 @@ impl Listed {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// The next `limit` attachments of a window, by id. (Paging by offset repeats rows: 227 returned,
-    /// 225 distinct, seen on 18.) Fewer than `limit` found means that these were the last.
+    /// The next `limit` attachments of a window, by id. (Paging by offset repeats rows: 227 returned, 225 distinct,
+    /// seen on 18.) If fewer than `limit` are found, these are the last.
     pub async fn attachments(
         &self,
         selection: &Selection,
@@ -201,7 +201,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.listed(domain(window, selection), limit).await
     }
 
-    /// The ids of the next `limit` attachments of a window: a listing without contents, for a sweep.
+    /// The ids of the next `limit` attachments of a window.
     pub async fn attachment_ids(
         &self,
         selection: &Selection,
@@ -212,8 +212,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             .await
     }
 
-    /// The same with what tells a content from the one before. Where one that the user may not read fails the
-    /// list, the ids alone.
+    /// The same, with checksum and date. If an unreadable attachment fails the list, only the ids.
     pub async fn attachment_marks(
         &self,
         selection: &Selection,
@@ -231,22 +230,22 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// The ids of the next `limit` attachments of a window, whatever the selection.
+    /// The ids of the next `limit` attachments of a window, selected or not.
     pub async fn visible_attachment_ids(
         &self,
         window: Window,
         limit: usize,
     ) -> Result<Vec<i64>, Fault> {
-        // A domain that names `id` lifts the server's own filter.
+        // A domain that names `id` turns the server's own filter off.
         self.ids(ATTACHMENTS, window.domain(), limit, "id").await
     }
 
-    /// Those of these attachments that the user can see, whatever the selection.
+    /// Those of these attachments that the user can see, selected or not.
     pub async fn attachments_by_id(&self, ids: &[i64]) -> Result<Listed, Fault> {
         self.listed(by_id(ids), ids.len()).await
     }
 
-    /// Those of these attachments that are selected, the ids only.
+    /// The ids of those of these attachments that are selected.
     pub async fn selected_attachments(
         &self,
         ids: &[i64],
@@ -256,12 +255,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.ids(ATTACHMENTS, domain, ids.len(), "id").await
     }
 
-    /// As [`Odoo::attachments_by_id`], the ids only.
+    /// Like [`Odoo::attachments_by_id`], but only the ids.
     pub async fn existing_attachments(&self, ids: &[i64]) -> Result<Vec<i64>, Fault> {
         self.ids(ATTACHMENTS, by_id(ids), ids.len(), "id").await
     }
 
-    /// When the selection was last written to, by Odoo's own clock; `None` if it is empty.
+    /// When the selection was last written to, by Odoo's clock; `None` if it is empty.
     pub async fn newest_write(
         &self,
         selection: &Selection,
@@ -272,7 +271,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             ..ATTACHMENTS
         };
         match self.newest(model).await {
-            // The newest is one that nobody reads without the group Settings.
+            // The newest attachment may be one that requires the group Settings.
             Err(fault) if fault.kind() == Kind::SourceForbidden => {
                 let selected = [selected, self.readable_without_settings()].concat();
                 let model = Model {
@@ -313,8 +312,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Where these attachments hang (`res_model`, `res_id`), and their `access_token`, as far as the user may
-    /// see that.
+    /// The record (`res_model`, `res_id`) of each of these attachments, and its `access_token` if the user may see
+    /// it.
     pub async fn attachment_places(&self, ids: &[i64]) -> Result<Vec<Record>, Fault> {
         const PLACE: [&str; 3] = ["res_model", "res_id", "access_token"];
         let mut named = ATTACHMENTS.call(by_id(ids), Some(ids.len()));
@@ -328,8 +327,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// A list that fails as a whole. Of what a user without the group Settings is never shown one is tried
-    /// for all: there may be hundreds.
+    /// Reads a list that failed as a whole. Of the attachments that may require the group Settings, there may be
+    /// hundreds: one is tried as a sample for all.
     async fn salvage_listed(
         &self,
         terms: Vec<Value>,
@@ -377,9 +376,9 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(part)
     }
 
-    /// What Odoo refuses nobody for the one reason that the user lacks the group Settings: up to 16, a search
-    /// lists files of fields, and (from 15) what hangs on no record and was made by others, and reading
-    /// one of them fails the whole page (seen on 14 and 16).
+    /// Terms for attachments that do not require the group Settings. Up to 16, a search also lists files of fields
+    /// and (from 15) files of other users without a record; reading one of those fails the whole page (seen on 14 and
+    /// 16).
     fn readable_without_settings(&self) -> Vec<Value> {
         let mut domain = vec![json!(["res_field", "=", false]), json!("|")];
         if let Some(Protocol::JsonRpc { uid }) = self.known().protocol {
@@ -390,14 +389,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 }
 
-/// These ids, of attachments proper and of fields.
+/// Terms for these ids, of attachments proper and of fields.
 fn by_id(ids: &[i64]) -> Vec<Value> {
     let mut terms = vec![json!(["id", "in", ids])];
     terms.extend(of_any_field());
     terms
 }
 
-/// Without it Odoo leaves out the values of fields.
+/// Without these terms, Odoo leaves out the values of fields.
 pub(crate) fn of_any_field() -> [Value; 3] {
     [
         json!("|"),

@@ -1,4 +1,4 @@
-//! One conversation with an Odoo.
+//! A conversation with an Odoo server.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::limiter::{Limiter, Permit};
 use crate::{Protocol, Settings, answer, protocol};
 
-/// Self-hosted Odoo gives a request 60 s of CPU and 120 s in all.
+/// Self-hosted Odoo limits a request to 60 s of CPU and 120 s in all.
 const CALL_TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(10),
     first_byte: Duration::from_mins(1),
@@ -24,50 +24,50 @@ const CALL_TIMEOUTS: Timeouts = Timeouts {
 /// The largest listing that is held in memory.
 const LISTING_BYTES: usize = 8 * 1024 * 1024;
 
-/// What broke off after so long is not asked again: there may be no time for it.
+/// A request that breaks off later than this is not retried: there may be no time for it.
 const SOON: Duration = Duration::from_secs(10);
 
-/// What was learned of a server, and may be kept from one conversation to the next.
+/// What was learned about a server, to be kept between conversations.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     pub(crate) protocol: Option<Protocol>,
     pub(crate) session: WebSession,
-    /// It was asked for a part of a content, and gave the whole.
+    /// The server answered a range request with the whole content.
     pub(crate) no_ranges: bool,
-    /// No call before this moment of the clock: the rate is kept from one conversation to the next.
+    /// No call before this moment: the rate limit spans conversations.
     pub(crate) next_call: Duration,
 }
 
 /// The web session that streams large files.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum WebSession {
-    /// Not asked for yet.
+    /// Not tried yet.
     #[default]
     Untried,
-    /// The session's cookie; it lives for seven days.
+    /// The session's cookie, which is valid for seven days.
     Open(Secret),
-    /// Odoo opens none, and why. It is not tried again: five failures lock the user out for a minute.
+    /// Odoo refused a session. Do not retry: five failures lock the user out for a minute.
     Refused(Fault),
-    /// Somebody else answered in Odoo's place. It is not tried again in this conversation.
+    /// A proxy answered in Odoo's place. Not retried in this conversation.
     Blocked(Fault),
 }
 
-/// One conversation with an Odoo.
+/// A conversation with an Odoo server.
 pub struct Odoo<H, C> {
     pub(crate) http: H,
     pub(crate) clock: C,
     pub(crate) settings: Settings,
     pub(crate) known: RefCell<Known>,
-    /// Held while logging in: who wants a session meanwhile waits for the outcome of that one try.
+    /// Held while logging in, so that concurrent callers wait for the outcome of one try.
     pub(crate) logging_in: Mutex<()>,
-    /// The access tokens that were written, by attachment.
+    /// The access tokens written so far, by attachment.
     pub(crate) tokens: RefCell<BTreeMap<i64, String>>,
     limiter: Rc<Limiter>,
     calls: Cell<u64>,
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// A conversation that has not begun. `known` is what an earlier one learned.
+    /// Starts a conversation. `known` is what an earlier one learned.
     pub fn new(http: H, clock: C, settings: Settings, known: Known) -> Result<Self, Fault> {
         for (missing, words) in [
             (
@@ -100,7 +100,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         })
     }
 
-    /// What was learned of the server so far.
+    /// What has been learned about the server.
     pub fn known(&self) -> Known {
         let mut known = self.known.borrow().clone();
         known.next_call = self.limiter.next();
@@ -110,23 +110,22 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         known
     }
 
-    /// How many requests were sent to Odoo.
+    /// How many requests were sent.
     pub fn calls(&self) -> u64 {
         self.calls.get()
     }
 
-    /// The most calls at once.
+    /// The most concurrent calls.
     pub fn parallel_calls(&self) -> usize {
         self.settings.parallel_calls.max(1)
     }
 
-    /// Whether calls carry an API key, and not the password.
+    /// Whether calls carry an API key rather than the password.
     pub fn has_api_key(&self) -> bool {
         !self.settings.api_key.is_empty()
     }
 
-    /// Which protocol the server speaks, asking it if that is not known; the first call of a
-    /// conversation, since it is where a wrong address, database or key shows.
+    /// The server's protocol, negotiated if unknown. Call this first: it shows a wrong address, database or key.
     pub async fn connect(&self) -> Result<Protocol, Fault> {
         if let Some(protocol) = self.known.borrow().protocol {
             return Ok(protocol);
@@ -156,8 +155,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         result.map_err(|fault| self.met(fault))
     }
 
-    /// Sends a call; its answer, and the permit that its body needs. With `held`, the body of at most so many bytes is
-    /// here too.
+    /// Sends a call. Returns the answer and the permit needed until its body is read. `held` reads the body now, up
+    /// to that many bytes.
     pub(crate) async fn send(
         &self,
         model: &str,
@@ -176,7 +175,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         answer.map_err(answer::transport)
     }
 
-    /// The request that is a call.
+    /// Builds the request for a call.
     pub(crate) async fn request(
         &self,
         model: &str,
@@ -189,8 +188,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(request.timeouts(CALL_TIMEOUTS))
     }
 
-    /// Sends what changes nothing, once more where the connection broke off, or a proxy could not reach Odoo: an hour's run
-    /// shall not end for a connection that was closed just before it was used again.
+    /// Sends a read-only request. Retries once if the connection broke off or a proxy could not reach Odoo: a stale
+    /// kept-alive connection must not end an hour's run.
     pub(crate) async fn ask(
         &self,
         request: Request,
@@ -222,8 +221,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok((answer, permit))
     }
 
-    /// The fault that Odoo's answer is, without secrets. A refused key may mean that what is known is out
-    /// of date: the next conversation asks again.
+    /// Hides secrets in a fault. If the login or protocol failed, forgets the protocol, so that it is negotiated
+    /// again.
     pub(crate) fn met(&self, fault: Fault) -> Fault {
         if matches!(fault.kind(), Kind::SourceLogin | Kind::SourceProtocol) {
             self.known.borrow_mut().protocol = None;
@@ -231,7 +230,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.settings.hide_secrets_in(fault)
     }
 
-    /// A place and a moment to send one request.
+    /// Waits for the limiter's permit to send one request.
     pub(crate) async fn permit(&self) -> Permit {
         let permit = self.limiter.permit(&self.clock).await;
         self.calls.set(self.calls.get() + 1);

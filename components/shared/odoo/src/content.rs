@@ -1,6 +1,6 @@
-//! Contents by `/web/content`: a stream that costs the server no memory (60 MB in 0.07 s, where RPC
-//! took 1.14 s and 96 MB; measured on 18). It needs a web session, and that a password: API keys are
-//! refused there, and Bearer or Basic give a 404 (seen on 17 and 18).
+//! Contents by `/web/content`: a stream that costs the server no memory (60 MB in 0.07 s, where RPC took 1.14 s and
+//! 96 MB; measured on 18). It needs a web session, which needs a password: API keys are refused there, and Bearer or
+//! Basic give a 404 (seen on 17 and 18).
 
 use std::future::ready;
 use std::time::Duration;
@@ -23,26 +23,25 @@ const CONTENT_TIMEOUTS: Timeouts = Timeouts {
     between_bytes: Duration::from_secs(20),
 };
 
-/// The longest answer of a login.
+/// The longest answer to a login.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// A content on its way.
+/// A content being streamed.
 pub struct Content {
-    /// The bytes, from the offset that was asked for. As long as they are held, one of the calls is under way that
-    /// Odoo is asked for at once.
+    /// The bytes, from the requested offset. The stream holds its limiter permit until it is dropped.
     pub chunks: ByteStream,
-    /// The SHA-1 of the whole content, as the server says: its `ETag`, unless a proxy has put its own there.
+    /// The SHA-1 of the whole content, from the `ETag`; `None` if a proxy replaced that.
     pub sha1: Option<String>,
 }
 
-/// What is wanted of a content.
+/// Which part of a content is wanted, and in what parts.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     offset: u64,
     part_bytes: usize,
 }
 
-/// What leads to `/web/content`.
+/// How `/web/content` is authorized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     Session,
@@ -50,8 +49,8 @@ enum Way {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// The way to contents, as far as is known by now: a web session unless none opens, or access tokens where
-    /// they may be written.
+    /// How contents can be streamed, as far as is known: by a web session unless none opens, or else by access tokens
+    /// if writing them is allowed.
     fn way(&self) -> Option<Way> {
         let none_opens = matches!(
             self.known.borrow().session,
@@ -64,20 +63,20 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Whether contents can be streamed, as far as is known by now.
+    /// Whether contents can be streamed, as far as is known.
     pub fn can_stream(&self) -> bool {
         self.way().is_some()
     }
 
-    /// Whether a content can be gone on with in its midst, as far as is known by now: a web session is open, or
-    /// access tokens stand in for it, and the server knows ranges.
+    /// Whether streaming can start at an offset, as far as is known: there is a web session, or access tokens replace
+    /// it, and the server supports ranges.
     pub fn knows_ranges(&self) -> bool {
         let known = self.known.borrow();
         let open = matches!(known.session, WebSession::Open(_));
         !known.no_ranges && (open || self.way() == Some(Way::Token))
     }
 
-    /// Why there is no web session, if none opened.
+    /// Why no web session opened, if one was tried.
     pub fn session_refusal(&self) -> Option<Fault> {
         match &self.known.borrow().session {
             WebSession::Refused(fault) | WebSession::Blocked(fault) => Some(fault.clone()),
@@ -85,12 +84,12 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Whether no web session opened, though Odoo has not refused one: it is tried again in the next conversation.
+    /// Whether something other than Odoo kept a web session from opening: the next conversation tries again.
     pub fn session_is_blocked(&self) -> bool {
         matches!(self.known.borrow().session, WebSession::Blocked(_))
     }
 
-    /// Opens a web session, as large files want one; `None` where there is no password for it.
+    /// Opens a web session, which large files need; `None` if there is no password.
     pub async fn open_session(&self) -> Option<Result<(), Fault>> {
         if self.settings.password.is_empty() {
             return None;
@@ -98,8 +97,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Some(self.session().await.map(drop))
     }
 
-    /// The content of an attachment from `offset` on, in parts of `part_bytes` where the client can do that;
-    /// `None` where it can only be had by RPC: no web session opens, and no access token may be made for it.
+    /// The content from `offset` on, in parts of `part_bytes` if the client can do that. Returns `None` if only RPC
+    /// can fetch it: no web session opens, and no access token may be written.
     pub async fn content(
         &self,
         id: i64,
@@ -109,7 +108,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let wanted = Wanted { offset, part_bytes };
         if self.way() == Some(Way::Session) {
             match self.by_session(id, wanted).await {
-                // It was refused just now: another way may be left.
+                // The session was refused just now: access tokens may still work.
                 Err(_) if self.way() != Some(Way::Session) => {}
                 other => return other.map(Some),
             }
@@ -124,7 +123,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let url = self.content_url(id);
         let cookie = self.session().await?;
         match self.stream(url.clone(), Some(&cookie), wanted).await {
-            // Missing, forbidden and a session that is over all look alike: log in once more and see.
+            // A missing file, a forbidden one and an expired session look alike: check the session, and log in again.
             Err(fault)
                 if fault.kind() == Kind::SourceContent && self.session_is_over(&cookie).await? =>
             {
@@ -139,7 +138,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     async fn by_token(&self, id: i64, wanted: Wanted) -> Result<Option<Content>, Fault> {
         let token = match self.access_token(id).await {
             Ok(token) => token,
-            // It may be read, but not written to.
+            // The user may read the attachment, but not write to it.
             Err(fault) if fault.kind() == Kind::SourceForbidden => return Ok(None),
             Err(fault) => return Err(fault),
         };
@@ -174,7 +173,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         if let Some(fault) = answer::busy(&response) {
             return Err(fault);
         }
-        // What stands before the offset in the answer.
+        // How many bytes before the offset the answer contains.
         let before = match response.status {
             StatusCode::OK => offset,
             StatusCode::PARTIAL_CONTENT if offset > 0 => 0,
@@ -184,8 +183,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     "Odoo's file is shorter than it says",
                 ));
             }
-            // A file that is missing or forbidden is a 404, and one that the file store has lost a 500 (seen on
-            // 17 to 19). A proxy says the same of every file, so whoever asked has to find out.
+            // A missing or forbidden file is a 404, and one lost from the file store a 500 (seen on 17 to 19). A
+            // proxy may answer the same for every file, so the caller must find out which it is.
             status => {
                 return Err(Fault::told(
                     Kind::SourceContent,
@@ -198,7 +197,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         };
         let sha1 = response.header(&header::ETAG).and_then(sha1_of);
         let chunks = if before > 0 {
-            // 14 and 15 know no ranges: they send the whole.
+            // 14 and 15 do not support ranges, and send the whole content.
             self.known.borrow_mut().no_ranges = true;
             behind(response.body, before)
         } else {
@@ -208,8 +207,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(Content { chunks, sha1 })
     }
 
-    /// The cookie of a web session, logging in if there is none. However many ask, one logs in: five
-    /// failures lock the user out for a minute.
+    /// The cookie of a web session, logging in if there is none. Concurrent callers share one login: five failures
+    /// lock the user out for a minute.
     async fn session(&self) -> Result<Secret, Fault> {
         let _alone = self.logging_in.lock().await;
         match &self.known.borrow().session {
@@ -247,7 +246,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             Ok(response) => response,
             Err(error) => return Login::Later(answer::transport(error)),
         };
-        // A server or a gateway in trouble: nothing of what it says is about this login.
+        // A server or gateway in trouble: its answer says nothing about this login.
         let in_trouble = response.status.is_server_error();
         let cookie = cookie(&response);
         let answer = answer::json_rpc(response, ANSWER_BYTES)
@@ -259,7 +258,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Gives up a session that is over, unless somebody has opened another meanwhile.
+    /// Forgets an expired session, unless another has been opened meanwhile.
     fn forget(&self, over: &Secret) {
         let session = &mut self.known.borrow_mut().session;
         if matches!(session, WebSession::Open(cookie) if cookie.reveal() == over.reveal()) {
@@ -267,7 +266,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Asks whether a session still stands, by a call that only a session may make.
+    /// Whether a session has expired, found out by a call that requires one.
     async fn session_is_over(&self, cookie: &Secret) -> Result<bool, Fault> {
         let request = protocol::post(
             format!("{}/web/session/get_session_info", self.settings.url),
@@ -284,30 +283,30 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 }
 
-/// What a try to open a web session came to.
+/// The outcome of trying to open a web session.
 #[derive(Debug, PartialEq)]
 enum Login {
-    /// A session, by its cookie.
+    /// A session, with its cookie.
     Open(Secret),
-    /// Odoo opens none, and will not before a person has changed something.
+    /// Odoo refuses, and will until a person changes something.
     Refused(Fault),
-    /// Somebody else answered in Odoo's place.
+    /// A proxy answered in Odoo's place.
     Blocked(Fault),
-    /// Nobody looked at it: it may go well another time.
+    /// The login was not judged: it may succeed another time.
     Later(Fault),
 }
 
-/// What a login is answered. The rest of it is of no interest here.
+/// The answer to a login, as far as it is needed.
 #[derive(Deserialize)]
 struct LoggedIn {
-    /// Nobody's, where a second factor is asked for: the password is right, the answer a success, and its cookie
-    /// opens nothing.
+    /// No user if a second factor is required: the password is right and the answer a success, but the cookie opens
+    /// nothing.
     #[serde(default)]
     uid: Value,
 }
 
 impl Login {
-    /// What an answer means.
+    /// Interprets an answer.
     fn of(answer: Result<LoggedIn, Fault>, cookie: Option<Secret>) -> Self {
         let refused = |fault| Self::Refused(fault);
         let somebody = answer.map(|LoggedIn { uid }| uid.as_i64().is_some_and(|uid| uid > 0));
@@ -326,7 +325,7 @@ impl Login {
                 Kind::SourceLogin,
                 "Odoo refused the password for a web session: check odoo_password (an API key does not do there)",
             )),
-            // A proxy that lets nothing but RPC through, or did not this once.
+            // A proxy that lets only RPC through, or failed this once.
             (Err(fault), _) if matches!(fault.kind(), Kind::SourceProtocol | Kind::SourceProxy) => {
                 Self::Blocked(Fault::told(
                     fault.kind(),
@@ -335,7 +334,7 @@ impl Login {
                     ),
                 ))
             }
-            // A dbfilter that does not fit the host.
+            // For example, a dbfilter does not match the host.
             (Err(fault), _) => refused(Fault::told(
                 Kind::SourceLogin,
                 format!(
@@ -346,7 +345,7 @@ impl Login {
     }
 }
 
-/// Whether a fault says nothing of what was asked, and is over after a while.
+/// Whether a fault is temporary and says nothing about the request.
 fn passes(fault: &Fault) -> bool {
     matches!(
         fault.kind(),
@@ -363,15 +362,15 @@ fn cookie(response: &Response) -> Option<Secret> {
         .map(Secret::new)
 }
 
-/// The SHA-1 in an `ETag`. Where nginx sends the files itself (`--x-sendfile`), it is nginx's own, of time and
-/// length, and says nothing of the content.
+/// The SHA-1 in an `ETag`. If nginx sends the files itself (`--x-sendfile`), the `ETag` is nginx's own, made of time
+/// and length, and says nothing about the content.
 fn sha1_of(etag: &str) -> Option<String> {
     let tag = etag.trim_start_matches("W/").trim_matches('"');
     let is_sha1 = tag.len() == 40 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_sha1.then(|| tag.to_ascii_lowercase())
 }
 
-/// What follows the first `before` bytes.
+/// The stream without its first `before` bytes.
 fn behind(chunks: ByteStream, mut before: u64) -> ByteStream {
     chunks
         .try_filter_map(move |mut chunk| {

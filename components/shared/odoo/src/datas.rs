@@ -17,12 +17,12 @@ use crate::{DatasDecoder, DatasError, Event, Odoo, Protocol, Settings, answer};
 pub struct File {
     /// The attachment's id.
     pub id: i64,
-    /// Its bytes. Empty also where Odoo has lost the file: `datas` is `""` then, without any error
-    /// (seen on 18), so length and SHA-1 must always be checked.
+    /// Its bytes. Also empty if Odoo has lost the file: `datas` is then `""`, without any error (seen on 18), so
+    /// always check length and SHA-1.
     pub content: Bytes,
 }
 
-/// Files as they arrive in the answer to one call.
+/// The files in the answer to one call, as they arrive.
 pub struct Datas {
     body: ByteStream,
     decoder: DatasDecoder,
@@ -35,8 +35,8 @@ pub struct Datas {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// Asks for the contents of these attachments, `max_bytes` of them at most. Files that do not
-    /// exist or may not be read are left out of the answer.
+    /// Asks for the contents of these attachments, at most `max_bytes` in all. The answer leaves out files that do
+    /// not exist or may not be read.
     pub async fn datas(&self, ids: &[i64], max_bytes: usize) -> Result<Datas, Fault> {
         let mut named = Map::new();
         named.insert("fields".into(), json!(["datas"]));
@@ -59,7 +59,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         })
     }
 
-    /// The content of one attachment as a stream, for one that is too large to be held.
+    /// Streams the content of one attachment that is too large to be held.
     pub async fn datas_stream(
         &self,
         id: i64,
@@ -93,7 +93,7 @@ impl Datas {
         }
     }
 
-    /// Reads until there are bytes of the record at hand; whether there are any.
+    /// Reads until bytes of the current record are available. Returns whether there are any.
     async fn more(&mut self) -> Result<bool, Fault> {
         while self.current.is_empty() {
             if let Some(file) = self.complete.pop_front() {
@@ -144,7 +144,7 @@ impl Datas {
                     None => over = true,
                 },
                 Event::Record { id, .. } => {
-                    // It may wait for its permit, and room that it had to grow is memory too.
+                    // The file may wait for its permit: free the spare capacity.
                     current.shrink_to_fit();
                     complete.push_back(File {
                         id,

@@ -1,18 +1,18 @@
-//! Reads the answer to `read(ids, ["datas"])` as it comes: base64 inside JSON, decoded chunk by chunk.
+//! Decodes the answer to `read(ids, ["datas"])` as it arrives: base64 inside JSON, chunk by chunk.
 //!
-//! The answer for 40 small files is several MB of JSON of which all but a few bytes are base64. Parsed
-//! as a document it would be held three times over (text, string, bytes); here each chunk is decoded
-//! where it stands. Both protocols are understood: the bare array of JSON-2 and the envelope of JSON-RPC.
+//! The answer for 40 small files is several MB of JSON, nearly all of it base64. A JSON parser would hold it three
+//! times (text, string, bytes); this decodes each chunk in place. It understands both protocols: the bare array of
+//! JSON-2 and the envelope of JSON-RPC.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// What is found on the way.
+/// What the decoder has found.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// More bytes of the record at hand.
+    /// More bytes of the current record.
     Bytes(&'a [u8]),
-    /// The record at hand is complete.
+    /// The current record is complete.
     Record {
         /// Its id.
         id: i64,
@@ -21,7 +21,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Why an answer cannot be read.
+/// Why an answer cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DatasError {
@@ -31,18 +31,18 @@ pub enum DatasError {
     Base64,
     /// The answer ended too early.
     Truncated,
-    /// Some other value is longer than any that is expected.
+    /// A key is longer than any that is expected.
     TooLong,
 }
 
-/// Where the reader stands.
+/// The state of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Between tokens.
     Between,
-    /// In a text that is kept (a key, or a value that is not `datas`).
+    /// In a string other than `datas`: a key or a value.
     Text { escaped: bool },
-    /// In the text of `datas`.
+    /// In the string of `datas`.
     Datas,
     /// After a backslash in `datas`.
     DatasEscape,
@@ -52,34 +52,34 @@ enum State {
     Word,
 }
 
-/// The longest text or word outside `datas` that is kept. Odoo's `debug` traceback is longer at times;
-/// what is over this is skipped, not refused, unless it is a key.
+/// The longest string or word outside `datas` that is kept. Odoo's `debug` traceback can be longer; the excess is
+/// dropped, but a key that long is refused.
 const KEPT: usize = 8 * 1024;
 
-/// Containers that may be open at once. `error.data.context` nests a few levels.
+/// How many containers may be nested. `error.data.context` nests a few levels.
 const DEEPEST: usize = 32;
 
-/// What is known of the record at hand.
+/// The current record.
 #[derive(Debug, Default)]
 struct Record {
     id: Option<i64>,
-    /// Whether `datas` was a text.
+    /// Whether `datas` was a string.
     has_datas: bool,
 }
 
-/// A streaming reader of `datas`.
+/// A streaming decoder of `datas`.
 #[derive(Debug)]
 pub struct DatasDecoder {
     state: State,
-    /// Open containers: `true` for an object, with the key at hand.
+    /// The open containers: `true` for an object, with its current key.
     open: Vec<(bool, String)>,
-    /// The text or word being read.
+    /// The string or word being read.
     text: Vec<u8>,
-    /// Whether the text that ends next is a key.
+    /// Whether the next string is a key.
     key_due: bool,
     base64: Base64,
     record: Record,
-    /// Whether the list of records was there at all.
+    /// Whether a list of records has begun.
     has_list: bool,
     done: bool,
     error_name: Option<String>,
@@ -104,12 +104,12 @@ impl Default for DatasDecoder {
 }
 
 impl DatasDecoder {
-    /// A reader at the beginning of an answer.
+    /// A decoder at the beginning of an answer.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads on. Chunks may be cut anywhere. `found` is told of everything that is complete.
+    /// Decodes a chunk, which may be cut anywhere, and reports events to `found`.
     pub fn push(
         &mut self,
         mut chunk: &[u8],
@@ -148,7 +148,7 @@ impl DatasDecoder {
         Ok(())
     }
 
-    /// The answer has ended: `Ok` if it was complete.
+    /// Ends the answer: `Ok` if it was complete.
     pub fn finish(&mut self) -> Result<(), DatasError> {
         if self.state == State::Word && self.open.is_empty() {
             self.word_ends()?;
@@ -168,12 +168,12 @@ impl DatasDecoder {
             .then(|| (name.unwrap_or_default(), message.unwrap_or_default()))
     }
 
-    /// Whether there was a list of records: what is neither that nor an error is no answer of Odoo's.
+    /// Whether there was a list of records: anything else but an error is not an answer of Odoo.
     pub fn has_list(&self) -> bool {
         self.has_list
     }
 
-    /// How many containers are open around a field of a record: `[{` in JSON-2, `{"result":[{` in JSON-RPC.
+    /// Whether the innermost container is a record: `[{` in JSON-2, `{"result":[{` in JSON-RPC.
     fn in_record(&self) -> bool {
         match self.open.as_slice() {
             [(false, _), (true, _)] => true,
@@ -282,7 +282,7 @@ impl DatasDecoder {
             && first == "error"
             && second == "data"
         {
-            // What is cut or oddly escaped is shown as it stands: it is only for people.
+            // A cut or oddly escaped text is shown as it is: it is only for people.
             let quoted = format!("\"{}\"", String::from_utf8_lossy(&text));
             let value = serde_json::from_str(&quoted).unwrap_or(quoted);
             match third.as_str() {
@@ -312,7 +312,7 @@ impl DatasDecoder {
         Ok(())
     }
 
-    /// Decodes up to the next quote or backslash; what is left of the chunk.
+    /// Decodes up to the next quote or backslash. Returns the rest of the chunk.
     fn datas<'c>(
         &mut self,
         chunk: &'c [u8],
@@ -381,17 +381,17 @@ impl DatasDecoder {
     }
 }
 
-/// The base64 of one `datas`, decoded as it comes.
+/// A streaming decoder for the base64 of one `datas`.
 #[derive(Debug, Default)]
 struct Base64 {
-    /// Up to three characters that wait for their group of four.
+    /// Up to three characters of an incomplete group of four.
     quad: Vec<u8>,
     padded: bool,
     decoded: Vec<u8>,
 }
 
 impl Base64 {
-    /// Decodes characters, keeping what does not fill a group of four.
+    /// Decodes whole groups of four, and keeps the rest.
     fn decode(
         &mut self,
         mut base64: &[u8],

@@ -1,6 +1,6 @@
-//! What tells one database of Odoo from another, for any user: `database.uuid` is only for administrators, and a
-//! restored copy may get a new one. When the first two users were made a salesman may read (seen on 16 to 19), and it
-//! goes with the data wherever it is restored.
+//! Identifies an Odoo database for any user: `database.uuid` is readable by administrators only, and a restored copy
+//! may get a new one. The creation dates of the first two users are readable by a salesman (seen on 16 to 19), and
+//! stay the same wherever the data is restored.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::records::{Model, Record};
 use crate::salvage::{id_of, is_of_content};
 use crate::value::parse_datetime;
 
-/// The robot, and the first administrator.
+/// `OdooBot` and the first administrator.
 const FIRST_USERS: [i64; 2] = [1, 2];
 
-/// When the first users of a database were made, by id.
+/// The creation dates of the first users of a database, by id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(BTreeMap<i64, DateTime<Utc>>);
 
 impl Identity {
-    /// Whether this can be the database that the other is of: what only one of them knows says nothing.
+    /// Whether both can be the same database. A user that only one of them knows proves nothing.
     pub fn may_be(&self, other: &Self) -> bool {
         let both = self.0.iter().filter_map(|(id, made)| {
             let then = other.0.get(id)?;
@@ -32,21 +32,21 @@ impl Identity {
         both.min().unwrap_or(true)
     }
 
-    /// What either of both knows.
+    /// The users known to either.
     #[must_use]
     pub fn joined(&self, other: &Self) -> Self {
         let both = self.0.iter().chain(&other.0);
         Self(both.map(|(id, made)| (*id, *made)).collect())
     }
 
-    /// Since when there is the database.
+    /// When the database was created.
     pub fn made(&self) -> Option<DateTime<Utc>> {
         self.0.values().min().copied()
     }
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// What tells this database from others, as far as the user may see it.
+    /// Identifies this database, as far as the user may see it.
     pub async fn identity(&self) -> Result<Identity, Fault> {
         let users = Model {
             name: "res.users",
@@ -72,7 +72,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// Where it is, in words without secrets.
+    /// The address and database, without secrets.
     pub fn place(&self) -> String {
         match self.settings.database.as_str() {
             "" => self.settings.url.clone(),
@@ -81,7 +81,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 }
 
-/// An identity in words.
+/// Describes a place and its identity.
 pub fn in_words(place: &str, identity: &Identity) -> String {
     identity.made().map_or_else(
         || place.to_owned(),

@@ -1,19 +1,18 @@
-//! JSON as Python writes it, made JSON: `NaN` and `Infinity` stand bare in it, texts may hold halves of
-//! surrogate pairs, control characters, and bytes that are no UTF-8.
+//! Repairs JSON as Python writes it: bare `NaN` and `Infinity`, and strings with half surrogate pairs, control
+//! characters or bytes that are not UTF-8.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// What stands bare, and the text that takes its place. No text of Odoo's begins with a NUL, since Postgres
-/// keeps none.
+/// Bare words, and the strings that replace them. No string of Odoo begins with a NUL, since Postgres stores none.
 const NO_NUMBERS: [(&str, &str); 3] = [
     ("NaN", r#""\u0000NaN""#),
     ("Infinity", r#""\u0000Infinity""#),
     ("-Infinity", r#""\u0000-Infinity""#),
 ];
 
-/// The document in a form that a parser takes, if it is whole.
+/// Repairs a complete document so that a JSON parser accepts it.
 pub(crate) fn mended(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let mut mended = String::with_capacity(text.len());
@@ -32,7 +31,7 @@ pub(crate) fn mended(body: &[u8]) -> String {
     mended
 }
 
-/// Takes what is outside of texts; its length.
+/// Copies one token outside of strings. Returns its length.
 fn token(first: char, rest: &str, mended: &mut String) -> usize {
     let bare = NO_NUMBERS.iter().find(|(bare, _)| rest.starts_with(bare));
     if let Some((bare, instead)) = bare {
@@ -43,7 +42,7 @@ fn token(first: char, rest: &str, mended: &mut String) -> usize {
     first.len_utf8()
 }
 
-/// Takes a character of a text, or an escape as a whole; its length.
+/// Copies one character of a string, or one whole escape. Returns its length.
 fn letter(first: char, rest: &str, mended: &mut String) -> usize {
     if first.is_ascii_control() {
         // Writing into memory cannot fail.
@@ -62,7 +61,7 @@ fn letter(first: char, rest: &str, mended: &mut String) -> usize {
         },
         Some(0xdc00..=0xdfff) => 0,
         Some(_) => 6,
-        // `\"`, `\\`, `\n`; what follows a backslash otherwise is for the parser to refuse.
+        // `\"`, `\\`, `\n`; the parser refuses any other character after a backslash.
         None => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
     };
     match rest.get(..whole) {
@@ -77,13 +76,13 @@ fn letter(first: char, rest: &str, mended: &mut String) -> usize {
     }
 }
 
-/// The UTF-16 unit of `\u0041`.
+/// The UTF-16 unit of an escape such as `\u0041`.
 fn unit(escape: &str) -> Option<u32> {
     let digits = escape.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()
 }
 
-/// Takes what was no number out of a record: the fields, and what each was.
+/// Removes values that are not JSON numbers. Returns the fields, and each value's word.
 pub(crate) fn take_no_numbers(record: &mut Map<String, Value>) -> Vec<(String, String)> {
     let mut taken = Vec::new();
     for (field, value) in record.iter_mut() {

@@ -1,8 +1,8 @@
-//! The source: Odoo 14 to 19, by JSON-2 or JSON-RPC, whichever the server speaks.
+//! The source: Odoo 14 to 19, by JSON-2 or JSON-RPC, whichever the server supports.
 //!
-//! [`Odoo`] is one conversation: it finds out the protocol, logs in, keeps to the agreed rate, and
-//! turns Odoo's answers into values or [`fault::Fault`]s. What it relies on was seen on real
-//! servers; where a rule surprises, its comment says on which.
+//! [`Odoo`] is one conversation: it negotiates the protocol, logs in, keeps to the rate limit, and turns Odoo's
+//! answers into values or [`fault::Fault`]s. Its assumptions were seen on real servers; where a rule is surprising,
+//! its comment says on which.
 
 pub mod about;
 mod access_token;

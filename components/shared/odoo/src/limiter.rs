@@ -1,4 +1,4 @@
-//! Asking politely: no more calls at once, and no more a second, than agreed.
+//! Limits concurrent calls and calls per second to what was agreed.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use outbound::Clock;
 
-/// How long to look away while all places are taken.
+/// How long to wait before checking again for a free permit.
 const LOOK_AWAY: Duration = Duration::from_millis(5);
 
-/// What counts is when calls arrive, and on their way they may come closer to each other.
+/// Widens the gap between calls, as they may arrive closer together than they were sent.
 const MARGIN: f64 = 1.05;
 
-/// Hands out permits to call.
+/// Hands out permits for calls.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     parallel: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Limiter {
     next: Cell<Duration>,
 }
 
-/// A permit; it ends when it is dropped, also when the call is given up midway.
+/// A permit, released when dropped, even if the call is cancelled.
 #[derive(Debug)]
 pub(crate) struct Permit(Rc<Limiter>);
 
@@ -33,7 +33,7 @@ impl Drop for Permit {
 }
 
 impl Limiter {
-    /// A limiter whose first call does not come before `next`.
+    /// A limiter whose first call is not before `next`.
     pub(crate) fn new(parallel: usize, calls_per_second: f64, next: Duration) -> Self {
         let gap = if calls_per_second > 0.0 {
             Duration::try_from_secs_f64(MARGIN / calls_per_second).unwrap_or_default()
@@ -48,12 +48,12 @@ impl Limiter {
         }
     }
 
-    /// When the next call may start at the earliest.
+    /// The earliest start of the next call.
     pub(crate) fn next(&self) -> Duration {
         self.next.get()
     }
 
-    /// When a call that asks now may start, if there is a place.
+    /// Reserves a permit, if one is free. Returns when the call may start.
     fn reserve(&self, now: Duration) -> Option<Duration> {
         if self.under_way.get() >= self.parallel {
             return None;
@@ -72,7 +72,7 @@ impl Limiter {
                 let permit = Permit(Rc::clone(self));
                 if start > now {
                     clock.sleep(start.saturating_sub(now)).await;
-                    // A sleep may last longer than asked for: the gap begins when this call leaves.
+                    // A sleep may last longer than asked for: start the gap when this call leaves.
                     self.next.set(self.next.get().max(clock.now() + self.gap));
                 }
                 return permit;

@@ -1,6 +1,6 @@
-//! What is there and cannot be seen. A search leaves out what the user may not read, as if it did not exist; reading
-//! it by its id says which of the two it is: what is gone is left out, and what is forbidden fails the whole call
-//! (seen on 14, 16, 17, 18 and 19). So a block of ids is read, and halved where it fails.
+//! Tells hidden records from missing ones. A search leaves out both; reading by id leaves out missing records, but a
+//! forbidden one fails the whole call (seen on 14, 16, 17, 18 and 19). So ids are read in blocks, and a block that
+//! fails is halved.
 
 use std::collections::BTreeSet;
 
@@ -12,25 +12,25 @@ use crate::Odoo;
 use crate::records::Record;
 use crate::salvage::{id_of, is_of_content};
 
-/// How many ids one call asks for.
+/// Ids per call.
 pub const BLOCK: usize = 1000;
 
-/// How many contents that should be empty one call asks for.
+/// How many contents that should be empty one call reads.
 const FEW: usize = 20;
 
-/// What asking for ids came to.
+/// The result of asking for ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// They can be read.
+    /// Records that can be read.
     pub readable: BTreeSet<i64>,
-    /// They exist, and the user may not read them.
+    /// Records that exist but that the user may not read.
     pub hidden: BTreeSet<i64>,
-    /// They were not asked for, since there were no calls left.
+    /// Records not asked for, since no calls were left.
     pub unasked: BTreeSet<i64>,
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// Makes sure that a model is there, and open to the user.
+    /// Checks that a model exists and that the user may read it.
     pub async fn may_read(&self, model: &str) -> Result<(), Fault> {
         let mut named = Map::new();
         named.insert("domain".into(), json!([]));
@@ -39,7 +39,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(())
     }
 
-    /// Which of these ids exist, whoever may see them. Makes at most so many calls, and counts them down.
+    /// Finds out which of these ids exist, visible or not. Decrements `calls`, and stops at zero.
     pub async fn presence(
         &self,
         model: &str,
@@ -49,7 +49,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.presence_by("create_date", model, ids, calls).await
     }
 
-    /// The same of a model that may have no dates: by a plain stored field.
+    /// The same by a plain stored field, for a model that may have no dates.
     pub async fn presence_by(
         &self,
         field: &str,
@@ -74,7 +74,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     [one] if fault.kind() == Kind::SourceForbidden => {
                         presence.hidden.insert(*one);
                     }
-                    // It is there, and something else is the matter with it.
+                    // The record exists, but reading it fails for another reason.
                     [one] => {
                         presence.readable.insert(*one);
                     }
@@ -89,8 +89,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(presence)
     }
 
-    /// Those of these attachments that have a content, though neither a checksum nor a size says so: rows that were
-    /// written past Odoo, by a migration (seen on 14, 16, 18 and 19).
+    /// Which of these attachments have content although checksum and size are missing: rows that a migration wrote
+    /// without Odoo (seen on 14, 16, 18 and 19).
     pub async fn with_content(&self, ids: &[i64]) -> Result<BTreeSet<i64>, Fault> {
         let mut with_content = BTreeSet::new();
         let mut blocks: Vec<&[i64]> = ids.chunks(FEW).rev().collect();
@@ -104,7 +104,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
                     let datas = record.get("datas")?.as_str()?;
                     id_of(record).filter(|_| !datas.is_empty())
                 })),
-                // Too long to be read as an answer: then there is something.
+                // An answer that is too long proves that there is content.
                 Err(fault) if is_of_content(&fault) => match block {
                     [] => {}
                     [one] => drop(with_content.insert(*one)),
@@ -119,8 +119,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(with_content)
     }
 
-    /// Those of these ids that can be read. A field beside the id is asked for: who asks for the id alone is given
-    /// back from 16 on what is gone (seen).
+    /// Which of these ids can be read. A field beside the id is needed: from 16 on, reading only the id also returns
+    /// missing records (seen).
     async fn there(&self, field: &str, model: &str, ids: &[i64]) -> Result<Vec<i64>, Fault> {
         let mut named = Map::new();
         named.insert("fields".into(), json!([field]));
@@ -130,8 +130,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 }
 
-/// The ids that a part of a list skips: `listed` begins after `after_id` and is ascending; where it is the last part,
-/// the next [`BLOCK`] of ids are among them. At most so many, and up to which id they are all of them.
+/// The ids that a page of a list skips: `listed` is ascending and begins after `after_id`; if it is the last page,
+/// the next [`BLOCK`] ids count too. Returns at most `most` ids, and the id up to which they are complete.
 pub fn gaps(after_id: i64, listed: &[i64], is_last: bool, most: usize) -> (Vec<i64>, i64) {
     let last = listed.last().copied().unwrap_or(after_id);
     let end = if is_last {

@@ -1,4 +1,4 @@
-//! The two ways to call a method, and how to tell which one a server speaks.
+//! The two protocols for calling a method, and how to tell which one a server supports.
 
 use fault::{Fault, Kind};
 use outbound::{Request, Response, TransportError};
@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use crate::limiter::Permit;
 use crate::{ProtocolChoice, Settings, answer};
 
-/// How to call a method.
+/// A protocol for calling methods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// `POST /json/2/<model>/<method>`, real statuses, bare values.
+    /// `POST /json/2/<model>/<method>`: real HTTP statuses, bare values.
     Json2,
-    /// `POST /jsonrpc`, always 200, an envelope.
+    /// `POST /jsonrpc`: always status 200, an envelope.
     JsonRpc {
         /// The user's id, from `authenticate`.
         uid: i64,
@@ -22,8 +22,8 @@ pub enum Protocol {
 /// The largest answer that is not a listing: a login, a version.
 pub(crate) const SMALL_ANSWER: usize = 64 * 1024;
 
-/// Finds out what the server speaks, and logs in where that is a step of its own.
-/// Each request is sent by `ask`, as the limiter permits.
+/// Finds out the server's protocol, and logs in if that is a separate step. `ask` sends each request within the
+/// limits.
 pub(crate) async fn negotiate(
     settings: &Settings,
     ask: impl AsyncFn(Request) -> Result<(Response, Permit), TransportError>,
@@ -31,7 +31,7 @@ pub(crate) async fn negotiate(
     let json2 = match settings.protocol {
         ProtocolChoice::Json2 => true,
         ProtocolChoice::JsonRpc => false,
-        // JSON-2 takes API keys only, so without one the older protocol is the one that can work.
+        // JSON-2 accepts only API keys: without one, only JSON-RPC can work.
         ProtocolChoice::Auto => {
             !settings.api_key.is_empty() && speaks_json2(settings, &ask).await?
         }
@@ -45,7 +45,7 @@ pub(crate) async fn negotiate(
         }
         return Ok(Protocol::Json2);
     }
-    // Without a database each version fails in words of its own, of which none names the setting.
+    // Without a database each version fails with different words, none of which names the setting.
     for (missing, words) in [
         (settings.database.is_empty(), "odoo_database is not set"),
         (settings.login.is_empty(), "odoo_login is not set"),
@@ -76,8 +76,8 @@ pub(crate) async fn negotiate(
     }
 }
 
-/// `GET /web/version` answers JSON on 19 and is a 404 on 17 and 18 (seen on both), where JSON-2 itself
-/// would answer with a redirect to a login page.
+/// `GET /web/version` is JSON on 19 and a 404 on 17 and 18 (seen on both), while JSON-2 itself would redirect to a
+/// login page.
 async fn speaks_json2(
     settings: &Settings,
     ask: &impl AsyncFn(Request) -> Result<(Response, Permit), TransportError>,
@@ -90,11 +90,11 @@ async fn speaks_json2(
     Ok(response.status.is_success() && response.is_json())
 }
 
-/// What the methods that are called take, in the order of all of 14 to 19, up to the last that is given.
+/// The positional parameters of the methods in use, in the order that 14 to 19 share.
 ///
-/// JSON-2 takes names only, and the names differ: the domain of `search` is `args` up to 15, and in
-/// `crm.lead` still in 16 (seen: `search() got an unexpected keyword argument 'domain'`). By position
-/// they are the same everywhere. The context is named everywhere.
+/// JSON-2 accepts only names, and these differ: the domain of `search` is `args` up to 15, and in `crm.lead` still in
+/// 16 (seen: `search() got an unexpected keyword argument 'domain'`). Positions are the same everywhere. The context
+/// is always named.
 fn parameters(method: &str) -> &'static [&'static str] {
     match method {
         "search" => &["domain", "offset", "limit", "order"],
@@ -106,7 +106,7 @@ fn parameters(method: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether a method may be called once more without a second thought.
+/// Whether a method only reads, and so may be retried.
 pub(crate) fn changes_nothing(method: &str) -> bool {
     matches!(
         method,
@@ -120,7 +120,7 @@ pub(crate) fn changes_nothing(method: &str) -> bool {
     )
 }
 
-/// Takes the positional arguments of a method out of the named ones.
+/// Takes the positional arguments, up to the last one given, out of the named ones.
 fn positional(method: &str, ids: Option<&[i64]>, named: &mut Map<String, Value>) -> Vec<Value> {
     let given: Vec<Option<Value>> = parameters(method)
         .iter()
@@ -142,7 +142,7 @@ fn positional(method: &str, ids: Option<&[i64]>, named: &mut Map<String, Value>)
         .collect()
 }
 
-/// The request that calls a method with named arguments.
+/// Builds the request to call a method with named arguments.
 pub(crate) fn call(
     protocol: Protocol,
     settings: &Settings,

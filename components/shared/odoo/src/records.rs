@@ -1,4 +1,4 @@
-//! Any model: which fields it has, and its rows by window or by id.
+//! Reads any model: its fields, and its records by window or by id.
 
 use std::collections::BTreeMap;
 
@@ -12,70 +12,70 @@ use crate::salvage::{Part, Unreadable, id_of, is_of_content};
 use crate::value::{datetime, parse_datetime};
 use crate::{Odoo, Protocol, Window, answer, lenient};
 
-/// So far a search looks for something that the user may see, where only hidden records come first.
+/// How many hidden records a search looks past to find one that the user may see.
 const FAR: usize = 100_000;
 
-/// The longest page. What is made of it takes several times as much for a moment.
+/// The longest page. Processing it takes several times as much memory for a moment.
 pub(crate) const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// So many of the newest records may be unreadable before nobody knows when the model was last written to.
+/// How many of the newest records are tried for a date if the newest one is unreadable.
 const NEWEST: usize = 50;
 
-/// A model, as far as it is read.
+/// A model, and which part of it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'a> {
     /// Its name, such as `crm.lead`.
     pub name: &'a str,
-    /// Which of its records, as an Odoo domain; archived ones are among them.
+    /// Which records, as an Odoo domain; archived ones are included.
     pub domain: &'a [Value],
-    /// In which language translated names come, such as `de_DE`; empty: untranslated.
+    /// The language of translated names, such as `de_DE`; empty for untranslated.
     pub language: &'a str,
-    /// Of a model without dates: a plain stored field that it has instead.
+    /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<&'a str>,
 }
 
-/// A field as `fields_get` describes it, to the user who asks.
+/// A field as `fields_get` describes it to the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct FieldInfo {
     /// `char`, `many2one`, …
     #[serde(rename = "type")]
     pub kind: String,
-    /// Whether it is kept in Odoo's database; others are computed at each reading.
+    /// Whether it is stored in Odoo's database; other fields are computed on each read.
     #[serde(default)]
     pub store: bool,
-    /// What Odoo's pages call it.
+    /// Its label in Odoo's user interface.
     #[serde(rename = "string", default)]
     pub label: Value,
-    /// The model that its ids are of.
+    /// The model that it refers to.
     #[serde(default)]
     pub relation: Value,
-    /// What it may be, each with its label.
+    /// Its possible values, each with a label.
     #[serde(default)]
     pub selection: Value,
 }
 
 impl FieldInfo {
-    /// The model that its ids are of, if it has ids.
+    /// The model that it refers to, if any.
     pub fn relation(&self) -> Option<&str> {
         let relation = self.relation.as_str();
         relation.filter(|relation| !relation.is_empty())
     }
 }
 
-/// A record as RPC shows it.
+/// A record as RPC returns it.
 pub type Record = Map<String, Value>;
 
 /// A page of records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Page {
-    /// Fewer than were asked for means that these are the last, unless the model
-    /// [hides late](Model::hides_late).
+    /// The records. Fewer than requested means that they are the last, unless the model [hides
+    /// late](Model::hides_late).
     Records(Part),
-    /// They are too long together: ask for fewer.
+    /// The page is too long: ask for fewer records.
     TooLong,
 }
 
-/// A record in a list without contents.
+/// A record in a list of ids and dates.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Stamp {
     /// Its id.
@@ -86,21 +86,20 @@ pub struct Stamp {
 }
 
 impl Model<'_> {
-    /// Whether Odoo searches up to the limit first, and leaves out of that what the user may not see: a short
-    /// page, even an empty one, is not the last then. So it is with messages in 14 to 18, also for
-    /// administrators, who are not shown what was a notification of one user, and with activities in 14 to 19,
-    /// which are as open as the record that they are planned for.
+    /// Whether Odoo applies the limit first and then removes what the user may not see, so that a short or even empty
+    /// page need not be the last. This holds for messages in 14 to 18 (even administrators are not shown a
+    /// notification for one user) and for activities in 14 to 19, which are as visible as their record.
     pub fn hides_late(&self) -> bool {
         matches!(self.name, "mail.message" | "mail.activity")
     }
 
-    /// The field that tells of a record when it was written, or at least that it is there.
+    /// The field read for a stamp: the date of writing, or another field to show that the record exists.
     fn stamp(&self) -> String {
         self.undated.unwrap_or("write_date").to_owned()
     }
 
-    /// The call that reads fields of records with these ids.
-    // `read` would fail as a whole for one record that may not be seen.
+    /// The arguments to read fields of records by id.
+    // One invisible record would fail `read` as a whole.
     pub(crate) fn of_ids(&self, ids: &[i64], fields: &[String]) -> Map<String, Value> {
         let mut named = self.call(vec![json!(["id", "in", ids])], Some(ids.len()));
         named.insert("fields".into(), json!(fields));
@@ -119,7 +118,7 @@ impl Model<'_> {
         named
     }
 
-    /// Archived records are hidden from whoever does not ask for them: 39 of 44 leads were seen on 18.
+    /// Includes archived records, which are hidden by default: only 39 of 44 leads were seen on 18.
     fn context(&self) -> Map<String, Value> {
         let context = if self.language.is_empty() {
             json!({ "active_test": false })
@@ -133,8 +132,8 @@ impl Model<'_> {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// The fields of a model that this user may read. One field too many fails a whole reading, so
-    /// this is asked before (seen on 17 and 18). Labels come in this language.
+    /// The fields of a model that this user may read, with labels in `language`. Asked first, as one field too many
+    /// fails a whole reading (seen on 17 and 18).
     pub async fn fields(
         &self,
         model: &str,
@@ -149,8 +148,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.call(model, "fields_get", None, named).await
     }
 
-    /// The external ids of records, by id; an empty text where there is none. `ir.model.data` itself is closed
-    /// to users without the group Settings on 16 to 19.
+    /// The external ids of records, by id; empty where there is none. Without the group Settings, users cannot read
+    /// `ir.model.data` itself on 16 to 19.
     pub async fn external_ids(
         &self,
         model: &str,
@@ -177,7 +176,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             .await
     }
 
-    /// All records of a window, however many: for what is known to be few.
+    /// All records of a window, which must be few.
     pub async fn all_records(
         &self,
         model: Model<'_>,
@@ -191,7 +190,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             .await
     }
 
-    /// The records with these ids, as far as they are there and the user may see them.
+    /// The records with these ids that exist and that the user may see.
     pub async fn records_by_id(
         &self,
         model: Model<'_>,
@@ -202,7 +201,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.page(model.name, named, 0, PAGE_BYTES).await
     }
 
-    /// The list of the next `limit` records of a window, by id. One that cannot be read has no date.
+    /// The stamps of the next `limit` records of a window, by id. An unreadable record has no date.
     pub async fn stamps(
         &self,
         model: Model<'_>,
@@ -213,20 +212,20 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             .await
     }
 
-    /// The list of these records, as far as they are there and the user may see them.
+    /// The stamps of those of these records that exist and that the user may see.
     pub async fn stamps_by_id(&self, model: Model<'_>, ids: &[i64]) -> Result<Vec<Stamp>, Fault> {
         self.list(model, vec![json!(["id", "in", ids])], ids.len(), 0)
             .await
     }
 
-    /// The first id of a window, also where many hidden records come before it; `None` if there is nothing more.
+    /// The first id of a window, even after many hidden records; `None` if there is nothing more.
     pub async fn first_id(&self, model: Model<'_>, window: Window) -> Result<Option<i64>, Fault> {
         let ids = self.ids(model, window.domain(), FAR, "id").await?;
         rising(model.name, window.after_id, ids.iter().copied().map(Some))?;
         Ok(ids.first().copied())
     }
 
-    /// When the model was last written to, by Odoo's own clock; `None` if it is empty.
+    /// When the model was last written to, by Odoo's clock; `None` if it is empty.
     pub async fn newest_record(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
         match self.newest(model).await {
             Err(fault) if is_of_content(&fault) => self.newest_readable(model, fault).await,
@@ -234,7 +233,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// The same, if the newest record can be read.
+    /// The same, provided that the newest record is readable.
     pub(crate) async fn newest(&self, model: Model<'_>) -> Result<Option<DateTime<Utc>>, Fault> {
         let mut named = model.call(dated(), None);
         named.insert("fields".into(), json!(["write_date"]));
@@ -256,7 +255,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(None)
     }
 
-    /// The same where the newest record cannot be read.
+    /// The same if the newest record is unreadable.
     async fn newest_readable(
         &self,
         model: Model<'_>,
@@ -271,7 +270,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         dates.max().map(Some).ok_or(fault)
     }
 
-    /// The first `limit` ids where these terms hold.
+    /// The first `limit` ids that match these terms.
     pub(crate) async fn ids(
         &self,
         model: Model<'_>,
@@ -359,7 +358,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     }
 }
 
-/// Rows that were made by SQL have no date, and an order from the newest down begins with them.
+/// Leaves out rows without a date, made by SQL: a descending order begins with them.
 fn dated() -> Vec<Value> {
     vec![json!(["write_date", "!=", false])]
 }
@@ -369,7 +368,7 @@ pub fn written(record: &Record) -> Option<DateTime<Utc>> {
     parse_datetime(record.get("write_date")?.as_str()?)
 }
 
-/// Takes `NaN` and `Infinity` out of a record.
+/// Removes `NaN` and `Infinity` from a record.
 fn no_numbers(record: &mut Record) -> Option<Unreadable> {
     let (fields, were): (Vec<String>, Vec<String>) =
         lenient::take_no_numbers(record).into_iter().unzip();
@@ -381,7 +380,7 @@ fn no_numbers(record: &mut Record) -> Option<Unreadable> {
     })
 }
 
-/// Ids that do not rise would make a cursor run in circles, or past what it has not seen.
+/// Ids out of order would make a cursor go in circles, or skip records.
 fn rising(
     model: &str,
     after_id: i64,

@@ -1,4 +1,4 @@
-//! What the user does not see for want of a company or a group, in words. No list says it: what is hidden is not there.
+//! What the user cannot see for lack of a company or a group. No list shows this: hidden records are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::answer::broken;
 use crate::records::{Model, Record};
 use crate::salvage::{id_of, is_of_content};
 
-/// A group by its external id and its name, and what is not seen without it.
+/// A group by its external id and name, and what is hidden without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
     id: &'static str,
@@ -19,7 +19,7 @@ pub struct Group {
     costs: &'static str,
 }
 
-/// The groups that decide over what is copied.
+/// The groups that decide what can be copied.
 const GROUPS: [Group; 4] = [
     Group {
         id: "base.group_user",
@@ -39,35 +39,35 @@ const GROUPS: [Group; 4] = [
     MANAGER,
 ];
 
-/// Who has it sees all companies, those among them that are not allowed.
+/// Its members see all companies, including those not allowed to them.
 const MANAGER: Group = Group {
     id: "base.group_erp_manager",
     name: "Administration / Access Rights",
     costs: "companies that are not allowed can be counted, and not named",
 };
 
-/// So many ids after the last company are asked for.
+/// How many ids after the last known company are asked for.
 const BEYOND: i64 = 64;
 
-/// Up to this id companies are looked for, and with so many calls: there are few of them.
+/// The highest company id looked for, and the most calls for that: companies are few.
 const MOST_COMPANIES: i64 = 10_000;
 const MOST_CALLS: u32 = 200;
 
-/// What the user lacks.
+/// Which rights the user lacks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// The companies that are allowed to it.
+    /// The companies allowed to the user.
     pub allowed: BTreeSet<i64>,
-    /// Companies that exist and are not, with their names where they may be read.
+    /// Other existing companies, with their names if readable.
     pub not_allowed: BTreeMap<i64, Option<String>>,
-    /// The groups that it lacks.
+    /// The groups that the user is not in.
     pub lacking: Vec<Group>,
     /// What could not be found out, and why.
     pub unknown: Vec<String>,
 }
 
 impl Rights {
-    /// What it lacks and what that costs, a line each.
+    /// What is lacking and what that costs, one line each.
     pub fn in_words(&self) -> Vec<String> {
         let companies = self.not_allowed.iter().map(|(id, name)| {
             let name = name.as_ref().map(|name| format!(" ({name})"));
@@ -86,7 +86,7 @@ impl Rights {
         companies.chain(groups).chain(unknown).collect()
     }
 
-    /// What was asked for; a refusal says no more than that it is not known.
+    /// Passes an answer on; a refusal is noted as unknown.
     fn known<T>(&mut self, what: &str, answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
         match answer {
             Ok(known) => Ok(Some(known)),
@@ -103,7 +103,7 @@ impl Rights {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// Which companies and groups the user lacks. Some ten calls, and more for each company that is hidden.
+    /// Finds out which companies and groups the user lacks. Takes some ten calls, and more for each hidden company.
     pub async fn rights(&self) -> Result<Rights, Fault> {
         let mut rights = Rights::default();
         let uid = self.user_id().await.and_then(|uid| uid.ok_or_else(broken));
@@ -128,7 +128,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(rights)
     }
 
-    /// It is called on the user from 18 on, and before on the model, about whoever calls.
+    /// From 18 on this is called on the user; before, on the model, and about the caller.
     async fn has_group(&self, uid: i64, group: &str) -> Result<bool, Fault> {
         let mut named = Map::new();
         named.insert("group_ext_id".into(), json!(group));
@@ -153,8 +153,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(ids.iter().filter_map(serde_json::Value::as_i64).collect())
     }
 
-    /// Companies that are not allowed: those that are listed all the same, to whoever manages rights; of others it is
-    /// the gaps of their numbers that tell.
+    /// Finds companies that are not allowed. A user who manages rights sees them in the list; for others, gaps in the
+    /// ids reveal them.
     async fn other_companies(&self, listed: bool, rights: &mut Rights) -> Result<(), Fault> {
         let companies = Model {
             name: "res.company",

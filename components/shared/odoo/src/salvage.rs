@@ -1,8 +1,8 @@
-//! Reading past what cannot be read. A page that fails as a whole is read in halves, down to the record and to
-//! the field that it fails for; what cannot be had is named, and the rest arrives.
+//! Reads what can be read of a page that fails as a whole. The page is halved down to the failing record, and the
+//! record down to the failing field; what is unreadable is noted, and the rest arrives.
 //!
-//! Seen: on 14 to 16 one attachment that the user may not read fails the page; on 19 so does a many2many to a
-//! model without rights, and on 17 to 19 a message on a model that is gone.
+//! Seen: on 14 to 16 one attachment that the user may not read fails the page; on 19 so does a many2many to a model
+//! without rights, and on 17 to 19 a message on a model that no longer exists.
 
 use std::collections::BTreeMap;
 
@@ -14,40 +14,40 @@ use serde_json::{Value, json};
 use crate::Odoo;
 use crate::records::{Model, PAGE_BYTES, Page, Record};
 
-/// A field that fails so many records is left out of all of them.
+/// A field that fails this many records is no longer read at all.
 const FAILS_ALL: u32 = 2;
 
-/// What could not be read.
+/// A record, or fields of it, that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unreadable {
-    /// The record; 0: all of the model.
+    /// The record; 0 for the whole model.
     pub id: i64,
-    /// The fields that were left out; none: the whole record was.
+    /// The fields left out; none if the whole record was.
     pub fields: Vec<String>,
-    /// What Odoo said, or what is wrong with it.
+    /// Odoo's error, or what is wrong with the value.
     pub said: String,
 }
 
-/// A part of a model, as far as it could be read.
+/// A page of a model, as far as it is readable.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Part {
-    /// In the order of their ids.
+    /// The readable records, ordered by id.
     pub records: Vec<Record>,
-    /// What could not be read of them.
+    /// What could not be read.
     pub unreadable: Vec<Unreadable>,
-    /// How many records were found, those among them that could not be read.
+    /// How many records were found, unreadable ones included.
     pub found: usize,
 }
 
 impl Part {
-    /// The last id that was found.
+    /// The last id found.
     pub fn last_id(&self) -> Option<i64> {
         let read = self.records.iter().filter_map(id_of);
         read.chain(self.unreadable.iter().map(|one| one.id)).max()
     }
 }
 
-/// Whether a reading may have failed for what is in it: then less of it may come.
+/// Whether a read may have failed because of the data: then reading less may succeed.
 pub fn is_of_content(fault: &Fault) -> bool {
     matches!(
         fault.kind(),
@@ -55,10 +55,10 @@ pub fn is_of_content(fault: &Fault) -> bool {
     )
 }
 
-/// A reading that failed for what is in it.
+/// A read that failed because of the data.
 struct Failed {
     fault: Fault,
-    /// It is longer than there is room for.
+    /// Whether the answer was too long.
     too_long: bool,
 }
 
@@ -72,8 +72,8 @@ impl From<Fault> for Failed {
 }
 
 impl<H: Http, C: Clock> Odoo<H, C> {
-    /// What can be read of a part that failed as a whole: the first `limit` records where these terms hold.
-    /// The fault itself is the answer where nothing proves that only some records are to blame for it.
+    /// Reads the first `limit` records that match `terms`, after reading them together failed. Returns the fault
+    /// itself unless it is proved that only some records cause it.
     pub async fn salvage(
         &self,
         model: Model<'_>,
@@ -89,7 +89,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.salvage_ids(model, &ids, fields, Some(fault)).await
     }
 
-    /// The same of records with these ids, ascending. `fault` is what reading all of them said, if that was tried.
+    /// The same for records with these ids, ascending. `fault` is the fault of reading them together, if tried.
     pub(crate) async fn salvage_ids(
         &self,
         model: Model<'_>,
@@ -130,17 +130,17 @@ impl<H: Http, C: Clock> Odoo<H, C> {
 struct Salvage<'a, H, C> {
     odoo: &'a Odoo<H, C>,
     model: Model<'a>,
-    /// What is asked for.
+    /// The fields still being read.
     fields: Vec<String>,
-    /// Fields that failed single records, and how many.
+    /// How many single records each field has failed.
     failed: BTreeMap<String, u32>,
-    /// Whether anything could be read: only then a record that cannot is to blame for it.
+    /// Whether anything was readable: only then can a failing record be to blame.
     proven: bool,
     part: Part,
 }
 
 impl<H: Http, C: Clock> Salvage<'_, H, C> {
-    /// Reads these records. A fault that is not of their content ends all.
+    /// Reads these records. A fault that is not about the data is returned at once.
     async fn read(
         &self,
         ids: &[i64],
@@ -159,7 +159,7 @@ impl<H: Http, C: Clock> Salvage<'_, H, C> {
         }
     }
 
-    /// What is to be read where reading these records failed, the last first.
+    /// What to read instead after reading `ids` failed, last one first.
     async fn instead_of<'i>(
         &mut self,
         ids: &'i [i64],
@@ -182,7 +182,7 @@ impl<H: Http, C: Clock> Salvage<'_, H, C> {
         }
     }
 
-    /// A field is asked of no record any more.
+    /// Stops reading a field.
     fn leave_out(&mut self, field: &str, fault: &Fault) {
         self.fields.retain(|asked| asked != field);
         self.part.unreadable.push(Unreadable {
@@ -192,13 +192,13 @@ impl<H: Http, C: Clock> Salvage<'_, H, C> {
         });
     }
 
-    /// One record that fails: the fields that it fails for are found by halves.
+    /// Reads one failing record, and halves the fields to find the failing ones.
     async fn read_alone(&mut self, id: i64, fault: &Fault) -> Result<(), Fault> {
         let plain = ["write_date".to_owned()];
         let Ok(read) = self.read(&[id], &plain, PAGE_BYTES).await? else {
             return self.give_up(id, &plain, fault).await;
         };
-        // It may be gone meanwhile.
+        // It may have been deleted meanwhile.
         let Some(mut record) = read.records.into_iter().next() else {
             return Ok(());
         };
@@ -237,7 +237,7 @@ impl<H: Http, C: Clock> Salvage<'_, H, C> {
             fields: left_out.iter().map(|(field, _)| field.clone()).collect(),
             said: first.fault.message().to_owned(),
         });
-        // What is too long in two records may be short in all others.
+        // A field too long in two records may be short in all others.
         for (field, failed) in left_out.into_iter().filter(|(_, failed)| !failed.too_long) {
             let times = self.failed.entry(field.clone()).or_default();
             *times += 1;
@@ -248,7 +248,7 @@ impl<H: Http, C: Clock> Salvage<'_, H, C> {
         Ok(())
     }
 
-    /// A record of which nothing can be read. It is to blame only if others can be read, and it still cannot.
+    /// Gives up a record of which nothing is readable. It is to blame only if others are readable and it still is not.
     async fn give_up(&mut self, id: i64, fields: &[String], fault: &Fault) -> Result<(), Fault> {
         let others = vec![json!(["id", "!=", id])];
         for order in ["id", "id desc"] {

@@ -1,4 +1,4 @@
-//! How to reach an Odoo.
+//! How to reach an Odoo server.
 
 use fault::Fault;
 use outbound::{Secret, Variables};
@@ -28,7 +28,7 @@ impl std::str::FromStr for ProtocolChoice {
     }
 }
 
-/// How to reach an Odoo.
+/// How to reach an Odoo server.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `scheme://host[:port]`, without a path.
@@ -43,17 +43,17 @@ pub struct Settings {
     pub password: Secret,
     /// Which protocol to speak.
     pub protocol: ProtocolChoice,
-    /// The most calls a second; 0 for no limit.
+    /// The most calls per second; 0 for no limit.
     pub calls_per_second: f64,
-    /// The most calls at once.
+    /// The most concurrent calls.
     pub parallel_calls: usize,
-    /// Whether access tokens may be made, to stream large files without a web session. Making one
-    /// writes to the attachment and changes its `write_date` (seen on 18).
+    /// Whether access tokens may be written, to stream large files without a web session. That writes to the
+    /// attachment and changes its `write_date` (seen on 18).
     pub may_write_access_tokens: bool,
 }
 
 impl Settings {
-    /// From the variables `odoo_*`.
+    /// Reads the variables `odoo_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
         let protocol = "auto, json-2 or json-rpc";
         Ok(Self {
@@ -73,7 +73,7 @@ impl Settings {
         })
     }
 
-    /// The fault without what was sent along: some servers repeat it.
+    /// Removes our secrets from a fault: some servers repeat what they were sent.
     pub(crate) fn hide_secrets_in(&self, fault: Fault) -> Fault {
         fault
             .hiding(self.api_key.reveal())

@@ -1,4 +1,4 @@
-//! Odoo's values: what is empty is `false`, a many2one is `[id, "name"]`, a date has no zone.
+//! Odoo's values: an empty one is `false`, a many2one is `[id, "name"]`, a date has no time zone.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,13 +7,12 @@ use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
 use serde::de::{Error, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// The format of Odoo's datetimes: naive, UTC, whole seconds. The database keeps microseconds that
-/// this form cuts off, so a comparison with `=` matches nothing and `>` matches the same row again
-/// (seen on 17 and 18).
+/// Odoo's datetime format: naive, UTC, whole seconds. The database keeps microseconds that are cut off here, so a
+/// comparison with `=` matches nothing and `>` matches the same row again (seen on 17 and 18).
 const DATETIME: &str = "%Y-%m-%d %H:%M:%S";
 
-/// Takes `false`, or `null` where a version leaves a field out, for nothing, and hands on what else there
-/// is. An untagged enum would keep each value aside first, and word an error for each that is `false`.
+/// Reads `false`, or `null` where a version lacks the field, as `None`, and passes on any other value. An untagged
+/// enum would buffer each value first, and format an error for each `false`.
 struct OrFalse<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OrFalse<T> {
@@ -44,7 +43,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OrFalse<T> {
     }
 }
 
-/// A number or a text that is `false` where it is empty.
+/// Reads a number or a string, or `false` if it is empty.
 pub fn or_false<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -53,7 +52,7 @@ where
     deserializer.deserialize_any(OrFalse(PhantomData))
 }
 
-/// The id of a many2one: `[id, "name"]`, or `false`.
+/// Reads the id of a many2one: `[id, "name"]`, or `false`.
 pub fn many2one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -69,7 +68,7 @@ pub fn many2one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64
     })
 }
 
-/// A datetime, or `false`.
+/// Reads a datetime, or `false`.
 pub fn datetime<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {
@@ -78,7 +77,7 @@ pub fn datetime<'de, D: Deserializer<'de>>(
         .transpose()
 }
 
-/// Reads a datetime as Odoo writes it.
+/// Parses a datetime in Odoo's format.
 pub fn parse_datetime(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, DATETIME)
         .ok()
@@ -86,18 +85,18 @@ pub fn parse_datetime(text: &str) -> Option<DateTime<Utc>> {
         .map(|naive| naive.and_utc())
 }
 
-/// Reads a date as Odoo writes it.
+/// Parses a date in Odoo's format.
 pub fn parse_date(text: &str) -> Option<NaiveDate> {
     text.parse().ok().filter(|date| is_of_odoo(*date))
 }
 
-/// Whether Python has this date, and so Odoo. Those beyond could not be reckoned with (an overlap before
-/// the first of all dates is none), and Postgres does not take their spelling.
+/// Whether Python, and so Odoo, has this date. Dates beyond would overflow arithmetic (the overlap before the first
+/// date does not exist), and Postgres rejects their spelling.
 fn is_of_odoo(date: NaiveDate) -> bool {
     (1..=9999).contains(&date.year())
 }
 
-/// Writes a datetime as a domain needs it: whole seconds, rounded down.
+/// Formats a datetime for a domain: whole seconds, rounded down.
 pub fn format_datetime(moment: DateTime<Utc>) -> String {
     moment.format(DATETIME).to_string()
 }

@@ -1,19 +1,19 @@
-//! A part of a model, read page by page.
+//! A part of a model that is read page by page.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::value::format_datetime;
 
-/// A part of a model, read page by page.
+/// A part of a model that is read page by page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
     /// Only ids above this.
     pub after_id: i64,
-    /// Only rows written at this moment or later.
+    /// Only rows written at or after this moment.
     pub since: Option<DateTime<Utc>>,
-    /// Only rows written at this moment or earlier. The comparison sees microseconds that the answer
-    /// cuts off, so the bound is the end of its second.
+    /// Only rows written at or before this moment. The database compares microseconds that answers cut off, so the
+    /// bound is the end of the second.
     pub until: Option<DateTime<Utc>>,
 }
 
