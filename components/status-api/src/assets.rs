@@ -1,4 +1,4 @@
-//! The card's files, which are part of the component, and what a browser may do with them.
+//! The files of the card, compiled into the component, and the security headers that they are served with.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hasher};
@@ -12,12 +12,12 @@ use platform::{Answer, document, unless_known};
 const HTML: &str = "text/html; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
-// As what a browser shows and does not save.
+// As `text/plain`, which browsers show instead of downloading.
 const TEXT: &str = "text/plain; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/schema+json";
 
-/// A file: its path, type and bytes.
+/// A file: path, content type, bytes.
 pub type Asset = (&'static str, &'static str, &'static [u8]);
 
 const ASSETS: [Asset; 18] = [
@@ -59,7 +59,7 @@ const ASSETS: [Asset; 18] = [
         JAVASCRIPT,
         include_bytes!("../assets/words.js"),
     ),
-    // Where the card leads before anything is set up.
+    // The card links to it before anything is set up.
     ("/setup.md", TEXT, include_bytes!("../../../docs/setup.md")),
     (
         "/certificate",
@@ -90,25 +90,25 @@ const ASSETS: [Asset; 18] = [
     ),
 ];
 
-/// The file of a path.
+/// The file for a path.
 pub fn asset(path: &str) -> Option<Asset> {
     let path = if path == "/index.html" { "/" } else { path };
     ASSETS.into_iter().find(|(of, ..)| *of == path)
 }
 
-/// Who asks for a file, and for whom it is.
+/// The request for a file.
 pub struct Visit<'a> {
-    /// Who may show the page in a frame; where it is unusable, nobody may.
+    /// The origins that may show the page in a frame; an invalid value allows none.
     pub frame_ancestors: &'a str,
-    /// Origins of pages that may hand it a token there.
+    /// The origins of those that may also hand the page a token.
     pub token_origins: Vec<String>,
     /// `Sec-Fetch-Site`: whether a page of another site led here.
     pub site: Option<&'a str>,
-    /// The tag of the file that is at hand.
+    /// `If-None-Match`: the ETag of the client's copy.
     pub known: Option<&'a str>,
 }
 
-/// The answer with a file.
+/// The response with a file.
 pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
     let bytes = if path == "/" {
         Cow::Owned(page(bytes, visit))
@@ -123,7 +123,7 @@ pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
     let headers = answer.headers_mut();
     headers.insert(VARY, HeaderValue::from_static("Sec-Fetch-Site"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, no-cache"));
-    // A module script is fetched by CORS rules, and these files hold nothing of anybody's.
+    // Module scripts are fetched with CORS, and these files contain no private data.
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -134,10 +134,10 @@ pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
     answer
 }
 
-/// The page, which is told whether another site led to it, and who may hand it a token.
+/// Adds to the HTML whether another site led to the page, and which origins may hand it a token.
 fn page(html: &[u8], visit: &Visit<'_>) -> Vec<u8> {
     let mut told = String::from("<html");
-    // Typed, or of a bookmark; browsers of before 2023 do not say it.
+    // `none` means typed or a bookmark; browsers from before 2023 do not send the header.
     if !matches!(visit.site, None | Some("none" | "same-origin")) {
         told.push_str(" data-from-elsewhere");
     }
@@ -156,12 +156,12 @@ fn page(html: &[u8], visit: &Visit<'_>) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What the page may load: its own files and its own status, nothing inline, nothing from elsewhere.
+/// The Content-Security-Policy: only the component's own files and status, nothing inline.
 fn policy(frame_ancestors: &str) -> HeaderValue {
     const REST: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
         base-uri 'none'; form-action 'none'; frame-ancestors ";
     let ancestors = frame_ancestors.trim();
-    // A `;` or `,` would begin another directive, or another policy.
+    // A `;` or `,` would start another directive or policy.
     let usable = !ancestors.is_empty() && !ancestors.contains([';', ',']);
     let ancestors = if usable { ancestors } else { "'none'" };
     HeaderValue::from_str(&format!("{REST}{ancestors}")).unwrap_or(HeaderValue::from_static(

@@ -1,4 +1,4 @@
-//! The document of `GET /status`. What each field means is said, once, in `status.schema.json`.
+//! The document of `GET /status`. Its fields are documented in `status.schema.json`.
 
 mod fields;
 
@@ -17,21 +17,21 @@ use fields::{
     LastRun, Liveness, Paused, Sync, Syncs, Viewer,
 };
 
-/// The archive lives while its last tick is younger than this, or than two of its periods.
+/// The archive counts as alive while its last tick is younger than this, or than two periods of its job if
+/// those are longer.
 const ALIVE_S: f64 = 120.0;
 
-/// How many of each there are at most, and how long their texts are, so that the document stays
-/// below 16 KB whatever happened.
+/// Limits on the number and length of entries, which keep the document below 16 KB in every case.
 const MAX_GROUPS: usize = 5;
 const MAX_JOBS: usize = 6;
 const MAX_ENTITIES: usize = 3;
 const MAX_TEXT_BYTES: usize = 200;
 const MAX_NAME_BYTES: usize = 80;
-/// Names of entities are this program's own.
+/// Entity names come from this program.
 const MAX_ENTITY_BYTES: usize = 40;
 
 impl Document {
-    /// The document of a reading. Whoever is no `admin` sees no names of files and people.
+    /// Builds the document from a reading. Without `admin` it omits names of files and people.
     pub fn of(reading: Reading, admin: bool) -> Self {
         let now = reading.server_time;
         let phase = phase(&reading.archive, &reading.jobs, now);
@@ -64,8 +64,8 @@ impl Document {
         }
     }
 
-    /// The tag of what it says, the time that passes aside. Weak (RFC 9110, 8.8.3): of two documents
-    /// with one tag one is as good as the other, but they are not the same bytes.
+    /// The ETag of the content without the passing time. It is weak (RFC 9110, 8.8.3): documents with the
+    /// same tag are equivalent, but not the same bytes.
     pub fn tag(&self) -> String {
         let mut still = self.clone();
         still.server_time = None;
@@ -86,7 +86,8 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
     };
     let total = sum(|amount| amount.files);
     let throughput = throughput(archive, now);
-    // What waits for another attempt is not waited for at the speed of the others.
+    // Files that wait for another attempt do not move at the speed of the others, so there is no rate for
+    // them.
     let at_work = phase == Phase::Moving || (phase == Phase::Waiting && due(archive, now));
     let last_fault = archive.last_run.as_ref().and_then(|run| run.fault.clone());
     Archive {
@@ -103,7 +104,7 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
         percent: percent(moved.files, total, archive.listed),
         listed: archive.listed,
         rate: throughput.rate.filter(|_| at_work),
-        // What failed comes when its wait is over, which is no matter of speed.
+        // Failed files are excluded: they depend on their backoff, not on speed.
         eta: eta(throughput.rate, of("pending")).filter(|_| at_work && of("pending").files > 0),
         history: History {
             step_s: STEP_S,
@@ -122,7 +123,7 @@ fn archive(archive: &status::Archive, phase: Phase, now: Moment, admin: bool) ->
     }
 }
 
-/// Cut off, not rounded: 100 is said only when all is moved.
+/// Rounded down, so that 100 appears only when all files are moved.
 fn percent(moved: i64, total: i64, listed: bool) -> f64 {
     if total <= 0 {
         return if listed { 100.0 } else { 0.0 };
@@ -208,7 +209,7 @@ fn errors(reading: &Reading, admin: bool) -> Errors {
     }
 }
 
-/// The newest failure, of a run or of a file.
+/// The newest failure of a run or a file.
 fn last_failure(run: Option<LastFailure>, errors: &Errors) -> Option<LastFailure> {
     let file = errors
         .groups
@@ -259,7 +260,7 @@ fn jobs(jobs: Vec<Job>) -> Vec<JobStatus> {
             },
         })
         .collect();
-    // Those that need somebody first, the archive's before others; else by name, as they come.
+    // Jobs that need somebody come first, then those of the archive, then by name, as they are read.
     jobs.sort_by_key(|status| {
         (
             !status.needs_somebody,
@@ -290,7 +291,7 @@ fn sync(name: &str, sync: status::Sync, now: Moment) -> Sync {
     }
 }
 
-/// The worst verdict stands for all: a pipeline with one table that differs is one that differs.
+/// The worst verdict counts for all: a sync with one table that differs, differs.
 fn validation(entities: Vec<Validation>, at_odds: Option<AtOdds>) -> Option<Comparison> {
     let worst = ["error", "differs", "same"]
         .into_iter()
@@ -299,7 +300,7 @@ fn validation(entities: Vec<Validation>, at_odds: Option<AtOdds>) -> Option<Comp
     let sum = |of: fn(&Validation) -> i64| entities.iter().map(of).fold(0, i64::saturating_add);
     Some(Comparison {
         verdict: worst.to_owned(),
-        // The oldest: everything was compared since then.
+        // The oldest comparison: everything has been compared since then.
         checked_at: entities.iter().map(|entity| entity.checked_at).min()?,
         missing: sum(|entity| entity.missing),
         extra: sum(|entity| entity.extra),
@@ -326,7 +327,7 @@ fn fault_status(fault: RunFault) -> FaultStatus {
     }
 }
 
-/// The text, cut where it would take more than so many bytes of JSON.
+/// Cuts the text where its JSON form would exceed `max_bytes`.
 fn clip(text: &str, max_bytes: usize) -> String {
     let mut bytes = 0;
     let mut clipped = String::new();
@@ -355,7 +356,7 @@ mod tests {
         Moment::from_timestamp(1_795_000_000, 0).unwrap()
     }
 
-    /// A reading in which everything that can be long is, and everything that can fail did.
+    /// A reading with the maximum of long texts and failures.
     fn worst() -> Reading {
         let text = "\"\u{1}\u{1F600}ä<img src=x onerror=alert(1)>".repeat(40);
         let fault = json!({ "kind": "storage_login", "blame": "configuration", "message": text });

@@ -1,26 +1,26 @@
-//! `GET /status/files`: the files that wait for a person, page by page.
+//! `GET /status/files`: the files that wait for a person, in pages.
 
 use fault::remedy;
 use ledger::status::{FileForPeople, FilesForPeople, FilesOfKind};
 use serde::Serialize;
 
-/// How many a page holds, and the most.
+/// Default and maximum number of files per page.
 const PAGE: u32 = 100;
 const MOST: u32 = 500;
 
-/// Which files are asked for.
+/// The query: which files are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<'a> {
-    /// Of this kind; `None`: of all.
+    /// Only this kind; `None`: all kinds.
     pub kind: Option<&'a str>,
-    /// Behind this id.
+    /// Only ids above this one.
     pub after_id: i64,
-    /// So many at most.
+    /// Maximum number of files.
     pub most: u32,
 }
 
 impl<'a> Page<'a> {
-    /// Reads a query. What is wrong with it names the key.
+    /// Parses a query string; an error names the key.
     pub fn parse(query: &'a str) -> Result<Self, &'static str> {
         let mut page = Self {
             kind: None,
@@ -48,7 +48,7 @@ impl<'a> Page<'a> {
         Ok(page)
     }
 
-    /// The answer to it.
+    /// The response for this page.
     pub fn of(&self, read: FilesForPeople) -> Listed {
         let is_full = u32::try_from(read.files.len()).is_ok_and(|files| files >= self.most);
         let last = read.files.last().map(|file| file.id);
@@ -72,7 +72,7 @@ pub struct Listed {
     next_after: Option<i64>,
 }
 
-/// What its kind asks for says more than that it is dead.
+/// Prefers the remedy of the failure's kind, which says more than the database's remedy for dead files.
 fn with_remedy(file: FileForPeople) -> FileForPeople {
     let of_kind = remedy(&file.kind).map(str::to_owned);
     FileForPeople {

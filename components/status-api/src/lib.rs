@@ -1,5 +1,5 @@
-//! `GET /status`, `/status/files`, `/status/files/{id}`, `/files`, `/certificate`, `/metrics`, `/healthz`, the card with its files, and
-//! `POST /actions/…`: everything that people look at, and what they do about it.
+//! Everything that people look at: `GET /status`, `/status/files`, `/status/files/{id}`, `/certificate.json`,
+//! `/metrics`, `/healthz`, and the card's pages and files; and what they do about it: `POST /actions/…`.
 
 mod assets;
 mod document;
@@ -26,13 +26,13 @@ use serde_json::json;
 use spin_sdk::http_service;
 use stranger::for_strangers;
 
-/// The name under which refused calls are on record.
+/// The name under which refused calls are logged.
 const JOB: &str = "status-api";
 
-/// Postgres' clock, also on a 304, whose document the caller has from before.
+/// The clock of Postgres. It is also sent with a 304, for the document that the client has already.
 const SERVER_TIME: HeaderName = HeaderName::from_static("x-server-time");
 
-/// Whether a page of another site led to a call, as browsers say it.
+/// Whether a page of another site led to the call, as browsers report it.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[http_service]
@@ -105,18 +105,19 @@ async fn metrics(guard: &Guard) -> Result<Answer, Refusal> {
     ))
 }
 
-/// Who looks, and how things stand as far as the caller may see it. What Postgres says of a failure is for admins,
-/// and in the log.
+/// Reads the status for the caller, as far as the caller may see it. What Postgres says about a failure is
+/// only for admins and the log.
 async fn look(guard: &Guard) -> Result<(Reading, Option<Caller>), Refusal> {
     let postgres = SpinPostgres::configured().await;
     let caller = guard.admit_to_look(is_open().await?, &postgres).await?;
-    // What is wrong with the tables is nothing to strangers.
+    // Strangers do not learn of problems with the tables.
     let postgres = match caller {
         Some(_) => guard.ready(postgres).await?,
         None => postgres?,
     };
     let read = match caller {
-        // Whoever has a key is no flood, and may want to know what is so at this moment.
+        // Holders of a service key cause no flood and may need the current state, so they bypass the shared
+        // reading.
         Some(Caller::Service(_)) => status::read(&postgres).await,
         Some(Caller::User { .. }) | None => {
             drop(postgres);
@@ -137,7 +138,7 @@ async fn look(guard: &Guard) -> Result<(Reading, Option<Caller>), Refusal> {
     }
 }
 
-/// Where a file is. Names of files are nothing for anyone: this is never open.
+/// The state of one file. Never public, because files have names.
 async fn file(guard: &Guard, id: &str) -> Result<Answer, Refusal> {
     let postgres = SpinPostgres::configured().await;
     guard.admit_to(Use::Look, &postgres).await?;
@@ -157,7 +158,7 @@ async fn file(guard: &Guard, id: &str) -> Result<Answer, Refusal> {
     }
 }
 
-/// The files that wait for a person. Never open, as [`file`].
+/// The files that wait for a person. Never public, as [`file`].
 async fn files(guard: &Guard, query: &str) -> Result<Answer, Refusal> {
     let postgres = SpinPostgres::configured().await;
     guard.admit_to_look(false, &postgres).await?;
@@ -167,7 +168,7 @@ async fn files(guard: &Guard, query: &str) -> Result<Answer, Refusal> {
     Ok(json_answer(StatusCode::OK, &page.of(read)))
 }
 
-/// What the newest final check came to. It names what is missing: this is never open.
+/// The result of the newest final check. Never public, because it names what is missing.
 async fn certificate(guard: &Guard) -> Result<Answer, Refusal> {
     let postgres = SpinPostgres::configured().await;
     guard.admit_to(Use::Look, &postgres).await?;
@@ -191,7 +192,7 @@ async fn act(guard: &mut Guard, action: status::Action) -> Result<Answer, Refusa
         .map_err(|words| Refusal::Request(words.to_string()))?;
     let done = status::act(&postgres, &order).await?;
     shared::forget();
-    // What stands against it is the state of things, not the call.
+    // A failed action conflicts with the current state; the request itself was valid.
     let status = if done.ok {
         StatusCode::OK
     } else {

@@ -1,4 +1,4 @@
-//! `GET /metrics`: the status in Prometheus' text format.
+//! `GET /metrics`: the status in the text format of Prometheus.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use ledger::status::{Moment, Reading};
 use crate::throughput::throughput;
 use crate::verdict::{needs_somebody, phase, remaining, state};
 
-/// The type that Prometheus asks for.
+/// The content type that Prometheus expects.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The metrics of a reading.
@@ -174,7 +174,7 @@ fn escaped(label: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// The word under which the card has it.
+/// The value's serialized name, as the card uses it.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value)
         .ok()

@@ -1,14 +1,14 @@
-//! `POST /actions/…`: what a person asks for.
+//! `POST /actions/…`: parses the actions that people ask for.
 
 use ledger::status::{Action, Order};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The most files that one retry may name.
+/// Maximum number of files in one retry.
 const MAX_IDS: usize = 1000;
 
-/// What an action's body may hold; empty is all of it by default.
+/// The body of an action; every key has a default.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
@@ -20,7 +20,7 @@ struct Body {
     note: Option<String>,
 }
 
-/// The action of a path.
+/// The action for a path.
 pub fn action(path: &str) -> Option<Action> {
     match path {
         "/actions/retry" => Some(Action::Retry),
@@ -33,13 +33,13 @@ pub fn action(path: &str) -> Option<Action> {
     }
 }
 
-/// Reads a body. What is wrong with it names the key.
+/// Parses a body; an error names the key.
 pub fn order(action: Action, body: &[u8], user_id: Option<Uuid>) -> Result<Order, &'static str> {
     let body: Body = if body.trim_ascii().is_empty() {
         Body::default()
     } else {
-        // By way of a document: by itself, serde would take an array of the values too, and not look
-        // at what stands under other keys.
+        // Parse into a generic document first: directly, serde would also accept an array of the values, and
+        // skip the values of unknown keys unchecked.
         let read = match serde_json::from_slice(body) {
             Ok(document @ Value::Object(_)) => serde_json::from_value(document).ok(),
             _ => None,

@@ -1,4 +1,4 @@
-//! One reading for everybody who polls, so that a flood of them costs what one costs.
+//! One shared reading for all pollers, so that a flood of them costs as much as one.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,11 +9,11 @@ use ledger::status::{self, Reading};
 use outbound::Clock;
 use platform::{SpinClock, SpinPostgres};
 
-/// How long somebody waits who finds the most readings under way that there may be.
+/// Wait before the next try, if as many readings as allowed are under way.
 const BUSY: Duration = Duration::from_millis(500);
 
 const TERMS: Terms = Terms {
-    // So old it may get where Postgres takes long.
+    // A reading may get this old while Postgres is slow.
     max_age: Duration::from_secs(5),
     min_interval: Duration::from_secs(1),
     patience: Duration::from_secs(10),
@@ -24,11 +24,11 @@ const TERMS: Terms = Terms {
 };
 
 thread_local! {
-    // Shared by the up to 16 requests that an instance serves at once, and by those after them.
+    // Shared by up to 16 concurrent requests of an instance, and by later ones.
     static SHARED: Rc<Snapshot<Reading>> = Rc::new(Snapshot::new(TERMS));
 }
 
-/// How things stand, or stood a second ago; where Postgres takes long to say it, somewhat more.
+/// The status, at most a second old; somewhat older while Postgres is slow.
 pub(crate) async fn read() -> Result<Rc<Reading>, Fault> {
     let shared = SHARED.with(Rc::clone);
     if let Some(reading) = shared.at_hand(SpinClock.now()) {
@@ -36,7 +36,7 @@ pub(crate) async fn read() -> Result<Rc<Reading>, Fault> {
     }
     let ask = async |_| {
         loop {
-            // A connection of its own, back in the pool before there is a wait: others need it.
+            // Use a separate connection and return it to the pool before waiting, because others need it.
             let postgres = SpinPostgres::configured().await?;
             if let Some(reading) = status::read_shared(&postgres).await? {
                 return Ok(reading);
@@ -48,7 +48,7 @@ pub(crate) async fn read() -> Result<Rc<Reading>, Fault> {
     shared.renewed(&SpinClock, ask).await
 }
 
-/// What was changed here is not to be shown as it was.
+/// Drops the shared reading after a change, so that the next one shows it.
 pub(crate) fn forget() {
     SHARED.with(|shared| shared.forget());
 }

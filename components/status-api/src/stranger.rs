@@ -1,13 +1,13 @@
-//! What a caller who is no admin may see where the status is open: figures, times, and words of this
-//! program's own lists. Free text may hold names, addresses and what other servers said.
+//! What unauthenticated callers see if the status is public: figures, times, and words from fixed lists. Free
+//! text is removed, because it may contain names, addresses and messages of other servers.
 
 use fault::Kind;
 use ledger::status::{FileFailures, Job, LastFailure, LogRow, Reading, Run, RunFault, Validation};
 
-/// What stands for a word that is on no list.
+/// Replaces a word that is on no list.
 const OTHER: &str = "other";
 
-/// What stands for the words of a problem.
+/// Replaces the description of a problem.
 const FOR_ADMINS: &str = "Sign in as an admin to see what is wrong and what to do.";
 
 const BUCKETS: [&str; 6] = ["pending", "failed", "dead", "moved", "skipped", "waiting"];
@@ -53,7 +53,7 @@ const ENTITIES: [&str; 10] = [
     "attachments",
 ];
 
-/// The reading without any text that is not on a list.
+/// The reading, reduced to words that are on a list.
 pub fn for_strangers(mut reading: Reading) -> Reading {
     let archive = &mut reading.archive;
     archive

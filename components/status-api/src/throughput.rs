@@ -1,63 +1,63 @@
-//! How fast the files move, and how long the rest will take.
+//! The throughput of the archive, and the estimated time for the rest.
 //!
-//! A batch says when it ended, how long it took and what it moved; it is taken to have moved it
-//! evenly. Newer work weighs more, so that the figures follow a change within minutes without
-//! jumping at each batch.
+//! Each batch reports its end, its duration and what it moved, and is assumed to have moved that evenly.
+//! Newer work has more weight, so that the figures follow a change within minutes without jumping at each
+//! batch.
 
 use chrono::TimeDelta;
 use ledger::status::{Amount, Archive, Moment};
 use serde::Serialize;
 
-/// How long one step of the history is, in seconds.
+/// Length of a step of the history, in seconds.
 pub const STEP_S: u16 = 30;
 
-/// How many steps the history has: half an hour.
+/// Number of steps in the history: half an hour.
 const STEPS: usize = 60;
 
-/// After so long the weight of what was seen is halved, in seconds.
+/// Half-life of the weights, in seconds.
 const HALF_LIFE_S: f64 = 300.0;
 
-/// With less to go by, nothing is said of the time that is left.
+/// Minimum observation time and number of files for a rate.
 const LEAST_SEEN_S: f64 = 20.0;
 const LEAST_FILES: f64 = 5.0;
 
-/// Whoever moved nothing for so long has stopped: an old rate says nothing any more.
+/// If nothing moved for this long, the archive has stalled and there is no rate.
 const STALLED_S: f64 = 600.0;
 
-/// The speed, smoothed.
+/// The smoothed throughput.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {
     /// Files a minute.
     pub files_per_minute: f64,
     /// Bytes a second.
     pub bytes_per_s: f64,
-    /// How far the true rate may lie from it, as a fraction.
+    /// Uncertainty of the rate, as a fraction of it.
     #[serde(skip)]
     spread: f64,
 }
 
-/// How long the rest will take.
+/// The estimated time for the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[expect(clippy::struct_field_names, reason = "units are part of names")]
 pub struct Eta {
     /// The likely time, in seconds.
     pub likely_s: u64,
-    /// Hardly sooner.
+    /// The lower bound, in seconds.
     pub low_s: u64,
-    /// Hardly later.
+    /// The upper bound, in seconds.
     pub high_s: u64,
 }
 
-/// The speed of the last half hour.
+/// The throughput of the last half hour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Throughput {
-    /// Files a minute in each step, oldest first. The last step ends now.
+    /// Files per minute in each step, oldest first. The last step ends now.
     pub history: Vec<u32>,
-    /// The speed now, if it can be told.
+    /// The current rate, if there is enough data.
     pub rate: Option<Rate>,
 }
 
-/// What was moved between two moments, in seconds before now.
+/// Work between two times, both in seconds before now.
 #[derive(Debug, Clone, Copy)]
 struct Stretch {
     from_s: f64,
@@ -85,8 +85,8 @@ pub fn throughput(archive: &Archive, now: Moment) -> Throughput {
     }
 }
 
-/// How long the rest takes at this rate. Files and bytes are asked both, since small files and large
-/// ones do not come in their order: where they disagree, the range says so.
+/// Estimates the time for the rest, by files and by bytes: small and large files do not come in order, so a
+/// disagreement of the two widens the range.
 pub fn eta(rate: Option<Rate>, rest: Amount) -> Option<Eta> {
     let rate = rate?;
     let by_files = positive(rest.files) * 60.0 / rate.files_per_minute;
@@ -104,7 +104,7 @@ pub fn eta(rate: Option<Rate>, rest: Amount) -> Option<Eta> {
 }
 
 impl Stretch {
-    /// Which part of it lies in a step; step 0 is the newest.
+    /// The share of this work that lies in a step; step 0 is the newest.
     fn share_of(&self, step: usize) -> f64 {
         let step_s = f64::from(STEP_S);
         let newest_s = f64::from(u32::try_from(step).unwrap_or(u32::MAX)) * step_s;
@@ -116,7 +116,7 @@ impl Stretch {
 fn stretches(archive: &Archive, now: Moment) -> Vec<Stretch> {
     let ago = |moment: Moment| seconds(now - moment).max(0.0);
     let stretch = |from_s: f64, to_s: f64, files: i64, bytes: i64| Stretch {
-        // Never empty: a batch of no time at all would have moved at no speed that has a name.
+        // At least a moment long, so that a batch of zero duration does not divide by zero.
         from_s: from_s.max(to_s + 0.1),
         to_s,
         files: positive(files),
@@ -172,7 +172,7 @@ fn rate(stretches: &[Stretch], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Op
     let files_per_s = weighted_files / weights_s;
     let bytes_per_s = weighted_bytes / weights_s;
     let files_per_minute = rounded(files_per_s * 60.0);
-    // A rate that rounds to nothing is none: the rest would take forever.
+    // A rate that rounds to zero counts as none, because the rest would take forever.
     (files_per_minute.is_finite() && files_per_minute > 0.0).then(|| Rate {
         files_per_minute,
         bytes_per_s: bytes_per_s.round(),
@@ -180,8 +180,8 @@ fn rate(stretches: &[Stretch], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Op
     })
 }
 
-/// Twice the standard error of the mean, as a fraction of it: between a tenth and six tenths. Little
-/// that was seen leaves much open.
+/// Twice the standard error of the mean, as a fraction of it, limited to between 0.1 and 0.6. The lower limit
+/// is 0.3 while less than two minutes were observed.
 fn spread(steps: &[(f64, f64)], mean: f64, seen_s: f64) -> f64 {
     let weights: f64 = steps.iter().map(|(weight, _)| weight).sum();
     let squares: f64 = steps.iter().map(|(weight, _)| weight * weight).sum();
@@ -192,7 +192,7 @@ fn spread(steps: &[(f64, f64)], mean: f64, seen_s: f64) -> f64 {
         / weights;
     let error = 2.0 * (variance * squares).sqrt() / weights / mean;
     let least = if seen_s < 120.0 { 0.3 } else { 0.1 };
-    // `max` first: it also ends a NaN.
+    // `max` first, because it also replaces a NaN.
     error.max(least).min(0.6)
 }
 
@@ -244,7 +244,7 @@ mod tests {
         now() - TimeDelta::seconds(seconds)
     }
 
-    /// A batch of 45 s each minute, for so many minutes.
+    /// A batch of 45 s in each of the last `minutes` minutes.
     fn steady(minutes: i64, files: i64, bytes: i64) -> Archive {
         let batches = (0..minutes)
             .map(|minute| BatchRow {

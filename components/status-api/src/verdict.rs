@@ -1,44 +1,45 @@
-//! What is going on, in a word: the phase of the archive, and the state of the whole.
+//! The phase of the archive, and the overall state.
 
 use chrono::TimeDelta;
 use ledger::status::{Amount, Archive, Job, Moment, Reading, Sync, Validation};
 use serde::Serialize;
 
-/// What the archive does.
+/// The phase of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// It reads Odoo's list; nothing is moved yet.
+    /// It reads Odoo's list; no file is moved yet.
     Discovering,
-    /// Files move.
+    /// Files are being moved.
     Moving,
-    /// It has work, but none for now: before its first tick, or until a file is due again.
+    /// Nothing to do now: before the first tick, until a file is due again, or until a person provides a
+    /// password or a higher limit.
     Waiting,
     /// A person has paused it.
     Paused,
-    /// Everything that can be moved is.
+    /// Everything that can be moved is moved.
     Done,
     /// A fault stopped its last run.
     Stopped,
 }
 
-/// How things stand.
+/// The overall state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// It works.
     Running,
-    /// All files are moved, the syncs have read all there is, and they keep watch.
+    /// All files are moved, and the syncs are up to date and go on.
     Done,
-    /// It is called, but something fails.
+    /// Calls arrive, but something fails.
     Errors,
-    /// It is not called, or its calls do not arrive.
+    /// Calls are not made, or do not arrive.
     CronFailing,
     /// A person has paused the archive.
     Paused,
 }
 
-/// Findings of `odoo_sync.health()` about what happens after a call arrived, or beside it.
+/// States of `odoo_sync.health()` that are not about the calls themselves.
 const NOT_OF_CRON: [&str; 7] = [
     "not_moving",
     "doubled",
@@ -49,21 +50,21 @@ const NOT_OF_CRON: [&str; 7] = [
     "objects_lost",
 ];
 
-/// A run that moved files and ended less than so many periods ago still counts as moving: between
-/// two ticks nothing has stopped.
+/// For this many periods after a run that moved files the archive counts as moving, because between two ticks
+/// nothing has stopped.
 const PERIODS: f64 = 2.0;
 
-/// Files that are due within this time keep it moving; those that wait longer are waited for.
+/// With files due within this time the archive counts as moving; otherwise as waiting.
 const SOON: TimeDelta = TimeDelta::minutes(1);
 
-/// The phase of the archive.
+/// Determines the phase of the archive.
 pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
     if archive.paused {
         return Phase::Paused;
     }
     let rest = remaining(archive);
     let moves = archive.running.iter().any(|run| run.files > 0);
-    // A run that has yet to move something does not take back what stopped the one before it.
+    // The fault of the last run stays on display until a new run has moved a file.
     if !moves
         && archive
             .last_run
@@ -89,7 +90,7 @@ pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
     }
     let waits = archive.progress.get("waiting");
     match (archive.listed, archive.last_run.is_some()) {
-        // Somebody has to give a password, or raise a limit.
+        // A person has to provide a password or raise a limit.
         (true, _) if waits.is_some_and(|waiting| waiting.files > 0) => Phase::Waiting,
         (true, _) => Phase::Done,
         (false, true) => Phase::Discovering,
@@ -97,7 +98,7 @@ pub fn phase(archive: &Archive, jobs: &[Job], now: Moment) -> Phase {
     }
 }
 
-/// Whether a file may be tried by then.
+/// Whether a file is due at `then`.
 pub fn due(archive: &Archive, then: Moment) -> bool {
     archive.next_attempt_at.is_some_and(|at| at <= then)
 }
@@ -113,7 +114,7 @@ fn just_moved(archive: &Archive, jobs: &[Job], now: Moment) -> bool {
     })
 }
 
-/// What is still to be moved.
+/// Files that are still to be moved.
 pub fn remaining(archive: &Archive) -> Amount {
     let pending = archive.progress.get("pending").copied().unwrap_or_default();
     let failed = archive.progress.get("failed").copied().unwrap_or_default();
@@ -123,7 +124,7 @@ pub fn remaining(archive: &Archive) -> Amount {
     }
 }
 
-/// The state of the whole: the worst that somebody has to do something about comes first.
+/// Determines the overall state; the worst problem that needs somebody wins.
 pub fn state(reading: &Reading, phase: Phase) -> State {
     if phase == Phase::Paused {
         return State::Paused;
@@ -163,7 +164,7 @@ pub fn state(reading: &Reading, phase: Phase) -> State {
     }
 }
 
-/// Whether a sync that is set up has yet to read everything, once at least.
+/// Whether a sync that is set up has not completed its first load.
 fn loading(reading: &Reading) -> bool {
     let set_up = |name: &str| {
         let mut jobs = reading.jobs.iter().filter(|job| job.component == name);
@@ -173,18 +174,18 @@ fn loading(reading: &Reading) -> bool {
     syncs.any(|(name, sync)| sync.fresh_as_of.is_none() && set_up(name))
 }
 
-/// What a sync's comparisons found that somebody has to look at.
+/// A problem found by a sync's comparisons that somebody has to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtOdds {
-    /// What is wrong.
+    /// The problem.
     pub problem: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
 }
 
-/// Whether both sides of a sync are at odds. A difference that the next comparison mends is ordinary:
-/// Odoo tells nobody of what it deletes. One that stays is not, and neither is a list of Odoo's that
-/// cannot be believed.
+/// Finds out whether a sync's two sides are at odds. A difference that is gone at the next comparison is
+/// normal, because Odoo reports no deletions. A difference that stays is a problem, and so is a comparison
+/// that failed.
 pub fn at_odds(component: &str, sync: &Sync) -> Option<AtOdds> {
     let verdicts = || sync.validations.iter();
     if let Some(failed) = verdicts().find(|found| found.verdict == "error") {
@@ -217,8 +218,8 @@ pub fn at_odds(component: &str, sync: &Sync) -> Option<AtOdds> {
     })
 }
 
-/// Whether somebody has to do something about a job. A sync that was never set up is nobody's
-/// trouble: not every company moves everything.
+/// Whether somebody has to act on a job. A sync that was never set up needs nobody, because not every company
+/// uses all of them.
 pub fn needs_somebody(job: &Job) -> bool {
     let never_set_up = job.state == "not_scheduled" && job.last_run.is_none();
     !job.ok && (!never_set_up || job.component == "archive-batch")

@@ -1,4 +1,4 @@
-//! Which users are admins, remembered for seconds.
+//! A short-lived cache of which users are admins.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::patience::within;
 
-/// A right that was given or taken is seen after this time at the latest.
+/// Maximum age of an entry: a role that is granted or revoked takes effect after this time at the latest.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// How many users are remembered.
+/// Maximum number of cached users.
 const MAX_USERS: usize = 256;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,8 +23,7 @@ const LATE: Fault = Fault::new(
     "Postgres did not say within 5 s whether the user is an admin",
 );
 
-/// Users whom we have asked about. Only users with a valid token get here, so that a stranger cannot
-/// push others out.
+/// The cached users. Only users with a valid token get here, so that a stranger cannot evict others.
 #[derive(Default)]
 pub(crate) struct Admins {
     known: RefCell<BTreeMap<Uuid, Known>>,

@@ -1,17 +1,17 @@
-//! What a call presents, and what it turns out to be.
+//! The credentials of a call, and the caller or refusal that they lead to.
 
 use std::fmt;
 
 use fault::Fault;
 use uuid::Uuid;
 
-/// Longer tokens are refused unread. A user token of Supabase is about 1 KB.
+/// Longer tokens are refused without parsing. A user token of Supabase is about 1 KB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What a service key may do.
+/// The scope of a service key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// Call the jobs, with the bodies of `odoo_sync.jobs`: the key that lies in `pg_net`'s queue.
+    /// Call the jobs with the bodies of `odoo_sync.jobs`: the key that is in the queue of `pg_net`.
     Jobs,
     /// Read the status and the metrics.
     Read,
@@ -20,7 +20,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// By its name in `odoo_sync.accepted_keys`.
+    /// Parses the scope's name in `odoo_sync.accepted_keys`.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "jobs" => Some(Self::Jobs),
@@ -31,16 +31,16 @@ impl Scope {
     }
 }
 
-/// Who calls.
+/// An authenticated caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
     /// A holder of a service key: the scheduled jobs, a person, a program.
     Service(Scope),
-    /// A user of Supabase, by a token that is signed, in time, and meant for us.
+    /// A Supabase user, by a token with a valid signature, lifetime and audience.
     User {
         /// The user's id (`sub`).
         id: Uuid,
-        /// Whether `public.has_role(id, 'admin')` said so, at most 30 s ago.
+        /// Whether `public.has_role(id, 'admin')` returned true, at most 30 s ago.
         admin: bool,
     },
 }
@@ -65,35 +65,35 @@ impl Caller {
     }
 }
 
-/// Why a call is not let in.
+/// Why a call is not admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It shows nothing that is accepted (401). Nothing says why: the reason would help to guess.
+    /// It has no accepted credentials (401). The response gives no reason, because that would help to guess.
     Unauthorized,
-    /// It shows a token of the project that is in time, but no user's who may call (401). The answer is
-    /// the same; the log of refused calls says why.
+    /// It has a valid token of the project that does not belong to an accepted user (401). The response is
+    /// the same; only the log of refused calls gives the reason.
     Unfit(Unfit),
-    /// It may be right, but what would say so could not be asked (503).
+    /// Its credentials may be valid, but the service that verifies them cannot be asked (503).
     Unavailable(Fault),
 }
 
-/// Why a token of the project is not accepted.
+/// Why a valid token of the project is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
-    /// Another issuer.
+    /// It is from another issuer.
     Issuer,
-    /// Another role than `authenticated`.
+    /// Its role is not `authenticated`.
     Role,
-    /// Issued to an OAuth app.
+    /// It was issued to an OAuth app.
     Client,
-    /// Without a second factor.
+    /// It lacks a second factor.
     SecondFactor,
-    /// Its subject is no user of Supabase Auth.
+    /// Its subject is not a user id of Supabase Auth.
     Subject,
 }
 
 impl Unfit {
-    /// What is wrong, and what to do about it: for the log of refused calls.
+    /// The problem and its remedy, for the log of refused calls.
     const fn words(self) -> &'static str {
         match self {
             Self::Issuer => {
@@ -133,9 +133,9 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The words for the `auth_error` row of a refused call: what kind of thing was presented, for the
-/// person who has to mend it. They hold nothing of the call and say nothing that it did not know.
-/// Their beginning, `a call came with`, tells our rows from an older application's: `odoo_sync.purge()` goes by it.
+/// The message for the `auth_error` row of a refused call: which kind of credential it had, for the person
+/// who has to fix it. It contains nothing from the call and reveals nothing. It begins with `a call came
+/// with`, by which `odoo_sync.purge()` distinguishes these rows from an older application's.
 pub fn refusal_words(
     refusal: &Refusal,
     authorization: Option<&str>,
@@ -145,7 +145,7 @@ pub fn refusal_words(
         return reason.words();
     }
     match Presented::new(authorization, apikey) {
-        // A missing vault secret makes the header NULL and pg_net drops it (seen on 0.20.4).
+        // With a missing vault secret the header is NULL, and pg_net drops it (seen on 0.20.4).
         None => {
             "a call came without a usable key: where it was a scheduled job, the key is missing from the vault"
         }
@@ -159,18 +159,18 @@ pub fn refusal_words(
     }
 }
 
-/// The one token of a call.
+/// The credential of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Presented<'a> {
     pub(crate) token: &'a str,
-    /// Whether it came as a bearer token. One in `apikey` can only be a service key: Supabase's
+    /// Whether it is a bearer token. A token in `apikey` can only be a service key, because Supabase's
     /// clients send the public `anon` key there.
     pub(crate) bearer: bool,
 }
 
 impl<'a> Presented<'a> {
-    /// The bearer token, or else the `apikey` header: where both are sent, as Supabase's clients do,
-    /// the first says who calls.
+    /// Takes the bearer token, otherwise the `apikey` header: if both are sent, as Supabase's clients do, the
+    /// bearer token identifies the caller.
     pub(crate) fn new(authorization: Option<&'a str>, apikey: Option<&'a str>) -> Option<Self> {
         let bearer = authorization.and_then(bearer_token);
         let presented = match bearer {
@@ -188,7 +188,7 @@ impl<'a> Presented<'a> {
             .then_some(presented)
     }
 
-    /// Whether it may be the token of a user.
+    /// Whether it may be a user token.
     pub(crate) fn may_be_jwt(self) -> bool {
         self.bearer && is_three_parts(self.token)
     }

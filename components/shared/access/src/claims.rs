@@ -1,28 +1,28 @@
-//! What a signed token claims, and whether that makes a user of ours.
+//! The claims of a signed token, and whether they identify a user.
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::caller::{Refusal, Unfit};
 
-/// How far two clocks may be apart, in seconds.
+/// Tolerated clock skew, in seconds.
 const LEEWAY_S: f64 = 30.0;
 
-/// The claims that are heeded.
+/// The claims that are used.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Claims {
     sub: String,
     aud: Audience,
-    /// In seconds since 1970; a fraction is allowed (RFC 7519, 2).
+    /// Seconds since 1970; fractions are allowed (RFC 7519, 2).
     exp: f64,
     #[serde(default)]
     nbf: Option<f64>,
     #[serde(default)]
     iss: Option<String>,
-    /// What Postgres would let it be.
+    /// The Postgres role.
     #[serde(default)]
     role: Option<String>,
-    /// The OAuth app that it was issued to; none where a person signed in to the project itself.
+    /// The OAuth app that it was issued to; none if the user signed in to the project itself.
     #[serde(default)]
     client_id: Option<String>,
     /// `aal2` after a second factor.
@@ -30,7 +30,7 @@ pub struct Claims {
     aal: Option<String>,
 }
 
-/// One, or any of several.
+/// One audience or several.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 enum Audience {
@@ -41,22 +41,22 @@ enum Audience {
 /// What a token must claim.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// For whom it must be meant.
+    /// The audience that it must be for.
     pub audience: &'a str,
-    /// Who must have issued it, or `None` for anybody who has the key.
+    /// The issuer that it must be from; `None`: anyone who has the signing key.
     pub issuer: Option<&'a str>,
-    /// OAuth apps whose tokens pass.
+    /// OAuth apps whose tokens are accepted.
     pub clients: &'a [String],
-    /// Whether it must show a second factor.
+    /// Whether a second factor is required.
     pub second_factor: bool,
-    /// Now, in seconds since 1970.
+    /// The current time, in seconds since 1970.
     pub unix_seconds: i64,
 }
 
 impl Claims {
-    /// The user, if the token is in time (30 s of leeway either way), meant for us, and about a user
-    /// at all: the legacy `anon` and `service_role` keys are not. Of a token that is all this, but
-    /// not fit for another reason, the reason is kept for the log.
+    /// The user, if the token is within its lifetime (30 s of leeway either way), has our audience, and is a
+    /// user's at all, which the legacy `anon` and `service_role` keys are not. If only another requirement
+    /// fails, the refusal keeps the reason for the log.
     pub fn user(&self, expected: &Expected<'_>) -> Result<Uuid, Refusal> {
         #[expect(clippy::cast_precision_loss, reason = "exact for 285 million years")]
         let now = expected.unix_seconds as f64;
@@ -86,7 +86,7 @@ impl Claims {
                 return Err(Refusal::Unfit(reason));
             }
         }
-        // Only the form that Supabase writes: 36 characters with hyphens.
+        // Accept only the form that Supabase writes: 36 characters with hyphens.
         (self.sub.len() == 36)
             .then(|| Uuid::try_parse(&self.sub).ok())
             .flatten()

@@ -1,4 +1,4 @@
-//! The decision.
+//! Identifies the caller.
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::service_key::{AcceptedKeys, KeyHash, is_public};
 use crate::signature::{Algorithm, VerifyingKey};
 use crate::snapshot::{Snapshot, Terms};
 
-/// A key that was taken back is accepted for so long at most.
+/// A revoked key is accepted for at most 5 s.
 const KEYS: Terms = Terms {
     max_age: Duration::from_secs(5),
     min_interval: Duration::from_secs(1),
@@ -40,11 +40,11 @@ const KEY_SET: Terms = Terms {
     ),
 };
 
-/// Shorter than the minute that Postgres keeps between two rows, since others write them too.
+/// Shorter than the minute that Postgres enforces between two rows, because other instances write them too.
 const RECORD_EVERY: Duration = Duration::from_secs(10);
 
-/// What was asked of the outside a moment ago: the accepted keys (5 s), the key set of Supabase Auth
-/// (10 min), and who is an admin (30 s, 256 users). For one [`Policy`].
+/// Cached answers of external services: the accepted keys (5 s), the key set of Supabase Auth (10 min), and
+/// who is an admin (30 s, 256 users). Belongs to one [`Policy`].
 pub struct Cache {
     keys: Snapshot<AcceptedKeys>,
     key_set: Snapshot<KeySet>,
@@ -53,7 +53,7 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Empty.
+    /// An empty cache.
     pub fn new() -> Self {
         Self {
             keys: Snapshot::new(KEYS),
@@ -63,8 +63,8 @@ impl Cache {
         }
     }
 
-    /// Whether to put a refusal on record now: yes at most once in ten seconds, so that a flood of
-    /// refused calls does not go to Postgres one by one to be told that its minute is not over.
+    /// Whether to log a refusal now: at most once in ten seconds, so that a flood of refused calls does not
+    /// send one statement each to Postgres.
     pub fn should_record_refusal(&self, clock: &impl Clock) -> bool {
         let now = clock.now();
         let last = self.refusal_recorded.get();
@@ -88,10 +88,10 @@ impl fmt::Debug for Cache {
     }
 }
 
-/// Who calls, by the headers `Authorization` and `apikey`.
+/// Identifies the caller by the headers `Authorization` and `apikey`.
 ///
-/// A key given by variable needs nobody to be asked, and works while Postgres is down. A call that
-/// shows nothing, or something too long, costs nothing at all.
+/// A service key from a variable needs no request and works while Postgres is down. A call without
+/// credentials, or with too long ones, is refused without any work.
 pub async fn identify(
     authorization: Option<&str>,
     apikey: Option<&str>,
@@ -104,7 +104,7 @@ pub async fn identify(
     let presented = Presented::new(authorization, apikey).ok_or(Refusal::Unauthorized)?;
     let key = KeyHash::of(presented.token);
     let now = clock.now();
-    // A key that everybody has is none, whoever accepted its hash.
+    // A public key is never accepted, even if its hash is in the list.
     let is_public = is_public(presented.token);
     if policy.accepts_key(&key) {
         return Ok(Caller::Service(Scope::Admin));
@@ -114,7 +114,7 @@ pub async fn identify(
         return Ok(Caller::Service(scope));
     }
 
-    // Before Postgres is asked for keys, since most tokens of this form are those of users.
+    // Before asking Postgres for keys, because most tokens of this form are user tokens.
     let refusal = match user(presented, policy, cache, http, clock).await {
         Ok(id) => {
             let admin = cache.admins.is_admin(id, postgres, clock).await?;
@@ -136,7 +136,7 @@ pub async fn identify(
         .ok_or(refusal)
 }
 
-/// The user whose token this is.
+/// Verifies a user token and returns the user.
 async fn user(
     presented: Presented<'_>,
     policy: &Policy,
@@ -160,7 +160,7 @@ async fn user(
     claims.user(&expected)
 }
 
-/// What the token claims, once its signature is found to be one of ours.
+/// The claims of the token, if its signature is valid.
 async fn signed_claims(
     jwt: &UntrustedJwt<'_>,
     policy: &Policy,
@@ -174,7 +174,7 @@ async fn signed_claims(
         jwt.signed_by(&VerifyingKey::hs256(secret.clone()))
     } else {
         let url = policy.key_set_url().ok_or(Refusal::Unauthorized)?;
-        // Supabase Auth always names the key.
+        // Supabase Auth always sets the key id.
         let key_id = jwt.key_id().ok_or(Refusal::Unauthorized)?;
         let held = cache.key_set.held(clock.now());
         let keys = if let Some(keys) = held

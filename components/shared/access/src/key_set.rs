@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::signature::{Algorithm, VerifyingKey};
 
-/// The longest key set that is read, in bytes. One key takes about 250, or 900 with its certificates.
+/// Maximum length of a key set, in bytes. A key takes about 250, or 900 with its certificates.
 pub const MAX_KEY_SET_BYTES: usize = 64 * 1024;
 
 const MAX_KEYS: usize = 32;
@@ -22,24 +22,24 @@ const TIMEOUTS: Timeouts = Timeouts {
     between_bytes: Duration::from_secs(5),
 };
 
-/// Public keys, by their id and algorithm.
+/// Public keys, by id and algorithm.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet(Vec<(String, VerifyingKey)>);
 
 impl KeySet {
-    /// The key of this id for this algorithm.
+    /// The key with this id for this algorithm.
     pub fn find(&self, key_id: &str, algorithm: Algorithm) -> Option<&VerifyingKey> {
         let mut keys = self.0.iter();
         let (_, key) = keys.find(|(id, key)| id == key_id && key.algorithm() == algorithm)?;
         Some(key)
     }
 
-    /// How many there are.
+    /// Number of keys.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no keys.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,8 +64,8 @@ struct Jwk {
     e: Option<String>,
 }
 
-/// Reads a key set. Keys that we cannot use (of another kind, for encryption, broken, without an id)
-/// are left out, as RFC 7517 asks; `None` if it is no key set at all.
+/// Parses a key set. Unusable keys (of another type, for encryption, broken, without an id) are skipped, as
+/// RFC 7517 requires; `None` if it is not a key set.
 pub fn parse_key_set(json: &[u8]) -> Option<KeySet> {
     if json.len() > MAX_KEY_SET_BYTES {
         return None;
@@ -94,7 +94,7 @@ fn verifying_key(jwk: &Jwk) -> Option<VerifyingKey> {
         ("RSA", _) if fits(Algorithm::Rs256) => {
             VerifyingKey::rs256(&number(jwk.n.as_deref())?, &number(jwk.e.as_deref())?)
         }
-        // Symmetric keys ("oct") too: a secret that lies open is none.
+        // Symmetric keys (`oct`) are skipped too: a published secret is no secret.
         _ => None,
     }
 }
@@ -103,7 +103,7 @@ fn number(base64url: Option<&str>) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(base64url?).ok()
 }
 
-/// Fetches the key set at this address.
+/// Fetches the key set from this URL.
 pub(crate) async fn fetch(http: &impl Http, url: &str) -> Result<KeySet, Fault> {
     let request = Request::new(Method::GET, url)
         .header(http::header::ACCEPT, "application/json")
@@ -111,7 +111,8 @@ pub(crate) async fn fetch(http: &impl Http, url: &str) -> Result<KeySet, Fault> 
     let response = http.send(request).await.map_err(|e| unanswered(&e))?;
     match response.status {
         StatusCode::OK => {}
-        // A project without asymmetric keys, or a self-hosted Auth of before them: nobody's token is good.
+        // A project without asymmetric keys, or a self-hosted Auth that predates them: no token can be
+        // verified.
         StatusCode::NOT_FOUND => return Ok(KeySet::default()),
         status => {
             return Err(Fault::told(

@@ -1,13 +1,13 @@
-//! Who may call: service keys and user tokens.
+//! Authentication: service keys and user tokens.
 //!
-//! [`identify`] turns the two headers of a call into a [`Caller`] or a [`Refusal`]. A token is first
-//! compared, whatever it looks like, with the accepted service keys: the legacy `service_role` key
-//! of Supabase is itself a JWT, without a user in it. Then a token of three parts is verified as the
-//! JWT of a user. Every reason for a refusal gives the same refusal; only a dependency that could
-//! not be asked is told apart, so that a valid key is never called stale because Postgres is down.
+//! [`identify`] turns two headers of a call into a [`Caller`] or a [`Refusal`]. Every token is first compared
+//! with the accepted service keys, because Supabase's legacy `service_role` key is itself a JWT, without a
+//! user. Then a token of three parts is verified as a user's JWT. All reasons for a refusal give the same
+//! response; only an unavailable dependency is reported differently, so that a valid key is never called
+//! invalid because Postgres is down.
 //!
-//! What is asked of the outside is kept for seconds, in a [`Cache`] that all requests of an instance
-//! share. A component has one thread, so the cache is made for one:
+//! Answers of external services are kept for seconds in a [`Cache`] that all requests of an instance share. A
+//! component has one thread, and so the cache is thread-local:
 //!
 //! ```
 //! use std::rc::Rc;
@@ -17,8 +17,8 @@
 //! let cache = CACHE.with(Rc::clone); // held across awaits by as many requests as there are
 //! ```
 //!
-//! The bounds on asking (one refresh a second for unknown keys, one in ten seconds for unknown
-//! signing keys) hold for one cache, that is, for one instance.
+//! The rate limits (one refresh a second for unknown keys, one in ten seconds for unknown signing keys) hold
+//! per cache, that is, per instance.
 
 mod admins;
 mod caller;

@@ -1,4 +1,4 @@
-//! Waiting, but not for ever.
+//! Timeouts.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use fault::Fault;
 use futures::future::{Either, select};
 use outbound::Clock;
 
-/// The answer, or `late` when it takes longer than `patience`.
+/// The answer, or `late` if it takes longer than `patience`.
 pub(crate) async fn within<T>(
     clock: &impl Clock,
     patience: Duration,

@@ -1,4 +1,4 @@
-//! What is accepted, by configuration.
+//! The configured credentials.
 
 use fault::Fault;
 use outbound::{Http, Secret, Variables};
@@ -6,12 +6,12 @@ use outbound::{Http, Secret, Variables};
 use crate::key_set;
 use crate::service_key::{KeyHash, unfit_key};
 
-/// HS256 wants a secret as long as its hash (RFC 7518, 3.2): a shorter one can be guessed by anyone
-/// who holds a token signed with it.
+/// HS256 requires a secret as long as its hash (RFC 7518, 3.2): anyone who holds a token can brute-force a
+/// shorter one.
 const MIN_JWT_SECRET_BYTES: usize = 32;
 
-/// What is accepted beside the keys in Postgres. Each setting opens a door; without any, all calls
-/// are refused but those with a key that Postgres knows.
+/// Credentials that are accepted beside the keys in Postgres. Without any setting, only keys in Postgres are
+/// accepted.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     service_keys: Vec<KeyHash>,
@@ -26,14 +26,15 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Nothing but the keys in Postgres.
+    /// Accepts nothing but the keys in Postgres.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// From the variables `service_keys`, `jwt_*` and `jwks_path`.
+    /// Reads the variables `service_keys`, `jwt_*` and `jwks_path`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
-        // The key set is not read over plain http, since who can change it on the way signs as anybody.
+        // Without an accepted `storage_url` no key set is read; over plain http anyone who can change it in
+        // transit could sign as anybody.
         let project = variables.origin("storage_url").await.unwrap_or_default();
         let second_factor = variables.text("jwt_require_aal2").await?;
         Ok(Self::new()
@@ -43,12 +44,12 @@ impl Policy {
             .audience(&variables.text("jwt_audience").await?)
             .issuer(&variables.text("jwt_issuer").await?, &project)
             .clients(variables.list("jwt_clients").await?)
-            // Anything but a plain no asks for it: a typing error opens nothing.
+            // Any value but `false` and an empty one requires it, so that a typing error opens nothing.
             .second_factor(!matches!(second_factor.as_str(), "" | "false")))
     }
 
-    /// Accepts these keys too, comma separated, but none that is public or could be guessed:
-    /// [`Policy::gaps`] says so.
+    /// Accepts these keys too (comma-separated). Public and guessable ones are rejected, and [`Policy::gaps`]
+    /// reports them.
     #[must_use]
     pub fn service_keys(mut self, keys: &Secret) -> Self {
         let keys = keys.reveal().split(',').map(str::trim);
@@ -61,8 +62,8 @@ impl Policy {
         self
     }
 
-    /// Accepts user tokens signed by HS256 with this secret, of at least 32 bytes. A shorter one
-    /// accepts nothing, and [`Policy::gaps`] says so.
+    /// Accepts user tokens signed by HS256 with this secret of at least 32 bytes. A shorter one is not used,
+    /// and [`Policy::gaps`] reports it.
     #[must_use]
     pub fn jwt_secret(mut self, secret: Secret) -> Self {
         let length = secret.reveal().len();
@@ -71,28 +72,28 @@ impl Policy {
         self
     }
 
-    /// Accepts user tokens signed by ES256 or RS256 with a key of the set at `path` on `origin`
-    /// (`scheme://host[:port]`). No path means none, and so does a host of `.invalid`, which stands
-    /// for an address that is not set.
+    /// Accepts user tokens signed by ES256 or RS256 with a key of the key set at `path` on `origin`
+    /// (`scheme://host[:port]`). Without a path, or with a host under `.invalid` (a placeholder for an unset
+    /// address), there is no key set.
     #[must_use]
     pub fn jwks(mut self, origin: &str, path: &str) -> Self {
         let path = path.trim();
-        // A path that starts otherwise could change the host.
+        // A path without a leading slash could change the host.
         self.jwks_url = known_origin(origin)
             .filter(|_| path.starts_with('/'))
             .map(|origin| format!("{origin}{path}"));
         self
     }
 
-    /// Accepts only user tokens meant for this audience (`aud`). Without one no user token passes.
+    /// Accepts only user tokens for this audience (`aud`). Without one no user token is accepted.
     #[must_use]
     pub fn audience(mut self, audience: &str) -> Self {
         self.audience = some_text(audience);
         self
     }
 
-    /// Accepts only user tokens of this issuer (`iss`). Empty: of Supabase Auth on `origin`, where
-    /// there is one; `any`: of any.
+    /// Accepts only user tokens of this issuer (`iss`). Empty: that of Supabase Auth on `origin`, if there is
+    /// one; `any`: all issuers.
     #[must_use]
     pub fn issuer(mut self, issuer: &str, origin: &str) -> Self {
         self.issuer = match issuer.trim() {
@@ -103,22 +104,22 @@ impl Policy {
         self
     }
 
-    /// Accepts tokens that were issued to these OAuth apps too. Without it only those of people who
-    /// signed in to the project itself.
+    /// Accepts tokens issued to these OAuth apps too. By default only tokens of people who signed in to the
+    /// project itself are accepted.
     #[must_use]
     pub fn clients(mut self, clients: Vec<String>) -> Self {
         self.clients = clients;
         self
     }
 
-    /// Whether user tokens must show a second factor (`aal2`).
+    /// Requires a second factor (`aal2`) of user tokens.
     #[must_use]
     pub fn second_factor(mut self, wanted: bool) -> Self {
         self.second_factor = wanted;
         self
     }
 
-    /// What the configuration keeps closed, and how to open it: for the log, once.
+    /// Credentials that the configuration does not accept, and how to change that; for the log.
     pub fn gaps(&self) -> Vec<String> {
         let mut gaps = self.key_gaps();
         if self.service_keys.is_empty() && self.unfit_keys.is_empty() {
@@ -128,14 +129,14 @@ impl Policy {
         gaps
     }
 
-    /// The keys among `service_keys` that open nothing, and why.
+    /// Why keys in `service_keys` are not accepted.
     pub fn key_gaps(&self) -> Vec<String> {
         let unfit = self.unfit_keys.iter();
         let unfit = unfit.map(|why| format!("a key of service_keys is not accepted: {why}"));
         unfit.collect()
     }
 
-    /// Why no user token is accepted, or not all that should be.
+    /// Why no user token is accepted, or fewer than intended.
     pub fn token_gaps(&self) -> Vec<&'static str> {
         let mut gaps = Vec::new();
         if self.jwt_secret_is_short {
@@ -151,12 +152,12 @@ impl Policy {
         gaps
     }
 
-    /// Whether user tokens are accepted that are signed with a secret.
+    /// Whether user tokens signed with a secret are accepted.
     pub fn has_secret(&self) -> bool {
         self.jwt_secret.is_some()
     }
 
-    /// How many public keys there are to verify user tokens with; `None`: none are asked for.
+    /// Number of public keys for user tokens; `None`: no key set is configured.
     pub async fn count_keys(&self, http: &impl Http) -> Option<Result<usize, Fault>> {
         let url = self.key_set_url()?;
         Some(key_set::fetch(http, url).await.map(|keys| keys.len()))
@@ -178,7 +179,7 @@ impl Policy {
         self.audience.as_deref()
     }
 
-    /// Whose user tokens are accepted; `None`: anybody's.
+    /// The issuer whose user tokens are accepted; `None`: all issuers.
     pub fn expected_issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
     }
@@ -192,7 +193,7 @@ impl Policy {
     }
 }
 
-/// The origin, unless it is not set.
+/// The origin, unless it is unset.
 fn known_origin(origin: &str) -> Option<&str> {
     let origin = origin.trim().trim_end_matches('/');
     (!origin.is_empty() && !origin.ends_with(".invalid")).then_some(origin)

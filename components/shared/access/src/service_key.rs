@@ -1,4 +1,4 @@
-//! Service keys, by their hashes only.
+//! Service keys, by their hashes.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,8 +17,8 @@ const NOT_FOR_SERVICES: &str =
     "it is a token for users or visitors (anon, authenticated), not for services";
 const SHORT: &str = "it is shorter than 32 characters, so that it could be guessed";
 
-/// Why a key is no service key, such as one that is public; `None` where it may be one. The rule is
-/// that of `odoo_sync.unfit_key()`.
+/// Why a key cannot be a service key (a public one, for example); `None` if it can. Same rule as
+/// `odoo_sync.unfit_key()`.
 pub fn unfit_key(key: &str) -> Option<&'static str> {
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         Some(NOT_VISIBLE)
@@ -31,7 +31,7 @@ pub fn unfit_key(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a key is in everybody's hands: it opens nothing, also where an older version accepted it.
+/// Whether a key is public. It is never accepted, even if an older version has stored it as accepted.
 pub(crate) fn is_public(key: &str) -> bool {
     matches!(unfit_key(key), Some(PUBLISHABLE | NOT_FOR_SERVICES))
 }
@@ -61,8 +61,8 @@ fn is_for_services(payload: &str) -> bool {
         })
 }
 
-/// The SHA-256 of a key. Keys are compared by it, so that neither their length nor their first
-/// differing byte shows in the time it takes.
+/// The SHA-256 of a key. Comparing hashes reveals neither the key's length nor its first differing byte by
+/// the time it takes.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyHash([u8; 32]);
 
@@ -77,7 +77,7 @@ impl KeyHash {
         (decoded.len() == hash.len()).then_some(Self(hash))
     }
 
-    /// Whether it is among these, looking at all of them every time.
+    /// Whether it is one of these; always compares with all of them.
     pub(crate) fn is_among<'a>(&self, accepted: impl IntoIterator<Item = &'a Self>) -> bool {
         accepted
             .into_iter()
@@ -100,19 +100,19 @@ pub(crate) struct AcceptedKeys(Vec<Accepted>);
 struct Accepted {
     hash: KeyHash,
     scope: Scope,
-    /// Until when, by the clock's `now`.
+    /// Expiry, by the monotonic clock.
     until: Option<Duration>,
 }
 
 impl AcceptedKeys {
-    /// Takes the rows that Postgres gave for a question of `asked_at`. Their times count from the
-    /// question and not from the answer, so that a key ends rather early than late.
+    /// Converts the rows of a query that was sent at `asked_at`. Expiry counts from the query, not from its
+    /// answer, so that a key expires early rather than late.
     pub(crate) fn new(rows: &[AcceptedKey], asked_at: Duration) -> Self {
         let accepted = rows.iter().filter_map(|row| {
             let until = match row.expires_in_s {
                 None => None,
                 Some(seconds) if seconds <= 0.0 => return None,
-                // What is too long for a Duration never ends.
+                // A time too long for a Duration means never.
                 Some(seconds) => Duration::try_from_secs_f64(seconds)
                     .ok()
                     .and_then(|left| asked_at.checked_add(left)),
@@ -124,7 +124,7 @@ impl AcceptedKeys {
         Self(accepted.collect())
     }
 
-    /// What this key may do at `now`, looking at all of them every time.
+    /// The scope of this key at `now`; always compares with all of them.
     pub(crate) fn scope_of(&self, key: &KeyHash, now: Duration) -> Option<Scope> {
         let current = self
             .0

@@ -1,4 +1,4 @@
-//! The three signatures that Supabase Auth makes.
+//! The three signature algorithms of Supabase Auth.
 
 use std::fmt;
 
@@ -8,19 +8,19 @@ use p256::ecdsa::signature::Verifier;
 use rsa::{BoxedUint, RsaPublicKey};
 use sha2::Sha256;
 
-/// How a token says it is signed. Nothing else is read, `none` least of all.
+/// A supported signature algorithm; all others are rejected, `none` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
-    /// HMAC by SHA-256: the project's legacy JWT secret.
+    /// HMAC with SHA-256: the project's legacy JWT secret.
     Hs256,
-    /// ECDSA on P-256 by SHA-256: a signing key of the key set.
+    /// ECDSA on P-256 with SHA-256: a signing key of the key set.
     Es256,
-    /// RSASSA-PKCS1-v1_5 by SHA-256: a signing key of the key set.
+    /// RSASSA-PKCS1-v1_5 with SHA-256: a signing key of the key set.
     Rs256,
 }
 
 impl Algorithm {
-    /// The algorithm that goes by this name, as tokens and key sets write it (`alg`).
+    /// Parses the name that tokens and key sets use (`alg`).
     pub fn named(alg: &str) -> Option<Self> {
         match alg {
             "HS256" => Some(Self::Hs256),
@@ -31,8 +31,7 @@ impl Algorithm {
     }
 }
 
-/// A key that verifies signatures of one algorithm, and of no other: so no token can have an RSA key
-/// taken for an HMAC secret.
+/// A key for one algorithm and no other, so that no token can have an RSA key used as an HMAC secret.
 #[derive(Clone)]
 pub struct VerifyingKey(Key);
 
@@ -43,7 +42,7 @@ enum Key {
     Rs256(Box<rsa::pkcs1v15::VerifyingKey<Sha256>>),
 }
 
-/// RSA keys below are breakable, and above only cost time.
+/// Smaller RSA keys can be broken, and larger ones only cost time.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 impl VerifyingKey {
@@ -52,8 +51,8 @@ impl VerifyingKey {
         Self(Key::Hs256(secret))
     }
 
-    /// Verifies ES256 with the public key at the affine coordinates `x` and `y`, of 32 bytes each, big
-    /// endian. `None` if that is no point of the curve.
+    /// Verifies ES256 with the public key at the affine coordinates `x` and `y`, 32 bytes each, big-endian.
+    /// `None` if they are not a point on the curve.
     pub fn es256(x: &[u8], y: &[u8]) -> Option<Self> {
         if x.len() != 32 || y.len() != 32 {
             return None;
@@ -63,8 +62,8 @@ impl VerifyingKey {
         Some(Self(Key::Es256(key)))
     }
 
-    /// Verifies RS256 with the public key of `modulus` and `exponent`, big endian. `None` if that is
-    /// no RSA key of 2048 to 4096 bits.
+    /// Verifies RS256 with the public key of `modulus` and `exponent`, big-endian. `None` if they are not an
+    /// RSA key of 2048 to 4096 bits.
     pub fn rs256(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
         let max_bytes = RSA_BITS.end() / 8;
         if !(1..=max_bytes).contains(&modulus.len()) || !(1..=8).contains(&exponent.len()) {
@@ -80,7 +79,7 @@ impl VerifyingKey {
         ))))
     }
 
-    /// The algorithm it verifies.
+    /// The algorithm that it verifies.
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
             Key::Hs256(_) => Algorithm::Hs256,
@@ -89,7 +88,7 @@ impl VerifyingKey {
         }
     }
 
-    /// Whether `signature` is this key's over `message`, made by `algorithm`.
+    /// Whether `signature` is this key's signature of `message` with `algorithm`.
     pub fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match (&self.0, algorithm) {
             (Key::Hs256(secret), Algorithm::Hs256) => {

@@ -1,5 +1,5 @@
-//! Something that lies outside, as it was when we last asked: shared by all requests of an instance,
-//! and asked for by one of them at a time.
+//! A cached answer of an external service, shared by all requests of an instance and refreshed by one of them
+//! at a time.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,26 +10,27 @@ use outbound::Clock;
 
 use crate::patience::within;
 
-/// How often those who wait for somebody else's question look whether it is answered.
+/// How often requests that wait for another one's refresh check whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long after its patience a question counts as stuck: its asker, who has the same patience, is to
-/// be the first to say so.
+/// How long after its timeout a refresh counts as stuck. The request that runs it has the same timeout and
+/// should report it first.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How old an answer may be, and how often we may ask.
+/// Timing of a snapshot.
 pub struct Terms {
-    /// An answer is used for so long.
+    /// Maximum age of an answer.
     pub max_age: Duration,
-    /// No two questions are begun within this time, however many want one. Less than `max_age`.
+    /// Minimum time between the beginnings of two refreshes, however many requests want one. Less than
+    /// `max_age`.
     pub min_interval: Duration,
-    /// A question takes no longer than this.
+    /// Timeout of a refresh.
     pub patience: Duration,
-    /// What to say of one that does.
+    /// The fault of a refresh that times out.
     pub late: Fault,
 }
 
-/// What was answered last, and who is asking.
+/// The last answer, and the state of the last refresh.
 pub struct Snapshot<T> {
     terms: Terms,
     state: RefCell<State<T>>,
@@ -38,7 +39,7 @@ pub struct Snapshot<T> {
 struct State<T> {
     /// The last answer, and when it was asked for.
     held: Option<(Duration, Rc<T>)>,
-    /// The last question.
+    /// The last refresh.
     question: Option<Question>,
 }
 
@@ -48,9 +49,9 @@ struct Question {
 }
 
 enum Outcome {
-    /// Somebody is asking.
+    /// A request is running it.
     Open,
-    /// Whoever asked was dropped in the middle.
+    /// The request that ran it was dropped before the end.
     Abandoned,
     Answered,
     Failed(Fault),
@@ -58,13 +59,13 @@ enum Outcome {
 
 enum Turn<T> {
     Ask,
-    /// For the question that was begun then.
+    /// Wait for the refresh that began then.
     Wait(Duration),
     Known(Result<Rc<T>, Fault>),
 }
 
 impl<T> Snapshot<T> {
-    /// Nothing was asked so far.
+    /// An empty snapshot.
     pub const fn new(terms: Terms) -> Self {
         let state = State {
             held: None,
@@ -76,15 +77,15 @@ impl<T> Snapshot<T> {
         }
     }
 
-    /// The answer at hand, if it is not too old.
+    /// The last answer, unless it is too old.
     pub(crate) fn held(&self, now: Duration) -> Option<Rc<T>> {
         let state = self.state.borrow();
         let (asked_at, answer) = state.held.as_ref()?;
         (now.saturating_sub(*asked_at) < self.terms.max_age).then(|| Rc::clone(answer))
     }
 
-    /// The answer at hand, where nobody has to wait for a newer one: it is of a moment ago, or somebody asks already
-    /// and it is not too old.
+    /// The last answer, if nobody has to wait for a newer one: it is younger than `min_interval`, or a
+    /// refresh is under way and it is not too old.
     pub fn at_hand(&self, now: Duration) -> Option<Rc<T>> {
         let state = self.state.borrow();
         let (asked_at, answer) = state.held.as_ref()?;
@@ -95,18 +96,18 @@ impl<T> Snapshot<T> {
         suffices.then(|| Rc::clone(answer))
     }
 
-    /// Forgets the answer at hand, so that the next one is asked for anew. Who is asking now does not count.
+    /// Drops the last answer, so that the next request refreshes it. A refresh under way is ignored.
     pub fn forget(&self) {
         let mut state = self.state.borrow_mut();
         state.held = None;
         state.question = None;
     }
 
-    /// The newest answer that may be had: asks, joins the one who is asking, or takes the outcome of a
-    /// question that was begun a moment ago. `ask` is given the time of the question.
+    /// Gets the newest answer: refreshes it, joins a refresh under way, or takes the result of one that began
+    /// within `min_interval`. `ask` gets the time at which the refresh begins.
     ///
-    /// An asker that hangs or is dropped holds nobody up for longer than three times the patience,
-    /// one's own question included.
+    /// A refresh that hangs or is dropped delays no request by more than three times the timeout, the
+    /// request's own refresh included.
     pub async fn renewed(
         &self,
         clock: &impl Clock,
@@ -136,15 +137,15 @@ impl<T> Snapshot<T> {
         asker.end(outcome.map(Rc::new))
     }
 
-    /// What to do now, for one who has waited for the question begun at `awaited`. `Ask` marks the
-    /// question as begun, so it is said to one only.
+    /// The next step of a request that has waited for the refresh begun at `awaited`. `Ask` also marks a
+    /// refresh as begun, so only one request gets it.
     fn turn(&self, now: Duration, awaited: Option<Duration>) -> Turn<T> {
         let mut state = self.state.borrow_mut();
         if let Some(question) = &state.question {
             let age = now.saturating_sub(question.begun);
             let is_recent = age < self.terms.min_interval;
-            // Those who waited take the outcome, however long it took: else a slow answer would have
-            // them ask one after another.
+            // Requests that waited take the result, however long it took; otherwise a slow service would be
+            // asked by one after another.
             let is_news = is_recent || awaited.is_some_and(|awaited| awaited <= question.begun);
             match (&question.outcome, &state.held) {
                 (Outcome::Failed(fault), _) if is_news => return Turn::Known(Err(fault.clone())),
@@ -169,7 +170,7 @@ impl<T> Snapshot<T> {
 
     fn settle(&self, begun: Duration, outcome: Outcome) {
         let mut state = self.state.borrow_mut();
-        // One that was overtaken has no say any more.
+        // Ignore a refresh that another one has replaced.
         if let Some(question) = &mut state.question
             && question.begun == begun
             && matches!(question.outcome, Outcome::Open)
@@ -179,7 +180,7 @@ impl<T> Snapshot<T> {
     }
 }
 
-/// The one whose turn it is. Dropped before the end, it gives the turn back.
+/// The request that runs a refresh. If it is dropped early, another one may refresh.
 struct Asker<'a, T> {
     snapshot: &'a Snapshot<T>,
     begun: Duration,
@@ -233,7 +234,7 @@ mod tests {
     };
     const BROKEN: Fault = Fault::new(Kind::Program, "broken");
 
-    /// Time passes by hand, and nobody ever wakes by it.
+    /// A clock that is advanced by hand; sleeping never ends.
     #[derive(Default)]
     struct ByHand(Cell<Duration>);
 
@@ -258,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Gives way once, and then answers.
+    /// Yields once, then returns the answer.
     async fn on_second_look<T>(answer: T) -> T {
         let mut looked = false;
         std::future::poll_fn(|_| {

@@ -1,4 +1,4 @@
-//! Who may call: service keys, and the tokens of users.
+//! Checks authentication: service keys and user tokens.
 
 use access::Policy;
 use ledger::setup::Line;

@@ -1,4 +1,4 @@
-//! Postgres: its settings, the way to it, the role, the tables, and what the database finds itself.
+//! Checks Postgres: settings, connection, role, tables, and the database's own lines.
 
 use std::time::Duration;
 
@@ -18,19 +18,19 @@ pub(crate) const REACHED: &str = "Postgres";
 pub(crate) const ROLE: &str = "role in Postgres";
 pub(crate) const TABLES: &str = "tables";
 
-/// How often, and how many times, the answer to `pg_net`'s call is looked for: it waits for five seconds itself.
+/// Interval and number of polls for the answer to `pg_net`'s call, which itself waits for five seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOKS: u32 = 16;
 
-/// So long before a certificate ends it is told.
+/// How long before its end a certificate is reported.
 const SOON: TimeDelta = TimeDelta::days(30);
 
-/// What was found.
+/// The results of the check.
 #[derive(Default)]
 pub(crate) struct Database {
     pub(crate) lines: Vec<Line>,
     pub(crate) unix_seconds: Option<f64>,
-    /// Whether the tables are there, and new enough.
+    /// Whether the tables exist and are recent enough.
     pub(crate) has_tables: bool,
     pub(crate) outlook: Option<Outlook>,
 }
@@ -84,7 +84,8 @@ pub(crate) async fn look<P: Postgres>(
     found
 }
 
-/// When a certificate in PEM ends. What is no certificate keeps a connection from being made, which is told then.
+/// The end of validity of a PEM certificate. An invalid certificate prevents the connection, which reports
+/// it.
 fn ends_at(pem: &str) -> Option<DateTime<Utc>> {
     let certificate = Certificate::from_pem(pem.trim()).ok()?;
     let validity = certificate.tbs_certificate().validity();
@@ -137,7 +138,7 @@ fn rights(role: &setup::Role) -> Line {
     ok(ROLE, format!("Role {name} has the rights that are needed."))
 }
 
-/// What the database finds itself, once `pg_net` has had the time to call.
+/// The database's own lines, after `pg_net` has had time to call.
 pub(crate) async fn own_lines(postgres: &impl Postgres, clock: &impl Clock) -> Vec<Line> {
     let mut found = Vec::new();
     if let Err(fault) = setup::knock(postgres).await {

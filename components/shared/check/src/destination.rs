@@ -1,4 +1,4 @@
-//! Storage: its settings, the way to it, the key, the bucket and what it takes.
+//! Checks Storage: settings, connection, key, and the bucket with its limits.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(crate) const SIGNED: &str = "signed addresses";
 
 const OF_A_BUCKET: [&str; 5] = [BUCKET, SIZE, TYPES, UPLOADS, SIGNED];
 
-/// The most MIME types that are named.
+/// Maximum number of MIME types that are named.
 const MOST_TYPES: usize = 5;
 
 pub(crate) async fn look(
@@ -74,7 +74,7 @@ pub(crate) async fn look(
     lines
 }
 
-/// The bucket; one that is not there is made, if that is asked for.
+/// The bucket; with `create`, a missing one is created.
 async fn bucket_of<H: Http>(storage: &Storage<H>, create: bool) -> Result<Bucket, Fault> {
     match storage.check_bucket().await {
         Err(fault) if create && fault.kind() == Kind::BucketMissing => {
@@ -85,7 +85,7 @@ async fn bucket_of<H: Http>(storage: &Storage<H>, create: bool) -> Result<Bucket
     }
 }
 
-/// With a line that failed, and these which come after it.
+/// Adds a failed line, and marks the following ones as not tried.
 fn ends(mut lines: Vec<Line>, line: Line, rest: &[&str]) -> Vec<Line> {
     let first = line.name.clone();
     lines.push(line);
@@ -93,13 +93,13 @@ fn ends(mut lines: Vec<Line>, line: Line, rest: &[&str]) -> Vec<Line> {
     lines
 }
 
-/// Why the bucket cannot be seen: the way there, the key, or that it is not there.
+/// The lines if the bucket cannot be read: no connection, a refused key, or no such bucket.
 fn without_bucket(mut lines: Vec<Line>, fault: &Fault) -> Vec<Line> {
     let [bucket, of_bucket @ ..] = OF_A_BUCKET;
     match fault.kind() {
         Kind::BucketMissing => {
             lines.push(ok(REACHED, "It answers."));
-            // A key that may not see buckets is told the same.
+            // A key that may not see buckets gets the same answer, so this says nothing about the key.
             lines.push(not_tried(KEY, bucket));
             ends(lines, failed(bucket, fault), &of_bucket)
         }
@@ -159,7 +159,7 @@ async fn private(
 }
 
 async fn limit<H: Http>(storage: &Storage<H>, bucket: &Bucket, outlook: Option<&Outlook>) -> Line {
-    // What it does not tell is no fault: not every gateway lets the question through.
+    // A missing answer is no failure: not every gateway lets this request through.
     let of_project = match storage.project_limit().await {
         Err(fault) if fault.kind() == Kind::TooLarge => {
             return wrong(

@@ -1,8 +1,7 @@
-//! One look at everything that has to be right: a list of lines, each with what was found and what to do about
-//! it, in the order in which a person sets things up. Nothing is changed but the one row that keeps the list; a bucket
-//! is made where that is asked for.
+//! The setup check: a list of lines, each with a finding and a remedy, in the order in which a person sets
+//! things up. It changes nothing but the row that stores the list; a missing bucket is created on request.
 //!
-//! What cannot be looked at, since something before it is not right, is a line too: it was not tried.
+//! What cannot be checked because something before it failed is a line too: not tried.
 
 mod callers;
 mod database;
@@ -19,7 +18,7 @@ use outbound::{Clock, Http, Variables};
 use run::{Job, Keys, Logging, RequestError};
 use serde::Serialize;
 
-/// Every line, in the order in which a person sets things up. Those of the database's own are among them.
+/// All lines in the order in which a person sets things up, the database's own included.
 const ORDER: [&str; 27] = [
     source::SETTINGS,
     source::REACHED,
@@ -50,36 +49,36 @@ const ORDER: [&str; 27] = [
     callers::KEYS,
 ];
 
-/// The last ones.
+/// The last lines.
 const LAST: [&str; 2] = [callers::TOKENS, "admins"];
 
 const OTHER_SETTINGS: &str = "settings of the jobs";
 const CLOCKS: &str = "clocks";
 const ADDRESS: &str = "address";
 
-/// The most that two clocks may differ, in seconds: a token is in time by them.
+/// Maximum clock difference in seconds: the lifetime of tokens depends on the clocks.
 const CLOCKS_S: i64 = 60;
 
-/// The list.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether nothing failed, and nothing was left untried.
+    /// Whether nothing failed and everything was tried.
     pub ok: bool,
-    /// What was looked at.
+    /// What was checked.
     pub lines: Vec<Line>,
 }
 
-/// What a caller asks for.
+/// A caller's request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Request {
-    /// Makes the bucket, where there is none.
+    /// Creates the bucket if it is missing.
     pub create_bucket: bool,
-    /// The look of the day: none, where there was one already, and nobody is told.
+    /// The daily check: skipped if there was one in the last 20 hours; the caller gets no result.
     pub daily: bool,
 }
 
 impl Request {
-    /// Reads the body of a call; nothing at all means `{}`.
+    /// Parses the body of a call; an empty one counts as `{}`.
     pub fn parse(body: &[u8]) -> Result<Self, RequestError> {
         let keys = Keys::of(body)?;
         Ok(Self {
@@ -89,7 +88,7 @@ impl Request {
     }
 }
 
-/// Looks at everything, unless somebody has within most of a day.
+/// Checks everything, unless there was a check in the last 20 hours.
 pub async fn check_daily<P: Postgres>(
     variables: &impl Variables,
     http: &impl Http,
@@ -102,7 +101,7 @@ pub async fn check_daily<P: Postgres>(
     Ok(())
 }
 
-/// Looks at everything. `postgres` is the database, or the setting that it lacks.
+/// Checks everything. `postgres` is the database, or the fault of its settings.
 pub async fn check<P: Postgres>(
     variables: &impl Variables,
     http: &impl Http,
@@ -148,8 +147,8 @@ pub async fn check<P: Postgres>(
     report
 }
 
-/// The settings of what the components do, beside those by which they reach others. Each is asked for as its
-/// component asks for it.
+/// Reads the settings of what the components do, beside those of their connections, with the same code as
+/// each component.
 pub async fn other_settings_of(variables: &impl Variables) -> Result<(), Fault> {
     archive::ARCHIVE.settings(variables).await?;
     sync::crm::CRM.settings(variables).await?;
@@ -203,7 +202,7 @@ fn clocks(clock: &impl Clock, source: &source::Source, postgres: Option<f64>) ->
     )
 }
 
-/// The lines in the order in which a person sets things up; those that nobody has looked at were not tried.
+/// Sorts the lines into the order in which a person sets things up; missing ones count as not tried.
 fn in_order(lines: Vec<Line>) -> Vec<Line> {
     let mut lines = lines;
     let named = ORDER.iter().chain(&LAST).map(|name| {
@@ -214,7 +213,7 @@ fn in_order(lines: Vec<Line>) -> Vec<Line> {
         )
     });
     let mut ordered: Vec<Line> = named.collect();
-    // A newer `sql/` may find more.
+    // A newer `sql/` may report lines that are not known here.
     ordered.append(&mut lines);
     ordered
 }
@@ -225,7 +224,7 @@ fn is_right(lines: &[Line]) -> bool {
         .all(|line| matches!(line.state, State::Ok | State::Warning))
 }
 
-/// Whether a fault is a setting's.
+/// Whether a setting causes the fault.
 fn is_setting(fault: &Fault) -> bool {
     fault.kind() == Kind::Setting
 }

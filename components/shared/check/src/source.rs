@@ -1,4 +1,4 @@
-//! Odoo: its settings, the way to it, and who the components are there.
+//! Checks Odoo: settings, connection, and the user's identity and rights.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fault::Fault;
@@ -18,24 +18,24 @@ pub(crate) const SESSION: &str = "web session of Odoo";
 pub(crate) const IDENTITY: &str = "database of Odoo";
 pub(crate) const RIGHTS: &str = "rights in Odoo";
 
-/// Who is warned so long before a key ends has the time to make another.
+/// How long before its end an API key is reported, so that there is time to create another.
 const KEY_ENDS: TimeDelta = TimeDelta::days(14);
 
-/// The most that are named of what the user lacks.
+/// Maximum number of missing rights that are named.
 const MOST_NAMED: usize = 5;
 
 const NEW_KEY: &str = "Log in to Odoo as this user, make another API key under Preferences, Account Security, set odoo_api_key to it, and start the components again.";
 
-/// What was found.
+/// The results of the check.
 #[derive(Default)]
 pub(crate) struct Source {
     pub(crate) lines: Vec<Line>,
-    /// What Odoo's clock said, less how long ago that was.
+    /// Odoo's clock, corrected by half the time of the request.
     pub(crate) unix_seconds: Option<i64>,
 }
 
 impl Source {
-    /// With a line that failed, and these which come after it.
+    /// Adds a failed line, and marks the following ones as not tried.
     fn ends(mut self, line: Line, rest: &[&str]) -> Self {
         let first = line.name.clone();
         self.lines.push(line);
@@ -71,7 +71,7 @@ pub(crate) async fn look(
             return found.ends(failed(REACHED, &fault), &rest);
         }
     };
-    // What passed until the answer came is half of it at most on the way there; a second is no matter.
+    // Assume that the answer took half of the elapsed time; a second does not matter.
     let passed = clock.unix_seconds() - asked;
     found.unix_seconds = server.unix_seconds.map(|seconds| seconds + passed / 2);
     found.lines.push(reached(&server));
@@ -138,7 +138,7 @@ async fn login<H: Http, C: Clock>(odoo: &Odoo<H, C>) -> Result<(Option<i64>, Lin
     Ok((user, ok(LOGIN, format!("Logged in{whose}, {way}."))))
 }
 
-/// When the API key ends. Which of its user's keys it is nobody tells.
+/// When the API key expires. Odoo does not tell which of the user's keys is in use.
 async fn key<H: Http, C: Clock>(
     odoo: &Odoo<H, C>,
     server: &Server,
@@ -163,7 +163,7 @@ async fn key<H: Http, C: Clock>(
 
 fn ends(keys: &[ApiKey], now: i64) -> Line {
     let now = DateTime::from_timestamp(now, 0).unwrap_or_default();
-    // The login was let in, so it is none that is over, and one that is good for calls.
+    // The login worked, so the key in use is not expired and is valid for RPC.
     let may_be_it = |key: &&ApiKey| {
         key.scope.as_deref().is_none_or(|scope| scope == "rpc")
             && key.ends.is_none_or(|ends| ends > now)
@@ -231,7 +231,7 @@ async fn identity<H: Http, C: Clock>(
     }
 }
 
-/// What the user lacks leaves gaps of which no list knows; it may be meant so.
+/// Missing rights leave gaps that no list shows; they may be intended.
 fn seen(lacking: &[String]) -> Line {
     if lacking.is_empty() {
         return ok(

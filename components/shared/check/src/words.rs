@@ -1,4 +1,4 @@
-//! How a line comes to be, and how its figures are written.
+//! Constructors of lines, and the format of sizes.
 
 use fault::{Fault, remedy};
 use ledger::setup::{Line, State};
@@ -27,7 +27,7 @@ pub(crate) fn wrong(name: &str, found: impl Into<String>, remedy: impl Into<Stri
     }
 }
 
-/// What a fault keeps from being right. Its message often says what to do; its kind does.
+/// A failed line for a fault, with the remedy of the fault's kind.
 pub(crate) fn failed(name: &str, fault: &Fault) -> Line {
     let found = format!("{}.", fault.message().trim_end_matches('.'));
     let remedy = remedy(fault.kind().code());
@@ -38,7 +38,7 @@ pub(crate) fn failed(name: &str, fault: &Fault) -> Line {
     )
 }
 
-/// What comes after something that is not right.
+/// A line that could not be checked because `first` failed.
 pub(crate) fn not_tried(name: &str, first: &str) -> Line {
     Line {
         state: State::NotTried,
@@ -47,12 +47,12 @@ pub(crate) fn not_tried(name: &str, first: &str) -> Line {
     }
 }
 
-/// Bytes for people.
+/// Formats a number of bytes for people.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut whole = bytes;
-    // One decimal, rounded down: a file is never shown to fit that does not.
+    // One decimal, rounded down, so that a file that does not fit never seems to fit.
     let mut tenths = 0;
     while whole >= 1024 && unit + 1 < UNITS.len() {
         tenths = whole % 1024 * 10 / 1024;

@@ -1,6 +1,6 @@
-//! Storage's answers, and what they mean when they are no success.
+//! Storage's error responses, and their meaning.
 //!
-//! Nearly every error is HTTP 400 with the real status as a text in its body, so it is told by its
+//! Nearly every error is HTTP 400 with the real status as text in the body, so errors are recognised by their
 //! `code` (seen on storage-api 1.11).
 
 use fault::{Fault, Kind};
@@ -12,7 +12,7 @@ use crate::Settings;
 
 pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
 
-/// An error's body.
+/// The body of an error response.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Refusal {
     #[serde(rename = "statusCode", default, deserialize_with = "text_or_number")]
@@ -25,7 +25,7 @@ pub(crate) struct Refusal {
     pub(crate) code: String,
 }
 
-/// An unknown route's status is a number (seen on storage-api 1.70).
+/// For an unknown route the status is a number (seen on storage-api 1.70).
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -34,7 +34,7 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, 
     })
 }
 
-/// A call that got no answer.
+/// The fault for a request without a response.
 pub(crate) fn transport(error: TransportError) -> Fault {
     match error {
         TransportError::Refused => Fault::new(
@@ -67,8 +67,8 @@ pub(crate) fn transport(error: TransportError) -> Fault {
     }
 }
 
-/// What an answer that is no success says. What is neither Storage's JSON nor its plain text for
-/// resumable uploads is a proxy's: its status says nothing of the key or the object.
+/// Parses an error response. Anything that is neither Storage's JSON nor its plain text for resumable uploads
+/// comes from a proxy: its status says nothing about the key or the object.
 pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     let status = response.status.as_u16();
     if matches!(status, 429 | 502 | 503 | 504 | 544) {
@@ -93,7 +93,7 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
         Some(refusal) if !refusal.status_code.is_empty() || !refusal.code.is_empty() => {
             Ok(refusal.coded())
         }
-        // Supabase's own gateway, which says no more of the status than HTTP does.
+        // Supabase's own gateway, whose body has no status.
         Some(refusal) if status == 401 => Ok(Refusal {
             status_code: status.to_string(),
             ..refusal
@@ -107,7 +107,7 @@ pub(crate) async fn refusal(response: Response) -> Result<Refusal, Fault> {
     }
 }
 
-/// What it means that somebody else answered in Storage's place.
+/// The fault for a response of a proxy in place of Storage's.
 fn by_proxy(response: &Response) -> Fault {
     let status = response.status.as_u16();
     let proxy = proxy(response);
@@ -139,7 +139,7 @@ fn by_proxy(response: &Response) -> Fault {
     }
 }
 
-/// The proxy, by the name that it gives itself.
+/// The proxy, with the name that it gives itself.
 fn proxy(response: &Response) -> String {
     let name = response.header(&http::header::SERVER).filter(|name| {
         name.len() <= 40
@@ -154,7 +154,7 @@ fn proxy(response: &Response) -> String {
 }
 
 impl Refusal {
-    /// Before 1.0 (April 2024) an error has no code: those that matter by their code are known by their words.
+    /// Before 1.0 (April 2024) errors have no code: those whose code matters are recognised by their text.
     fn coded(mut self) -> Self {
         if !self.code.is_empty() {
             return self;
@@ -172,18 +172,19 @@ impl Refusal {
         self
     }
 
-    /// Whether this Storage knows no such address.
+    /// Whether this Storage does not know the route.
     pub(crate) fn is_no_route(&self) -> bool {
         self.status_code == "404" && self.message.starts_with("Route ")
     }
 
-    /// What it means for whoever wanted to store or read an object, without the key.
+    /// The fault for storing or reading an object, with the key removed from its message.
     pub(crate) fn fault(&self, settings: &Settings) -> Fault {
         self.meaning(&settings.bucket).hiding(settings.key.reveal())
     }
 
-    /// Whether there are no bytes: no object of this name, or its row alone, as after a restore of the database.
-    /// Then S3 answers by way of Storage, and a folder of its own does (code of storage-api 1.70).
+    /// Whether there are no bytes: no object of this name, or only its row, as after a restore of the
+    /// database alone. In that case the error of the backend comes through: S3's, or that of the file system
+    /// (code of storage-api 1.70).
     pub(crate) fn lacks_bytes(&self) -> bool {
         let said = self.said();
         match self.code.as_str() {
@@ -194,7 +195,7 @@ impl Refusal {
         }
     }
 
-    /// Its own words.
+    /// The error's message.
     pub(crate) fn said(&self) -> &str {
         if self.message.is_empty() {
             &self.error
@@ -236,7 +237,7 @@ impl Refusal {
                 format!("Storage refuses the name: {said}"),
             ),
             ("NoSuchKey", _) => Fault::new(Kind::StorageFailed, "the object is not there"),
-            // A lock of a resumable upload: another request still has it.
+            // A resumable upload is locked: another request still holds it.
             (_, "423") => Fault::new(
                 Kind::StorageTimeout,
                 "Storage says that another request holds this upload",

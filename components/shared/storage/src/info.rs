@@ -1,29 +1,29 @@
-//! What Storage says of an object, and what is held against it.
+//! What Storage reports about an object, and its comparison with a content.
 
 use serde::Deserialize;
 
-/// What tells one content from another in Storage.
+/// Size and MD5 of a content, as far as Storage can tell one from another by them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Its length in bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// Its MD5.
+    /// MD5 of the bytes.
     pub md5: [u8; 16],
 }
 
-/// What Storage says of an object.
+/// What Storage reports about an object.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Info {
-    /// Its path in the bucket.
+    /// Path in the bucket.
     pub name: String,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// Its etag: the MD5 of its bytes, if it was uploaded in one piece to the file backend.
+    /// Etag: the MD5 of the bytes, if the object was uploaded in one piece to the file backend.
     #[serde(default)]
     pub etag: Option<String>,
 }
 
-/// An object as a listing has it.
+/// The metadata of an object in a listing.
 #[derive(Deserialize)]
 pub(crate) struct Metadata {
     pub size: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Metadata {
     pub etag: Option<String>,
 }
 
-/// An object as `info` tells of it: today, and by 1.7 and 1.8.0 (July 2024) as the database has it.
+/// The answer of `info`: today's form, and that of 1.7 and 1.8.0 (July 2024), which is the database's row.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Told {
@@ -53,7 +53,7 @@ impl Told {
 }
 
 impl Info {
-    /// Its MD5, if its etag is one; that of what came to S3 in parts is none.
+    /// The MD5, if the etag is one. That of a multipart upload to S3 is not.
     pub fn md5(&self) -> Option<[u8; 16]> {
         let etag = self.etag.as_deref()?.trim_matches('"');
         let mut md5 = [0; 16];
@@ -62,7 +62,7 @@ impl Info {
             .then_some(md5)
     }
 
-    /// Whether it has these bytes; `None` where the size is right and the etag is no MD5.
+    /// Whether the object has this content; `None` if the size is equal and the etag is not an MD5.
     pub fn holds(&self, content: &Fingerprint) -> Option<bool> {
         if self.size != content.size {
             return Some(false);

@@ -1,11 +1,11 @@
-//! The destination of bytes: Supabase Storage.
+//! The client of Supabase Storage, where the bytes go.
 //!
-//! **The guarantee.** What Storage has counts, not what was sent: an object is confirmed when its size
-//! and, where its etag is one, its MD5 are those of the content ([`Info::holds`]). [`Storage::finish`]
-//! does that; after [`Storage::store`] it is still to be done unless that says so, since its answer says
-//! nothing of what was stored, and a listing tells it of many objects at once. Objects are named by
-//! their content ([`content::ObjectPath`]), so storing twice is harmless. An upload that breaks off leaves no
-//! object (seen on storage-api 1.11).
+//! **The guarantee.** What counts is what Storage has, not what was sent: an object is confirmed if its size
+//! and, where the etag is an MD5, its MD5 equal those of the content ([`Info::holds`]). [`Storage::finish`]
+//! checks this. After [`Storage::store`] the caller still has to, unless the result is [`Stored::Confirmed`],
+//! because the response says nothing about the stored bytes; one listing checks many objects at once. Objects
+//! are named by their content ([`content::ObjectPath`]), so storing twice is harmless. An upload that breaks
+//! off leaves no object (seen on storage-api 1.11).
 
 mod answer;
 mod info;

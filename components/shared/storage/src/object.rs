@@ -1,4 +1,4 @@
-//! Objects: storing one, asking for one.
+//! Objects: store, read, list and delete.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use crate::{Bucket, Settings, answer};
 const METADATA: HeaderName = HeaderName::from_static("x-metadata");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
-/// What an upload has to get through in a minute, in bytes: 8 KiB a second, which is 2 Mbit/s for 32 at once.
+/// The slowest acceptable upload in bytes per minute: 8 KiB a second, which is 2 Mbit/s for 32 at once.
 const BYTES_A_MINUTE: u64 = 60 * 8 * 1024;
 
-/// How long to wait for the answer to a request with so many bytes: the minutes that they take at their slowest,
-/// the last one to its end. Whole minutes, since the host is asked for each length of time anew.
+/// Timeouts of a request with so many bytes: the minutes that they take at the slowest acceptable speed,
+/// rounded up to the next whole minute.
 pub(crate) fn timeouts(body_bytes: u64) -> Timeouts {
     let minutes = 1 + body_bytes / BYTES_A_MINUTE;
     Timeouts {
@@ -34,28 +34,28 @@ pub(crate) fn timeouts(body_bytes: u64) -> Timeouts {
     }
 }
 
-/// The largest page of a listing, in bytes: 1,000 objects take about 400 KB.
+/// Maximum size of a listing page in bytes: 1,000 objects take about 400 KB.
 const LIST_BYTES: usize = 4 * 1024 * 1024;
 
-/// What Storage keeps beside an object's bytes.
+/// What Storage stores beside an object's bytes.
 #[derive(Debug, Clone)]
 pub struct Label<'a> {
-    /// The media type that it is served as.
+    /// The media type with which it is served.
     pub content_type: &'a str,
-    /// A document of our own, which `info` gives back; null for none.
+    /// Our own metadata, which `info` returns; null for none.
     pub metadata: Value,
 }
 
-/// How far it is known that an object is there.
+/// Whether an object is known to be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
-    /// It was taken; what Storage made of it is still to be asked for.
+    /// Storage accepted the upload; the stored object is still to be verified.
     Taken,
-    /// It was there before, with these bytes.
+    /// The object existed already, with these bytes.
     Confirmed,
 }
 
-/// One bucket of a Supabase Storage.
+/// A bucket of Supabase Storage.
 pub struct Storage<H> {
     pub(crate) http: H,
     pub(crate) settings: Settings,
@@ -64,7 +64,7 @@ pub struct Storage<H> {
 }
 
 impl<H: Http> Storage<H> {
-    /// The bucket of these settings.
+    /// A client for the bucket of these settings.
     pub fn new(http: H, settings: Settings) -> Result<Self, Fault> {
         settings.check()?;
         Ok(Self {
@@ -75,7 +75,7 @@ impl<H: Http> Storage<H> {
         })
     }
 
-    /// How many requests were sent to Storage.
+    /// Number of requests that were sent to Storage.
     pub fn calls(&self) -> u64 {
         self.calls.get()
     }
@@ -84,7 +84,7 @@ impl<H: Http> Storage<H> {
         self.request_at(&self.settings.url, method, rest)
     }
 
-    /// A request of an upload, which may have a host of its own.
+    /// A request of an upload, for which a separate host may be configured.
     pub(crate) fn upload(&self, method: Method, rest: &str) -> Request {
         self.request_at(self.settings.uploads(), method, rest)
     }
@@ -95,8 +95,8 @@ impl<H: Http> Storage<H> {
         self.key_headers.get().carry(&self.settings.key, request)
     }
 
-    /// Sends what changes nothing, once more where the connection broke off or a proxy failed at once. With `held`, an
-    /// answer in JSON of at most so many bytes is here by then.
+    /// Sends a read-only request, with one retry if the connection breaks or a proxy fails at once. With
+    /// `held`, a JSON response of at most that many bytes is read into memory first.
     pub(crate) async fn ask(
         &self,
         request: Request,
@@ -118,7 +118,7 @@ impl<H: Http> Storage<H> {
         once(request).await
     }
 
-    /// An upload that got no answer: told with its host, where that is another.
+    /// The fault of an upload without a response; names the separate upload host, if there is one.
     pub(crate) fn upload_failed(&self, error: TransportError) -> Fault {
         let fault = answer::transport(error);
         match &self.settings.upload_url {
@@ -135,8 +135,8 @@ impl<H: Http> Storage<H> {
         self.request(method, &format!("/object/{bucket}/{path}"))
     }
 
-    /// Makes sure that the bucket is there and the key is good, before any file is touched. A gateway
-    /// that does not take the key's headers is tried with the others once, which all later requests keep to.
+    /// Checks that the bucket exists and the key is valid, before any file is processed. If the gateway
+    /// rejects the key, it is sent in the other headers once; if that works, all later requests use these.
     pub async fn check_bucket(&self) -> Result<Bucket, Fault> {
         let refusal = match self.see_bucket().await? {
             Ok(bucket) => return Ok(bucket),
@@ -171,7 +171,7 @@ impl<H: Http> Storage<H> {
         })
     }
 
-    /// In which headers the key is sent, in words.
+    /// The headers in which the key is sent, in words.
     pub fn key_headers(&self) -> &'static str {
         self.key_headers.get().words().trim_end_matches(':')
     }
@@ -201,8 +201,8 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Stores an object in one request. One that is there already with these bytes, as its etag says, is as
-    /// good as stored; any other is replaced, and with `replace` this one is too.
+    /// Stores an object in one request. If an object with these bytes exists already (by its etag), that
+    /// counts as stored; an object with other bytes is replaced. With `replace` any object is.
     pub async fn store(
         &self,
         path: &ObjectPath,
@@ -232,7 +232,7 @@ impl<H: Http> Storage<H> {
         self.replace(path, label, content).await
     }
 
-    /// Stores an object, whatever was there.
+    /// Stores an object, and replaces an existing one.
     async fn replace(
         &self,
         path: &ObjectPath,
@@ -245,7 +245,8 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Makes sure that uploads reach Storage, by one that writes nothing: no version of it takes this name.
+    /// Checks that uploads reach Storage, with one that stores nothing: every version of Storage rejects this
+    /// name.
     pub async fn check_uploads(&self) -> Result<(), Fault> {
         let label = Label {
             content_type: "application/octet-stream",
@@ -281,7 +282,7 @@ impl<H: Http> Storage<H> {
             request = request.header(METADATA, metadata);
         }
         if upsert {
-            // `TRUE` is not `true` (seen on storage-api 1.11).
+            // Storage ignores `TRUE` (seen on storage-api 1.11).
             request = request.header(UPSERT, "true");
         }
         let response = (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;
@@ -289,7 +290,7 @@ impl<H: Http> Storage<H> {
             if !response.is_json() {
                 return Err(not_a_storage(response.status));
             }
-            // The answer is read to its end, so that the connection can be used again.
+            // Read the response to its end, so that the connection can be reused.
             response
                 .bytes(answer::ANSWER_BYTES)
                 .await
@@ -302,7 +303,7 @@ impl<H: Http> Storage<H> {
         Ok(Err(answer::refusal(response).await?))
     }
 
-    /// What Storage says of an object, or `None` if it has none of this name.
+    /// What Storage reports about an object; `None` if there is none of this name.
     pub async fn info(&self, path: &str) -> Result<Option<Info>, Fault> {
         let bucket = self.settings.bucket_segment();
         let request = self.request(Method::GET, &format!("/object/info/{bucket}/{path}"));
@@ -316,7 +317,7 @@ impl<H: Http> Storage<H> {
                 Err(refusal.fault(&self.settings))
             };
         }
-        // Before 1.7 (July 2024) it answers with headers alone, of which a proxy may take away what matters.
+        // Before 1.7 (July 2024) the answer is in headers alone, and a proxy may remove those that matter.
         if !response.is_json() {
             return self.listed(path).await;
         }
@@ -328,14 +329,14 @@ impl<H: Http> Storage<H> {
         Ok(Some(told.info()))
     }
 
-    /// The same by a listing of its folder.
+    /// The same, from a listing of the object's folder.
     async fn listed(&self, path: &str) -> Result<Option<Info>, Fault> {
         let (folder, name) = path.split_once('/').unwrap_or(("", path));
         let listed = self.page(folder, name, 0, 1).await?;
         Ok(listed.into_iter().find(|info| info.name == path))
     }
 
-    /// Deletes objects. What is not there is as good as deleted.
+    /// Deletes objects. Missing ones count as deleted.
     pub async fn remove(&self, paths: &[String]) -> Result<(), Fault> {
         let bucket = self.settings.bucket_segment();
         let names = serde_json::json!({ "prefixes": paths });
@@ -351,8 +352,8 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// The next `limit` objects of a folder (the two first digits of a SHA-1), by name, from `offset` on.
-    /// A missing bucket looks like an empty folder (seen on storage-api 1.11).
+    /// Up to `limit` objects of a folder (the first two digits of a SHA-1) by name, from `offset` on. A
+    /// missing bucket looks like an empty folder (seen on storage-api 1.11).
     pub async fn list(
         &self,
         folder: &str,
@@ -362,7 +363,7 @@ impl<H: Http> Storage<H> {
         self.page(folder, "", offset, limit).await
     }
 
-    /// The same of those whose names begin so.
+    /// The same, limited to names with this prefix.
     async fn page(
         &self,
         folder: &str,
@@ -397,7 +398,7 @@ impl<H: Http> Storage<H> {
             .await
             .map_err(answer::transport)?;
         let listed: Vec<Listed> = serde_json::from_slice(&body).map_err(|_| no_json())?;
-        // What has no metadata is a folder.
+        // An entry without metadata is a folder.
         let info = |listed: Listed| {
             let metadata = listed.metadata?;
             Some(Info {
@@ -409,7 +410,7 @@ impl<H: Http> Storage<H> {
         Ok(listed.into_iter().filter_map(info).collect())
     }
 
-    /// An object's bytes, or `None` if there is none of this name, or its bytes are gone.
+    /// An object's bytes; `None` if there is no object of this name, or its bytes are gone.
     pub async fn read(&self, path: &str) -> Result<Option<ByteStream>, Fault> {
         let response = self.ask(self.object(Method::GET, path), None).await;
         let response = response.map_err(answer::transport)?;
@@ -424,15 +425,15 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Whether an object that Storage knows of has bytes: after a restore of the database alone it has a
-    /// row, its size and its MD5, and nothing behind them.
+    /// Whether a known object has bytes: after a restore of the database alone it has a row with size and
+    /// MD5, but no bytes.
     async fn has_bytes(&self, path: &str) -> Result<bool, Fault> {
         let request = self
             .object(Method::GET, path)
             .header(header::RANGE, "bytes=0-0");
         let response = self.ask(request, None).await;
         let response = response.map_err(answer::transport)?;
-        // Whatever cannot be read is sent again.
+        // If it cannot be read, it is uploaded again.
         Ok(response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE)
     }
 }

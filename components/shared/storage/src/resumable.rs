@@ -1,4 +1,4 @@
-//! Uploads in pieces that a later tick can go on with: TUS 1.0.0 in pieces of 6 MiB.
+//! Resumable uploads that a later tick can continue: TUS 1.0.0, in chunks of 6 MiB.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::timeouts;
 use crate::{Fingerprint, Label, Storage, answer};
 
-/// The size of every piece but the last, in bytes.
+/// Size of every chunk but the last, in bytes.
 pub const CHUNK_BYTES: u64 = 6 * 1024 * 1024;
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -21,27 +21,26 @@ const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
-/// What is said of a Storage that does not know this protocol.
+/// The message for a Storage that does not support the protocol.
 pub(crate) const NO_PIECES: &str = "this Storage takes nothing in pieces, as those before 0.36 (April 2023): update it, then odoo_sync.retry()";
 
-/// An upload under way, as it is kept between ticks.
+/// An upload under way, as it is stored between ticks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumable {
-    /// Its name on the server: the last segment of the address that the server gave. The rest of
-    /// that address is not kept: it names the server as it sees itself, which behind a gateway is
-    /// not how we reach it, and where it points must not be the server's choice.
+    /// The upload's id: the last segment of the URL that the server returned. The rest of the URL is dropped:
+    /// behind a gateway it is not how we reach the server, and the server must not choose where requests go.
     pub id: String,
 }
 
 impl<H: Http> Storage<H> {
     pub(crate) fn tus(&self, method: Method, rest: &str) -> Request {
-        // Where an object is to be replaced, each request has to say so, not the first alone.
+        // To replace an object, every request has to ask for it, not only the first.
         self.upload(method, &format!("/upload/resumable{rest}"))
             .header(TUS_RESUMABLE, "1.0.0")
             .header(UPSERT, "true")
     }
 
-    /// Begins an upload of `length` bytes.
+    /// Starts an upload of `length` bytes.
     pub async fn begin(
         &self,
         path: &ObjectPath,
@@ -82,7 +81,7 @@ impl<H: Http> Storage<H> {
             ))
     }
 
-    /// How many bytes of an upload Storage has, or `None` if it knows nothing of it any more.
+    /// How many bytes of an upload Storage has; `None` if it no longer knows the upload.
     pub async fn offset(&self, upload: &Resumable) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::HEAD, &format!("/{}", upload.id));
         let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;
@@ -93,7 +92,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Adds a piece at `offset`; the offset after it, as Storage says.
+    /// Appends a chunk at `offset` and returns the new offset, as Storage reports it.
     pub async fn append(
         &self,
         upload: &Resumable,
@@ -117,7 +116,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Makes sure that an upload that has all its bytes became an object of this content.
+    /// Checks that a complete upload became an object with this content.
     pub async fn finish(&self, path: &ObjectPath, content: &Fingerprint) -> Result<(), Fault> {
         match self.info(path.as_str()).await? {
             Some(info) if info.holds(content) != Some(false) => Ok(()),
@@ -132,7 +131,7 @@ impl<H: Http> Storage<H> {
         }
     }
 
-    /// Gives an upload up.
+    /// Cancels an upload.
     pub async fn abandon(&self, upload: &Resumable) -> Result<(), Fault> {
         let request = self.tus(Method::DELETE, &format!("/{}", upload.id));
         (self.http.send(request).await).map_err(|e| self.upload_failed(e))?;

@@ -1,4 +1,4 @@
-//! Which Storage, and which bucket.
+//! Settings of Storage.
 
 use std::fmt::Write;
 
@@ -9,15 +9,15 @@ use serde::Serialize;
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 
-/// Which Storage, and which bucket.
+/// Settings of Storage.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `scheme://host[:port]`, without a path.
     pub url: String,
-    /// Where contents are sent, if not there: hosted projects have a host of its own for large uploads,
+    /// Host for uploads, if it is a separate one: hosted projects have one for large uploads,
     /// `https://PROJECT.storage.supabase.co`.
     pub upload_url: Option<String>,
-    /// What stands before `/object`: `/storage/v1` on hosted Supabase, nothing without a gateway.
+    /// Path prefix before `/object`: `/storage/v1` on hosted Supabase, empty without a gateway.
     pub path: String,
     /// The service key.
     pub key: Secret,
@@ -26,13 +26,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// From the variables `storage_*`.
+    /// Reads the variables `storage_*`.
     pub async fn read(variables: &impl Variables) -> Result<Self, Fault> {
         let upload_url = variables.text("storage_upload_url").await?;
         let settings = Self {
             url: variables.origin("storage_url").await?,
             upload_url: if upload_url.is_empty() || upload_url.ends_with(".invalid") {
-                // As all hosts that are not set.
+                // A placeholder, as for every host that is not set.
                 None
             } else {
                 Some(variables.origin("storage_upload_url").await?)
@@ -45,7 +45,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether there is enough to begin with.
+    /// Checks that the required settings are there.
     pub fn check(&self) -> Result<(), Fault> {
         for (missing, words) in [
             (
@@ -74,13 +74,13 @@ impl Settings {
         }
     }
 
-    /// Whether the key is one of the JWTs that Supabase retires at the end of 2026.
+    /// Whether the key is a legacy JWT, which Supabase retires at the end of 2026.
     pub fn key_is_legacy(&self) -> bool {
         let key = self.key.reveal();
         key.starts_with("eyJ") && key.split('.').count() == 3
     }
 
-    /// The bucket as a segment of a path: Supabase allows spaces and more in its name.
+    /// The bucket as a path segment: Supabase allows spaces and more in its name.
     pub(crate) fn bucket_segment(&self) -> String {
         self.bucket
             .bytes()
@@ -94,7 +94,7 @@ impl Settings {
             })
     }
 
-    /// What people should know of how it is used.
+    /// What reports should tell people about these settings.
     pub fn told(&self) -> Told {
         let url = self.uploads();
         let host = url.split_once("://").map_or(url, |(_, host)| host);
@@ -108,7 +108,7 @@ impl Settings {
         self.upload_url.as_deref().unwrap_or(&self.url)
     }
 
-    /// An address of the API at one of the two hosts.
+    /// The URL of an API endpoint at one of the two hosts.
     pub(crate) fn address(&self, host: &str, rest: &str) -> String {
         let path = self.path.trim_matches('/');
         if path.is_empty() {
@@ -119,23 +119,23 @@ impl Settings {
     }
 }
 
-/// What people should know of how a Storage is used.
+/// What reports tell people about the settings of Storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Told {
-    /// The host that contents are sent to.
+    /// The host that uploads are sent to.
     pub uploads_to: String,
-    /// Whether the key is one of those that Supabase retires.
+    /// Whether the key is a legacy one, which Supabase retires.
     pub legacy_key: bool,
 }
 
-/// The headers that carry the key. A secret key (`sb_secret_…`) is no JWT, and is refused as a bearer
-/// (supabase.com/docs/guides/api/api-keys); a legacy key goes into both, since a Storage without a gateway
-/// reads nothing but the bearer.
+/// The headers that carry the key. A secret key (`sb_secret_…`) is not a JWT, and is rejected as a bearer
+/// token (supabase.com/docs/guides/api/api-keys). A legacy key goes into both headers, because a Storage
+/// without a gateway reads only the bearer token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyHeaders {
     /// `apikey` alone.
     Apikey,
-    /// `apikey`, and `Authorization` as a bearer.
+    /// `apikey`, and `Authorization` with a bearer token.
     Both,
 }
 
@@ -147,7 +147,7 @@ impl KeyHeaders {
         }
     }
 
-    /// In words.
+    /// The headers in words.
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Apikey => "in the header apikey alone:",
@@ -155,7 +155,7 @@ impl KeyHeaders {
         }
     }
 
-    /// The request with the key.
+    /// Adds the key to the request.
     pub(crate) fn carry(self, key: &Secret, request: Request) -> Request {
         let key = key.reveal();
         let request = request.header(APIKEY, key);

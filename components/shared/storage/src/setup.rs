@@ -1,4 +1,4 @@
-//! What a look at how a Storage is set up needs beside what every batch does.
+//! Requests that only the setup check makes.
 
 use fault::{Fault, Kind};
 use http::{HeaderName, Method, StatusCode, header};
@@ -12,15 +12,15 @@ use crate::{Storage, answer};
 
 const TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 
-/// A bucket, as Storage describes it. A description that is another than expected stops no batch: it is read as
-/// far as it is understood.
+/// A bucket, as Storage describes it. Unexpected fields are ignored, so that an unusual description stops no
+/// batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bucket {
     /// Whether anyone may read its objects.
     pub public: bool,
-    /// The largest object, in bytes; `None`: what the project allows.
+    /// Maximum size of an object in bytes; `None`: the limit of the project.
     pub file_size_limit: Option<u64>,
-    /// The media types that it takes, such as `image/*`; `None`: all.
+    /// Allowed media types, such as `image/*`; `None`: all.
     pub allowed_mime_types: Option<Vec<String>>,
 }
 
@@ -44,7 +44,7 @@ impl From<&Map<String, Value>> for Bucket {
 }
 
 impl Bucket {
-    /// Whether it takes objects of this type (parameters do not count; code of storage-api 1.70).
+    /// Whether it accepts this media type (parameters are ignored; code of storage-api 1.70).
     pub fn takes(&self, media_type: &str) -> bool {
         let bare = media_type.split(';').next().unwrap_or_default().trim();
         self.allowed_mime_types.as_ref().is_none_or(|allowed| {
@@ -57,7 +57,7 @@ impl Bucket {
 }
 
 impl<H: Http> Storage<H> {
-    /// Makes the bucket, private.
+    /// Creates the bucket, as a private one.
     pub async fn create_bucket(&self) -> Result<(), Fault> {
         let name = &self.settings.bucket;
         let bucket = json!({ "id": name, "name": name, "public": false }).to_string();
@@ -72,7 +72,7 @@ impl<H: Http> Storage<H> {
         Err(answer::refusal(response).await?.fault(&self.settings))
     }
 
-    /// The largest upload that the project takes, whatever the bucket says, as far as Storage tells it.
+    /// The project's own limit for uploads, whatever the bucket's limit, if Storage reports it.
     pub async fn project_limit(&self) -> Result<Option<u64>, Fault> {
         let request = self.tus(Method::OPTIONS, "");
         let response = (self.ask(request, None).await).map_err(|e| self.upload_failed(e))?;
@@ -87,8 +87,8 @@ impl<H: Http> Storage<H> {
         Ok(limit)
     }
 
-    /// Makes sure that addresses can be signed, and that they open, by an object that is there. Without one, what
-    /// is not there is asked for, which a Storage that signs answers with just that.
+    /// Checks that URLs can be signed, and that a signed URL of `object` opens. Without an object, signing a
+    /// missing one must fail with `NoSuchKey`, which shows that signing works.
     pub async fn check_signed(&self, object: Option<&str>) -> Result<(), Fault> {
         #[derive(Deserialize)]
         struct Signed {
@@ -114,13 +114,13 @@ impl<H: Http> Storage<H> {
         let body = body.map_err(answer::transport)?;
         let signed: Signed = serde_json::from_slice(&body).map_err(|_| no_json())?;
         self.calls.set(self.calls.get() + 1);
-        // As somebody opens it who has no key.
+        // Open it without the key, as anybody would.
         let address = self.settings.address(&self.settings.url, &signed.url);
         let request = Request::new(Method::GET, address)
             .timeouts(timeouts(0))
             .header(header::RANGE, "bytes=0-0");
         let response = self.http.send(request).await.map_err(answer::transport)?;
-        // Of an empty object there is no first byte.
+        // An empty object has no first byte.
         if response.status.is_success() || response.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Ok(());
         }
