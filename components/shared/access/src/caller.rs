@@ -134,8 +134,8 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// The message for the `auth_error` row of a refused call: which kind of credential it had, for the person
-/// who has to fix it. It contains nothing from the call and reveals nothing. It begins with `a call came
-/// with`, by which `odoo_sync.purge()` distinguishes these rows from an older application's.
+/// who has to fix it. It quotes nothing from the call. `odoo_sync.purge()` recognises it by its beginning,
+/// `a call came with`, which an older application's rows do not have.
 pub fn refusal_words(
     refusal: &Refusal,
     authorization: Option<&str>,

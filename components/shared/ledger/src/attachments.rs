@@ -401,7 +401,7 @@ pub struct Limits {
     pub max_file_bytes: u64,
     /// Larger files need a password.
     pub max_rpc_bytes: u64,
-    /// Whether a password is set, so that those are taken up too.
+    /// Whether those are retried now, because a password is set (at most once a day).
     pub with_password: bool,
 }
 

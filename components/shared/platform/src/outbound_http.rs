@@ -24,7 +24,7 @@ use spin_sdk::wasip3::{wit_future, wit_stream};
 /// at once would be in memory twice.
 const PART_BYTES: usize = 256 * 1024;
 
-/// Maximum size of the chunks in which a response is read.
+/// Maximum size of the chunks in which a response is read, unless the request asks for another size.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Outbound HTTP with Spin.

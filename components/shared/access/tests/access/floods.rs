@@ -16,7 +16,7 @@ fn app() -> Instance {
     app
 }
 
-/// No two within `interval`.
+/// Whether any two times are at least `interval` apart.
 fn spaced(times: &[Duration], interval: Duration) -> bool {
     times.windows(2).all(|pair| pair[0] + interval <= pair[1])
 }
@@ -211,7 +211,7 @@ fn a_call_that_is_never_resumed_nor_dropped_blocks_nobody() {
     assert_eq!(stuck.as_mut().now_or_never(), None);
     assert_eq!(app.bearer(KEY), Ok(JOBS));
 
-    // Resumed after all, it harms nothing.
+    // Resuming it later does no harm.
     assert!(block_on(stuck).is_err());
     assert_eq!(app.bearer(KEY), Ok(JOBS));
 }

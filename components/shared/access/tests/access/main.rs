@@ -1,4 +1,4 @@
-//! What the rest of the program may rely on about who is let in.
+//! The guarantees of authentication that the rest of the program relies on.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

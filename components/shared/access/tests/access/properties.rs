@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use crate::tokens::{Draft, SECRET, base64url, hmac, key_set};
 use crate::world::Instance;
 
-/// Text that looks somewhat like a token, to get past the first look.
+/// Text similar to a token, to get past the first checks.
 fn almost_token() -> impl Strategy<Value = String> {
     let header = prop_oneof![
         Just(r#"{"alg":"HS256"}"#.to_owned()),
@@ -44,7 +44,7 @@ proptest! {
     fn no_signed_claims_panic(claims in r#"\{"sub":"[0-9a-f-]{36}","aud":"authenticated","exp":-?[0-9]{1,30}(\.[0-9]+)?(e-?[0-9]{1,3})?,"nbf":-?[0-9]{1,20}\}|.*"#) {
         let unsigned = format!("{}.{}", base64url(br#"{"alg":"HS256"}"#), base64url(claims.as_bytes()));
         let token = format!("{unsigned}.{}", base64url(&hmac(SECRET.as_bytes(), unsigned.as_bytes())));
-        // No issuer: refused, whatever else it says.
+        // It has no issuer, so it is refused whatever its other claims are.
         let outcome = Instance::new().bearer(&token);
         prop_assert!(matches!(outcome, Err(Refusal::Unauthorized | Refusal::Unfit(_))), "{:?}", outcome);
     }
@@ -64,7 +64,7 @@ proptest! {
         parse_jwt_untrusted(&text);
     }
 
-    /// Longer than what the exhaustive test below does: any bytes anywhere.
+    /// Replaces several characters at once; the exhaustive test below replaces single ones.
     #[test]
     fn a_changed_token_is_refused(way in 0usize..3, cut in any::<prop::sample::Index>(), length in 0usize..4, put in "[A-Za-z0-9_.=-]{0,4}") {
         let mut token = Draft::new().all_ways()[way].clone();
@@ -76,8 +76,8 @@ proptest! {
     }
 }
 
-/// At each place, every character that base64url has, and some that it has not, for the HMAC; a few for
-/// the costlier signatures.
+/// Tries every base64url character and some others at each position for HS256, and a few for the slower
+/// algorithms.
 #[test]
 fn a_token_with_any_one_character_changed_is_refused() {
     const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.+/= ~";

@@ -1,4 +1,4 @@
-//! Every token here is refused, and all alike.
+//! Every token here is refused, with the same response.
 
 use access::{Policy, Refusal, refusal_words};
 use outbound::Secret;
@@ -225,7 +225,7 @@ fn an_algorithm_for_which_no_key_is_configured() {
             assert_eq!(app.bearer(token), Err(Refusal::Unauthorized));
         }
     }
-    // The secret used as if it were the key that an RS256 token names.
+    // The secret is used as if it were the key that an RS256 token names.
     let app = Instance::with(
         Policy::new()
             .jwt_secret(Secret::new(SECRET))

@@ -87,12 +87,12 @@ fn the_legacy_service_role_key_is_a_key_and_never_a_user() {
     let by_postgres = Instance::new();
     by_postgres.world.rotate(&service_role, TEN_MINUTES);
     assert_eq!(by_postgres.bearer(&service_role), Ok(JOBS));
-    // From the cache, before it is read as a token.
+    // From the cache, before it is parsed as a token.
     assert_eq!(by_postgres.bearer(&service_role), Ok(JOBS));
     assert_eq!(by_postgres.world.keys_asked(), 1);
 }
 
-/// Keys that every visitor has, or may have, signed rightly or not.
+/// Keys that every visitor has or may have, with valid and invalid signatures.
 fn public_keys() -> [String; 4] {
     let anon = Draft::new().without("sub").without("aud");
     [
@@ -111,7 +111,7 @@ fn a_key_that_everybody_has_is_none_by_variable_and_by_postgres() {
         assert!(policy.gaps()[0].starts_with("a key of service_keys is not accepted: it is"));
         let app = Instance::with(policy);
         assert_eq!(app.bearer(A), Ok(ADMIN));
-        // An older version may have accepted it.
+        // An older version may have stored it as accepted.
         app.world.rotate(&public, TEN_MINUTES);
         for _ in 0..2 {
             assert_eq!(app.bearer(&public), Err(Refusal::Unauthorized), "{public}");
@@ -211,7 +211,7 @@ fn while_postgres_is_down_keys_by_variable_work_and_no_other_key_is_called_wrong
             let outcome = app.bearer(token);
             assert!(is_unavailable(&outcome), "{token}: {outcome:?}");
         }
-        // A token of this form can be no key, whatever Postgres would say.
+        // A public token can never be a service key, so it is refused without Postgres.
         let nobodys = Draft::new().without("sub").hs256();
         assert_eq!(app.bearer(&nobodys), Err(Refusal::Unauthorized));
         assert_eq!(app.headers(None, None), Err(Refusal::Unauthorized));

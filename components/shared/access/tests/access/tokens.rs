@@ -1,4 +1,4 @@
-//! Tokens as Supabase Auth makes them, and as it never would.
+//! Tokens as Supabase Auth issues them, and invalid variants.
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
@@ -36,7 +36,7 @@ pub fn rsa_key() -> &'static RsaPrivateKey {
     KEY.get_or_init(|| RsaPrivateKey::new(&mut Dice(42), 2048).unwrap())
 }
 
-/// The same throws every time.
+/// A random number generator with a fixed seed.
 pub struct Dice(pub u64);
 
 impl TryRng for Dice {
@@ -81,7 +81,7 @@ pub fn key_set_of(keys: &[Value]) -> Vec<u8> {
     json!({ "keys": keys }).to_string().into_bytes()
 }
 
-/// The key set of the world at its beginning.
+/// The initial key set of the world.
 pub fn key_set() -> Vec<u8> {
     key_set_of(&[ec_jwk(EC_KEY_ID, &ec_key()), rsa_jwk(RSA_KEY_ID, rsa_key())])
 }
@@ -90,7 +90,7 @@ pub fn base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// A token in the making: that of an ordinary user, unless changed.
+/// Builder of a token; the default is an ordinary user's.
 #[derive(Clone)]
 pub struct Draft {
     header: Value,
@@ -123,7 +123,7 @@ impl Draft {
         self
     }
 
-    /// The part that is signed.
+    /// The part that gets signed.
     pub fn unsigned(&self) -> String {
         let part = |value: &Value| base64url(value.to_string().as_bytes());
         format!("{}.{}", part(&self.header), part(&self.claims))
@@ -150,7 +150,7 @@ impl Draft {
         named.signed(|m| rsassa(rsa_key(), m))
     }
 
-    /// Signed rightly in each of the three ways.
+    /// Signs it correctly with each of the three algorithms.
     pub fn all_ways(self) -> [String; 3] {
         [self.clone().hs256(), self.clone().es256(), self.rs256()]
     }

@@ -16,7 +16,7 @@ fn a_user_is_known_by_each_of_the_three_signatures() {
     }
 }
 
-/// The tokens and the key set were made with OpenSSL's signatures, apart from this program.
+/// OpenSSL signed these tokens and made the key set, independently of this program.
 #[test]
 fn what_openssl_signed_is_accepted() {
     let recorded: Value = serde_json::from_str(include_str!("openssl.json")).unwrap();
@@ -80,7 +80,7 @@ fn times_with_a_fraction_are_read() {
     }
 }
 
-/// With all settings of a project but those of `change`.
+/// A policy with all settings of a project, modified by `change`.
 fn project(change: impl FnOnce(Policy) -> Policy) -> Instance {
     let policy = Policy::new()
         .jwt_secret(Secret::new(SECRET))

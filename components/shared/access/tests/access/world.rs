@@ -1,4 +1,4 @@
-//! A Postgres, a Supabase Auth and a clock that do as they are told, and remember what was asked.
+//! Simulated Postgres, Supabase Auth and clock that record what they are asked.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -17,19 +17,19 @@ use uuid::Uuid;
 
 use crate::tokens::{self, SECRET};
 
-/// A holder of a key that Postgres accepts: here they are all for the jobs.
+/// The caller for a key that Postgres accepts; all of these have the scope of the jobs.
 pub const JOBS: Caller = Caller::Service(Scope::Jobs);
 
-/// A holder of a key that is given by variable.
+/// The caller for a key from a variable.
 pub const ADMIN: Caller = Caller::Service(Scope::Admin);
 
 pub const ORIGIN: &str = "https://project.supabase.co";
 pub const JWKS_PATH: &str = "/auth/v1/.well-known/jwks.json";
 pub const ISSUER: &str = "https://project.supabase.co/auth/v1";
-/// The wall's time when a test begins.
+/// The wall clock at the start of a test.
 pub const UNIX_SECONDS: i64 = 1_800_000_000;
 
-/// How something answers.
+/// How a simulated service answers.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Mood {
     Well,
@@ -42,11 +42,11 @@ pub struct World {
     now: Cell<Duration>,
     pub postgres: Cell<Mood>,
     pub auth: Cell<Mood>,
-    /// SHA-256 in hex, and until when it is accepted.
+    /// SHA-256 in hex, and expiry.
     accepted: RefCell<Vec<(String, Option<Duration>)>>,
     pub admins: RefCell<HashSet<Uuid>>,
     pub key_set: RefCell<(StatusCode, Vec<u8>)>,
-    /// When the accepted keys, the key set, and an admin were asked for.
+    /// When the accepted keys, the key set and an admin were asked for.
     pub keys_asked: RefCell<Vec<Duration>>,
     pub key_set_asked: RefCell<Vec<(Duration, String)>>,
     pub admin_asked: RefCell<Vec<(Duration, Uuid)>>,
@@ -71,7 +71,7 @@ impl World {
         self.now.set(self.now.get() + time);
     }
 
-    /// What `odoo_sync.rotate_key()` does, with the old key good for another while.
+    /// Simulates `odoo_sync.rotate_key()`: the old key stays valid for a while.
     pub fn rotate(&self, key: &str, old_good_for: Duration) {
         let mut accepted = self.accepted.borrow_mut();
         for (_, until) in accepted.iter_mut() {
@@ -85,7 +85,7 @@ impl World {
         accepted.push((format!("{hash:x}"), None));
     }
 
-    /// Takes every key back.
+    /// Revokes every key.
     pub fn accept_no_key(&self) {
         self.accepted.borrow_mut().clear();
     }
@@ -98,7 +98,7 @@ impl World {
         self.key_set_asked.borrow().len()
     }
 
-    /// Nobody was asked anything.
+    /// Whether no service was asked anything.
     pub fn is_untouched(&self) -> bool {
         self.keys_asked() + self.key_set_asked() + self.admin_asked.borrow().len() == 0
     }
@@ -177,7 +177,7 @@ impl Http for World {
     }
 }
 
-/// Time passes only while somebody waits: a millisecond for each look at the clock.
+/// Time passes only while somebody sleeps: each poll of a sleep advances it by a millisecond.
 impl Clock for World {
     fn now(&self) -> Duration {
         self.now.get()
@@ -205,7 +205,7 @@ impl Clock for World {
     }
 }
 
-/// One instance of a component: its settings and its cache, in a world.
+/// An instance of a component in a world: its settings and its cache.
 pub struct Instance {
     pub world: World,
     pub cache: Cache,
@@ -213,7 +213,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// With all doors of a configured project open.
+    /// An instance that accepts all kinds of credentials.
     pub fn new() -> Self {
         Self::with(
             Policy::new()

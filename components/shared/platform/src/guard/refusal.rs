@@ -30,7 +30,7 @@ pub enum Refusal {
     Forbidden(Caller),
     /// The body did not arrive, or is invalid.
     Body(StatusCode, &'static str),
-    /// The path contains something invalid; described in words.
+    /// The path or the query is invalid; described in words.
     Malformed(&'static str),
     /// The request asks for something that does not exist; the message names it.
     Request(String),
