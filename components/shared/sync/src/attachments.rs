@@ -1,5 +1,5 @@
-//! The attachments that records refer to: what the archive's catalogue lacks is put into it, and the
-//! archive moves it like any other, if it is selected.
+//! Adds the attachments that records refer to, if missing, to the archive's catalogue. The archive moves them like
+//! any other, if selected.
 
 use ledger::Postgres;
 use ledger::attachments::{Found, Skip, Verdict, catalogue};
@@ -9,13 +9,12 @@ use outbound::{Clock, Http};
 use crate::entity_run::{EntityRun, Stop};
 use crate::work::RunContext;
 
-/// The most attachments of one call.
+/// The most attachments per call.
 const PAGE: usize = 500;
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Asks Odoo for the attachments that the catalogue lacks. Which ones was put down together with
-    /// the records that refer to them, so that none is forgotten; what Odoo does not have, or does not
-    /// show, is not asked for again.
+    /// Asks Odoo for attachments that the catalogue lacks. They were noted together with the records that refer to
+    /// them, so none is forgotten. Attachments that Odoo lacks or hides are not asked for again.
     pub(crate) async fn catalogue_attachments(
         &self,
         entity_run: &mut EntityRun<'_>,
@@ -59,7 +58,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     }
 }
 
-/// An attachment that is known of, and stays where it is: the archive's own reading would not have found it.
+/// Marks an attachment that is catalogued but not moved, as the archive's selection does not include it.
 fn not_selected(found: Found) -> Found {
     Found {
         verdict: Verdict::Skip(Skip::NotSelected),

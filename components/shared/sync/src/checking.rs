@@ -1,4 +1,4 @@
-//! What a final check wants of an entity: its evidence, what stands in the way, and what no list shows.
+//! The part of an entity in a final check: its evidence, its findings, and ids that no list shows.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fault::Fault;
@@ -16,11 +16,11 @@ use crate::cursor::Position;
 use crate::entity_run::{EntityRun, Gap};
 use crate::work::RunContext;
 
-/// How many ids that a list skips are asked for in one step.
+/// How many ids missing from the list one step asks for.
 const MOST_GAPS: usize = 5 * presence::BLOCK;
 
 impl Comparison {
-    /// What a final check keeps of it.
+    /// The evidence that a final check stores.
     pub(crate) fn evidence(&self, entity_run: &EntityRun<'_>) -> Value {
         let lacking = entity_run.shape.lacking.iter();
         let frozen = &entity_run.position.frozen;
@@ -45,7 +45,7 @@ impl Comparison {
         })
     }
 
-    /// What stands in the way of switching Odoo off.
+    /// The findings that stand in the way of switching Odoo off.
     pub(crate) fn findings(
         &self,
         verdict: Verdict,
@@ -108,8 +108,8 @@ impl Comparison {
 }
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Asks for the ids that a part of a list skips: what exists there, nobody has shown this user. A part with many
-    /// of them ends where there are enough for one step.
+    /// Asks for the ids that a part of a list skips: any that exist are hidden from this user. A part with many
+    /// skipped ids is cut short.
     pub(crate) async fn look_into_gaps(
         &self,
         entity_run: &EntityRun<'_>,
@@ -123,7 +123,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
         let mut after_id = comparison.after_id;
         if comparison.calls == 0 {
-            // Nothing more is asked for; how much that would be is told.
+            // No calls are left: count the ids that are not asked for.
             let last = stamps.last().map_or(after_id, |stamp| stamp.id);
             let skipped = (last - after_id)
                 .unsigned_abs()
@@ -169,12 +169,12 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             }
             let last = ids.last().copied().unwrap_or(after_id);
             if end < last || (is_last && skipped.len() >= MOST_GAPS) {
-                // The rest of the part is listed again.
+                // The rest of the part will be listed again.
                 stamps.retain(|stamp| stamp.id <= end);
                 *up_to_id = Some(end);
                 return Ok(());
             }
-            // Where something is beyond the end of the list, more may be.
+            // If records exist beyond the end of the list, there may be more.
             let beyond = found
                 .hidden
                 .iter()
@@ -188,7 +188,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Contents are compared again when that was last done too long ago, whoever calls.
+    /// Requests a comparison of contents if the last one is too old, in whichever run.
     pub(crate) fn compare_by_age(&self, position: &mut Position, now: DateTime<Utc>) {
         if let Some(days) = self.compare_days {
             #[allow(clippy::cast_possible_truncation)]
@@ -197,7 +197,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// A final check hears of what is left out as a whole. What Odoo does not have stands in nobody's way.
+    /// Tells the final check about an entity left out as a whole. A model that Odoo lacks is no obstacle.
     pub(crate) async fn tell_left_out(&self, entity_run: &EntityRun<'_>) -> Result<(), Fault> {
         let (Some(check), Some(gap)) = (self.check, entity_run.gap()) else {
             return Ok(());

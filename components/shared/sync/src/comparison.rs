@@ -1,60 +1,60 @@
-//! What a comparison of the two sides found, and whether it may be believed.
+//! The result of comparing both sides, and whether it can be believed.
 
 use chrono::{DateTime, Utc};
 use ledger::sync::Difference;
 use serde::{Deserialize, Serialize};
 
-/// So many ids of each sort are shown to people.
+/// How many ids of each kind are shown to people.
 const EXAMPLES: usize = 100;
-/// So many calls of one final check ask for what no list of an entity shows.
+/// How many calls a final check may use per entity to ask for ids that no list shows.
 pub(crate) const MOST_CALLS: u32 = 1000;
-/// So many rows may be marked as gone by one comparison; the next one goes on.
+/// The most rows that one comparison marks as deleted; the next one continues.
 const MAX_GONE: usize = 10_000;
 
-/// A comparison under way: Odoo's list, id by id, against the table.
+/// A comparison under way: Odoo's list, by id, against the table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Comparison {
-    /// Whether what is found is mended at once.
+    /// Whether differences are repaired at once.
     pub heal: bool,
-    /// Since when the contents of all rows were read again; `None`: only ids and dates are compared.
+    /// When the preceding full reading of all contents began; `None` if only ids and dates are compared.
     pub contents: Option<DateTime<Utc>>,
-    /// Rows that were written while all contents were read: they were not as Odoo has them.
+    /// Rows that the full reading had to rewrite, as they differed from Odoo.
     pub rewritten: u64,
     /// The final check that it belongs to.
     pub check: Option<i64>,
-    /// Records that exist, and that no list showed to this user.
+    /// Records that exist but are in no list that the user sees.
     pub hidden: u64,
-    /// Ids that no list showed and that were not asked for.
+    /// Ids that no list shows and that were not asked for.
     pub unasked: u64,
-    /// How many calls that check may still make for what no list shows.
+    /// How many calls are left to ask for ids that no list shows.
     pub calls: u32,
-    /// Every id up to this one was compared.
+    /// Ids up to this one are compared.
     pub after_id: i64,
-    /// How many Odoo has.
+    /// How many records Odoo lists.
     pub listed: u64,
-    /// How many Postgres has.
+    /// How many rows Postgres has.
     pub here: u64,
-    /// How many differ for the one reason that they are newer than the last reading.
+    /// How many differ only because they are newer than the last reading.
     pub later: u64,
-    /// In Odoo only.
+    /// How many are in Odoo only.
     pub missing: u64,
-    /// In both, with another date.
+    /// How many are on both sides, with different dates.
     pub stale: u64,
-    /// In Postgres only.
+    /// How many are in Postgres only.
     pub extra: u64,
-    /// Of the missing and the stale: those that were mended.
+    /// How many missing and stale rows were repaired.
     pub mended: u64,
-    /// The ids of the extra ones, at most 10,000.
+    /// The ids of extra rows, at most 10,000.
     pub extra_ids: Vec<i64>,
-    /// The first ids of the missing.
+    /// The first ids of missing rows.
     pub missing_ids: Vec<i64>,
-    /// The first ids of the stale.
+    /// The first ids of stale rows.
     pub stale_ids: Vec<i64>,
 }
 
 impl Comparison {
-    /// One that has not begun.
+    /// A comparison at its beginning.
     pub(crate) fn new(heal: bool) -> Self {
         Self {
             heal,
@@ -62,7 +62,7 @@ impl Comparison {
         }
     }
 
-    /// One that follows on a reading of all contents that began then.
+    /// A comparison that follows a full reading of all contents, which began at `began`.
     pub(crate) fn of_contents(began: Option<DateTime<Utc>>, check: Option<i64>) -> Self {
         Self {
             contents: began,
@@ -72,7 +72,7 @@ impl Comparison {
         }
     }
 
-    /// A part was compared, and `mended` of its differences were mended.
+    /// Adds one compared part, in which `mended` differences were repaired.
     pub(crate) fn add(&mut self, difference: &Difference, listed: usize, mended: u64) {
         fn count(ids: &[i64]) -> u64 {
             u64::try_from(ids.len()).unwrap_or(u64::MAX)
@@ -92,9 +92,9 @@ impl Comparison {
         keep(&mut self.stale_ids, &difference.stale, EXAMPLES);
     }
 
-    /// Whether the rows that Odoo's list lacks may be taken for gone. A list that is suspiciously
-    /// small is a fault of the source until a person says otherwise (`confirm_deletes`): no list at
-    /// all where there was one, or more than `most_share` gone at once, five rows apart.
+    /// Whether rows missing in Odoo's list can be taken as deleted. A suspiciously small list is a fault of the
+    /// source unless a person says otherwise (`confirm_deletes`): an empty list where there were rows, or more than
+    /// `most_share` deleted at once, except for up to five rows.
     #[allow(clippy::cast_precision_loss)]
     pub(crate) fn believable(&self, confirmed: bool, most_share: f64) -> Result<(), String> {
         let most = (self.here as f64 * most_share).max(5.0);
@@ -107,7 +107,7 @@ impl Comparison {
         ))
     }
 
-    /// The extra ids that are shown.
+    /// The extra ids that are shown to people.
     pub(crate) fn extra_examples(&self) -> &[i64] {
         self.extra_ids.get(..EXAMPLES).unwrap_or(&self.extra_ids)
     }

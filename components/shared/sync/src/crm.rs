@@ -1,15 +1,14 @@
-//! The pipeline: what `crm-sync` copies.
+//! The pipeline, as copied by `crm-sync`.
 //!
-//! Fields that were renamed between Odoo 14 and 19 have one column; those of one version only are
-//! null in the others.
+//! A field renamed between Odoo 14 and 19 has one column; a column of a field that only one version has is null in
+//! the others.
 
 use ledger::pipeline;
 
 use crate::entity::{column, made};
 use crate::{Entity, Job, Scope};
 
-/// The pipeline. Leads come after what they point to, and customers after the leads that refer to
-/// them.
+/// The pipeline. Leads come after the records that they point to, and customers after the leads that refer to them.
 pub static CRM: Job = Job {
     name: "crm-sync",
     variables: "crm",

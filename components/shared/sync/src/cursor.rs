@@ -1,12 +1,11 @@
-//! How far the reading of an entity came, and what to read next.
+//! The cursor of an entity, and what to read next.
 //!
-//! `write_date` is the start of the transaction that wrote it, so a slow one commits behind the newest
-//! date that was seen, and the database keeps microseconds that RPC cuts off (seen on 17 and 18).
-//! Therefore the bound of a reading is fixed before its first page, it begins an overlap before the
-//! bound of the last one, pages follow the ids, and the bound counts as reached only when all pages
-//! are in. Once a bound is twice the overlap old, no transaction from before it is still under way:
-//! what was read then is settled and is not read again. What changes without a new date (a computed
-//! probability, a rename elsewhere) is found by a full reading, page by page of ids.
+//! `write_date` is the start of the writing transaction, so a slow transaction commits behind the newest date already
+//! seen, and the database keeps microseconds that RPC cuts off (seen on 17 and 18). Therefore a reading fixes its
+//! bound before its first page and begins one overlap before the last bound; pages follow the ids, and the bound is
+//! reached only when all pages are read. Once a bound is two overlaps old, no transaction from before it can still be
+//! open: rows up to it are settled and are not read again. Changes without a new date (a computed probability, a
+//! rename elsewhere) are found by a full reading, page by page in the order of ids.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ledger::runs::RunId;
@@ -16,68 +15,68 @@ use serde::{Deserialize, Serialize};
 use crate::comparison::Comparison;
 pub use crate::tail::Tail;
 
-/// The position, as it is kept in the ledger.
+/// The cursor, as stored in the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Position {
-    /// Everything written up to this moment of Odoo's clock has been read.
+    /// Rows written up to this moment of Odoo's clock have been read.
     pub written: Option<DateTime<Utc>>,
-    /// Whether nothing can be committed any more that was written up to then.
+    /// Whether no row written up to that moment can still be committed.
     pub settled: bool,
-    /// Whether every row was read, once at least.
+    /// Whether every row has been read at least once.
     pub complete: bool,
     /// The fingerprint of the shape in which rows are read.
     pub shape: String,
-    /// The rows in the overlap before `written`: while they are the same, nothing is new.
+    /// The checksum of the overlap before `written`: while it is the same, nothing is new.
     pub tail: Tail,
-    /// The reading of changes under way.
+    /// The reading of changes that is under way.
     pub changes: Option<Reading>,
-    /// The full reading under way.
+    /// The full reading that is under way.
     pub full: Option<Reading>,
-    /// The comparison under way.
+    /// The repairing comparison that is under way.
     pub comparison: Option<Comparison>,
-    /// The one under way that only looks.
+    /// The read-only comparison that is under way.
     pub looking: Option<Comparison>,
-    /// Since when the contents of all rows were last read again, to the end and with a comparison after it, by our clock.
+    /// When the last full reading that was finished and compared began, by our clock.
     pub compared: Option<DateTime<Utc>>,
-    /// Of a model without dates: the last id that was read.
+    /// For a model without dates: the last id read.
     pub last_id: i64,
-    /// The final check that this entity took part in last.
+    /// The last final check that this entity took part in.
     pub check: Option<i64>,
-    /// The fingerprint of what the dictionary has of its fields.
+    /// The fingerprint of this entity's part of the dictionary.
     pub dictionary: String,
     /// The fields that are read.
     pub fields: Vec<String>,
-    /// Those that were read once, and cannot be any more: their columns keep what they had.
+    /// Fields that were read once but no longer can be: their columns are frozen.
     pub frozen: Vec<String>,
-    /// Whether a person has said that what Odoo's next list lacks is gone. It holds until that comparison
-    /// ends, whichever run ends it.
+    /// Whether a person has confirmed that records missing in Odoo's next list are deleted. Valid until that
+    /// comparison ends, in whichever run.
     pub confirmed: bool,
 }
 
-/// A reading under way.
+/// A reading that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
-    /// Its bound.
+    /// The upper bound.
     pub until: DateTime<Utc>,
     /// When it began, by our clock.
     #[serde(default)]
     pub began: Option<DateTime<Utc>>,
-    /// Rows that it wrote.
+    /// How many rows it has rewritten.
     #[serde(default)]
     pub rewritten: u64,
-    /// The run that set the bound: once all is read, all that Odoo had when it began is here.
+    /// The run that set the bound: once the reading ends, the copy is complete as of that run's start.
     #[serde(default)]
     pub since_run: Option<RunId>,
-    /// Whether it began so late that it settles all up to its bound.
+    /// Whether it began late enough to settle all rows up to its bound.
     pub settles: bool,
-    /// Every id up to this one has been read.
+    /// Ids up to this one have been read.
     pub after_id: i64,
-    /// The rows read so far that lie in the overlap before the bound.
+    /// The checksum of the rows read so far that are in the overlap before the bound.
     pub tail: Tail,
 }
 
-/// What the cursor needs of a row.
+/// What the cursor needs to know about a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub id: i64,
@@ -86,7 +85,7 @@ pub(crate) struct Seen {
 }
 
 impl Position {
-    /// Takes on a shape; another one than before has every row read again.
+    /// Adopts a shape. If it differs from the last one, all rows are read again.
     pub(crate) fn take_shape(&mut self, fingerprint: String) {
         if self.shape != fingerprint {
             self.shape = fingerprint;
@@ -94,7 +93,7 @@ impl Position {
         }
     }
 
-    /// The comparison under way: the one that mends, or the one that only `looks`.
+    /// The comparison that is under way: the read-only one if `looks`, else the repairing one.
     pub(crate) const fn comparison_of(&mut self, looks: bool) -> &mut Option<Comparison> {
         if looks {
             &mut self.looking
@@ -103,15 +102,15 @@ impl Position {
         }
     }
 
-    /// Asks for a full reading, if none is under way.
+    /// Requests a full reading, if none is under way.
     pub(crate) fn ask_for_full(&mut self) {
         if self.full.is_none() {
             self.full = self.full_reading();
         }
     }
 
-    /// Asks for one if the contents will soon be compared longer ago than that, or were at a moment that is still to
-    /// come: a clock that was ahead once must not put it off for a year. The next run may be an hour away.
+    /// Requests a full reading if the last one will soon be too old (the next run may be an hour away), or is dated in
+    /// the future: a clock that was ahead once must not delay it for a year.
     pub(crate) fn ask_for_full_by_age(&mut self, now: DateTime<Utc>, most_age: TimeDelta) {
         let due = most_age - (most_age / 24).min(TimeDelta::hours(1));
         let ages = |then: DateTime<Utc>| (TimeDelta::minutes(-5)..due).contains(&(now - then));
@@ -120,14 +119,14 @@ impl Position {
         }
     }
 
-    /// A full reading that has not begun yet begins now.
+    /// Starts the full reading, if it has not started yet.
     pub(crate) fn begin_full(&mut self, now: DateTime<Utc>) {
         if let Some(full) = &mut self.full {
             full.began.get_or_insert(now);
         }
     }
 
-    /// So many rows were not as Odoo has them, in the full reading under way or the one that just ended.
+    /// Counts rewritten rows for the full reading that is under way or just ended.
     pub(crate) fn rewrote(&mut self, rows: u64) {
         if let Some(full) = &mut self.full {
             full.rewritten += rows;
@@ -136,7 +135,7 @@ impl Position {
         }
     }
 
-    /// Takes part in a final check, once the first reading is over: all that was read before it says nothing of now.
+    /// Joins a final check after the first full reading, and reads all again: earlier readings prove nothing about now.
     pub(crate) fn take_part(&mut self, check: i64) {
         if self.check != Some(check) && self.complete {
             self.check = Some(check);
@@ -145,7 +144,7 @@ impl Position {
         }
     }
 
-    /// Takes on the fields that can be read; whether others are frozen now than before.
+    /// Adopts the readable fields. Returns whether the frozen ones changed.
     pub(crate) fn take_fields(&mut self, fields: Vec<String>) -> bool {
         let mut frozen: Vec<String> = std::mem::take(&mut self.fields);
         frozen.extend(self.frozen.iter().cloned());
@@ -163,9 +162,8 @@ impl Position {
         Some(Reading::new(until, self.settled))
     }
 
-    /// The newest `write_date` is known (`None`: Odoo has no rows): a reading of changes begins, or
-    /// the very first one of everything. No bound lies after `now`: a row that is dated in the future
-    /// would hide all others until then.
+    /// Begins a reading of changes up to the newest `write_date` (`None`: Odoo has no rows), or the very first full
+    /// reading. The bound is never after `now`: a row dated in the future would hide all others until then.
     pub(crate) fn begin(
         &mut self,
         newest: Option<DateTime<Utc>>,
@@ -183,23 +181,23 @@ impl Position {
         }
     }
 
-    /// The reading that brings the copy up to date: that of changes, or the very first one of everything.
+    /// The reading that brings the copy up to date: of changes, or the very first full one.
     fn catching_up(&self) -> Option<&Reading> {
         let first = self.full.as_ref().filter(|_| !self.complete);
         self.changes.as_ref().or(first)
     }
 
-    /// The run as of whose beginning all is here, once what is read now has come to its end.
+    /// The run that the copy is current as of, once the catch-up under way completes.
     pub(crate) fn catches_up_with(&self) -> Option<RunId> {
         self.catching_up().and_then(|reading| reading.since_run)
     }
 
-    /// Whether all is here up to a bound, and no reading is to lead beyond it.
+    /// Whether the copy is complete up to a bound and no catch-up is under way.
     pub(crate) fn caught_up(&self) -> bool {
         self.complete && self.catching_up().is_none()
     }
 
-    /// Notes who set the bound that was set just now.
+    /// Records the run that has just set the bound.
     pub(crate) fn bounded_by(&mut self, run: RunId) {
         let first = self.full.as_mut().filter(|_| !self.complete);
         if let Some(reading) = self.changes.as_mut().or(first) {
@@ -207,7 +205,7 @@ impl Position {
         }
     }
 
-    /// Whether a page that leads here from `saved` has brought nothing new: then it need not be written.
+    /// Whether nothing has changed since `saved` except `settled`: then the cursor need not be written.
     pub(crate) fn brings_nothing_to(&self, saved: &Self) -> bool {
         *self
             == Self {
@@ -216,14 +214,14 @@ impl Position {
             }
     }
 
-    /// Whether a reading of changes had begun, and there was no time for its first page.
+    /// Whether a reading of changes began but had no time for its first page.
     pub(crate) fn was_left_out(&self) -> bool {
         self.changes
             .as_ref()
             .is_some_and(|changes| changes.after_id == 0)
     }
 
-    /// Where a reading of changes begins.
+    /// The window where a reading of changes begins.
     pub(crate) fn changes_since(&self, overlap: TimeDelta) -> Window {
         Window {
             since: self.written.map(|written| {
@@ -237,7 +235,7 @@ impl Position {
         }
     }
 
-    /// The next page of changes, if they are being read.
+    /// The next page of changes, if a reading of changes is under way.
     pub(crate) fn changes_window(&self, overlap: TimeDelta) -> Option<Window> {
         let changes = self.changes.as_ref()?;
         Some(Window {
@@ -247,7 +245,7 @@ impl Position {
         })
     }
 
-    /// A page of changes was read; `at_end`: it was the last.
+    /// Advances past a page of changes; `at_end` if it was the last.
     #[must_use]
     pub(crate) fn changes_read(&self, rows: &[Seen], at_end: bool, overlap: TimeDelta) -> Self {
         let mut next = self.clone();
@@ -264,7 +262,7 @@ impl Position {
         next
     }
 
-    /// A page of everything was read, up to the id `up_to`.
+    /// Advances past a page of a full reading, up to the id `up_to`.
     #[must_use]
     pub(crate) fn full_read(
         &self,

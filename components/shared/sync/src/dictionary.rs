@@ -1,4 +1,4 @@
-//! What Odoo says of the fields of the copied models, for when it is off.
+//! Keeps Odoo's descriptions of the copied models' fields, for the time when Odoo is off.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::entity_run::{EntityRun, Gap, Stop};
 use crate::work::{RunContext, concerns_one};
 use crate::{Entity, Shape};
 
-/// A model's fields, and where the values of each are.
+/// The fields of a model, and where the values of each one are copied to.
 pub(crate) fn fields(
     entity: &Entity<'_>,
     shape: &Shape,
@@ -41,7 +41,7 @@ pub(crate) fn fields(
 }
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Writes what changed since it was last written, all in one statement.
+    /// Writes what changed since the last write, in one statement.
     pub(crate) async fn write_dictionary(
         &self,
         entity_runs: &mut [EntityRun<'_>],
@@ -78,7 +78,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// What Odoo's pages call these models, as far as its user may know.
+    /// Adds the labels of these models, if the user may read them.
     async fn label(&self, models: &mut [Model<'_>]) -> Result<(), Fault> {
         let names: Vec<&str> = models.iter().map(|model| model.model).collect();
         let domain = [json!(["model", "in", names])];

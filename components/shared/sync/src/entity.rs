@@ -1,4 +1,4 @@
-//! What is copied: descriptions, and nothing that acts.
+//! Describes what is copied, as pure data.
 
 use std::collections::BTreeMap;
 
@@ -10,95 +10,95 @@ use serde_json::Value;
 use crate::Settings;
 use crate::html::Owns;
 
-/// One model of Odoo and the table that it goes to.
+/// One model of Odoo and the table that it is copied to.
 #[derive(Debug)]
 pub struct Entity<'a> {
     /// Its name in requests, cursors and logs, such as `leads`.
     pub name: &'a str,
     /// Its model, such as `crm.lead`.
     pub model: &'a str,
-    /// Its columns, and where they come from.
+    /// The columns, and the fields that fill them.
     pub fields: &'static [Field],
-    /// Where it goes.
+    /// The table that it is copied to.
     pub table: &'static Table,
-    /// Which of its records.
+    /// Which of its records are copied.
     pub scope: Scope,
-    /// The text that one record alone is read without when it is too long with it.
+    /// A long text field: a record that is too long with it is read without it.
     pub bulk: Option<&'static str>,
-    /// What it needs beyond the rest.
+    /// Further options, if any.
     pub options: Option<&'static EntityOptions>,
 }
 
-/// What some entities need beyond the rest.
+/// Options that only some entities need.
 #[derive(Debug)]
 pub struct EntityOptions {
     /// Which records of the model, as an Odoo domain.
     pub domain: fn(&Settings) -> Vec<Value>,
-    /// Fields that are read beside those of the columns, where the server has them.
+    /// Fields to read in addition to those of columns, if the server has them.
     pub beside: &'static [&'static str],
-    /// The column that keeps all of these as they are; `None`: `custom` does.
+    /// The column that keeps these fields unchanged; `None` for `custom`.
     pub raw: Option<&'static str>,
-    /// The most records of a page.
+    /// The most records per page.
     pub page: usize,
-    /// What `refine` looks up.
+    /// The lookup table for `refine`.
     pub index: Index,
-    /// Records that a record lists, which are read with it.
+    /// Related records that are read with each record.
     pub lists: &'static [List],
     /// Makes the columns that no field fills.
     pub refine: fn(&Settings) -> Refine,
-    /// Raised where `refine` makes something else of the same record: all rows are then read again.
+    /// Increase this if `refine` makes something else of the same record: all rows are then read again.
     pub version: u32,
-    /// Whether a user who may not read the model at all is a fact that is told once, and no fault.
+    /// Whether a user without access to the model is reported once instead of being a fault.
     pub optional: bool,
-    /// What its records own beside the files that hang on them: their HTML may refer to it.
+    /// What records own beyond the files attached to them: their HTML may refer to it.
     pub owns: Option<Owns>,
-    /// Whether it puts into the catalogue what any copied record refers to.
+    /// Whether it adds attachments that any copied record refers to, to the catalogue.
     pub catalogues: bool,
 }
 
-/// Where the cleaner of HTML finds what Odoo knows of the attachments that a record names.
+/// The key under which a record holds what Odoo knows about the attachments that it names.
 pub(crate) const FILES: &str = "(files)";
-/// Where it finds the external id of a record of the index.
+/// The key under which a record of the index holds its external id.
 pub(crate) const EXTERNAL_ID: &str = "(external id)";
 
-/// Records that a field of another lists by their ids: `refine` finds them in its place.
+/// Records that a field lists by id: `refine` finds them in place of the ids.
 #[derive(Debug)]
 pub struct List {
-    /// The field with the ids, which is among those that are read beside the columns'.
+    /// The field with the ids, which must be among those in `beside`.
     pub field: &'static str,
     /// Their model.
     pub model: &'static str,
-    /// What is read of them, as far as the server has it.
+    /// The fields to read, if the server has them.
     pub fields: &'static [&'static str],
-    /// The column that stays empty without it.
+    /// The column that stays empty if they cannot be read.
     pub fills: &'static str,
 }
 
-/// A small model that is read as a whole, once in a run.
+/// A small model that is read as a whole, once per run.
 #[derive(Debug)]
 pub struct Index {
     /// The model.
     pub model: &'static str,
-    /// Which of its records.
+    /// Which of its records are read.
     pub domain: fn(&Settings) -> Vec<Value>,
-    /// What is read of it.
+    /// The fields to read.
     pub fields: &'static [&'static str],
-    /// The field with the id that it is looked up by.
+    /// The field with the id by which records are looked up.
     pub key: &'static str,
-    /// Whether the records' external ids are asked for, too.
+    /// Whether to ask for the records' external ids, too.
     pub external_ids: bool,
-    /// The column that stays empty without it.
+    /// The column that stays empty if the index cannot be read.
     pub fills: &'static str,
 }
 
-/// An index as it was read. It is empty if the user may not read it.
+/// An index that was read; empty if the user may not read it.
 pub type Known = BTreeMap<i64, Record>;
 
-/// Adds to a record what Odoo has no field for, under the names of the columns.
+/// Adds columns to a record that no field of Odoo fills.
 pub type Refine = Box<dyn Fn(&mut Record, &Known)>;
 
 impl EntityOptions {
-    /// The column that keeps all of a field that is read beside those of the columns.
+    /// The column that keeps a field of `beside` unchanged.
     pub(crate) fn keeps(&self, field: &str) -> Option<&'static str> {
         let list = self.lists.iter().find(|list| list.field == field);
         let raw = self.raw.filter(|_| self.beside.contains(&field));
@@ -107,7 +107,7 @@ impl EntityOptions {
 }
 
 impl<'a> Entity<'a> {
-    /// Any model, whole.
+    /// Any model, copied as a whole.
     pub fn of_model(model: &'a str) -> Self {
         Self {
             name: model,
@@ -120,22 +120,22 @@ impl<'a> Entity<'a> {
         }
     }
 
-    /// Whether a large part of its records goes within a day: planned activities are deleted when they are done.
+    /// Whether many of its records disappear within a day: planned activities are deleted when done.
     pub(crate) fn comes_and_goes(&self) -> bool {
         self.model == "mail.activity"
     }
 
-    /// The most records of a page: of most models, one or two megabytes.
+    /// The most records per page: one or two megabytes for most models.
     pub(crate) fn page(&self) -> usize {
         self.options.map_or(1000, |options| options.page)
     }
 
-    /// What its records own, for their HTML.
+    /// Finds out what its records own, for their HTML.
     pub(crate) fn owns(&self) -> Option<Owns> {
         self.options.and_then(|options| options.owns)
     }
 
-    /// Whether a user who may not read it at all is no fault, or an Odoo without it.
+    /// Whether an unreadable or missing model is not a fault.
     pub(crate) fn optional(&self) -> bool {
         self.table.shared || self.options.is_some_and(|options| options.optional)
     }
@@ -144,56 +144,56 @@ impl<'a> Entity<'a> {
 /// Which records of a model are copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// All of them, archived ones too.
+    /// All records, including archived ones.
     All,
-    /// Those that something refers to: whoever refers to a record puts its id into the table, and the
-    /// rest of it is read afterwards.
+    /// Records that something refers to: whoever refers to a record puts its id into the table, and the rest of it is
+    /// read later.
     Referred,
-    /// Those that point to a row of the table that this one is of, by this field: they are asked for by the ids of rows
-    /// that are here.
+    /// Records that point, by this field, to a row of the parent table. They are asked for by the ids of rows that
+    /// are already here.
     Of(&'static str),
 }
 
-/// A column, and the field that fills it.
+/// A column and the field that fills it.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
-    /// The column, under one name for all versions of Odoo.
+    /// The column's name, the same for all versions of Odoo.
     pub column: &'static str,
-    /// What it holds.
+    /// The type of its value.
     pub kind: Kind,
-    /// The field's names in Odoo, the newest first: the first one that the server has is taken. None:
-    /// the column is made from other fields.
+    /// The field's names in Odoo, newest first; the first one that the server has is used. If empty, the column is
+    /// made from other fields.
     pub names: &'static [&'static str],
 }
 
-/// What a column holds.
+/// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Text.
     Text,
-    /// HTML, or text in other versions of Odoo. A column of it has three beside it that are made:
-    /// `<column>_html`, `<column>_text`, `<column>_omitted`.
+    /// HTML, or text in other versions of Odoo. Three columns are made from it: `<column>_html`, `<column>_text`,
+    /// `<column>_omitted`.
     Html,
-    /// A whole number; Odoo's selections of digits too.
+    /// A whole number, or a selection whose values are digits.
     Integer,
     /// A number.
     Number,
-    /// True or false.
+    /// A boolean.
     Flag,
-    /// A day.
+    /// A date.
     Date,
-    /// A moment, UTC.
+    /// A moment in UTC.
     Moment,
-    /// A many2one: the id.
+    /// A many2one, as its id.
     Link,
-    /// A x2many: the ids. A many2one becomes a list of one, where a version had that.
+    /// An x2many, as a list of ids. A many2one of another version becomes a list of one.
     Links,
-    /// Anything, as it is.
+    /// Any JSON, unchanged.
     Json,
 }
 
 impl Kind {
-    /// The kind of a custom field by Odoo's type; `None` for what is not copied, such as files.
+    /// The kind of a custom field, by Odoo's type; `None` for types that are not copied, such as files.
     pub fn of_type(type_name: &str) -> Option<Self> {
         Some(match type_name {
             "char" | "text" | "selection" | "reference" => Self::Text,
@@ -211,7 +211,7 @@ impl Kind {
     }
 }
 
-/// A column whose field has had the same name in all versions.
+/// A column filled by the field of the same name, or by the first of the given names.
 macro_rules! column {
     ($name:literal, $kind:ident) => {
         $crate::Field {
@@ -242,7 +242,7 @@ macro_rules! made {
 
 pub(crate) use {column, made};
 
-/// What every record has, of whatever model.
+/// The columns of every record of any model.
 const RECORD: &[Field] = &[
     column!("name", Text, "display_name"),
     made!("inline_attachment_ids", Links),

@@ -1,26 +1,26 @@
-//! What becomes of a field that no column takes: it goes into `custom`, or it is left out for a reason that is told.
+//! Decides about a field without a column: it goes into `custom`, or is left out for a stated reason.
 
 use odoo::records::FieldInfo;
 use serde::Serialize;
 
 use crate::Kind;
 
-/// Fields that people made in Odoo begin so: nothing of them is taken for technical.
+/// The prefix of fields that users created in Odoo: none of these is taken for technical.
 const OWN: &str = "x_";
 
-/// What is worth nothing without Odoo, or stands elsewhere. Kept short: docs/limits.md has the same list.
+/// Fields that are useless without Odoo, or copied elsewhere. Kept short: docs/limits.md has the same list.
 const TECHNICAL: &[&str] = &[
-    // Moves whenever its user looks at the calendar.
+    // Changes whenever its user looks at the calendar.
     "calendar_last_notif_ack",
-    // What people follow and star in Odoo's own chat.
+    // What users follow and star in Odoo's own chat.
     "channel_ids",
     "starred_message_ids",
     "starred_partner_ids",
-    // The contacts of `notifications`.
+    // The same contacts as in `notifications`.
     "notified_partner_ids",
 ];
 
-/// Parts of the names of what lets its reader in somewhere.
+/// Parts of the names of fields that hold credentials.
 const SECRET: &[&str] = &[
     "token",
     "password",
@@ -34,27 +34,27 @@ const SECRET: &[&str] = &[
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Odoo computes it at each reading: one of them can cost more than all the rest.
+    /// Odoo computes it on each read: one such field can cost more than all others.
     NotStored,
-    /// It lists the records that point here, which is kept with these.
+    /// It lists records that point here, and the link is copied with these.
     OneToMany,
-    /// A file: the archive takes it where `archive_fields` has its name.
+    /// A file, which the archive moves if `archive_fields` names it.
     File,
-    /// It lets its reader in somewhere.
+    /// It gives access to something.
     Secret,
-    /// It is worth nothing without Odoo, or stands elsewhere.
+    /// It is useless without Odoo, or copied elsewhere.
     Technical,
-    /// Its type is not known here, or its name is that of a column that is made here.
+    /// Its type is unknown, or its name is taken by a column that is made here.
     Type,
 }
 
 impl Reason {
-    /// Whether it leaves out something of a record that stands nowhere else in Postgres.
+    /// Whether leaving the field out loses something that is nowhere else in Postgres.
     pub(crate) fn loses(self, field: &str) -> bool {
         !matches!(self, Self::NotStored | Self::OneToMany) || field.starts_with(OWN)
     }
 
-    /// For people.
+    /// The reason in words.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::NotStored => "computed at each reading",
@@ -67,7 +67,7 @@ impl Reason {
     }
 }
 
-/// Whether a field goes into `custom`.
+/// The kind of a field that goes into `custom`, or the reason to leave it out.
 pub(crate) fn of(name: &str, info: &FieldInfo) -> Result<Kind, Reason> {
     if !info.store {
         return Err(Reason::NotStored);

@@ -1,11 +1,11 @@
 //! Keeps copies of Odoo's models in Postgres: complete, fresh and checked.
 //!
-//! A [`Job`] is a description: for each of its entities a run asks Odoo what may be read, reads what changed, goes on with a full reading where one is under
-//! way, and compares both sides, all within a time budget. Whatever cuts it off, the next run goes on
-//! where the ledger says: a page and the cursor behind it are one statement.
+//! A [`Job`] is a description. For each of its entities a run asks Odoo which fields are readable, reads changes,
+//! continues a full reading if one is under way, and compares both sides, within a time budget. If a run is cut off,
+//! the next one continues from the ledger: each page and the cursor behind it are written in one statement.
 //!
-//! The decisions ([`cursor`], [`comparison`], `shape`, `row`) are pure and apart from the work
-//! (`reading`, `validation`, `run`). What differs from job to job is data: [`Entity`].
+//! The decisions ([`cursor`], [`comparison`], `shape`, `row`) are pure and separate from the I/O (`source`,
+//! `reading`, `validation`, `work`). Jobs differ only in their data: [`Entity`].
 
 mod attachments;
 pub mod chatter;
@@ -43,13 +43,12 @@ pub use shape::Shape;
 pub struct Job {
     /// Its name in the ledger.
     pub name: &'static str,
-    /// What its variables begin with.
+    /// The prefix of its variables.
     pub variables: &'static str,
-    /// Whether it copies the chatter of the models that a variable names, and catalogues its attachments.
+    /// Whether it copies the chatter of the models named by a variable, and catalogues the attachments.
     pub copies_chatter: bool,
-    /// What it copies, in this order.
+    /// The entities to copy, in this order.
     pub entities: &'static [Entity<'static>],
-    /// Whether a `missing` run reads what changed, too: so it is for a job that is called with it as a
-    /// rule.
+    /// Whether a `missing` run also reads changes: for a job whose schedule uses that mode.
     pub missing_reads_changes: bool,
 }

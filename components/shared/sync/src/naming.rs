@@ -1,5 +1,5 @@
-//! Names of what rows mention, so that an id still says something when Odoo is off. A many2one brings its name
-//! along; a list of ids does not, so Odoo is asked for these by their ids.
+//! Names of referenced records, so that an id still means something when Odoo is off. A many2one comes with its name;
+//! a list of ids does not, so Odoo is asked for those names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,27 +15,27 @@ use crate::source::PAGE;
 use crate::work::{RunContext, concerns_one};
 use crate::{Entity, Shape};
 
-/// What has rows of its own with more than a name: nobody looks for their names.
+/// Models with full rows of their own: nobody looks up their names.
 const NAMELESS: &[&str] = &["mail.message", "ir.attachment", "mail.tracking.value"];
 
-/// The model whose records are called otherwise than by their own name: by their companies', too.
+/// Contacts are shown by more than their own name, for example with their company's.
 const CONTACTS: &str = "res.partner";
 
-/// For how long names that were asked for are taken for fresh where nothing says how often contents are compared.
+/// How many days names stay fresh if no setting says how often contents are compared.
 const AGE_DAYS: f64 = 1.0;
 
-/// What the rows of a page mention: the name, where one came along.
+/// The records mentioned by the rows of a page, with their names if these came along.
 #[derive(Debug, Default)]
 pub(crate) struct Mentions(BTreeMap<String, BTreeMap<i64, Option<String>>>);
 
 impl Mentions {
-    /// Takes in what a record mentions, and its own name.
+    /// Adds all records that a record mentions, and its own name.
     pub(crate) fn of_record(&mut self, record: &Record, entity: &Entity, shape: &Shape) {
         for (field, relation) in &shape.relations {
             let given = record.get(field);
             match (relation, given) {
                 (Some(model), Some(given)) => self.of_value(model, given),
-                // A reference: `res.partner,42`.
+                // A reference, such as `res.partner,42`.
                 (None, Some(Value::String(reference))) => {
                     let parts = reference.split_once(',');
                     if let Some((model, Ok(id))) = parts.map(|(model, id)| (model, id.parse())) {
@@ -47,7 +47,7 @@ impl Mentions {
         }
         let text = |name: &str| record.get(name).and_then(Value::as_str);
         let id = |name: &str| record.get(name).and_then(Value::as_i64);
-        // What a message, an activity or a follower is about.
+        // The record that a message, an activity or a follower belongs to.
         let about = text("model").or(text("res_model"));
         if let (Some(model), Some(id)) = (about, id("res_id")) {
             self.add(model, id, None);
@@ -59,7 +59,7 @@ impl Mentions {
         }
     }
 
-    /// Takes in a many2one, `[id, "name"]`, or ids.
+    /// Adds a many2one, `[id, "name"]`, or a list of ids.
     pub(crate) fn of_value(&mut self, model: &str, given: &Value) {
         match given.as_array().map(Vec::as_slice) {
             Some([id, name]) if !name.is_number() => {
@@ -80,7 +80,7 @@ impl Mentions {
         if id <= 0 || NAMELESS.contains(&model) {
             return;
         }
-        // Most rows of a page mention the same few models and records.
+        // Avoids allocations: most rows of a page mention the same few models and records.
         if !self.0.contains_key(model) {
             self.0.insert(model.to_owned(), BTreeMap::new());
         }
@@ -94,7 +94,7 @@ impl Mentions {
         }
     }
 
-    /// All of them, and none is left.
+    /// Takes all mentioned records out.
     pub(crate) fn take(&mut self) -> Vec<Mentioned> {
         let all = std::mem::take(&mut self.0).into_iter();
         all.flat_map(|(model, named)| {
@@ -109,8 +109,8 @@ impl Mentions {
 }
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Asks for the names that did not come along, and again for those that are older than a comparison of contents
-    /// may be, with the time that is left.
+    /// Asks for missing names, and again for names older than the interval between comparisons of contents, while
+    /// time is left.
     pub(crate) async fn name_the_rest(&self) -> Result<(), Stop> {
         let age_s = self.compare_days.unwrap_or(AGE_DAYS) * 86_400.0;
         while !self.source.left().is_zero() {
@@ -130,7 +130,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(())
     }
 
-    /// What this Odoo does not have, or does not show to its user, stays without a name.
+    /// Records that this Odoo lacks, or hides from its user, stay without a name.
     async fn ask_for_names(&self, name: &str, asked: Vec<&mut Mentioned>) -> Result<(), Fault> {
         let model = Model {
             name,
@@ -138,7 +138,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             language: &self.settings.language,
             undated: None,
         };
-        // One that fails is left out of the next question, and a question for no field is one for all.
+        // `id` is there because a failing field is left out, and an empty list of fields would mean all of them.
         let fields = ["id", "display_name"].map(str::to_owned);
         let ids: Vec<i64> = asked.iter().map(|one| one.id).collect();
         let mut names = BTreeMap::new();

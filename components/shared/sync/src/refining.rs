@@ -1,4 +1,4 @@
-//! Making rows of records, with what has to be looked up for them.
+//! Makes rows from records, after looking up what they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,7 @@ use crate::source::PAGE;
 use crate::work::RunContext;
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Records as rows.
+    /// Makes rows from records.
     pub(crate) async fn rows(
         &self,
         entity_run: &mut EntityRun<'_>,
@@ -57,7 +57,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         entity_run.rows(part)
     }
 
-    /// Puts the records that a field lists in the place of their ids.
+    /// Replaces the ids in a field by the records that they stand for.
     async fn read_list(
         &self,
         list: &List,
@@ -108,7 +108,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(())
     }
 
-    /// Puts with each record what Odoo knows of the attachments that its HTML names.
+    /// Adds to each record what Odoo knows about the attachments that its HTML names.
     async fn look_up_files(
         &self,
         entity_run: &EntityRun<'_>,

@@ -1,4 +1,4 @@
-//! What a run did, as it is answered and logged.
+//! The report of a run, for the answer and the log.
 
 use std::collections::BTreeMap;
 
@@ -11,71 +11,68 @@ use serde_json::{Value, json};
 
 use crate::{Mode, Reason};
 
-/// What was done for one entity.
+/// The figures of one entity.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Copied {
     /// Records that Odoo sent.
     pub read: u64,
-    /// What became of them.
+    /// How they were written.
     #[serde(flatten)]
     pub written: Written,
-    /// By how many seconds the copy is behind Odoo's newest record; absent if that was not asked.
+    /// How many seconds the copy is behind Odoo's newest record; absent if that was not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag_s: Option<i64>,
-    /// Columns that stay empty, since this Odoo, or this user, has no field for them. Told when
-    /// they are found out, and not again.
+    /// Columns that stay empty, as this Odoo or this user has no field for them. Reported once, when found.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacking: Vec<&'static str>,
-    /// Fields that are not copied, by the reason. Told when they are found out, and not again.
+    /// Fields that are not copied, by reason. Reported once, when found.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub left_out: BTreeMap<Reason, Vec<String>>,
-    /// The Odoo user may not read it, so that it is left out. Told when that is found out, and not
-    /// again.
+    /// The entity is left out, as the Odoo user may not read it. Reported once, when found.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub forbidden: bool,
-    /// This Odoo has no such model, so that it is left out. Told when that is found out, and not again.
+    /// The entity is left out, as this Odoo has no such model. Reported once, when found.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub absent: bool,
-    /// Attachments that were put into the archive's catalogue.
+    /// Attachments added to the archive's catalogue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub catalogued: Option<u64>,
-    /// What a comparison came to.
+    /// The result of a comparison.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
 }
 
-/// What a run did.
+/// The report of a run.
 pub type Report = run::Report<Figures>;
 
-/// What a run did, in figures.
+/// The figures of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Figures {
-    /// What it was asked to do.
+    /// The requested mode.
     pub mode: &'static str,
     /// Records that Odoo sent.
     pub read: u64,
-    /// What became of them. In a dry run: what would have.
+    /// How they were written; in a dry run, how they would have been.
     #[serde(flatten)]
     pub written: Written,
-    /// By how many seconds the copy is behind Odoo, at most; nothing if that was not asked.
+    /// The most seconds that an entity is behind Odoo; absent if that was not asked.
     pub lag_s: Option<i64>,
     /// Requests to Odoo.
     pub odoo_calls: u64,
-    /// The same, entity by entity.
+    /// The figures per entity.
     pub entities: BTreeMap<String, Copied>,
-    /// Entities that the next run goes on with.
+    /// Entities that the next run continues with.
     pub unfinished: Vec<String>,
-    /// For each entity of the job the run, this one or an earlier one, as of whose beginning all of it is
-    /// here; `None`: this run does not know of any.
+    /// For each entity of the job, the run as of whose start the copy is complete; `None` if this run knows of none.
     #[serde(skip)]
     pub as_of: BTreeMap<String, Option<RunId>>,
-    /// The entities that were asked for, if not all.
+    /// The requested entities, if not all.
     #[serde(skip)]
     pub only: Option<Vec<String>>,
 }
 
 impl Figures {
-    /// Adds what was done for an entity.
+    /// Adds the figures of an entity.
     pub(crate) fn add(&mut self, entity: &str, copied: Copied) {
         self.read += copied.read;
         self.written += copied.written;
@@ -83,7 +80,7 @@ impl Figures {
         self.entities.insert(entity.to_owned(), copied);
     }
 
-    /// Rows that were written.
+    /// Rows that changed.
     fn changed(&self) -> u64 {
         self.written.inserted + self.written.updated + self.written.deleted
     }

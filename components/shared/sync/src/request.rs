@@ -1,4 +1,4 @@
-//! What a caller asks for, from the body of a POST.
+//! The request of a caller, from the body of a POST.
 
 use fault::{Fault, Kind};
 use run::{Keys, RequestError};
@@ -6,19 +6,19 @@ use serde_json::Value;
 
 use crate::{Entity, Job};
 
-/// What a run should do.
+/// What a run does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Read what changed since the last time, and go on with what is under way.
+    /// Read changes since the last run, and continue what is under way.
     #[default]
     Incremental,
     /// Read everything, then compare both sides.
     Full,
-    /// Compare both sides, and mend what differs.
+    /// Compare both sides, and repair differences.
     Missing,
     /// Compare both sides, and change nothing.
     Validate,
-    /// As incremental, but only count what would change.
+    /// Like `Incremental`, but only count what would change.
     DryRun,
 }
 
@@ -31,7 +31,7 @@ impl Mode {
         Self::DryRun,
     ];
 
-    /// Its name in requests and in the ledger.
+    /// The name in requests and in the ledger.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Incremental => "incremental",
@@ -43,19 +43,19 @@ impl Mode {
     }
 }
 
-/// What a caller asks for.
+/// The request of a caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Request {
     /// What to do.
     pub mode: Mode,
-    /// Only these entities, or models that are copied whole; `None`: all.
+    /// Only these entities or wholly copied models; `None` for all.
     pub entities: Option<Vec<String>>,
-    /// A person knows that so much is gone from Odoo.
+    /// A person confirms that this many records are deleted in Odoo.
     pub confirm_deletes: bool,
 }
 
 impl Request {
-    /// Reads a body.
+    /// Parses a body.
     pub fn parse(body: &[u8], job: &Job) -> Result<Self, RequestError> {
         let keys = Keys::of(body)?;
         Ok(Self {
@@ -77,7 +77,7 @@ impl Request {
         !matches!(self.mode, Mode::Validate | Mode::DryRun) && self.entities.is_none()
     }
 
-    /// Makes sure that what it asks for is copied.
+    /// Checks that all requested entities are copied.
     pub(crate) fn check(&self, entities: &[&Entity<'_>]) -> Result<(), Fault> {
         let names = self.entities.iter().flatten();
         let copied = |name: &&String| entities.iter().any(|entity| entity.name == **name);
@@ -109,7 +109,7 @@ fn entities(names: &Value, job: &Job) -> Result<Vec<String>, RequestError> {
         .map(|name| {
             let name = name
                 .as_str()
-                // Which models are copied whole is a setting.
+                // A setting decides which models are copied as a whole.
                 .filter(|name| {
                     known().any(|known| known == *name)
                         || (!job.copies_chatter && may_be_a_model(name))

@@ -1,4 +1,4 @@
-//! A record of Odoo as a row of its table.
+//! Converts a record of Odoo to a row of its table.
 
 use chrono::{DateTime, Utc};
 use fault::{Fault, Kind as FaultKind};
@@ -11,7 +11,7 @@ use sha1::{Digest, Sha1};
 use crate::cursor::{Seen, Tail};
 use crate::{Kind, Shape, html};
 
-/// A row, and what the cursor needs of it.
+/// Makes a row, and what the cursor needs of it.
 pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Fault> {
     let id = record.get("id").and_then(Value::as_i64).ok_or(Fault::new(
         FaultKind::SourceProtocol,
@@ -19,12 +19,12 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     ))?;
     let mut row = Map::new();
     row.insert("id".into(), json!(id));
-    // What it was read without is left as it is.
+    // A column whose field was not read stays unchanged.
     for (column, kind, field) in &shape.columns {
         let given = record.remove(field).map(|given| value(*kind, Some(given)));
         row.extend(given.map(|given| ((*column).to_owned(), given)));
     }
-    // So is what could not be made: of fields or lists that this user cannot read any more.
+    // So does a made column whose fields or lists this user can no longer read.
     for column in &shape.made {
         let made = record.remove(*column);
         row.extend(made.map(|made| ((*column).to_owned(), clean_all(made))));
@@ -52,7 +52,7 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     );
     let write_date = moment(record.get("write_date"));
     row.insert("write_date".into(), json!(write_date));
-    // Maps are in the order of their keys, so the same row has the same hash.
+    // Maps are ordered by key, so the same row has the same hash.
     let said = serde_json::to_vec(&row)
         .map_err(|_| Fault::new(FaultKind::Program, "a row that is no JSON"))?;
     let hash = Sha1::digest(&said);
@@ -70,7 +70,7 @@ fn moment(given: Option<&Value>) -> Option<DateTime<Utc>> {
     given.and_then(Value::as_str).and_then(parse_datetime)
 }
 
-/// A value of Odoo, where nothing is `false`, as Postgres takes it. What does not fit is null: one odd
+/// Converts a value of Odoo, where `false` means empty, for Postgres. A value that does not fit becomes null: one odd
 /// value must not keep a page from being written.
 fn value(kind: Kind, given: Option<Value>) -> Value {
     let given = given.unwrap_or_default();
@@ -105,7 +105,7 @@ fn value(kind: Kind, given: Option<Value>) -> Value {
         Kind::Moment => json!(moment(Some(&given))),
         Kind::Link => json!(link(&given)),
         Kind::Links => match &given {
-            // Ids, and not the pair of a many2one, whose second is a name.
+            // A list of ids, not the pair of a many2one, whose second element is a name.
             Value::Array(ids) if ids.iter().all(Value::is_i64) => given,
             other => json!(link(other).into_iter().collect::<Vec<_>>()),
         },
@@ -124,7 +124,7 @@ pub(crate) fn link(given: &Value) -> Option<i64> {
     }
 }
 
-/// Postgres takes every character but one.
+/// Removes NUL, the only character that Postgres does not store.
 fn clean(text: String) -> String {
     if text.contains('\0') {
         text.replace('\0', "")

@@ -1,4 +1,4 @@
-//! How to copy.
+//! The settings of a sync job.
 
 use std::time::Duration;
 
@@ -11,27 +11,26 @@ use crate::chatter::CHATTER;
 use crate::crm::CRM;
 use crate::{Entity, Job, Scope};
 
-/// How to copy, and from where.
+/// The settings of a sync job.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How to reach Odoo.
     pub odoo: odoo::Settings,
-    /// How long one run begins new pages.
+    /// How long a run starts new pages.
     pub batch: Duration,
-    /// How far each reading goes back behind the bound of the last one: longer than the slowest
-    /// transaction of Odoo.
+    /// The overlap between readings; must exceed the duration of Odoo's slowest transaction.
     pub overlap: TimeDelta,
-    /// In which language translated names come, such as `de_DE`; empty: untranslated.
+    /// The language of translated names, such as `de_DE`; empty for untranslated.
     pub language: String,
-    /// Whose chatter is copied.
+    /// The models whose chatter is copied.
     pub models: Vec<String>,
-    /// Models that are copied whole, beside the job's own entities.
+    /// Models that are copied as a whole, beside the job's own entities.
     pub records: Vec<String>,
-    /// Whether all contacts are copied, and not only those that something refers to.
+    /// Whether all contacts are copied, not only those that something refers to.
     pub all_partners: bool,
     /// The archive's selection: attachments outside of it are catalogued as skipped.
     pub selection: Selection,
-    /// Whether pictures of other servers within HTML are left to the reader to load.
+    /// Whether remote images within HTML are held back until the reader loads them.
     pub hold_remote_images: bool,
 }
 
@@ -52,8 +51,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// From the variables `odoo_*` and those of the job; for a job that copies chatter, also the archive's limit
-    /// and selection.
+    /// Reads the variables `odoo_*` and those of the job; for a job that copies the chatter, also the archive's
+    /// selection.
     pub(crate) async fn read(job: &Job, variables: &impl Variables) -> Result<Self, Fault> {
         let prefix = job.variables;
         let of_job = |name: &str| format!("{prefix}_{name}");
@@ -104,7 +103,7 @@ impl Settings {
         })
     }
 
-    /// Which of the contacts, of whom an entity has those that something refers to.
+    /// Which records of an entity are copied, given the setting for contacts.
     pub(crate) fn scope(&self, entity: &Entity) -> Scope {
         match entity.scope {
             Scope::Referred if self.all_partners => Scope::All,
@@ -112,8 +111,8 @@ impl Settings {
         }
     }
 
-    /// For how long a run may be silent before it counts as crashed, in seconds: what it began within
-    /// its time may take one slow answer more.
+    /// How many seconds a run may be silent before it counts as crashed: work begun in time may take one more slow
+    /// answer.
     pub(crate) fn lease_s(&self) -> u32 {
         u32::try_from(self.batch.as_secs())
             .unwrap_or(u32::MAX)
@@ -121,7 +120,7 @@ impl Settings {
     }
 }
 
-/// The models of `crm_models`, each once.
+/// The models of `crm_models`, without duplicates.
 async fn records(variables: &impl Variables) -> Result<Vec<String>, Fault> {
     let mut models: Vec<String> = Vec::new();
     for model in variables.list("crm_models").await? {

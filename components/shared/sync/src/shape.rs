@@ -1,4 +1,4 @@
-//! What a server lets this user read of an entity: what is asked for is no more than that.
+//! Which fields of an entity the server lets this user read: nothing else is asked for.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,33 @@ use crate::fate::{self, Reason};
 use crate::html::Marked;
 use crate::{Entity, Kind, row};
 
-/// What every row has in columns, whatever its entity.
+/// Columns that every row has, for any entity.
 const OF_ALL: &[&str] = &["id", "create_date", "write_date"];
 
-/// The columns that can be filled, and from what.
+/// The columns that can be filled, and from which fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shape {
-    /// Columns, with the field that fills each.
+    /// Columns, and the field that fills each.
     pub columns: Vec<(&'static str, Kind, String)>,
-    /// Stored fields that no column takes.
+    /// Stored fields without a column.
     pub custom: Vec<(String, Kind)>,
     /// Columns that are made from other fields.
     pub made: Vec<&'static str>,
-    /// What they are made from, beside the columns' own fields.
+    /// Further fields that those columns are made from.
     pub beside: Vec<&'static str>,
     /// Columns that stay empty: this version of Odoo, or this user, has no field for them.
     pub lacking: Vec<&'static str>,
-    /// Fields with HTML, from which clean forms are made.
+    /// Fields with HTML, which are also cleaned.
     pub marked: Vec<Marked>,
-    /// Of the fields that are asked for and have ids: the model that these are of; `None`: the value names it.
+    /// Fields with ids, and the model of these ids; `None` if the value names it.
     pub relations: Vec<(String, Option<String>)>,
     /// Fields that are not copied, and why.
     pub left_out: Vec<(String, Reason)>,
-    /// What is made of a record, by its version.
+    /// The version of `refine`, which makes columns from a record.
     pub version: u32,
-    /// The model, where rows of several are in one table.
+    /// The model, if one table has rows of several models.
     pub model: Option<String>,
-    /// Of a model without dates: a plain stored field that it has instead.
+    /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Shape {
         };
         let (mut custom, mut left_out) = (Vec::new(), Vec::new());
         for (name, info) in fields.iter().filter(|(name, _)| !elsewhere(name)) {
-            // Under such a name a record has what is made of it.
+            // A record holds the made column's value under this name.
             let hidden = shape.made.contains(&name.as_str());
             match fate::of(name, info)
                 .and_then(|kind| if hidden { Err(Reason::Type) } else { Ok(kind) })
@@ -119,7 +119,7 @@ impl Shape {
         shape
     }
 
-    /// The fields to ask for.
+    /// The fields to read.
     pub fn asked(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|(_, _, name)| name);
         let custom = self.custom.iter().map(|(name, _)| name);
@@ -139,7 +139,7 @@ impl Shape {
             .collect()
     }
 
-    /// The column that the values of a field go to.
+    /// The column that a field is copied to.
     pub(crate) fn copied_to(&self, entity: &Entity, field: &str) -> Option<String> {
         let columns = self.columns.iter().find(|(_, _, name)| name == field);
         let custom = self.custom.iter().find(|(name, _)| name == field);
@@ -152,7 +152,7 @@ impl Shape {
         column.map(str::to_owned)
     }
 
-    /// The columns with every other field, and with the clean forms of its HTML.
+    /// The columns for all other fields, and for their cleaned HTML.
     pub(crate) fn rest(&self) -> [&'static str; 2] {
         match self.model {
             Some(_) => pipeline::RECORDS.rest,
@@ -160,7 +160,7 @@ impl Shape {
         }
     }
 
-    /// What is left out, by the reason.
+    /// The fields that are left out, by reason.
     pub(crate) fn left_out_by_reason(&self) -> BTreeMap<Reason, Vec<String>> {
         let mut by_reason = BTreeMap::<_, Vec<String>>::new();
         for (name, reason) in &self.left_out {
@@ -169,22 +169,21 @@ impl Shape {
         by_reason
     }
 
-    /// The columns and custom fields that are filled.
+    /// The names of the filled columns and custom fields.
     pub fn names(&self) -> Vec<String> {
         let columns = self.columns.iter().map(|(column, ..)| (*column).to_owned());
         let customs = self.custom.iter().map(|(name, _)| name.clone());
         columns.chain(customs).collect()
     }
 
-    /// A record as a row of the entity's table. Whatever its values are, Postgres takes the row; the
-    /// same record is the same row. A record without an id is a fault of the source.
+    /// Converts a record to a row of the entity's table. Postgres accepts the row whatever its values are; the same
+    /// record gives the same row. A record without an id is a fault of the source.
     pub fn row(&self, record: Record) -> Result<Row, Fault> {
         row::row(record, self).map(|(row, _)| row)
     }
 
-    /// Another fingerprint is another shape: rows that were read in the old one have to be read again,
-    /// since a field that is new does not change their dates. `cleaner` is the version of what is made of HTML,
-    /// `language` that of names.
+    /// Identifies a shape. If it changes, all rows must be read again, since a new field does not change their dates.
+    /// `cleaner` is the version of the HTML cleaner, `language` that of translated names.
     pub fn fingerprint(&self, domain: &[Value], cleaner: &str, language: &str) -> String {
         let shape = (
             &self.columns,

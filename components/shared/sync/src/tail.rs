@@ -1,14 +1,14 @@
-//! Whether the rows of an overlap are the same as before.
+//! Detects whether the rows of an overlap have changed.
 
 use serde::{Deserialize, Serialize};
 
-/// A sum of the hashes of rows: the same rows have the same sum, in whatever order they come.
+/// The sum of the hashes of rows: equal for the same rows in any order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Tail(pub(crate) u64);
 
 impl Tail {
-    /// The part of one row.
+    /// The contribution of one row.
     pub(crate) fn of(hash: &[u8]) -> Self {
         Self(
             hash.iter()
@@ -22,7 +22,7 @@ impl Tail {
     }
 }
 
-// As text: numbers of 64 bits do not survive every reader of JSON.
+// Stored as text: not every JSON reader preserves 64-bit numbers.
 impl From<Tail> for String {
     fn from(tail: Tail) -> Self {
         format!("{:016x}", tail.0)

@@ -1,4 +1,4 @@
-//! Comparing both sides by ids and dates, and mending what differs.
+//! Compares both sides by ids and dates, and repairs differences.
 
 use std::collections::BTreeSet;
 
@@ -18,13 +18,13 @@ use crate::source::{LIST, PAGE};
 use crate::work::RunContext;
 use crate::{Mode, Scope};
 
-/// A slice of a comparison has no more parts, and ends with the part that has so many entries of Odoo's list.
+/// A slice of a comparison ends after this many parts, or with the part that reaches this many entries.
 const PARTS: usize = 4;
 const ENTRIES: usize = 2 * LIST;
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Goes on with comparing, where that is under way, and logs what it came to. One that only looks is apart from
-    /// the one that mends.
+    /// Continues a comparison that is under way, and logs its result. A read-only comparison is separate from the
+    /// repairing one.
     pub(crate) async fn compare(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         let looks = self.request.mode == Mode::Validate;
         let (mut parts, mut entries) = (0, 0);
@@ -54,7 +54,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
                 listed: &listed,
                 after_id: comparison.after_id,
                 up_to_id,
-                // Of a table of another, there is nothing but what that has here.
+                // With `Scope::Of`, Odoo lists only children of rows that are here: none of them is too new.
                 written: entity_run
                     .position
                     .written
@@ -87,14 +87,14 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(())
     }
 
-    /// Whether one run does a slice of a comparison alone: one that is begun anew whenever the last has ended would cost
-    /// the whole list each hour. It goes on with the next run, and small lists are compared at once.
+    /// Whether this run does only a slice. A routine comparison starts again as soon as it ends, and would cost the
+    /// whole list each hour. The next run continues it; a small list fits into one slice.
     fn in_slices(&self, comparison: &Comparison, confirmed: bool) -> bool {
         let is_routine = comparison.contents.is_none() && comparison.check.is_none();
         self.slices && is_routine && !confirmed
     }
 
-    /// The next part of Odoo's list, and its last id; `None` if there is no further part.
+    /// The next part of Odoo's list, and its last id; `None` for the last part.
     async fn list(
         &self,
         entity_run: &EntityRun<'_>,
@@ -148,7 +148,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Reads rows by id and writes them; how many of them Odoo had.
+    /// Reads records by id and writes them. Returns how many rows were inserted or updated.
     async fn mend(&self, entity_run: &mut EntityRun<'_>, mut ids: &[i64]) -> Result<u64, Stop> {
         let mut mended = 0;
         while !ids.is_empty() {
@@ -189,7 +189,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             );
         }
         let deleted = u64::try_from(gone.len()).unwrap_or_default();
-        // What is hidden has findings of its own.
+        // Hidden records have their own findings.
         let settled = u64::try_from(gone.len() + hidden.len()).unwrap_or_default();
         let left = comparison.missing + comparison.stale + comparison.extra;
         let verdict = match (&believable, comparison.heal) {
@@ -251,8 +251,8 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Those of these ids that Odoo does not have when it is asked for them by name, either, and those that it has
-    /// and does not show: what a list left out by mistake, what came back, and what is hidden is not gone.
+    /// Of these ids, those that Odoo lacks when asked for them by id, and those that it has but hides. A record that
+    /// the list left out by mistake, that came back, or that is hidden is not deleted.
     pub(crate) async fn gone_or_hidden(
         &self,
         entity_run: &EntityRun<'_>,
@@ -269,7 +269,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
                 continue;
             }
             let found = self.source.presence(model, &absent, &mut calls).await?;
-            // What exists outside of what is copied is gone from it.
+            // A record outside the copied scope counts as deleted.
             let kept = |id: &i64| found.hidden.contains(id) || found.unasked.contains(id);
             gone.extend(absent.iter().filter(|id| !kept(id)));
             hidden.extend(found.hidden);

@@ -103,33 +103,32 @@ impl run::Job for Job {
     }
 }
 
-/// The work of a run.
+/// The context of a run.
 pub(crate) struct RunContext<'a, H, C, P> {
     pub source: Source<'a, H, C>,
     pub writer: RowWriter<'a, P>,
     pub settings: &'a Settings,
-    /// What is copied, in this order.
+    /// The entities to copy, in this order.
     pub entities: &'a [&'a Entity<'a>],
     pub request: &'a Request,
-    /// The final check that it works for.
+    /// The final check that this run works for.
     pub check: Option<Check>,
-    /// How many days old the last comparison of contents may be.
+    /// The greatest age, in days, of the last comparison of contents.
     pub compare_days: Option<f64>,
-    /// The share of a table that may be marked as deleted at once.
+    /// The greatest share of a table that may be marked as deleted at once.
     pub most_deleted_share: f64,
-    /// Whether a comparison is done in slices: this run is for what is new first.
+    /// Whether a comparison is done in slices, so that the run has time for changes first.
     pub slices: bool,
-    /// When the step under way has to end.
+    /// When the current step must end.
     pub step_ends: Cell<Duration>,
 }
 
-/// The share that may be marked as deleted at once where no setting says otherwise.
+/// The default for the greatest share marked as deleted at once.
 const MOST_DELETED_SHARE: f64 = 0.2;
 
 impl<H: Http, C: Clock, P> RunContext<'_, H, C, P> {
-    /// Whether this step has to begin nothing more. A step that got nothing forward yet goes on: where
-    /// Odoo takes as long for the questions before the first page as a run has time, no run would get
-    /// any further.
+    /// Whether this step must not begin anything more. A step without any progress goes on: otherwise no run would
+    /// get further if Odoo's answers before the first page took all its time.
     pub(crate) fn out_of_time(&self) -> bool {
         self.writer.moved.get() && !self.is_in_time()
     }
@@ -139,8 +138,8 @@ impl<H: Http, C: Clock, P> RunContext<'_, H, C, P> {
         self.source.now() < self.step_ends.get()
     }
 
-    /// Gives a step its time: all there is, or half of that if there is work for the steps after it.
-    /// Otherwise much that changes would keep a full reading from ever coming to its end.
+    /// Gives a step all remaining time, or half of it if later steps have work: otherwise frequent changes would keep
+    /// a full reading from ever finishing.
     fn begin_step(&self, step: Step, entity_runs: &[EntityRun<'_>]) {
         let left = self.source.left();
         let others = |entity_run: &EntityRun<'_>| match step {
@@ -162,8 +161,7 @@ impl<H: Http, C: Clock, P> RunContext<'_, H, C, P> {
     }
 }
 
-/// The steps of a run. Each is done for all entities before the next: what is new comes before what
-/// takes long.
+/// The steps of a run. Each one is done for all entities before the next: changes come before long work.
 #[derive(Clone, Copy)]
 enum Step {
     Changes,
@@ -192,7 +190,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
             Ok(()) => self.save(&entity_runs).await,
             stopped => stopped,
         };
-        // What was not asked for, or only counted, is no newer than it was.
+        // Entities that were not requested, or only counted, are no fresher than before.
         let names = self.entities.iter();
         let names = names.map(|entity| (entity.name.to_owned(), None));
         let figures = &mut report.figures;
@@ -217,7 +215,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         }
         match worked {
             Err(Stop::Fault(fault)) => Err(fault),
-            // The end of the run finds the same, and says so.
+            // The end of the run notices this too, and reports it.
             Err(Stop::GivenUp) | Ok(()) => Ok(()),
         }
     }
@@ -267,8 +265,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
                 },
             }
         }
-        // Who was left out by the last run comes first: otherwise one entity with much that changes
-        // would keep those after it from ever having their turn.
+        // Entities that got no time in the last run come first: otherwise one entity with many changes could starve
+        // those after it.
         entity_runs.sort_by_key(|entity_run| !entity_run.position.was_left_out());
         for step in [
             Step::Changes,
@@ -315,7 +313,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         }
         if self.writes() {
             self.write_dictionary(entity_runs).await?;
-            // In one language, and once.
+            // Only one job asks for names, so that they are in one language and asked for once.
             if !job.copies_chatter {
                 self.name_the_rest().await?;
             }
@@ -323,8 +321,8 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         Ok(())
     }
 
-    /// Makes sure that the models are there whose messages are copied, and may be read: of others Odoo lists no
-    /// message, which would look like a copy of all there are.
+    /// Checks that the models whose messages are copied exist and are readable: for any other model Odoo lists no
+    /// messages, which would look like a complete copy.
     async fn ask_for_models(&self, report: &mut Report) -> Result<(), Fault> {
         for model in &self.settings.models {
             let Err(fault) = self.source.may_read(model).await else {
@@ -349,12 +347,12 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         Ok(())
     }
 
-    /// Whether records are written.
+    /// Whether this mode writes records.
     fn writes(&self) -> bool {
         !matches!(self.request.mode, Mode::DryRun | Mode::Validate)
     }
 
-    /// What is left of positions to be written, all at once.
+    /// Writes all unsaved cursors at once.
     async fn save(&self, entity_runs: &[EntityRun<'a>]) -> Result<(), Stop> {
         let mut cursors = Vec::new();
         for entity_run in entity_runs {
@@ -363,7 +361,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         self.writer.save(&cursors).await
     }
 
-    /// What is asked for, beside what is under way.
+    /// Adds what this request asks for to what is under way.
     fn prepare(&self, entity_run: &mut EntityRun<'_>) {
         let now = self.source.today();
         let position = &mut entity_run.position;
@@ -375,7 +373,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         match self.request.mode {
             Mode::DryRun => {}
             Mode::Full => position.ask_for_full(),
-            // A check compares by itself, and then nothing but changes is looked for.
+            // A final check compares by itself; apart from that, only changes are read.
             Mode::Incremental | Mode::Missing if self.check.is_some() => {}
             Mode::Incremental => self.compare_by_age(position, now),
             Mode::Missing => {
@@ -392,7 +390,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
         position.begin_full(now);
     }
 
-    /// A comparison alone reads no rows, but there has to be something to compare with.
+    /// A run that only compares reads no changes, unless there is nothing to compare with yet.
     fn reads_changes(&self, job: &Job, entity_run: &EntityRun<'_>) -> bool {
         self.request.mode != Mode::Missing
             || self.check.is_some()
@@ -401,7 +399,7 @@ impl<'a, H: Http, C: Clock, P: Postgres> RunContext<'a, H, C, P> {
     }
 }
 
-/// A fault at one entity is told, and the others go on; one that would meet them all ends the run.
+/// Reports a fault of one entity, and goes on with the others. A fault that would hit all of them ends the run.
 fn tell(entity: &Entity<'_>, stop: Stop, report: &mut Report) -> Result<(), Stop> {
     match stop {
         Stop::Fault(fault) if concerns_one(&fault) => {
@@ -413,18 +411,18 @@ fn tell(entity: &Entity<'_>, stop: Stop, report: &mut Report) -> Result<(), Stop
     }
 }
 
-/// Why an entity is left out, where that is no fault.
+/// Why an entity is left out, if that is not a fault.
 fn gap(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
     (entity.optional() && fault.kind() == Kind::SourceForbidden).then_some(Gap::Forbidden)
 }
 
-/// The same, where Odoo was asked for its fields: it may have no such model.
+/// The same for the question for its fields: the model may not exist.
 fn absence(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
     (entity.table.shared && is_absent(entity.model, fault)).then_some(Gap::Absent)
 }
 
-/// Whether Odoo said that it has no such model: in the language of its user, so what is read is whose error it is
-/// and that it names the model. A table that lacks a column is another error.
+/// Whether Odoo says that it has no such model. Its words are in the user's language, so check the type of the error
+/// and that it names the model. A missing column is a different error.
 fn is_absent(model: &str, fault: &Fault) -> bool {
     let said = fault.message();
     let of_a_model = match fault.kind() {

@@ -1,4 +1,4 @@
-//! A field change, readable: which field, from what to what.
+//! Makes a field change readable: which field, from which value to which.
 
 use odoo::records::Record;
 use odoo::value::parse_datetime;
@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use crate::entity::{Known, Refine};
 use crate::{Settings, row};
 
-/// What a change is made from. 14 to 16 have `field`, `field_desc` and `field_type`; later ones have
-/// `field_id`, and `field_info` once the field is gone; monetary values have columns of their own up
-/// to 16.
+/// The fields that a change is made from. 14 to 16 have `field`, `field_desc` and `field_type`; later versions have
+/// `field_id`, and `field_info` once the field is deleted. Up to 16, monetary values have their own columns.
 pub(super) const FIELDS: &[&str] = &[
     "field",
     "field_desc",
@@ -52,7 +51,7 @@ pub(super) fn refine(_: &Settings) -> Refine {
     })
 }
 
-/// What Odoo has, by its own names, but for what is empty.
+/// Odoo's own fields, without empty values.
 fn raw(record: &Record) -> Record {
     let empty = |value: &Value| match value {
         Value::Null | Value::Bool(false) => true,
@@ -81,8 +80,8 @@ impl Field {
         let link = record.get("field_id").or_else(|| record.get("field"));
         let known = link.and_then(row::link).and_then(|id| fields.get(&id));
         let info = record.get("field_info").and_then(Value::as_object);
-        // Of a property, the field only holds it, and what it is stands in the change: 19 notes one when a lead changes
-        // its team and so loses it.
+        // The field of a property only holds it; the change itself describes the property. 19 records such a change
+        // when a lead loses a property because its team changes.
         let holds = |field: &&Record| field.get("ttype") == Some(&json!("properties"));
         let property = info.filter(|_| known.is_none_or(|known| holds(&known)));
         let known_itself = known.filter(|field| !holds(field));
@@ -98,7 +97,7 @@ impl Field {
             .and_then(Value::as_str)
             .map(without_model);
         Self {
-            // 14 shows the technical name alone, where a version has it so.
+            // On 14, `field` may be the technical name itself.
             name: first([(known, "name"), (info, "name"), (None, "")]).or_else(|| {
                 record
                     .get("field")
@@ -119,8 +118,8 @@ impl Field {
         }
     }
 
-    /// The old or the new value. Booleans live among the integers, a many2one in an integer and a
-    /// text, and a selection is its label (seen on 17 and 18).
+    /// The old or new value. Booleans are stored as integers, a many2one as an integer and a text, and a selection as
+    /// its label (seen on 17 and 18).
     fn value(&self, record: &Record, side: &str) -> Value {
         let of = |kind: &str| {
             record
@@ -150,7 +149,7 @@ impl Field {
                 (id, name) => json!({ "id": id, "name": name }),
             },
             Some(_) => json!(text("char").or_else(|| text("text"))),
-            // Nobody knows any more what it was: what is there is shown.
+            // The type is no longer known: show whatever value there is.
             None => text("char")
                 .or_else(|| text("text"))
                 .map(|text| json!(text))
@@ -170,7 +169,7 @@ impl Field {
     }
 }
 
-/// `Stage (Lead/Opportunity)` is the field `Stage` of a model.
+/// Removes the model: `Stage (Lead/Opportunity)` becomes `Stage`.
 fn without_model(shown: &str) -> String {
     shown
         .strip_suffix(')')
@@ -179,7 +178,7 @@ fn without_model(shown: &str) -> String {
         .to_owned()
 }
 
-/// A value for people.
+/// A value as text for people.
 fn words(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
@@ -216,7 +215,7 @@ mod tests {
         Value::Object(record)
     }
 
-    /// As recorded on 18.
+    /// Recorded on 18.
     fn recorded() -> Value {
         json!({"id": 25, "field_id": [3521, "Stage (Lead/Opportunity)"], "field_info": false, "old_value_integer": 1, "old_value_float": 0.0, "old_value_char": "New", "old_value_text": false, "old_value_datetime": false, "new_value_integer": 3, "new_value_float": 0.0, "new_value_char": "Proposition", "new_value_text": false, "new_value_datetime": false, "currency_id": false, "mail_message_id": [251, "Sample opportunity"]})
     }
@@ -255,7 +254,7 @@ mod tests {
             (&change["field"], &change["label"], &change["new"]),
             (&json!("x_region"), &json!("Region"), &json!("Proposition"))
         );
-        // No Settings to read ir.model.fields with: the label is still there.
+        // A user without the group Settings cannot read `ir.model.fields`: the label is still known.
         let change = refined(recorded(), &json!([]));
         assert_eq!(
             (&change["label"], &change["new"]),

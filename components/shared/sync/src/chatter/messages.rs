@@ -1,4 +1,4 @@
-//! A message: what kind it is, and its body as others may see it.
+//! Determines the kind of a message, and makes its other columns.
 
 use chrono::{DateTime, Utc};
 use odoo::records::Record;
@@ -9,7 +9,7 @@ use crate::entity::{EXTERNAL_ID, Known, Refine};
 use crate::html::{Owned, Shown};
 use crate::{Settings, row};
 
-/// Makes the columns of a message that Odoo has no field for.
+/// Makes the columns of a message that no field of Odoo fills.
 pub(super) fn refine(_: &Settings) -> Refine {
     Box::new(|record: &mut Record, subtypes: &Known| {
         let shown = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -66,8 +66,8 @@ pub(super) fn refine(_: &Settings) -> Refine {
     })
 }
 
-/// The records that were read in the place of a field's ids; `None` where the user may not see the field, or them: what
-/// was known of them stays.
+/// Converts the records read in place of a field's ids. Returns `None` if the user may not see the field or the
+/// records: the column then stays as it is.
 fn listed(record: &Record, field: &str, of: fn(&Record) -> Value) -> Option<Vec<Value>> {
     let listed = record.get(field)?.as_array()?;
     listed
@@ -76,7 +76,7 @@ fn listed(record: &Record, field: &str, of: fn(&Record) -> Value) -> Option<Vec<
         .collect::<Option<_>>()
 }
 
-/// Whom a message was sent to, how, and what became of it.
+/// Who a message was sent to, how, and with what result.
 fn notification(record: &Record) -> Value {
     let link = |name: &str| record.get(name).and_then(row::link);
     let text = |name: &str| record.get(name).and_then(Value::as_str);
@@ -96,8 +96,8 @@ fn reaction(record: &Record) -> Value {
     })
 }
 
-/// When a message was deleted by its author or an administrator: Odoo keeps it, without files, and with an empty
-/// body (17) or no more in it than a mark (18 and 19). An e-mail without a body says something by its subject.
+/// When a message was deleted by its author or an administrator: Odoo keeps it without files, and with an empty body
+/// (17) or only a mark in it (18 and 19). An e-mail without a body still has its subject, and does not count.
 fn withdrawn_at(record: &Record) -> Option<DateTime<Utc>> {
     const MARK: &str = r#"<span class="o-mail-Message-edited"></span>"#;
     let text = |name: &str| record.get(name).and_then(Value::as_str);
@@ -112,10 +112,9 @@ fn withdrawn_at(record: &Record) -> Option<DateTime<Utc>> {
         .and_then(parse_datetime)
 }
 
-/// A message's subtype. Without one a message is internal, and so it is (to be on the safe side) with one of
-/// which nothing is known.
+/// A message's subtype. A message without one is internal; so is one with an unknown subtype, to be on the safe side.
 struct Subtype {
-    /// `mail.mt_note`; names are translated.
+    /// Such as `mail.mt_note`; names are translated.
     external_id: Option<String>,
     is_internal: bool,
 }
@@ -135,7 +134,7 @@ impl Subtype {
     }
 }
 
-/// A message has its own files, and those of its record.
+/// A message owns its own files, and those of its record.
 pub(super) fn owns(record: &Record) -> Owned {
     let model = record.get("model").and_then(Value::as_str);
     let res_id = record.get("res_id").and_then(Value::as_i64);
@@ -153,23 +152,23 @@ fn own_files(record: &Record) -> Vec<i64> {
         .collect()
 }
 
-/// What tells a message's kind.
+/// What decides a message's kind.
 #[derive(Debug, Clone, Copy)]
 struct Message<'a> {
-    /// Its `message_type`, which says how it came.
+    /// Its `message_type`: how it was sent.
     sort: &'a str,
-    /// The external id of its subtype, which says what it is about.
+    /// The external id of its subtype: what it is about.
     subtype: Option<&'a str>,
     is_internal: bool,
-    /// Whether it tells that an activity was done.
+    /// Whether it reports a completed activity.
     activity: bool,
     says_something: bool,
-    /// Whether it tells of changed fields; `None` where the user may not know.
+    /// Whether it reports changed fields; `None` if the user may not see that.
     tracks: Option<bool>,
 }
 
 impl Message<'_> {
-    /// By what happened: nothing that somebody wrote is `system`.
+    /// Decides the kind by what happened. Nothing that a person wrote is `system`.
     fn kind(self) -> &'static str {
         let said = match self.subtype {
             Some("mail.mt_comment") => "message",
@@ -179,11 +178,11 @@ impl Message<'_> {
         match (self.sort, self.subtype) {
             ("email" | "email_outgoing", _) => "email",
             ("sms", _) => "sms",
-            // Sent by Odoo by itself: to one user, or an acknowledgement.
+            // Sent by Odoo itself: to one user, or as an acknowledgement.
             ("user_notification" | "auto_comment", _) => "system",
             (_, Some("mail.mt_activities")) => "activity",
             _ if self.activity => "activity",
-            // What a program posts with `message_post` is a notification, too.
+            // A message posted by a program with `message_post` is a notification, too.
             ("notification", None | Some("mail.mt_note" | "mail.mt_comment")) => {
                 match (self.says_something, self.tracks) {
                     (true, _) => said,
@@ -202,15 +201,15 @@ impl Message<'_> {
 mod tests {
     use super::*;
 
-    /// Types as of `mail`, `sms` and `snailmail` 14 to 19 (and `whatsapp` of 17 to 19), subtypes as of `mail` and
-    /// `crm`; what is posted with which, as their sources have it.
+    /// Types of `mail`, `sms` and `snailmail` in 14 to 19 (and `whatsapp` in 17 to 19), subtypes of `mail` and `crm`,
+    /// combined as in their sources.
     #[test]
     fn a_kind_says_what_happened_and_nothing_that_somebody_wrote_is_system() {
         let (note, comment) = (Some("mail.mt_note"), Some("mail.mt_comment"));
         let activities = Some("mail.mt_activities");
         let own = Some("__export__.subtype");
         for (sort, subtype, is_internal, says, tracks, wanted) in [
-            // A person in the chatter: "Log note", "Send message", and a subtype of the company's own.
+            // A person in the chatter: "Log note", "Send message", and a company's own subtype.
             ("comment", note, true, true, None, "note"),
             ("comment", comment, false, true, None, "message"),
             ("comment", comment, true, true, None, "message"),
@@ -218,7 +217,7 @@ mod tests {
             ("comment", own, true, true, None, "note"),
             ("comment", own, false, true, None, "message"),
             ("comment", comment, false, false, None, "message"),
-            // `message_post` by a program; its default is `notification`.
+            // `message_post` by a program, with `notification` as default.
             ("notification", note, true, true, Some(false), "note"),
             ("notification", comment, false, true, Some(false), "message"),
             ("notification", None, true, true, None, "note"),
@@ -230,10 +229,10 @@ mod tests {
             ("snailmail", note, true, true, None, "note"),
             ("whatsapp_message", comment, false, true, None, "message"),
             ("out_of_office", comment, false, true, None, "message"),
-            // `action_feedback` of an activity, with what somebody wrote.
+            // `action_feedback` of an activity, with a person's words.
             ("notification", activities, true, true, None, "activity"),
             ("comment", activities, true, true, None, "activity"),
-            // `_message_track`: fields that changed, by a subtype of the model or as a note without a word.
+            // `_message_track`: changed fields, with a subtype of the model or as a note without words.
             (
                 "notification",
                 Some("crm.mt_lead_stage"),
@@ -269,7 +268,7 @@ mod tests {
             ("notification", own, true, false, None, "change"),
             ("notification", note, true, false, Some(true), "change"),
             ("notification", note, true, false, None, "change"),
-            // Nobody said anything.
+            // No one said anything.
             ("notification", note, true, false, Some(false), "system"),
             ("notification", None, true, false, Some(false), "system"),
             ("user_notification", note, true, true, None, "system"),
@@ -302,7 +301,7 @@ mod tests {
         record
     }
 
-    /// `_get_search_domain_share` of `mail.message`, 14 to 19: what is not internal has a subtype that is not.
+    /// `_get_search_domain_share` of `mail.message`, 14 to 19: a message is public only if its subtype is.
     #[test]
     fn internal_is_what_odoo_shows_to_colleagues_only() {
         let of = |internal: Value| json!({"id": 1, "internal": internal, EXTERNAL_ID: ""});
@@ -316,7 +315,7 @@ mod tests {
             (json!(false), json!([1, "Discussions"]), json!(false), false),
             (json!(null), json!([1, "Note"]), json!(true), true),
             (json!(false), json!(false), json!(false), true),
-            // Of one that nobody knows, nobody else is told.
+            // An unknown subtype is shown to colleagues only.
             (json!(false), json!([2, "?"]), json!(false), true),
         ] {
             let record = json!({"id": 9, "body": "<p>x</p>", "message_type": "comment", "is_internal": flag, "subtype_id": subtype});
@@ -383,7 +382,7 @@ mod tests {
             (&row["email_to"], row.get("reactions")),
             (&json!("a@example.com"), None)
         );
-        // Ids that could not be read are no notifications.
+        // Ids that could not be read are not notifications.
         let record = json!({"id": 9, "notification_ids": [4]});
         let row = refined(&record, &Known::new());
         assert_eq!(row.get("notifications"), None);

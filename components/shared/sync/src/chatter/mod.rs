@@ -1,9 +1,8 @@
-//! The chatter: what `chatter-sync` copies.
+//! The chatter, as copied by `chatter-sync`.
 //!
-//! Messages are read from `mail.message` itself, since a lead's own date does not tell that something
-//! was said about it (seen on 17 and 18); a record without messages is never asked about. Field
-//! changes are read from `mail.tracking.value`, for which an Odoo user needs the Settings group: for
-//! others they are left out, and that is told once.
+//! Messages are read from `mail.message` itself, since a new message does not change the lead's own date (seen on 17
+//! and 18); records without messages cost nothing. Field changes are read from `mail.tracking.value`, which requires
+//! the group Settings: for other users they are left out, which is reported once.
 
 mod changes;
 mod messages;
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use crate::entity::{column, made};
 use crate::{Entity, EntityOptions, Index, Job, List, Scope, Settings};
 
-/// The chatter. Field changes come after the messages that they belong to.
+/// The chatter. Field changes come after their messages.
 pub static CHATTER: Job = Job {
     name: "chatter-sync",
     variables: "chatter",
@@ -53,7 +52,7 @@ const MESSAGES: Entity = Entity {
         column!("email_id", Text, "message_id"),
         column!("reply_to", Text),
         column!("recipient_ids", Links, "partner_ids"),
-        // Addresses of strangers, from 19 on.
+        // Addresses of external recipients, from 19 on.
         made!("email_to", Text),
         column!("email_cc", Text, "incoming_email_cc"),
         column!("company_id", Link, "record_company_id"),
@@ -95,8 +94,8 @@ const MESSAGES: Entity = Entity {
                 fills: "reactions",
             },
         ],
-        // `ir.model.data` is closed to users without the group Settings on 16 to 19; this and
-        // `get_external_id` are open to everybody on 14 to 19.
+        // Without the group Settings, users cannot read `ir.model.data` on 16 to 19; this model and `get_external_id`
+        // are open to everyone on 14 to 19.
         index: Index {
             model: "mail.message.subtype",
             domain: |_| Vec::new(),
@@ -117,7 +116,7 @@ const FIELD_CHANGES: Entity = Entity {
     name: "field_changes",
     model: "mail.tracking.value",
     table: &chatter::FIELD_CHANGES,
-    // By a path, `mail_message_id.model`, Odoo would go through the whole chatter for each page.
+    // A search by `mail_message_id.model` would scan the whole chatter for each page.
     scope: Scope::Of("mail_message_id"),
     bulk: None,
     fields: &[

@@ -8,10 +8,10 @@ fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(second, 0).unwrap()
 }
 
-/// A toy Odoo: id → (second it was stamped with, version).
+/// A toy Odoo: id → (the second it is stamped with, version).
 type Rows = BTreeMap<i64, (i64, u32)>;
 
-/// A toy ledger: what was copied, the position behind it, and how many writes that took.
+/// A toy ledger: the copied rows, the cursor behind them, and how many writes that took.
 #[derive(Default)]
 struct Copy {
     rows: Rows,
@@ -20,7 +20,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// One run as the engine does it, ended after `cut` pages.
+    /// One run like the engine's, cut off after `cut` pages.
     fn run(&mut self, odoo: &Rows, now: i64, full: bool, page: usize, mut cut: usize) {
         let mut position = self.saved.clone();
         position.take_shape("shape".into());
@@ -91,9 +91,9 @@ impl Copy {
 }
 
 proptest! {
-    /// Rows are written and rewritten, some by transactions that commit up to nine minutes after
-    /// their stamp, some dated in the future, while readings of both kinds are cut off anywhere: at
-    /// rest, nothing is missing, and a run with nothing new writes nothing.
+    /// Rows are written and rewritten while readings of both kinds are cut off anywhere. Some transactions commit up
+    /// to nine minutes after their stamp, some rows are dated in the future. At rest, nothing is missing, and a run
+    /// with nothing new writes nothing.
     #[test]
     fn nothing_is_lost_whatever_is_committed_late(
         writes in prop::collection::vec((1i64..40, 0i64..540, prop_oneof![1i64..200, 1i64..4000], any::<bool>()), 1..60),

@@ -1,5 +1,5 @@
-//! What becomes of the addresses within HTML. What an address is, the parser of URLs that browsers follow decides,
-//! and never its spelling: `da\nta:` is `data:`.
+//! Rewrites addresses within HTML. The URL parser that browsers follow decides what an address is, never its
+//! spelling: `da\nta:` is `data:`.
 
 use std::collections::BTreeSet;
 
@@ -9,33 +9,32 @@ use super::files::Files;
 
 /// A file of Odoo: `odoo-attachment:<id>`, an id of `public.odoo_attachments`.
 const ATTACHMENT: &str = "odoo-attachment";
-/// A picture of somebody else's server that is not to be loaded unless a reader wants it:
-/// `remote-image:https://…`.
+/// An image on a foreign server that loads only if the reader wants it: `remote-image:https://…`.
 const REMOTE: &str = "remote-image";
-/// A record of Odoo, as [`super::markup`] spells it.
+/// A record of Odoo, as written by [`super::markup`].
 pub(super) const RECORD: &str = "odoo-record";
 
-/// Pictures within an address that no program can hide in.
+/// Image types that cannot contain scripts, for images within `data:` addresses.
 const PICTURES: [&str; 5] = ["png", "jpeg", "jpg", "gif", "webp"];
 
-/// What the addresses of one text may be, and which files they were seen to refer to.
+/// The files that one text may refer to, and those that it does refer to.
 #[derive(Debug, Default)]
 pub(super) struct References {
     pub may: Files,
     pub are: BTreeSet<i64>,
 }
 
-/// Where addresses lead that name no host.
+/// Resolves addresses that name no host.
 #[derive(Debug)]
 pub(super) struct Addresses {
     pub odoo: Option<Url>,
-    /// Whether pictures of others are not to be loaded.
+    /// Whether remote images are held back.
     pub hold_remote_images: bool,
 }
 
 impl Addresses {
-    /// An address that outlives Odoo where there is one; others of Odoo become whole, and lose their access
-    /// tokens. Our own schemes are never taken from the input.
+    /// Turns an address into one that outlives Odoo where there is one. Other addresses of Odoo become absolute and
+    /// lose their access tokens. Our own schemes are never accepted as input.
     pub(super) fn mend(
         &self,
         element: &str,
@@ -86,7 +85,7 @@ impl Addresses {
         }
     }
 
-    /// Links in mails are often those of before there was TLS.
+    /// Ignores the scheme: links in old mails often predate TLS.
     fn is_odoos(&self, url: &Url) -> bool {
         self.odoo.as_ref().is_some_and(|odoo| {
             (odoo.host_str(), odoo.port()) == (url.host_str(), url.port())
@@ -103,7 +102,7 @@ fn is_safe_picture(data: &str) -> bool {
         .is_some_and(|kind| PICTURES.contains(&kind))
 }
 
-/// `res.partner/7`.
+/// Whether a path looks like `res.partner/7`.
 fn is_record(path: &str) -> bool {
     let of_model = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_');
     path.split_once('/').is_some_and(|(model, number)| {
@@ -113,7 +112,7 @@ fn is_record(path: &str) -> bool {
     })
 }
 
-/// The access token of a path.
+/// The access token in a path.
 fn token(path: &str) -> Option<&str> {
     let (_, query) = path.split_once('?')?;
     query
@@ -121,8 +120,8 @@ fn token(path: &str) -> Option<&str> {
         .find_map(|pair| pair.strip_prefix("access_token="))
 }
 
-/// The attachment that a path leads to: `/web/image/5`, `/web/image/5-hash/name.png`,
-/// `/web/content/5?download=true`, `/web/image/ir.attachment/5/datas`, `/web/content?id=5`.
+/// The attachment that a path leads to: `/web/image/5`, `/web/image/5-hash/name.png`, `/web/content/5?download=true`,
+/// `/web/image/ir.attachment/5/datas`, `/web/content?id=5`.
 pub(super) fn attachment(path: &str) -> Option<i64> {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let path = path.split('#').next()?;
@@ -148,7 +147,7 @@ pub(super) fn attachment(path: &str) -> Option<i64> {
     }
 }
 
-/// `5`, or `5-` and a hash.
+/// Parses `5`, or `5-` followed by a hash.
 fn id(part: &str) -> Option<i64> {
     let digits = part.split('-').next()?;
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -178,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    /// As an address in this place is shown, in a text with the file 42.
+    /// The address as shown in this place, in a text with the file 42.
     fn mended(element: &str, attribute: &str, value: &str, hold: bool) -> Option<String> {
         let addresses = Addresses {
             odoo: Url::parse("https://my.odoo.com").ok(),

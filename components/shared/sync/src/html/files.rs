@@ -9,31 +9,31 @@ use super::address::attachment;
 use super::{MAX_BYTES, Marked};
 use crate::entity::FILES;
 
-/// So many files that a text names are looked up. Whoever can send a mail decides how many it names.
+/// How many files named by a text are looked up: any sender of mail decides how many that is.
 const MAX_NAMED: usize = 100;
-/// As far as an address is looked for the file that it names, in bytes.
+/// How many bytes of an address are searched for a file.
 const MAX_ADDRESS: usize = 300;
 
-/// Which files a text may refer to. A stranger's mail can name any: a reference to one that Odoo would have
-/// refused its reader must not become one that is shown.
+/// The files that a text may refer to. A stranger's mail can name any file: a file that Odoo would refuse the reader
+/// must not become visible by that.
 #[derive(Debug, Clone, Default)]
 pub struct Files {
-    /// The record's own.
+    /// The record's own files.
     pub own: BTreeSet<i64>,
-    /// The tokens of others: who has a file's token may see it.
+    /// Tokens of other files: whoever knows a file's token may see it.
     pub tokens: BTreeMap<i64, String>,
 }
 
-/// What a record has beside the files that hang on it.
+/// What a record owns beyond the files attached to it.
 #[derive(Debug, Default)]
 pub struct Owned {
-    /// Files that it lists.
+    /// Files that the record lists.
     pub files: Vec<i64>,
-    /// A record whose files are its own, too.
+    /// Another record whose files also count as its own.
     pub on: Option<(String, i64)>,
 }
 
-/// What each record of a model owns.
+/// Finds out what a record owns.
 pub type Owns = fn(&Record) -> Owned;
 
 impl Files {
@@ -42,7 +42,7 @@ impl Files {
             || (token.is_some() && self.tokens.get(&id).map(String::as_str) == token)
     }
 
-    /// Those of a record of this model, with what Odoo knows of the files that it names.
+    /// The files of a record of this model, given what Odoo told about the files it names.
     pub(super) fn of(model: &str, owns: Option<Owns>, record: &mut Record) -> Self {
         let looked_up = record.remove(FILES);
         let owned = owns.map(|owns| owns(record)).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Files {
             let Some(file_id) = id(file, "id") else {
                 continue;
             };
-            // What hangs on no record is nobody's own.
+            // A file attached to no record belongs to nobody.
             let place = text(file, "res_model").zip(id(file, "res_id").filter(|id| *id > 0));
             if place.is_some() && places.contains(&place) {
                 files.own.insert(file_id);
@@ -71,7 +71,7 @@ impl Files {
     }
 }
 
-/// The files that a record's HTML names and that it does not list as its own.
+/// The files that a record's HTML names and that the record does not list as its own.
 pub(crate) fn named(record: &Record, marked: &[Marked], owns: Option<Owns>) -> Vec<i64> {
     let listed = owns.map(|owns| owns(record).files).unwrap_or_default();
     let html = marked.iter().filter(|one| one.is_html);
@@ -83,7 +83,7 @@ pub(crate) fn named(record: &Record, marked: &[Marked], owns: Option<Owns>) -> V
         .collect()
 }
 
-/// The files that HTML names, ascending, in the spellings that become a reference.
+/// The files that HTML names, ascending, in all spellings that become a reference.
 fn named_in(html: &str) -> BTreeSet<i64> {
     let mut ids = BTreeSet::new();
     if html.len() > MAX_BYTES {
@@ -158,7 +158,7 @@ mod tests {
         let tokens: Vec<_> = found.tokens.into_iter().collect();
         assert_eq!(tokens, [(4, "8f2c".to_owned())]);
         assert!(!message.contains_key(FILES));
-        // Who belongs to no record owns nothing that hangs on none.
+        // A record that is on no other record does not own files that are attached to none.
         let mut nowhere = record(json!([
             place(6, json!(false), 0, json!(false)),
             place(7, json!("crm.lead"), 0, json!(false))

@@ -1,11 +1,10 @@
-//! HTML made plain before it is parsed: whoever can send a mail decides what is in a body, and a parser
-//! that follows the standard takes time and memory far beyond a body's length for some.
+//! Simplifies HTML before it is parsed: any sender of mail decides what is in a body, and for some bodies a parser
+//! that follows the standard takes far more time and memory than their length suggests.
 //!
-//! What was seen of html5ever 0.40: each attribute of a tag is compared with all before it, and formatting
-//! that was left open is opened anew, attributes and all, in each paragraph that follows. So no more
-//! gets there than could be kept: known elements, their known attributes, and formatting without any but
-//! a link's address, since the standard keeps no more than three of the same kind open. Comments and
-//! whatever is no markup by its element (`script`) are gone by then.
+//! Seen with html5ever 0.40: it compares each attribute of a tag with all earlier ones, and reopens unclosed
+//! formatting, with its attributes, in each following paragraph. So only what could be kept is passed on: known
+//! elements with known attributes, and formatting without attributes except a link's address, as the standard keeps
+//! at most three open of the same kind. Comments and elements without markup (`script`) are removed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,12 +12,12 @@ use ammonia::Builder;
 
 use super::address::RECORD;
 
-/// Elements that are opened anew where they were left open.
+/// Elements that a parser reopens if they are unclosed.
 const FORMATTING: [&str; 11] = [
     "a", "b", "code", "em", "i", "s", "small", "strike", "strong", "tt", "u",
 ];
 
-/// Elements whose content is no markup, and whether it is shown.
+/// Elements whose content is not markup, and whether that content is shown.
 const RAW: [(&str, bool); 9] = [
     ("script", false),
     ("style", false),
@@ -31,26 +30,26 @@ const RAW: [(&str, bool); 9] = [
     ("plaintext", true),
 ];
 
-/// A link's address, in bytes. It may be written as often as there are paragraphs.
+/// The longest address of a link, in bytes. It may be repeated in each paragraph.
 const MAX_ADDRESS: usize = 4096;
 
-/// What may be kept.
+/// The elements and attributes to keep.
 pub(super) struct Markup {
     elements: HashSet<&'static str>,
     attributes: HashMap<&'static str, HashSet<&'static str>>,
     everywhere: HashSet<&'static str>,
 }
 
-/// HTML in its plain form.
+/// Simplified HTML.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plain {
     pub html: String,
-    /// How many tags there are in it.
+    /// How many tags it contains.
     pub tags: usize,
 }
 
 impl Markup {
-    /// What this sanitizer keeps.
+    /// Keeps what this sanitizer keeps.
     pub(super) fn kept_by(builder: &Builder<'static>) -> Self {
         Self {
             elements: builder.clone_tags(),
@@ -59,7 +58,7 @@ impl Markup {
         }
     }
 
-    /// The plain form of a body, in time that grows with its length.
+    /// Simplifies a body, in linear time.
     pub(super) fn plain(&self, body: &str) -> Plain {
         let mut plain = Plain::default();
         let mut rest = body;
@@ -71,7 +70,7 @@ impl Markup {
         plain
     }
 
-    /// Takes what stands after a `<`; the rest after it.
+    /// Handles the markup after a `<`. Returns the rest.
     fn markup<'a>(&self, tag: &'a str, plain: &mut Plain) -> &'a str {
         if let Some(comment) = tag.strip_prefix("!--") {
             return after_comment(comment);
@@ -133,7 +132,7 @@ impl Markup {
         }
     }
 
-    /// The known attribute of this name, where it is kept.
+    /// The known attribute of this name, if it is kept.
     fn attribute(&self, element: &str, name: &str, value: &str) -> Option<&'static str> {
         let name = name.to_ascii_lowercase();
         if FORMATTING.contains(&element) {
@@ -147,7 +146,7 @@ impl Markup {
     }
 }
 
-/// A record that a link stands for, as a mention of somebody does: `data-oe-model`, `data-oe-id`.
+/// The record that a link stands for, for example a mention of a user: `data-oe-model`, `data-oe-id`.
 #[derive(Default)]
 struct Reference<'a> {
     model: Option<&'a str>,
@@ -163,7 +162,7 @@ impl<'a> Reference<'a> {
         }
     }
 
-    /// `odoo-record:res.partner/7`, which outlives Odoo.
+    /// The address `odoo-record:res.partner/7`, which outlives Odoo.
     fn address(&self) -> Option<String> {
         let (model, id) = (self.model?, self.id?);
         let of_model = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_');
@@ -181,17 +180,17 @@ fn between_attributes(letter: char) -> bool {
     is_space(letter) || letter == '/'
 }
 
-/// White space of HTML.
+/// White space as HTML defines it.
 fn is_space(letter: char) -> bool {
     matches!(letter, ' ' | '\t' | '\n' | '\r' | '\u{c}')
 }
 
-/// What follows a letter, or nothing.
+/// The text after the first `letter`, or nothing.
 fn after(text: &str, letter: char) -> &str {
     text.split_once(letter).map_or("", |(_, rest)| rest)
 }
 
-/// What follows a comment that has begun; one that does not end is the rest.
+/// The text after a comment that has begun. An unclosed comment takes the rest.
 fn after_comment(comment: &str) -> &str {
     if let Some(rest) = comment.strip_prefix('>').or(comment.strip_prefix("->")) {
         return rest;
@@ -203,13 +202,13 @@ fn after_comment(comment: &str) -> &str {
     end.and_then(|(_, rest)| rest.get(1..)).unwrap_or("")
 }
 
-/// The next attribute of a tag, its value without quotes, and the rest. `None` at the tag's end.
+/// Splits off the next attribute of a tag: its name, its unquoted value, and the rest. `None` at the end of the tag.
 fn attribute(tag: &str) -> Option<(&str, &str, &str)> {
     let tag = tag.trim_start_matches(between_attributes);
     if tag.is_empty() || tag.starts_with('>') {
         return None;
     }
-    // An equals sign at the beginning is part of the name.
+    // A leading equals sign is part of the name.
     let end = tag
         .char_indices()
         .find(|(at, letter)| ends_name(*letter) || (*letter == '=' && *at > 0))
@@ -232,7 +231,7 @@ fn attribute(tag: &str) -> Option<(&str, &str, &str)> {
     Some((name, value, rest))
 }
 
-/// Takes text that is no markup up to its end tag; what follows it.
+/// Handles raw text up to its end tag. Returns the rest.
 fn raw_text<'a>(name: &str, shown: bool, text: &'a str, plain: &mut Plain) -> &'a str {
     let end = text.match_indices("</").find(|(at, _)| {
         let tag = text.get(at + 2..).unwrap_or_default();

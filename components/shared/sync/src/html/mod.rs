@@ -1,5 +1,5 @@
-//! HTML from Odoo: whoever can write a record or send a mail decides what is in it. What is shown of it goes
-//! through here, whichever field it came from.
+//! Cleans HTML from Odoo: anyone who can write a record or send a mail decides what it contains. All HTML that is
+//! shown passes through here, whichever field it came from.
 
 mod address;
 mod files;
@@ -19,37 +19,36 @@ pub(crate) use files::named;
 pub use files::{Files, Owned, Owns};
 use markup::Markup;
 
-/// Longer texts are left out. Odoo moves pictures out of them into attachments, so that what is
-/// longer is seldom something that people wrote.
+/// The longest text that is cleaned. Odoo moves images into attachments, so people seldom wrote what is longer.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
-/// A text with more tags is not made ready to be shown. Nested into each other, twice as many take
-/// four times as long: 19,000 of them took 2.5 s, and a page of such texts must not outlast a lease.
+/// A text with more tags is shown as plain text only. The time for nested tags is quadratic: 19,000 took 2.5 s, and a
+/// page of such texts must not outlast a lease.
 const MAX_TAGS: usize = 6_000;
-/// Raised where the cleaner makes something else of the same text: all of it is then read again.
+/// Increase this if the cleaner's output for the same text changes: all rows are then read again.
 const VERSION: u32 = 1;
 
-/// Where a record's column of custom fields' clean forms is made.
+/// The key under which a record holds the cleaned custom fields.
 pub(crate) const CUSTOM: &str = "(custom html)";
 
-/// A field with HTML, or with what is HTML in other versions of Odoo.
+/// A field with HTML, or with text that is HTML in other versions of Odoo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Marked {
     /// Its name in Odoo.
     pub field: String,
-    /// The column that it fills; `None` of a custom one.
+    /// The column that it fills; `None` for a custom field.
     pub column: Option<&'static str>,
-    /// Whether it is HTML here, and not text.
+    /// Whether this server has it as HTML, not as text.
     pub is_html: bool,
 }
 
-/// What becomes of a text.
+/// A cleaned text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// Without anything that acts: scripts, handlers, forms, frames, styles.
+    /// Without active content: scripts, handlers, forms, frames, styles.
     pub html: Option<String>,
-    /// What it says.
+    /// Its plain text.
     pub text: Option<String>,
-    /// Why there is no more of it.
+    /// Why parts of it are missing.
     pub omitted: Option<&'static str>,
     /// The attachments that it refers to, ascending.
     pub attachments: Vec<i64>,
@@ -59,7 +58,7 @@ impl Shown {
     pub(crate) const TOO_LARGE: &str = "too_large";
     const TOO_COMPLEX: &str = "too_complex";
 
-    /// Of a text that is left out.
+    /// The form of a text that is left out.
     fn too_large() -> Self {
         Self {
             omitted: Some(Self::TOO_LARGE),
@@ -75,7 +74,7 @@ impl Shown {
         }
     }
 
-    /// Of a text without markup.
+    /// The forms of a text without markup.
     fn of_text(said: &str) -> Self {
         let html = text::html(said);
         if said.len() > MAX_BYTES {
@@ -92,7 +91,7 @@ impl Shown {
     }
 }
 
-/// Makes HTML ready to be shown.
+/// Cleans HTML so that it is safe to show.
 pub struct Cleaner {
     markup: Markup,
     builder: Builder<'static>,
@@ -100,7 +99,7 @@ pub struct Cleaner {
 }
 
 impl Cleaner {
-    /// For the HTML of the Odoo at this origin. Pictures of others may be held: then they become
+    /// Cleans the HTML of the Odoo at this origin. Remote images may be held back: they become
     /// `remote-image:https://…`, which no browser loads.
     pub fn new(odoo_url: &str, hold_remote_images: bool) -> Self {
         let addresses = Addresses {
@@ -127,12 +126,12 @@ impl Cleaner {
         }
     }
 
-    /// Another one is another form of the same text.
+    /// The version of the cleaned forms: if it changes, so may the output for the same text.
     pub(crate) fn version(hold_remote_images: bool) -> String {
         format!("{VERSION} {hold_remote_images}")
     }
 
-    /// HTML as it may be shown, with references to no more than these files.
+    /// Cleans a text, which may refer to these files only.
     pub fn show(&self, html: &str, files: Files) -> Shown {
         if html.len() > MAX_BYTES {
             return Shown::too_large();
@@ -155,7 +154,7 @@ impl Cleaner {
         }
     }
 
-    /// Turns to a text with these files; those that the one before was seen to refer to, ascending.
+    /// Starts a text with these files. Returns the ones that the previous text referred to, ascending.
     fn turn_to(&self, may: Files) -> Vec<i64> {
         let next = References {
             may,
@@ -166,8 +165,8 @@ impl Cleaner {
         before.are.into_iter().collect()
     }
 
-    /// Makes the columns beside a record's HTML: `<column>_html`, `<column>_text`, `<column>_omitted`, those of custom
-    /// fields in one, and the attachments of all.
+    /// Adds the columns made from a record's HTML: `<column>_html`, `<column>_text`, `<column>_omitted`, one for all
+    /// custom fields, and the attachments of all.
     pub(crate) fn refine(&self, record: &mut Record, marked: &[Marked], entity: &Entity) {
         let files = Files::of(entity.model, entity.owns(), record);
         let mut custom = Map::new();
@@ -175,9 +174,9 @@ impl Cleaner {
         let mut all_read = true;
         for one in marked {
             let shown = match record.get(&one.field) {
-                // A record that is too long with it is read without.
+                // Too long to be read with the record, so the record was read without it.
                 None if entity.bulk == Some(&one.field) => Shown::too_large(),
-                // It cannot be read any more: what was made of it stays.
+                // No longer readable: the cleaned form stays as it is.
                 None => {
                     all_read = false;
                     continue;

@@ -1,4 +1,4 @@
-//! What is left of hostile HTML, and what it says.
+//! What remains of hostile HTML, and its plain text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 const ODOO: &str = "https://my.odoo.com";
 
-/// A body of a message with the file 42.
+/// The cleaned body of a message with the file 42.
 fn shown(body: &str) -> Shown {
     let files = Files {
         own: BTreeSet::from([42]),
@@ -46,7 +46,7 @@ fn only_files_of_the_message_and_those_whose_token_it_has_are_referred_to() {
     assert_eq!(title.attachments, [0i64; 0]);
     let both = "<img src=\"/web/image/7?access_token=8f2c\"><a href=\"/web/content/42\">x</a>";
     assert_eq!(shown(both).attachments, [7, 42]);
-    // Nothing of one body is left for the next.
+    // Nothing of one body leaks into the next.
     let cleaner = Cleaner::new(ODOO, false);
     let own = BTreeSet::from([42]);
     let files = Files {
@@ -90,7 +90,7 @@ fn nothing_that_acts_is_left() {
         "<base href=https://evil.example><meta http-equiv=refresh content=0><link rel=stylesheet href=x>",
     ] {
         let html = shown(hostile).html.unwrap();
-        // What is left of them within texts and titles is escaped.
+        // Remains within texts and titles are escaped.
         let tags: Vec<&str> = html.split('<').skip(1).collect();
         for tag in tags {
             for acts in [
@@ -104,7 +104,7 @@ fn nothing_that_acts_is_left() {
             for address in ["javascript:", "data:text", "svg+xml"] {
                 assert!(!inside.contains(address), "{hostile} → {html}");
             }
-            // A title may say anything.
+            // A title may contain anything.
             let names: String = inside.split('"').step_by(2).collect();
             for handler in [" onerror=", " onload=", " style="] {
                 assert!(!names.contains(handler), "{hostile} → {html}");
@@ -190,7 +190,7 @@ fn the_text_is_what_a_reader_sees() {
     );
 }
 
-/// By the parser alone, each of these took minutes or all memory.
+/// With the parser alone, each of these took minutes or all memory.
 #[test]
 fn a_body_that_is_made_to_cost_costs_no_more_than_others() {
     let each = |times: u32, tag: fn(u32) -> String| -> String { (0..times).map(tag).collect() };
@@ -211,7 +211,7 @@ fn a_body_that_is_made_to_cost_costs_no_more_than_others() {
         let length = shown.html.map(|html| html.len()).unwrap_or_default();
         println!("{body:.20}: {took:?}, {length} bytes");
         assert!(length <= MAX_BYTES);
-        // Hundreds of times what it takes, since machines differ.
+        // Hundreds of times the usual time, since machines differ.
         assert!(took.as_secs() < 20, "{took:?}");
     }
 }
@@ -268,7 +268,7 @@ fn a_record_has_the_clean_forms_of_all_its_html_beside_it() {
         }})
     );
     assert_eq!(row["inline_attachment_ids"], json!([41, 42]));
-    // Text, as Odoo 14 has it; a text that the record was too long with; and none.
+    // Plain text, as in Odoo 14; a text too long to be read with its record; and no text.
     let text = [marked("description", Some("description"), false)];
     let row = refined(json!({"id": 5, "description": "1 < 2\n<b>"}), &text);
     assert_eq!(row["description_html"], "1 &lt; 2<br>\n&lt;b&gt;");

@@ -1,6 +1,6 @@
-//! What HTML says, and HTML that says a text.
+//! Converts HTML to plain text, and plain text to HTML.
 
-/// What cleaned HTML says: a line for each block, single spaces, no tags.
+/// The plain text of cleaned HTML: a line per block, single spaces, no tags.
 pub(super) fn text(html: &str) -> String {
     let mut said = Lines::default();
     let mut rest = html;
@@ -27,7 +27,7 @@ pub(super) fn text(html: &str) -> String {
 #[derive(Default)]
 struct Lines {
     text: String,
-    /// What is due before the next word.
+    /// The separator due before the next word.
     due: Option<char>,
 }
 
@@ -62,7 +62,7 @@ impl Lines {
     }
 }
 
-/// The character that an entity stands for, and its length. The cleaned form has no others.
+/// The character of an entity, and the entity's length. Cleaned HTML has no others.
 fn entity(html: &str) -> (char, usize) {
     [
         ("&amp;", '&'),
@@ -77,7 +77,7 @@ fn entity(html: &str) -> (char, usize) {
     .map_or(('&', 1), |(name, letter)| (letter, name.len()))
 }
 
-/// A text as HTML that looks like it.
+/// Plain text as HTML that looks the same.
 pub(super) fn html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for letter in text.chars() {
