@@ -104,7 +104,7 @@ pub struct Visit<'a> {
     pub token_origins: Vec<String>,
     /// `Sec-Fetch-Site`: whether a page of another site led here.
     pub site: Option<&'a str>,
-    /// `If-None-Match`: the ETag of the client's copy.
+    /// `If-None-Match`: the `ETag` of the client's copy.
     pub known: Option<&'a str>,
 }
 

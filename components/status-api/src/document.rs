@@ -64,7 +64,7 @@ impl Document {
         }
     }
 
-    /// The ETag of the content without the passing time. It is weak (RFC 9110, 8.8.3): documents with the
+    /// The `ETag` of the content without the passing time. It is weak (RFC 9110, 8.8.3): documents with the
     /// same tag are equivalent, but not the same bytes.
     pub fn tag(&self) -> String {
         let mut still = self.clone();

@@ -65,6 +65,7 @@ fn ask_everything(protocol: ProtocolChoice, data: &[u8]) {
             domain: &[],
             language: "",
             undated: None,
+            links: &[],
         };
         check(of().newest_record(model).await);
         check(of().fields("crm.lead", "").await);

@@ -19,6 +19,7 @@ pub(crate) const ATTACHMENTS: Model<'static> = Model {
     domain: &[],
     language: "",
     undated: None,
+    links: &[],
 };
 
 const FIELDS: [&str; 13] = [

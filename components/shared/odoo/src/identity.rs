@@ -53,6 +53,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             domain: &[],
             language: "",
             undated: None,
+            links: &[],
         };
         let named = users.of_ids(&FIRST_USERS, &["create_date".to_owned()]);
         let found: Result<Vec<Record>, Fault> =

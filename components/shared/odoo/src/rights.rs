@@ -161,6 +161,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
             domain: &[],
             language: "",
             undated: None,
+            links: &[],
         };
         let most = usize::try_from(MOST_COMPANIES).unwrap_or_default();
         let mut named = companies.call(Vec::new(), Some(most));

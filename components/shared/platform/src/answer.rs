@@ -39,7 +39,7 @@ pub fn document(content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     answer
 }
 
-/// Sets the ETag `tag` (with its quotes), so that clients cache the response but revalidate it. Returns 304
+/// Sets the `ETag` `tag` (with its quotes), so that clients cache the response but revalidate it. Returns 304
 /// without a body if `If-None-Match` matches (RFC 9110, 13.1.2).
 pub fn unless_known(mut answer: Answer, tag: &str, known: Option<&str>) -> Answer {
     let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();

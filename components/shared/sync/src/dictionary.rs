@@ -87,6 +87,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             domain: &domain,
             language: &self.settings.language,
             undated: None,
+            links: &[],
         };
         let fields = ["model", "name"].map(str::to_owned);
         let mut window = Window::default();

@@ -212,6 +212,7 @@ impl<'e> EntityRun<'e> {
             domain: &self.domain,
             language,
             undated: self.shape.undated.as_deref(),
+            links: &self.shape.links,
         }
     }
 

@@ -137,6 +137,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             domain: &[],
             language: &self.settings.language,
             undated: None,
+            links: &[],
         };
         // `id` is there because a failing field is left out, and an empty list of fields would mean all of them.
         let fields = ["id", "display_name"].map(str::to_owned);

@@ -76,6 +76,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             domain: &[],
             language: "",
             undated: None,
+            links: &[],
         };
         let mut read = BTreeMap::new();
         let ids: Vec<i64> = ids.into_iter().collect();
@@ -143,6 +144,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             domain: &domain,
             language: &self.settings.language,
             undated: None,
+            links: &[],
         };
         let fields: Vec<String> = index.fields.iter().map(|name| (*name).to_owned()).collect();
         let mut known = Known::new();

@@ -41,6 +41,8 @@ pub struct Shape {
     pub model: Option<String>,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<String>,
+    /// Of the fields that are asked for, the many2many ones.
+    pub links: Vec<String>,
 }
 
 impl Shape {
@@ -112,6 +114,9 @@ impl Shape {
             let info = fields.get(&field);
             let relation = info.and_then(FieldInfo::relation).map(str::to_owned);
             let refers = info.is_some_and(|info| info.kind == "reference");
+            if info.is_some_and(|info| info.kind == "many2many") {
+                shape.links.push(field.clone());
+            }
             if relation.is_some() || refers {
                 shape.relations.push((field, relation));
             }
@@ -199,6 +204,9 @@ impl Shape {
         };
         if !self.marked.is_empty() {
             said = format!("{said} {:?} {cleaner}", self.marked);
+        }
+        if !self.links.is_empty() {
+            said = format!("{said} {:?}", self.links);
         }
         if !language.is_empty() {
             said = format!("{said} {language}");

@@ -165,6 +165,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             let part = self.part(page, model, window.domain(), fields, &mut asked);
             if let Some(mut part) = part.await? {
                 self.tell_left_out(&mut part, fields, &asked);
+                self.complete_links(model, &mut part).await?;
                 // What one record was read without is asked of the next.
                 asked = self.readable(model, fields);
                 let at_end = self.is_last(model, &mut window, part.found, limit).await?;
@@ -190,7 +191,10 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             }
             let all = || self.odoo.all_records(model, window, &asked);
             return match self.patiently(all).await {
-                Ok(Page::Records(part)) => Ok(Some(part)),
+                Ok(Page::Records(mut part)) => {
+                    self.complete_links(model, &mut part).await?;
+                    Ok(Some(part))
+                }
                 Ok(Page::TooLong) => Ok(None),
                 Err(fault) if is_of_content(&fault) => Ok(None),
                 Err(fault) => Err(fault),
@@ -252,6 +256,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             let part = self.part(page, model, terms, fields, &mut asked);
             if let Some(mut part) = part.await? {
                 self.tell_left_out(&mut part, fields, &asked);
+                self.complete_links(model, &mut part).await?;
                 return Ok((part, first.len()));
             }
         }
@@ -330,6 +335,30 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 .map(|field| format!("{}.{field}", model.name)),
         );
         Ok(Some(part))
+    }
+
+    /// Adds the archived targets of many2many fields to a page.
+    async fn complete_links(&self, model: Model<'_>, part: &mut Part) -> Result<(), Fault> {
+        let links = self.readable(model, model.links);
+        let id = |record: &Record| record.get("id").and_then(Value::as_i64);
+        let ids: Vec<i64> = part.records.iter().filter_map(id).collect();
+        if links.is_empty() || ids.is_empty() {
+            return Ok(());
+        }
+        let read = self.patiently(|| self.odoo.links(model, &ids, &links));
+        let (read, unreadable) = read.await?;
+        let mut read: BTreeMap<i64, Record> = read
+            .into_iter()
+            .filter_map(|record| Some((id(&record)?, record)))
+            .collect();
+        for record in &mut part.records {
+            // A record that was deleted meanwhile keeps what the list said.
+            if let Some(links) = id(record).and_then(|id| read.remove(&id)) {
+                record.extend(links);
+            }
+        }
+        part.unreadable.extend(unreadable);
+        Ok(())
     }
 
     /// Names the text that one record was read without.
@@ -512,6 +541,7 @@ mod tests {
             domain: &[],
             language: "",
             undated: None,
+            links: &[],
         };
         let fields = ["subject", "body"].map(str::to_owned);
         let reading = source.records(messages, Window::default(), &fields);

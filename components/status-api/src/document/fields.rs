@@ -8,7 +8,7 @@ use crate::verdict::{Phase, State};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Document {
-    /// `None` only while the ETag is computed, because it changes all the time.
+    /// `None` only while the `ETag` is computed, because it changes all the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_time: Option<Moment>,
     pub state: State,

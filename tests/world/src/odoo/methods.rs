@@ -316,11 +316,13 @@ pub(crate) fn call(
                 "search_read" => {
                     let fields = call.fields()?;
                     let ids = call.search()?;
-                    call.read(&ids, &fields, &mut json)?;
+                    // It asks for archived records, and then forgets that they were asked for.
+                    call.read(&ids, &fields, false, &mut json)?;
                 }
                 _ => {
                     let fields = call.fields()?;
-                    call.read(&call.arguments.ids(), &fields, &mut json)?;
+                    let archived = call.arguments.context("active_test") == Some(false);
+                    call.read(&call.arguments.ids(), &fields, archived, &mut json)?;
                 }
             }
         }
@@ -381,7 +383,7 @@ impl Call<'_> {
         }
         let allowed = self.tables.get("res.users").and_then(|users| {
             let fields = ["company_ids".to_owned()];
-            users.read(self.user.uid, &fields, self.tables, false)
+            users.read(self.user.uid, &fields, self.tables, false, false)
         });
         let allowed = allowed.into_iter().flatten();
         Some(allowed.flat_map(|(_, ids)| ids_of(&ids)).collect())
@@ -506,7 +508,14 @@ impl Call<'_> {
         Ok(count.min(self.arguments.limit()))
     }
 
-    fn read(&self, ids: &[i64], fields: &[String], json: &mut Json) -> Result<(), Failure> {
+    /// `archived`: lists of ids have archived records in them.
+    fn read(
+        &self,
+        ids: &[i64],
+        fields: &[String],
+        archived: bool,
+        json: &mut Json,
+    ) -> Result<(), Failure> {
         let pairs = !matches!(self.arguments.0.get("load"), Some(load) if load != "_classic_read");
         // Who asks for nothing but the id is not told that the record is gone.
         let echoes = self.company.version >= 16 && fields.len() == 1;
@@ -566,7 +575,7 @@ impl Call<'_> {
                 if closed(*id) || self.table.forbidden(*id, self.user.sees_all_leads()) {
                     return Err(self.forbidden_record(*id));
                 }
-                let Some(row) = self.table.read(*id, fields, self.tables, pairs) else {
+                let Some(row) = self.table.read(*id, fields, self.tables, pairs, archived) else {
                     if echoes {
                         separate(&mut rows);
                         echo(*id, &mut rows);

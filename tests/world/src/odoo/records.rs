@@ -590,21 +590,41 @@ impl Table {
         !of_one_user && (administrator || !record.hidden_from_salesmen)
     }
 
-    /// One record with these fields, in this order; `None` if it is not there.
+    /// One record with these fields, in this order; `None` if it is not there. `archived`: with archived records among
+    /// those that it lists.
     pub(crate) fn read(
         &self,
         id: i64,
         fields: &[String],
         tables: &BTreeMap<String, Self>,
         pairs: bool,
+        archived: bool,
     ) -> Option<Vec<(String, Value)>> {
         let record = self.rows.get(&id)?;
-        Some(
-            fields
-                .iter()
-                .map(|field| (field.clone(), self.show(record, field, tables, pairs)))
-                .collect(),
-        )
+        let shown = fields.iter().map(|field| {
+            let mut value = self.show(record, field, tables, pairs);
+            let relation = self
+                .fields
+                .get(field)
+                .and_then(|field| field.relation.as_deref());
+            if let Value::Array(listed) = &mut value
+                && !archived
+                && self
+                    .fields
+                    .get(field)
+                    .is_some_and(|field| field.kind == Kind::Many)
+                && let Some(table) = relation.and_then(|relation| tables.get(relation))
+            {
+                listed.retain(|id| !id.as_i64().is_some_and(|id| table.is_archived(id)));
+            }
+            (field.clone(), value)
+        });
+        Some(shown.collect())
+    }
+
+    fn is_archived(&self, id: i64) -> bool {
+        let active = self.rows.get(&id).and_then(|record| record.value("active"));
+        active.and_then(Value::as_bool) == Some(false)
     }
 
     /// Whether the record is there but not for this account.

@@ -112,10 +112,9 @@ impl Call<'_> {
             COMPANIES => ("Companies", "company rule employee"),
             _ => ("Lead/Opportunity", "Personal Leads"),
         };
-        let named = self
-            .tables
-            .get(&model)
-            .and_then(|table| table.read(id, &["display_name".to_owned()], self.tables, true));
+        let named = self.tables.get(&model).and_then(|table| {
+            table.read(id, &["display_name".to_owned()], self.tables, true, false)
+        });
         let name = named.and_then(|named| Some(named.first()?.1.as_str()?.to_owned()));
         format!(
             "Due to security restrictions, you are not allowed to access '{title}' ({model}) records.\n\n\
