@@ -413,6 +413,41 @@ async fn every_id_has_its_name_and_a_comparison_keeps_it_fresh() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn archived_records_stay_among_those_that_a_record_lists() -> Result<()> {
+    for version in [14, 18, 19] {
+        let stage = set(version, 6, |builder| builder).await?;
+        furnish(&stage);
+        let archived = json!({"active": false});
+        stage
+            .odoo
+            .records("res.partner.category")
+            .update(5, &archived);
+        leads(&stage).add_field("x_partners", "many2many", Some("res.partner.category"));
+        leads(&stage).update(3, &json!({"x_partners": [4, 5]}));
+        sync(&stage).await?;
+        let listed = "select jsonb_object_agg(id, custom->'x_partners') from public.odoo_leads where custom->>'x_partners' <> '[]'";
+        assert_eq!(
+            stage.value(listed).await?,
+            json!({"3": [4, 5]}),
+            "{version}"
+        );
+        leads(&stage).update(4, &json!({"x_partners": [5]}));
+        sync(&stage).await?;
+        assert_eq!(
+            stage.value(listed).await?,
+            json!({"3": [4, 5], "4": [5]}),
+            "{version}"
+        );
+        assert_eq!(
+            name(&stage, "res.partner.category", 5).await?,
+            "Press",
+            "{version}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn amounts_of_several_currencies_are_never_added() -> Result<()> {
     let stage = pipeline(18, 0).await?;
     furnish(&stage);

@@ -361,6 +361,16 @@ impl Made {
         fixtures.set("others_lead.id", others);
         let tag = self.create("crm.tag", json!({"name": name("tag")})).await?;
         fixtures.set("tag.id", tag);
+        let category = self
+            .create("res.partner.category", json!({"name": name("category")}))
+            .await?;
+        let listed = json!({"name": name("member"), "category_id": [[6, 0, [category]]]});
+        let member = self.create("res.partner", listed).await?;
+        let archived = json!([[category], {"active": false}]);
+        self.call("res.partner.category", "write", archived, json!({}))
+            .await?;
+        fixtures.set("archived_category.id", category);
+        fixtures.set("member.id", member);
         Ok(())
     }
 
@@ -535,6 +545,8 @@ impl Made {
                 }
                 if let Value::Object(more) = more {
                     values.extend(more);
+                    // Where the record is given as none, Odoo keeps 0.
+                    values.retain(|_, value| !value.is_null());
                 }
             }
             let id = self.create("ir.attachment", values).await?;
@@ -624,7 +636,7 @@ fn readable_files<'a>(
             "conform loose.txt",
             "text/plain",
             b"of nothing",
-            json!({"res_model": false, "res_id": false}),
+            json!({"res_model": null, "res_id": null}),
         ),
         (
             "public_file",

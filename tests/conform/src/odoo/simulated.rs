@@ -124,6 +124,14 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
         .records("crm.tag")
         .insert(json!({"name": format!("{PREFIX} tag")}));
     fixtures.set("tag.id", tag);
+    let category = odoo
+        .records("res.partner.category")
+        .insert(json!({"name": format!("{PREFIX} category"), "active": false}));
+    fixtures.set("archived_category.id", category);
+    let member = odoo
+        .records("res.partner")
+        .insert(json!({"name": format!("{PREFIX} member"), "category_id": [category]}));
+    fixtures.set("member.id", member);
 
     // Allowed to nobody.
     let other = odoo

@@ -287,7 +287,7 @@ pub(crate) fn call(
                 readable.ok_or_else(|| call.forbidden_record(*id))?;
             }
             let tokens = company.attachments.access_tokens(&ids);
-            json.value(&tokens.map_err(|_| call.no_writing())?);
+            json.value(&tokens.map_err(|_| call.no_writing(&call.arguments.ids()))?);
         }
         "write" => {
             let token = call.arguments.get("vals").get("access_token");
@@ -301,7 +301,7 @@ pub(crate) fn call(
                 return Err(Failure::missing(model, *id, user.uid));
             }
             let written = company.attachments.write_token(&ids, token);
-            written.map_err(|_| call.no_writing())?;
+            written.map_err(|_| call.no_writing(&ids))?;
             json.value(&json!(true));
         }
         _ => {

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 
 use super::domain::{Cell, Row, compare};
 use super::failure::Failure;
-use super::fields::Fields;
+use super::fields::{Fields, Kind};
+use super::records::MESSAGES;
 
 /// The order of records.
 #[derive(Debug, Clone)]
@@ -42,7 +43,11 @@ impl Order {
                     "Invalid field '{field}' on model '{model}'"
                 )));
             }
-            keys.push((field.to_owned(), descending));
+            // By a link is by the order of what it points to, which is from the newest down for messages.
+            let is_message = fields.get(field).is_some_and(|field| {
+                field.kind == Kind::Many2one && field.relation.as_deref() == Some(MESSAGES)
+            });
+            keys.push((field.to_owned(), descending != is_message));
         }
         Ok(Self(keys))
     }

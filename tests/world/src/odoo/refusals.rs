@@ -85,16 +85,21 @@ impl Call<'_> {
     }
 
     /// A file of what may be read and not be written to, such as a stage.
-    pub(super) fn no_writing(&self) -> Failure {
-        let group = if self.company.version >= 19 {
-            "Sales / Administrator"
-        } else {
-            "Sales/Administrator"
-        };
-        Failure::access_error(format!(
+    pub(super) fn no_writing(&self, ids: &[i64]) -> Failure {
+        if self.company.version >= 19 {
+            let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
+            let comma = if ids.len() == 1 { "," } else { "" };
+            return Failure::access_error(format!(
+                "Sorry, you are not allowed to access this document. Please contact your system administrator.\n\n\
+                 (Operation: write)\n\nRecords: ir.attachment({}{comma}), User: {}",
+                ids.join(", "),
+                self.user.uid
+            ));
+        }
+        Failure::access_error(
             "You are not allowed to modify 'CRM Stages' (crm.stage) records.\n\nThis operation is allowed for the following \
-             groups:\n\t- {group}\n\nContact your administrator to request access if necessary."
-        ))
+             groups:\n\t- Sales/Administrator\n\nContact your administrator to request access if necessary.",
+        )
     }
 
     /// 14 names the record, the user and the rule, which 16 tells in debug mode only.

@@ -245,13 +245,16 @@ pub(crate) fn content(
     let Some(stored) = row.stored() else {
         return internal_server_error();
     };
-    file(
-        company,
-        &row,
-        Arc::new(stored),
-        parameter("download").is_some(),
-        headers,
-    )
+    let word = query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("download="));
+    let download = match word.map(str::to_ascii_lowercase).as_deref() {
+        Some(word) if company.version < 18 => !word.is_empty(),
+        Some("y" | "yes" | "1" | "true" | "t" | "on") => true,
+        None | Some("n" | "no" | "0" | "false" | "f" | "off") => false,
+        Some(_) => return internal_server_error(),
+    };
+    file(company, &row, Arc::new(stored), download, headers)
 }
 
 /// A file's `ETag`: its checksum, in quotes from 16 on; or that of the nginx that sends it.
