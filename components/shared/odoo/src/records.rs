@@ -203,8 +203,8 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         self.page(model.name, named, 0, PAGE_BYTES).await
     }
 
-    /// The [`Model::links`] of these records, archived targets included: `search_read` leaves those out whatever the
-    /// context says, and `read` does not (code of 14 to 19; seen on 18). A record that fails is listed.
+    /// The [`Model::links`] of these records, archived targets included: `search_read` leaves those out in any context,
+    /// `read` does not (code of 14 to 19; seen on 18). Returns unreadable records, too.
     pub async fn links(
         &self,
         model: Model<'_>,
@@ -215,14 +215,14 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let mut waiting = vec![ids];
         while let Some(ids) = waiting.pop() {
             let mut named = model.context();
-            // With one field alone, a deleted record would be an error.
+            // `id` is there because reading a single field fails on a deleted record.
             let fields: Vec<&str> = links.iter().map(String::as_str).chain(["id"]).collect();
             named.insert("fields".into(), json!(fields));
             let read: Result<Vec<Record>, Fault> =
                 self.call(model.name, "read", Some(ids), named).await;
             match (read, ids) {
                 (Ok(read), _) => records.extend(read),
-                // Where one after the other fails and none can be read, the fault is not theirs.
+                // Many failures without a success: the records are not to blame.
                 (Err(fault), _) if records.is_empty() && unreadable.len() > 8 => return Err(fault),
                 (Err(fault), [id]) if is_of_content(&fault) => unreadable.push(Unreadable {
                     id: *id,

@@ -24,55 +24,54 @@ use crate::{Entity, Scope, Settings, Shape};
 /// One entity in a run.
 pub(crate) struct EntityRun<'e> {
     pub entity: &'e Entity<'e>,
-    /// Which of its records.
+    /// Which of its records are copied.
     pub scope: Scope,
     pub shape: Shape,
-    /// What to ask for.
+    /// The fields to read.
     pub asked: Vec<String>,
     pub position: Position,
-    /// The position as the ledger has it.
+    /// The cursor as the ledger has it.
     saved: Position,
     cursor: String,
-    /// Odoo's newest `write_date`, where it was asked.
+    /// Odoo's newest `write_date`, if asked.
     pub newest: Option<DateTime<Utc>>,
     pub copied: Copied,
-    /// The run, this one or an earlier one, as of whose beginning all is here; `None`: this run does not
-    /// know of any.
+    /// The run as of whose start the copy is complete; `None` if this run knows of none.
     pub as_of: Option<RunId>,
     /// Whether it is worked on for the rest of the run.
     pub standing: Standing,
-    /// Its shape is not that of the last run: what it lacks is told.
+    /// Whether the shape differs from the last run's: if so, lacking columns are reported.
     new_shape: bool,
     domain: Vec<Value>,
     refine: Option<Refine>,
-    /// What makes its HTML ready to be shown, where it has any.
+    /// The cleaner, if the entity has HTML.
     cleaner: Option<Cleaner>,
-    /// What `refine` looks up, once it was read.
+    /// The lookup table of `refine`, once read.
     pub index: Option<Known>,
     /// Its fields, for the dictionary.
     pub described: Vec<Field>,
-    /// What the rows at hand mention.
+    /// The records that the current rows mention.
     pub mentions: Mentions,
-    /// What could not be read, and is not on its list yet.
+    /// Unreadable records and fields that are not on their list yet.
     unreadable: Vec<Unreadable>,
-    /// Of a table that is `of` another: the ids there whose rows the next page completes.
+    /// With `Scope::Of`: the parent ids whose rows the next page completes.
     pub answered: Vec<i64>,
-    /// Other fields are frozen than before.
+    /// Whether the frozen fields changed.
     pub frozen_anew: bool,
 }
 
-/// Whether an entity is worked on.
+/// Whether an entity is worked on in this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It is.
+    /// It is worked on.
     Active,
-    /// It met a fault: it is left alone for the rest of the run.
+    /// It met a fault, and is not worked on for the rest of the run.
     Failed,
     /// It is left out.
     LeftOut(Gap),
 }
 
-/// Why nothing of an entity is copied.
+/// Why an entity is not copied at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gap {
     /// The user may not read it.
@@ -82,7 +81,7 @@ pub(crate) enum Gap {
 }
 
 impl Gap {
-    /// Its name in the ledger: also the shape of what is left out.
+    /// The name in the ledger, which also serves as the shape of what is left out.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Forbidden => "forbidden",
@@ -91,21 +90,21 @@ impl Gap {
     }
 }
 
-/// What stands in place of a text that its record was too long with.
+/// Replaces a text that made its record too long to read.
 const LEFT_OUT: &str = "(Left out, since it is longer than 4 MiB: see Odoo.)";
 
-/// How a run writes.
+/// Writes the rows of a run.
 pub(crate) struct RowWriter<'a, P> {
     pub postgres: &'a P,
     pub lease: Lease,
-    /// Nothing is written, only counted.
+    /// Whether writes are only counted.
     pub dry: bool,
-    /// Whether the step under way got anything forward.
+    /// Whether the current step has made progress.
     pub moved: Cell<bool>,
 }
 
 impl<P: Postgres> RowWriter<'_, P> {
-    /// Writes a page, if there is anything in it.
+    /// Writes a page, unless there is none.
     pub(crate) async fn write(&self, sheet: Option<Sheet>) -> Result<Option<Written>, Stop> {
         let Some(sheet) = sheet else { return Ok(None) };
         let written = sync::write(self.postgres, sheet).await?;
@@ -113,7 +112,7 @@ impl<P: Postgres> RowWriter<'_, P> {
         written.map(Some).ok_or(Stop::GivenUp)
     }
 
-    /// Writes positions alone.
+    /// Writes cursors only.
     pub(crate) async fn save(&self, cursors: &[(&str, Value)]) -> Result<(), Stop> {
         if cursors.is_empty() || self.dry {
             return Ok(());
@@ -126,9 +125,9 @@ impl<P: Postgres> RowWriter<'_, P> {
     }
 }
 
-/// Why a run has to end at once.
+/// Why a run must end at once.
 pub(crate) enum Stop {
-    /// It was given up meanwhile: its slot may be somebody else's.
+    /// The run was given up meanwhile, and another run may have its slot.
     GivenUp,
     /// A fault.
     Fault(Fault),
@@ -141,8 +140,7 @@ impl From<Fault> for Stop {
 }
 
 impl<'e> EntityRun<'e> {
-    /// An entity at the position that the ledger has. A position that cannot be read is one to begin
-    /// anew from.
+    /// An entity at its stored cursor. An unreadable cursor starts from the beginning.
     pub(crate) fn new(
         entity: &'e Entity<'e>,
         job: &str,
@@ -216,7 +214,7 @@ impl<'e> EntityRun<'e> {
         }
     }
 
-    /// It is left out, which is told once. What was read before stays as it is.
+    /// Leaves the entity out, which is reported once. Rows read before stay as they are.
     pub(crate) fn leave_out(&mut self, gap: Gap) {
         self.standing = Standing::LeftOut(gap);
         self.frozen_anew = false;
@@ -231,15 +229,15 @@ impl<'e> EntityRun<'e> {
         gap.name().clone_into(&mut self.position.shape);
     }
 
-    /// A column cannot be made for this user.
+    /// Notes that a column cannot be made for this user.
     pub(crate) fn lacks(&mut self, column: &'static str) {
         if self.new_shape && !self.copied.lacking.contains(&column) {
             self.copied.lacking.push(column);
         }
     }
 
-    /// A part of Odoo's as rows, and what the cursor needs of all that was found. What could not be read goes
-    /// to its list with the next page that is written.
+    /// Converts a page of records to rows, and to what the cursor needs of all records found. Unreadable ones are
+    /// listed with the next page that is written.
     pub(crate) fn rows(&mut self, part: Part) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
         self.copied.read += u64::try_from(part.records.len()).unwrap_or_default();
         let nothing = Known::new();
@@ -276,14 +274,14 @@ impl<'e> EntityRun<'e> {
         Ok((rows, seen))
     }
 
-    /// Records that are there, and that the user may not see any more.
+    /// Notes records that exist but that the user may no longer see.
     pub(crate) fn turned_invisible(&mut self, ids: impl IntoIterator<Item = i64>) {
         self.unreadable
             .extend(ids.into_iter().map(Unreadable::hidden));
     }
 
-    /// Custom fields that keep what they had: those that cannot be read any more, and those that one of these rows was
-    /// read without.
+    /// Custom fields that keep their values: those no longer readable, and those that one of these rows was read
+    /// without.
     fn frozen_customs(&self, rows: &[Row]) -> Vec<String> {
         let all = self.shape.custom.len();
         let rest = self.shape.rest()[0];
@@ -303,7 +301,7 @@ impl<'e> EntityRun<'e> {
         self.position.frozen.iter().cloned().chain(unread).collect()
     }
 
-    /// A page and the position behind it, to be written; `None`: it brought nothing new.
+    /// Prepares a page and the cursor behind it for writing; `None` if it brings nothing new.
     pub(crate) fn sheet<P>(
         &mut self,
         writer: &RowWriter<'_, P>,
@@ -336,7 +334,7 @@ impl<'e> EntityRun<'e> {
         sync::sheet(self.entity.table, writer.lease, page).map(Some)
     }
 
-    /// Writes a page, and with it the position behind it.
+    /// Writes a page together with the cursor behind it.
     pub(crate) async fn write<P: Postgres>(
         &mut self,
         writer: &RowWriter<'_, P>,
@@ -349,7 +347,7 @@ impl<'e> EntityRun<'e> {
         Ok(())
     }
 
-    /// A page was written, and it stands behind that.
+    /// Advances past a page that was written.
     pub(crate) fn stand_at<P>(
         &mut self,
         writer: &RowWriter<'_, P>,
@@ -365,7 +363,7 @@ impl<'e> EntityRun<'e> {
         self.step(next);
     }
 
-    /// Writes rows that no position stands behind; how many of them were written.
+    /// Writes rows without moving the cursor. Returns what was written.
     pub(crate) async fn mend<P: Postgres>(
         &mut self,
         writer: &RowWriter<'_, P>,
@@ -378,7 +376,7 @@ impl<'e> EntityRun<'e> {
         Ok(written)
     }
 
-    /// The position, if the ledger does not have it yet.
+    /// The cursor, if the ledger does not have it yet.
     pub(crate) fn unsaved(&self) -> Result<Option<(&str, Value)>, Fault> {
         if self.position == self.saved {
             return Ok(None);
@@ -386,7 +384,7 @@ impl<'e> EntityRun<'e> {
         Ok(Some((&self.cursor, document(&self.position)?)))
     }
 
-    /// Writes the position alone, if it moved.
+    /// Writes only the cursor, if it moved.
     pub(crate) async fn save<P: Postgres>(
         &mut self,
         writer: &RowWriter<'_, P>,
@@ -425,7 +423,7 @@ impl<'e> EntityRun<'e> {
         Ok(())
     }
 
-    /// Whether something is under way.
+    /// Whether any reading or comparison is under way.
     pub(crate) fn unfinished(&self) -> bool {
         self.gap().is_none()
             && (self.position.changes.is_some()
@@ -443,7 +441,7 @@ impl<'e> EntityRun<'e> {
         }
     }
 
-    /// The run as of whose beginning all is here that the user may read.
+    /// The run as of whose start everything that the user may read is copied.
     pub(crate) fn as_of(&self, this: RunId) -> Option<RunId> {
         if self.gap().is_some() {
             Some(this)
@@ -452,8 +450,7 @@ impl<'e> EntityRun<'e> {
         }
     }
 
-    /// Steps on to the next position. Where that ends the reading that brings the copy up to date, it
-    /// is known as of when it is.
+    /// Moves to the next cursor. When catch-up completes, records which run the copy is current as of.
     fn step(&mut self, next: Position) {
         if next.caught_up() && !self.position.caught_up() {
             self.as_of = self.position.catches_up_with();
@@ -462,7 +459,7 @@ impl<'e> EntityRun<'e> {
     }
 }
 
-/// What the cursor needs of a record that could not be read: it is passed over.
+/// Lets the cursor pass an unreadable record.
 fn passed_over(unreadable: &salvage::Unreadable) -> Option<Seen> {
     (unreadable.id > 0).then_some(Seen {
         id: unreadable.id,
@@ -471,7 +468,7 @@ fn passed_over(unreadable: &salvage::Unreadable) -> Option<Seen> {
     })
 }
 
-/// The positions of a job's readings, by name.
+/// The cursors of a job, by name.
 pub(crate) type Cursors = std::collections::BTreeMap<String, Value>;
 
 fn document(position: &Position) -> Result<Value, Fault> {

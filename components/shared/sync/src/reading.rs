@@ -1,4 +1,4 @@
-//! Reading pages: what changed, everything, and what something refers to.
+//! Reads pages: of changes, of everything, and of referenced records.
 
 use chrono::{DateTime, Utc};
 use futures::future::join;
@@ -17,8 +17,8 @@ use crate::source::{OWNERS, PAGE};
 use crate::work::RunContext;
 
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
-    /// Reads what changed since the last time; for an entity that was never read, finds out where
-    /// that begins.
+    /// Reads changes since the last reading. For an entity never read before, only sets the bound of the first
+    /// reading.
     pub(crate) async fn read_changes(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         if let Scope::Of(_) = entity_run.scope {
             self.begin_of(entity_run);
@@ -69,12 +69,12 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Reads what changed where it fits into one page: the newest of it is the bound then, and nobody has to ask for that
-    /// before. `false`: it does not fit, and nothing was done.
+    /// Reads changes if they fit into one page: the newest of them is then the bound, which saves asking for it.
+    /// Returns `false`, having done nothing, if they do not fit.
     async fn read_few(&self, entity_run: &mut EntityRun<'_>) -> Result<bool, Stop> {
         let overlap = self.settings.overlap;
         let model = entity_run.model(&self.settings.language);
-        // Of messages so many may change at once that Odoo would be busy with the answer for long.
+        // Many messages may change at once: Odoo would take long for the answer.
         let may_be_many = model.hides_late() && !entity_run.entity.comes_and_goes();
         if !entity_run.position.complete || may_be_many {
             return Ok(false);
@@ -84,7 +84,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         let Some(mut part) = few else {
             return Ok(false);
         };
-        // One of a date that nobody can read would never be behind the bound.
+        // A record with an unreadable date would never be behind the bound.
         let is_dateless = |one: &Unreadable| one.fields.is_empty();
         if part.unreadable.iter().any(is_dateless) {
             return Ok(false);
@@ -95,7 +95,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         let Some(changes) = &entity_run.position.changes else {
             return Ok(true);
         };
-        // What is dated in the future waits until then.
+        // Records dated in the future wait until then.
         let until = changes.until;
         let is_due = |record: &Record| written(record).is_none_or(|written| written <= until);
         part.records.retain(is_due);
@@ -105,7 +105,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(true)
     }
 
-    /// Reads what is new of a model without dates, by its ids. What changes there is found when contents are compared.
+    /// Reads new records of a model without dates, by id. Changes are found when contents are compared.
     async fn read_new(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         self.begin_of(entity_run);
         while entity_run.position.complete {
@@ -133,8 +133,8 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(())
     }
 
-    /// What is read by the rows of another table has no changes of its own. The first reading goes through all of these
-    /// rows that are here; afterwards each that is written asks for its own.
+    /// An entity read by id has no changes to read. With `Scope::Of`, the first reading goes through all parent rows
+    /// that are here; later, each written parent row asks for its children.
     fn begin_of(&self, entity_run: &mut EntityRun<'_>) {
         entity_run.position.changes = None;
         if entity_run.position.written.is_none() {
@@ -148,7 +148,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Reads what points to these rows by a field. All but the last page of it is written here.
+    /// Reads the children of these rows, and writes all but the last page of them.
     async fn read_of(
         &self,
         entity_run: &mut EntityRun<'_>,
@@ -175,7 +175,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Reads what points to the next rows of the other table, and to which of them.
+    /// Reads the children of the next parent rows. Returns also the last of these rows.
     async fn read_next_of(
         &self,
         entity_run: &mut EntityRun<'_>,
@@ -277,8 +277,8 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok((rows, seen, up_to, at_end))
     }
 
-    /// Reads what something refers to and that is not here yet. What Odoo does not have is marked, so that it is not
-    /// asked for again and again; what it does not show is put on its list, and asked for once a day.
+    /// Reads referenced records that are not here yet. Records that Odoo lacks are marked, so that they are not asked
+    /// for again; hidden ones are listed, and asked for once a day.
     pub(crate) async fn read_waiting(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         if self.writer.dry {
             return Ok(());
@@ -298,7 +298,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             let (table, model) = (entity_run.entity.table, entity_run.entity.model);
             let ids = waiting(self.writer.postgres, table, model, after_id, PAGE).await?;
             if ids.is_empty() {
-                // What is read refers to more: a contact to its company. What cannot be read goes on waiting.
+                // New rows may refer to more, such as a contact to its company. Unreadable ones go on waiting.
                 if !read_any {
                     return Ok(());
                 }
@@ -327,8 +327,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         }
     }
 
-    /// Reads what points to rows that were written since. While a first reading goes through them all, it is not twice
-    /// that they are asked about.
+    /// Reads the children of rows written since. While the first reading goes through all rows, it covers them.
     async fn read_waiting_of(
         &self,
         entity_run: &mut EntityRun<'_>,

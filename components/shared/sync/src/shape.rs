@@ -41,7 +41,7 @@ pub struct Shape {
     pub model: Option<String>,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<String>,
-    /// Of the fields that are asked for, the many2many ones.
+    /// The many2many fields among those to read.
     pub links: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Odoo as a run reads it: patient where it is busy, and in smaller pages where they are too much.
+//! Reads Odoo for a run: waits while it is busy, and makes pages smaller if they are too large.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -17,34 +17,34 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::Entity;
 
-/// The most ids that are asked for by name.
+/// The most ids per call.
 pub(crate) const PAGE: usize = 1000;
-/// The most rows of another table whose own are asked for at once.
+/// The most parent rows per call whose children are read.
 pub(crate) const OWNERS: usize = 500;
-/// The most entries of a page of a list without contents.
+/// The most entries per page of a list of ids and dates.
 pub(crate) const LIST: usize = 5000;
-/// So many pages in a row have to fit before they are made larger again.
+/// How many pages in a row must fit before pages grow again.
 const FITTING: u32 = 8;
-/// So many times a call is tried again because Odoo was busy.
+/// How many times a call is retried because Odoo is busy.
 const BUSY_TRIES: u32 = 3;
-/// What a busy Odoo is left alone for, if it does not say itself; and the longest that is waited.
+/// The wait if Odoo is busy and names none, and the longest wait that is accepted.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// Odoo as a run reads it.
+/// Odoo, as read by a run.
 pub(crate) struct Source<'a, H, C> {
     pub(crate) odoo: &'a Odoo<H, C>,
     clock: &'a C,
     /// No wait goes beyond this moment.
     deadline: Duration,
     page: Cell<usize>,
-    /// The most records of a page of the entity at hand.
+    /// The most records per page of the current entity.
     most: Cell<usize>,
     /// Pages that fitted since the last one that did not.
     fitted: Cell<u32>,
-    /// The text that one record alone may be read without.
+    /// The long text that a single record may be read without.
     bulk: Cell<Option<&'static str>>,
-    /// Fields that make readings fail, as `model.field`: they are not asked for again.
+    /// Fields that make reads fail, as `model.field`: they are not read again.
     failing: RefCell<BTreeSet<String>>,
     known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
 }
@@ -64,7 +64,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// A new entity: its pages may be large again.
+    /// Starts a new entity, with pages of full size.
     pub(crate) fn turn_page(&self, entity: &Entity) {
         self.page.set(entity.page());
         self.most.set(entity.page());
@@ -72,7 +72,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.bulk.set(entity.bulk);
     }
 
-    /// The moment, for measuring time.
+    /// The monotonic clock.
     pub(crate) fn now(&self) -> Duration {
         self.clock.now()
     }
@@ -82,17 +82,17 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.deadline.saturating_sub(self.clock.now())
     }
 
-    /// Makes sure that a model is there, and open to the user.
+    /// Checks that a model exists and that the user may read it.
     pub(crate) async fn may_read(&self, model: &str) -> Result<(), Fault> {
         self.patiently(|| self.odoo.may_read(model)).await
     }
 
-    /// The moment, by our own clock.
+    /// The current time, by our own clock.
     pub(crate) fn today(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.clock.unix_seconds(), 0).unwrap_or_default()
     }
 
-    /// The fields of a model, with their labels in this language.
+    /// The fields of a model, with labels in this language.
     pub(crate) async fn fields(
         &self,
         model: &str,
@@ -101,7 +101,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.fields(model, language)).await
     }
 
-    /// The same, asked once in a run.
+    /// The same, asked once per run.
     pub(crate) async fn fields_of(
         &self,
         model: &'static str,
@@ -120,7 +120,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.newest_record(model)).await
     }
 
-    /// The next part of the list of a model, and whether it is the last.
+    /// The next part of a model's list, and whether it is the last.
     pub(crate) async fn stamps(
         &self,
         model: Model<'_>,
@@ -149,7 +149,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.stamps_by_id(model, ids)).await
     }
 
-    /// The next records of a window, as far as they can be read, and whether they are the last.
+    /// The next records of a window, as far as readable, and whether they are the last.
     pub(crate) async fn records(
         &self,
         model: Model<'_>,
@@ -166,7 +166,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             if let Some(mut part) = part.await? {
                 self.tell_left_out(&mut part, fields, &asked);
                 self.complete_links(model, &mut part).await?;
-                // What one record was read without is asked of the next.
+                // A field that only one record was read without is read again for the next ones.
                 asked = self.readable(model, fields);
                 let at_end = self.is_last(model, &mut window, part.found, limit).await?;
                 if at_end || part.found > 0 {
@@ -176,7 +176,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// The records of a window if they are few enough to come at once, all of them; `None`: they are not.
+    /// All records of a window if they fit into one answer, else `None`.
     pub(crate) async fn few(
         &self,
         model: Model<'_>,
@@ -184,7 +184,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         fields: &[String],
     ) -> Result<Option<Part>, Fault> {
         if model.hides_late() {
-            // Only without a limit is what comes known to be all.
+            // Only an answer without a limit is known to be complete.
             let asked = self.readable(model, fields);
             if asked.len() < fields.len() {
                 return Ok(None);
@@ -204,7 +204,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         Ok(Some(part).filter(|_| at_end))
     }
 
-    /// These fields but for those that are known to make readings fail.
+    /// These fields, without those known to make reads fail.
     fn readable<'f>(&self, model: Model<'_>, fields: &'f [String]) -> Cow<'f, [String]> {
         let failing = self.failing.borrow();
         let fails = |field: &String| failing.contains(&format!("{}.{field}", model.name));
@@ -216,8 +216,8 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// Whether a page with so many records is the last of its window. An empty one that is not moves the
-    /// window on to where there is something to see.
+    /// Whether a page of this many records is the last of its window. If an empty page is not, the window moves to
+    /// the next visible record.
     async fn is_last(
         &self,
         model: Model<'_>,
@@ -262,9 +262,9 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// A page, as far as it can be read, or `None` after it was made smaller: what was too long, or took too
-    /// long, is asked for in halves, and one record that is too long alone without its longest text. One that
-    /// only took too long keeps it: what is slow for a moment must not cost a text.
+    /// Returns a page as far as readable, or `None` after making pages smaller. A page that was too long or too slow
+    /// is halved; a single record that is too long is read without its longest text. A record that was only slow
+    /// keeps its text: a slow moment must not cost a text.
     async fn part<'f>(
         &self,
         page: Result<Page, Fault>,
@@ -305,7 +305,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             asked.to_mut().retain(|field| !bulk(field));
             return Ok(None);
         }
-        // It is not that text which is too long.
+        // That text is not what makes the record too long.
         *asked = self.readable(model, fields);
         let fault = Fault::told(
             Kind::SourceProtocol,
@@ -314,7 +314,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.salvage(model, terms, limit, asked, fault).await
     }
 
-    /// What can be read of a page that fails as a whole.
+    /// Reads what is readable of a page that fails as a whole.
     async fn salvage(
         &self,
         model: Model<'_>,
@@ -361,7 +361,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         Ok(())
     }
 
-    /// Names the text that one record was read without.
+    /// Notes the text that a single record was read without.
     fn tell_left_out(&self, part: &mut Part, fields: &[String], asked: &[String]) {
         let bulk = self.bulk.get().map(str::to_owned);
         let left_out = bulk.filter(|bulk| fields.contains(bulk) && !asked.contains(bulk));
@@ -375,12 +375,12 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// The attachments with these ids, as far as they are there and the user may see them.
+    /// Those of these attachments that exist and that the user may see.
     pub(crate) async fn attachments(&self, ids: &[i64]) -> Result<Listed, Fault> {
         self.patiently(|| self.odoo.attachments_by_id(ids)).await
     }
 
-    /// Where the attachments with these ids hang, and their tokens, as far as the user may see that.
+    /// The records and tokens of these attachments, if the user may see them.
     pub(crate) async fn attachment_places(&self, ids: &[i64]) -> Result<Vec<Record>, Fault> {
         self.patiently(|| self.odoo.attachment_places(ids)).await
     }
@@ -394,7 +394,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.patiently(|| self.odoo.external_ids(model, ids)).await
     }
 
-    /// Which of these records exist, whoever may see them.
+    /// Finds out which of these records exist, visible or not.
     pub(crate) async fn presence(
         &self,
         model: Model<'_>,
@@ -465,11 +465,11 @@ mod tests {
 
     use super::*;
 
-    /// An Odoo whose only page is one message that is too long; it is hidden as soon as it is asked for
-    /// without its text. The one after it is short.
+    /// An Odoo with one message that is too long, and that becomes hidden as soon as it is read without its text. The
+    /// next message is short.
     #[derive(Default)]
     struct World {
-        /// The fields of each page that was asked for.
+        /// The fields of each page that was read.
         asked: RefCell<Vec<Value>>,
     }
 
