@@ -5,7 +5,6 @@ use std::cmp::Ordering;
 use super::domain::{Cell, Row, compare};
 use super::failure::Failure;
 use super::fields::{Fields, Kind};
-use super::records::MESSAGES;
 
 /// The order of records.
 #[derive(Debug, Clone)]
@@ -43,11 +42,16 @@ impl Order {
                     "Invalid field '{field}' on model '{model}'"
                 )));
             }
-            // By a link is by the order of what it points to, which is from the newest down for messages.
-            let is_message = fields.get(field).is_some_and(|field| {
-                field.kind == Kind::Many2one && field.relation.as_deref() == Some(MESSAGES)
-            });
-            keys.push((field.to_owned(), descending != is_message));
+            // By a link is by the order of the model that it points to, which nobody here asks for.
+            if fields
+                .get(field)
+                .is_some_and(|field| field.kind == Kind::Many2one)
+            {
+                return Err(Failure::value_error(format!(
+                    "The simulated Odoo does not know the order by {field}"
+                )));
+            }
+            keys.push((field.to_owned(), descending));
         }
         Ok(Self(keys))
     }

@@ -12,7 +12,7 @@ use super::order::Order;
 use super::spelling::{datetime, now_us, parse_datetime};
 
 /// Of two models searches leave out too late what the user may not see.
-pub(super) const MESSAGES: &str = "mail.message";
+const MESSAGES: &str = "mail.message";
 const ACTIVITIES: &str = "mail.activity";
 
 /// A model without dates (`_log_access`), whose records are called like what they point to.
