@@ -214,7 +214,7 @@ async fn execute(
     let messages = client.simple_query(&job.command).await.map_err(in_words)?;
     // Of several statements the last one counts: how many rows, or its tag.
     let mut rows = None;
-    let mut outcome = "0 rows".to_owned();
+    let mut outcome = String::new();
     for message in messages {
         match message {
             SimpleQueryMessage::RowDescription(_) => rows = Some(0),

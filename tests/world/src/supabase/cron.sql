@@ -48,9 +48,9 @@ declare
   rest text;
   item text[];
   bound text;
-  number integer;
+  number numeric;
 begin
-  if schedule in ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly', '@reboot', '@restart') then
+  if fields[1] in ('@yearly', '@annually', '@monthly', '@weekly', '@daily', '@midnight', '@hourly', '@reboot', '@restart') then
     return;
   end if;
   -- What follows the fifth field is left unread.
@@ -61,14 +61,14 @@ begin
     loop
       item := regexp_match(rest, '^((\*|([[:alnum:]]+)(?:-([[:alnum:]]*))?)(?:/([[:alnum:]]*))?)');
       -- A step is of a range, and not zero.
-      if item is null or item[5] is not null and (item[3] is not null and item[4] is null or item[5] !~ '^0*[1-9]\d{0,8}$') then
+      if item is null or item[5] is not null and item[3] is not null and item[4] is null or item[5] !~ '^0*[1-9]\d*$' then
         raise exception using errcode = 'XX000', message = 'invalid schedule: ' || schedule;
       end if;
       foreach bound in array array_remove(item[3:4], null) loop
         number := case
-          when bound ~ '^\d{1,9}$' then bound::integer
+          when bound ~ '^\d+$' then bound::numeric
           when position = 4 then array_position(months, lower(bound))
-          when position = 5 then array_position(weekdays, lower(bound)) - 1
+          when position = 5 then array_position(weekdays, lower(bound))
         end;
         if number between lowest and highest is not true then
           raise exception using errcode = 'XX000', message = 'invalid schedule: ' || schedule;

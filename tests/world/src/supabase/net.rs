@@ -35,6 +35,8 @@ const MALFORMED: &str = "URL using bad/illegal format or missing URL";
 const PARTIAL: &str = "Transferred a partial file";
 const UNSUPPORTED: &str = "Unsupported protocol";
 const WEIRD: &str = "Weird server reply";
+const RECEIVING: &str = "Failure when receiving data from the peer";
+const CODING: &str = "Unrecognized or bad HTTP Content or Transfer-Encoding";
 
 /// Works until it is aborted; comes back when the database was away.
 pub(super) async fn run(database: Database) {
@@ -95,12 +97,16 @@ struct Answer {
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut named = self
-            .headers
+    fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.headers
             .iter()
-            .filter(|(own, _)| own.eq_ignore_ascii_case(name));
-        named.next().map(|(_, value)| value.as_str())
+            .filter(move |(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Of several headers of a name the last one says how the content goes; type and place are those of the first.
+    fn header(&self, name: &str) -> Option<&str> {
+        self.named(name).next_back()
     }
 }
 
@@ -121,7 +127,7 @@ impl From<&str> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(_: std::io::Error) -> Self {
-        "Failure when receiving data from the peer".into()
+        RECEIVING.into()
     }
 }
 
@@ -179,7 +185,7 @@ async fn send_batch(client: &mut Client) -> Result<bool> {
                     &answer.as_ref().map(|answer| answer.status),
                     &answer
                         .as_ref()
-                        .and_then(|answer| answer.header("content-type")),
+                        .and_then(|answer| answer.named("content-type").next()),
                     &headers,
                     &answer.as_ref().and_then(content_of),
                     &failure.as_ref().is_some_and(|failure| failure.timed_out),
@@ -240,7 +246,8 @@ async fn follow(call: &Call) -> Result<(Answer, Value), Failure> {
                 .collect::<Map<String, Value>>()
         });
         let location = answer
-            .header("location")
+            .named("location")
+            .find(|place| !place.is_empty())
             .filter(|_| (300..400).contains(&answer.status));
         let Some(location) = location else {
             return Ok((answer, headers.into_iter().flatten().collect()));
@@ -256,8 +263,20 @@ async fn follow(call: &Call) -> Result<(Answer, Value), Failure> {
     Err("Number of redirects hit maximum amount".into())
 }
 
-/// An address of http or https; what follows a `#` is not sent.
+/// What an address begins with, and what follows the mark behind it.
+fn scheme<'url>(url: &'url str, mark: &str) -> Option<(&'url str, &'url str)> {
+    let (scheme, rest) = url.split_once(mark)?;
+    let named = scheme
+        .bytes()
+        .all(|letter| letter.is_ascii_alphanumeric() || b"+.-".contains(&letter));
+    named.then_some((scheme, rest))
+}
+
+/// An address as libcurl reads it: it may lack its scheme, or have one to three slashes. What follows a `#` is not sent.
 fn parse(url: &str) -> Result<Uri, Failure> {
+    if url.contains(|letter: char| letter == ' ' || letter.is_ascii_control()) {
+        return Err(MALFORMED.into());
+    }
     let mut ascii = String::new();
     for letter in url.split('#').next().unwrap_or_default().chars() {
         if letter.is_ascii() {
@@ -267,37 +286,28 @@ fn parse(url: &str) -> Result<Uri, Failure> {
             ascii.extend(bytes.iter().map(|byte| format!("%{byte:02x}")));
         }
     }
-    let url: Uri = ascii.parse().map_err(|_| MALFORMED)?;
+    let (scheme, rest) = match scheme(&ascii, ":/") {
+        Some(("", _)) => return Err(MALFORMED.into()),
+        Some((scheme, rest)) => {
+            let fewer = rest.strip_prefix("//").or(rest.strip_prefix('/'));
+            (scheme, fewer.unwrap_or(rest))
+        }
+        None => ("http", ascii.as_str()),
+    };
+    let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let url = format!("{scheme}://{authority}{}{query}", without_dots(path));
+    let url: Uri = url.parse().map_err(|_| MALFORMED)?;
+    let is_port = |port: &str| port.is_empty() || port.parse::<u16>().is_ok();
+    let (_, port) = authority.rsplit_once(':').unwrap_or_default();
     match url.scheme_str() {
-        Some("http" | "https") => Ok(url),
-        Some(_) => Err(UNSUPPORTED.into()),
-        None => Err(MALFORMED.into()),
+        Some("http" | "https") if is_port(port) || port.ends_with(']') => Ok(url),
+        Some("http" | "https") => Err(MALFORMED.into()),
+        _ => Err(UNSUPPORTED.into()),
     }
 }
 
-/// Where a `Location` leads from here.
-fn resolve(base: &Uri, location: &str) -> Result<Uri, Failure> {
-    let scheme = base.scheme_str().unwrap_or_default();
-    let authority = base.authority().map_or("", |authority| authority.as_str());
-    if location.contains("://") {
-        return parse(location);
-    }
-    if location.starts_with("//") {
-        return parse(&format!("{scheme}:{location}"));
-    }
-    let folder = base
-        .path()
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder);
-    let (path, query) = match location.split_once('?') {
-        Some((path, query)) => (path, format!("?{query}")),
-        None => (location, String::new()),
-    };
-    let path = if path.starts_with('/') {
-        path.to_owned()
-    } else {
-        format!("{folder}/{path}")
-    };
+fn without_dots(path: &str) -> String {
     let mut parts = Vec::new();
     for part in path.split('/').skip(1) {
         match part {
@@ -306,10 +316,32 @@ fn resolve(base: &Uri, location: &str) -> Result<Uri, Failure> {
             part => parts.push(part),
         }
     }
-    parse(&format!(
-        "{scheme}://{authority}/{}{query}",
-        parts.join("/")
-    ))
+    if path.ends_with("/.") || path.ends_with("/..") {
+        parts.push("");
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// Where a `Location` leads from here.
+fn resolve(base: &Uri, location: &str) -> Result<Uri, Failure> {
+    let (path, query) = location.split_at(location.find('?').unwrap_or(location.len()));
+    let (path, query) = (path.replace(' ', "%20"), query.replace(' ', "+"));
+    let own_scheme = base.scheme_str().unwrap_or_default();
+    if scheme(&path, ":").is_some() {
+        return parse(&format!("{path}{query}"));
+    }
+    if path.starts_with("//") {
+        return parse(&format!("{own_scheme}:{path}{query}"));
+    }
+    // A question takes the place of the one before, a path that of the last name or of all of it.
+    let own_path = base.path();
+    let kept = match path.chars().next() {
+        Some('/') => "",
+        Some(_) => own_path.trim_end_matches(|letter| letter != '/'),
+        None => own_path,
+    };
+    let authority = base.authority().map_or("", |authority| authority.as_str());
+    parse(&format!("{own_scheme}://{authority}{kept}{path}{query}"))
 }
 
 /// A request as libcurl writes it: what is given takes the place of its own header, but for the name of `pg_net`.
@@ -324,11 +356,6 @@ fn request(
     let (user, host) = authority
         .rsplit_once('@')
         .map_or((None, authority), |(user, host)| (Some(user), host));
-    let default_port = if url.scheme_str() == Some("https") {
-        ":443"
-    } else {
-        ":80"
-    };
     let target = url.path_and_query().map_or("/", |target| target.as_str());
     // Elsewhere nobody is told what was meant for the first host.
     let given: Vec<(&str, &str)> = given
@@ -352,10 +379,7 @@ fn request(
     };
     let is_host = |name: &str| name.eq_ignore_ascii_case("host");
     let given_host = given.iter().find(|(name, _)| is_host(name));
-    let host = given_host.map_or(
-        host.strip_suffix(default_port).unwrap_or(host),
-        |(_, host)| host.trim(),
-    );
+    let host = given_host.map_or(host, |(_, host)| host.trim());
     let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n");
     if let Some(user) = user {
         head += &own(
@@ -396,17 +420,15 @@ async fn exchange(url: &Uri, request: &[u8]) -> Result<Answer, Failure> {
         .await
         .map_err(|_| "Couldn't connect to server")?;
     if tls {
-        return Err(shake_hands(&mut stream).await);
+        // The stand-in speaks no TLS: to it nobody does.
+        return Err("SSL connect error".into());
     }
     stream.write_all(request).await?;
     let mut peer = BufReader::new(stream);
     let mut answer = head(&mut peer).await?;
-    while (100..200).contains(&answer.status) {
+    while (100..200).contains(&answer.status) && answer.status != 101 {
         answer = head(&mut peer).await?;
     }
-    let is_chunked = answer
-        .header("transfer-encoding")
-        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
     let length = answer
         .header("content-length")
         .map(|length| length.parse().map_err(|_| WEIRD))
@@ -414,22 +436,49 @@ async fn exchange(url: &Uri, request: &[u8]) -> Result<Answer, Failure> {
     if matches!(answer.status, 204 | 304) {
         return Ok(answer);
     }
-    if is_chunked {
-        loop {
-            let size = line(&mut peer).await?.ok_or(PARTIAL)?;
-            let size = u64::from_str_radix(size.trim(), 16).map_err(|_| PARTIAL)?;
-            if size == 0 {
-                return Ok(answer);
+    let codings = answer
+        .header("transfer-encoding")
+        .map(str::to_ascii_lowercase);
+    let codings: Option<Vec<_>> = codings
+        .as_ref()
+        .map(|codings| codings.split(',').map(str::trim).collect());
+    match (codings, length) {
+        (Some(codings), _) => {
+            let is_known = |coding: &&str| matches!(*coding, "chunked" | "identity" | "");
+            if !codings.iter().all(is_known) {
+                return Err(CODING.into());
             }
-            read(&mut peer, size, &mut answer.content).await?;
-            line(&mut peer).await?;
+            if codings.contains(&"chunked") {
+                read_chunks(&mut peer, &mut answer.content).await?;
+            } else {
+                peer.read_to_end(&mut answer.content).await?;
+            }
         }
-    }
-    match length {
-        Some(length) => read(&mut peer, length, &mut answer.content).await?,
-        None => drop(peer.read_to_end(&mut answer.content).await?),
+        (None, Some(length)) => read(&mut peer, length, &mut answer.content).await?,
+        (None, None) => drop(peer.read_to_end(&mut answer.content).await?),
     }
     Ok(answer)
+}
+
+async fn read_chunks(
+    peer: &mut BufReader<TcpStream>,
+    content: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    loop {
+        let size = line(peer).await?.ok_or(PARTIAL)?;
+        let digits = size
+            .split(|letter: char| !letter.is_ascii_hexdigit())
+            .next();
+        let size = u64::from_str_radix(digits.unwrap_or_default(), 16).map_err(|_| RECEIVING)?;
+        if size == 0 {
+            while !line(peer).await?.ok_or(PARTIAL)?.is_empty() {}
+            return Ok(());
+        }
+        read(peer, size, content).await?;
+        if !line(peer).await?.ok_or(PARTIAL)?.is_empty() {
+            return Err(RECEIVING.into());
+        }
+    }
 }
 
 /// The next line; `None` at the end.
@@ -456,41 +505,34 @@ async fn read(
 
 async fn head(peer: &mut BufReader<TcpStream>) -> Result<Answer, Failure> {
     let first = line(peer).await?.ok_or(NOTHING)?;
-    if !first.starts_with("HTTP/") {
-        return Err(UNSUPPORTED.into());
-    }
-    let status = first
-        .split_ascii_whitespace()
-        .nth(1)
+    let mut words = first.split_ascii_whitespace();
+    let protocol = words.next().and_then(|word| word.get(..5));
+    let status = words
+        .next()
+        .filter(|status| status.len() == 3 && !status.starts_with('0'))
         .and_then(|status| status.parse().ok());
+    let (true, Some(status)) = (
+        protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("HTTP/")),
+        status,
+    ) else {
+        return Err(UNSUPPORTED.into());
+    };
     let mut answer = Answer {
-        status: status.ok_or(WEIRD)?,
+        status,
         headers: Vec::new(),
         content: Vec::new(),
     };
     while let Some(line) = line(peer).await?.filter(|line| !line.is_empty()) {
+        // A line that begins with a space continues the one before.
+        let goes_on = line.starts_with([' ', '\t']);
+        if let Some((_, value)) = answer.headers.last_mut().filter(|_| goes_on) {
+            *value += &line;
+            continue;
+        }
         let (name, value) = line.split_once(':').ok_or(WEIRD)?;
         answer
             .headers
             .push((name.to_owned(), value.trim().to_owned()));
     }
     Ok(answer)
-}
-
-/// Greets as a TLS client, and tells a peer that speaks no TLS from one that does. The stand-in goes
-/// no further: with a real `pg_net` at hand there is no stand-in.
-async fn shake_hands(stream: &mut TcpStream) -> Failure {
-    // TLS 1.2, one cipher suite, no extensions: enough for any answer in TLS.
-    let mut hello = vec![0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 3];
-    hello.extend([0x5a; 32]);
-    hello.extend([0, 0, 2, 0xc0, 0x2f, 1, 0]);
-    let mut first = [0_u8; 1];
-    let answered =
-        stream.write_all(&hello).await.is_ok() && stream.read_exact(&mut first).await.is_ok();
-    match first {
-        [0x14..=0x17] if answered => {
-            "the stand-in for pg_net speaks no TLS: use http, or the real pg_net".into()
-        }
-        _ => "SSL connect error".into(),
-    }
 }

@@ -2,7 +2,7 @@
 -- The worker is a task in this crate; it is woken when a transaction that asked for it commits.
 
 create schema net;
-create domain net.http_method text check (value ~* '^(get|post|delete)$');
+create domain net.http_method text check (value ilike 'get' or value ilike 'post' or value ilike 'delete');
 
 create unlogged table net.http_request_queue (
   id bigserial not null,
@@ -63,27 +63,54 @@ end
 $$;
 
 create function net._urlencode_string(string varchar) returns text language sql immutable as $$
-  select string_agg(
-    case when chr(get_byte(bytes, i)) ~ '[A-Za-z0-9_.~-]' and get_byte(bytes, i) < 128
-      then chr(get_byte(bytes, i)) else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0')) end, '' order by i)
+  select coalesce(string_agg(
+    case when chr(get_byte(bytes, i)) ~ '^[A-Za-z0-9_.~-]$'
+      then chr(get_byte(bytes, i)) else '%' || upper(lpad(to_hex(get_byte(bytes, i)), 2, '0')) end, '' order by i), left(string, 0))
   from (select convert_to(string, 'UTF8') as bytes) s, generate_series(0, octet_length(bytes) - 1) i
 $$;
 
+-- A path as libcurl asks for it.
+create function net._without_dots(path text) returns text language plpgsql immutable as $$
+declare
+  part text;
+  kept text[] := '{}';
+begin
+  foreach part in array (string_to_array(path, '/'))[2:] loop
+    if part = '..' then
+      kept := trim_array(kept, least(cardinality(kept), 1));
+    elsif part <> '.' then
+      kept := array_append(kept, part);
+    end if;
+  end loop;
+  if path ~ '/[.]{1,2}$' then
+    kept := array_append(kept, '');
+  end if;
+  return '/' || array_to_string(kept, '/');
+end
+$$;
+
 -- As libcurl takes an address apart and puts it together: parameters are appended before what follows a #, their
--- escapes in small letters.
+-- escapes in small letters. (Of what it speaks beside http there is ftp here.)
 create function net._encode_url_with_params_array(url text, params_array text[]) returns text language plpgsql immutable as $$
 declare
-  parts constant text[] := regexp_match(url, '^([a-z][a-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$', 'i');
-  port constant text := substring(parts[2] from ':(\d+)$');
+  parts constant text[] := regexp_match(url, '^([[:alnum:]+.-]+):(/*)([^/?#]*)([^?#]*)([?][^#]*)?(#.*)?$');
+  -- user@, a name or an address in brackets, :port
+  host constant text[] := regexp_match(parts[3], '^([^@]*@)?(\[[^]]*\]?|[^:]*)(:?)(.*)$');
+  scheme constant text := lower(parts[1]);
+  port constant text := ltrim(host[4], '0');
   fault constant text := case
     when parts is null then 'Bad scheme'
-    when parts[2] = '' then 'No host part in the URL'
-    when length(port) > 5 or port::integer > 65535 then 'Port number was not a decimal number between 0 and 65535'
-    when parts[2] ~ '\s' then 'Bad hostname'
-    when parts[3] ~ '[[:cntrl:][:space:]]' then 'Bad path'
-    when parts[4] ~ '[[:cntrl:][:space:]]' then 'Bad query'
+    when scheme not in ('http', 'https', 'ftp') then 'Unsupported URL scheme'
+    when length(parts[2]) not between 1 and 3 then 'Unsupported number of slashes following scheme'
+    when parts[6] ~ '[[:cntrl:] ]' then 'Bad fragment'
+    when parts[5] ~ '[[:cntrl:] ]' then 'Bad query'
+    when parts[4] ~ '[[:cntrl:] ]' then 'Bad path'
+    when host[3] || host[4] !~ '^(:\d*)?$' or length(port) > 5 or lpad(port, 5, '0') > '65535' then 'Port number was not a decimal number between 0 and 65535'
+    when host[2] = '' then 'No host part in the URL'
+    when host[2] ~ '^\[' and host[2] !~ '^\[[[:xdigit:]:.]+\]$' then 'Bad IPv6 address'
+    when host[2] !~ '^\[' and host[2] ~ '[][[:cntrl:] !"$&''()*+,;<=>\\^`{}@]' then 'Bad hostname'
   end;
-  query text := nullif(parts[4], '?');
+  query text := nullif(parts[5], '?');
   param text;
   escape text;
 begin
@@ -98,7 +125,8 @@ begin
     end loop;
     query := case when query is null then '?' else query || '&' end || param;
   end loop;
-  return lower(parts[1]) || '://' || parts[2] || coalesce(nullif(parts[3], ''), '/') || coalesce(query, '') || coalesce(parts[5], '');
+  return concat(scheme, '://', host[1], host[2], ':' || nullif(coalesce(nullif(port, ''), left(host[4], 1)), ''),
+    net._without_dots(parts[4]), query, nullif(parts[6], '#'));
 end
 $$;
 
@@ -129,7 +157,7 @@ declare
   request_id bigint;
   content_type text;
 begin
-  select value into content_type from jsonb_each_text(coalesce($4, '{}')) where lower(key) = 'content-type' limit 1;
+  select value into content_type from jsonb_each_text($4) where lower(key) = 'content-type';
   if content_type is null then
     headers := $4 || '{"Content-Type": "application/json"}'::jsonb;
   elsif content_type <> 'application/json' then
@@ -165,10 +193,6 @@ begin
 end
 $$;
 
-grant all on net.http_request_queue, net._http_response to public;
-grant usage on sequence net.http_request_queue_id_seq to public;
-do $$
-begin
-  execute format('grant usage on schema net to %I, anon, authenticated, service_role', current_setting('world.owner'));
-end
-$$;
+grant usage on schema net to public;
+grant all on all sequences in schema net to public;
+grant all on all tables in schema net to public;

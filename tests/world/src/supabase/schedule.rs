@@ -89,14 +89,14 @@ impl FromStr for Schedule {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let text = match text {
+        let text = match text.split_ascii_whitespace().next().unwrap_or_default() {
             // No minute is a restart's; and pg_cron sets month 0 for a year, which never comes.
             "@reboot" | "@restart" | "@yearly" | "@annually" => return Ok(Self::default()),
             "@monthly" => "0 0 1 * *",
             "@weekly" => "0 0 * * 0",
             "@daily" | "@midnight" => "0 0 * * *",
             "@hourly" => "0 * * * *",
-            other => other,
+            _ => text,
         };
         // What follows the fifth field is left unread.
         let mut fields = text.split_ascii_whitespace();
