@@ -63,6 +63,8 @@ pub struct Place {
 pub const ODOO_TOIL: Toil = Toil {
     per_call: Duration::from_millis(18),
     per_record: Duration::from_micros(820),
+    per_row: Duration::ZERO,
+    per_value: Duration::ZERO,
     per_request: Duration::from_micros(5_180),
 };
 
@@ -70,6 +72,8 @@ pub const ODOO_TOIL: Toil = Toil {
 pub const STORAGE_TOIL: Toil = Toil {
     per_call: Duration::ZERO,
     per_record: Duration::ZERO,
+    per_row: Duration::ZERO,
+    per_value: Duration::ZERO,
     per_request: Duration::from_micros(3_560),
 };
 

@@ -6,12 +6,12 @@ use ledger::Postgres;
 use ledger::sync::{Row, known, waiting};
 use odoo::Window;
 use odoo::records::{Model, Record, written};
-use odoo::salvage::{Part, Unreadable};
+use odoo::salvage::Unreadable;
 use outbound::{Clock, Http};
 use serde_json::json;
 
 use crate::Scope;
-use crate::cursor::Seen;
+use crate::cursor::{Position, Seen};
 use crate::entity_run::{EntityRun, Stop};
 use crate::source::{OWNERS, PAGE};
 use crate::work::RunContext;
@@ -198,81 +198,119 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok((rows, up_to, at_end))
     }
 
-    /// Goes on with reading everything, where that is under way. While Postgres writes a page, Odoo is asked for the next.
+    /// Goes on with reading everything, where that is under way.
     pub(crate) async fn read_all(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
-        let mut ahead = None;
+        if entity_run.scope == Scope::All {
+            return self.read_all_ahead(entity_run).await;
+        }
         while let Some(full) = &entity_run.position.full {
-            let (rows, seen, up_to, at_end) = match ahead.take() {
-                Some(page) => page,
-                None if self.out_of_time() => return Ok(()),
-                None => {
-                    let after_id = full.after_id;
-                    self.read_next(entity_run, after_id).await?
-                }
-            };
+            if self.out_of_time() {
+                return Ok(());
+            }
+            let after_id = full.after_id;
+            let (rows, seen, up_to, at_end) = self.read_next(entity_run, after_id).await?;
             let overlap = self.settings.overlap;
             let next = entity_run.position.full_read(&seen, up_to, at_end, overlap);
-            let sheet = entity_run.sheet(&self.writer, &rows, &[], Some(&next))?;
-            drop(rows);
-            let after_id = next.full.as_ref().map(|full| full.after_id);
+            self.write_next(entity_run, rows, next).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, of all records there are. Odoo is asked for the next page before rows are made of one and Postgres writes
+    /// it: what is slowest of these is what a page takes.
+    async fn read_all_ahead(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        let language = &self.settings.language;
+        let (entity, asked) = (entity_run.entity, entity_run.asked.clone());
+        let model = entity_run.model(language);
+        let (domain, undated) = (model.domain.to_vec(), model.undated.map(str::to_owned));
+        let links = model.links.to_vec();
+        let model = Model {
+            name: entity.model,
+            domain: &domain,
+            language,
+            undated: undated.as_deref(),
+            links: &links,
+        };
+        let mut ahead = None;
+        while let Some(full) = &entity_run.position.full {
+            let after = |after_id| Window {
+                after_id,
+                ..Window::default()
+            };
+            let after_id = full.after_id;
+            let (mut part, at_end) = match ahead.take() {
+                Some(page) => page,
+                None if self.out_of_time() => return Ok(()),
+                None => self.source.records(model, after(after_id), &asked).await?,
+            };
+            self.look_up(entity_run, &mut part).await?;
+            let last_id = part.last_id().unwrap_or_default().max(after_id);
             let read_ahead = async {
-                // What goes by the rows that are here has to wait for these.
-                let after_id = after_id.filter(|_| entity_run.scope == Scope::All)?;
-                if !self.is_in_time() {
+                if at_end || !self.is_in_time() {
                     return None;
                 }
-                Some(self.read_next(entity_run, after_id).await)
+                Some(self.source.records(model, after(last_id), &asked).await)
             };
-            let (written, read) = join(self.writer.write(sheet), read_ahead).await;
-            let written = written?;
-            entity_run.stand_at(&self.writer, next, written);
-            let written = written.unwrap_or_default();
-            entity_run
-                .position
-                .rewrote(written.inserted + written.updated);
+            let write = async {
+                let (rows, seen) = self.made_of(entity_run, part).await?;
+                let overlap = self.settings.overlap;
+                let next = entity_run.position.full_read(&seen, None, at_end, overlap);
+                self.write_next(entity_run, rows, next).await
+            };
+            let (read, written) = join(read_ahead, write).await;
+            written?;
             ahead = read.transpose()?;
         }
         Ok(())
     }
 
-    /// The next page of everything: its rows, what the cursor needs of them, up to which id, and whether it is the last.
+    /// Writes a page of everything, and the position behind it.
+    async fn write_next(
+        &self,
+        entity_run: &mut EntityRun<'_>,
+        rows: Vec<Row>,
+        next: Position,
+    ) -> Result<(), Stop> {
+        let sheet = entity_run.sheet(&self.writer, &rows, &[], Some(&next))?;
+        // The sheet has all of it, and the next page needs the room.
+        drop(rows);
+        let written = self.writer.write(sheet).await?;
+        entity_run.stand_at(&self.writer, next, written);
+        let written = written.unwrap_or_default();
+        entity_run
+            .position
+            .rewrote(written.inserted + written.updated);
+        Ok(())
+    }
+
+    /// The next page by the rows that are here: its own rows, what the cursor needs of them, up to which id, and whether
+    /// it is the last.
     async fn read_next(
         &self,
         entity_run: &mut EntityRun<'_>,
         after_id: i64,
     ) -> Result<(Vec<Row>, Vec<Seen>, Option<i64>, bool), Stop> {
+        if let Scope::Of(field) = entity_run.scope {
+            let (rows, up_to, at_end) = self.read_next_of(entity_run, field, after_id).await?;
+            return Ok((rows, Vec::new(), up_to, at_end));
+        }
+        let ids = known(
+            self.writer.postgres,
+            entity_run.entity.table,
+            after_id,
+            PAGE,
+        )
+        .await?;
+        if ids.is_empty() {
+            return Ok((Vec::new(), Vec::new(), None, true));
+        }
         let model = entity_run.model(&self.settings.language);
-        let (part, up_to, at_end) = match entity_run.scope {
-            Scope::All => {
-                let window = Window {
-                    after_id,
-                    ..Window::default()
-                };
-                let page = self
-                    .source
-                    .records(model, window, &entity_run.asked)
-                    .await?;
-                (page.0, None, page.1)
-            }
-            Scope::Of(field) => {
-                let (rows, up_to, at_end) = self.read_next_of(entity_run, field, after_id).await?;
-                return Ok((rows, Vec::new(), up_to, at_end));
-            }
-            Scope::Referred => {
-                let table = entity_run.entity.table;
-                let ids = known(self.writer.postgres, table, after_id, PAGE).await?;
-                if ids.is_empty() {
-                    (Part::default(), None, true)
-                } else {
-                    let (part, asked) = self
-                        .source
-                        .records_by_id(model, &ids, &entity_run.asked)
-                        .await?;
-                    let up_to = ids.get(asked.saturating_sub(1)).copied();
-                    (part, up_to, asked == ids.len() && asked < PAGE)
-                }
-            }
-        };
+        let (part, asked) = self
+            .source
+            .records_by_id(model, &ids, &entity_run.asked)
+            .await?;
+        let up_to = ids.get(asked.saturating_sub(1)).copied();
+        let at_end = asked == ids.len() && asked < PAGE;
         let (rows, seen) = self.rows(entity_run, part).await?;
         Ok((rows, seen, up_to, at_end))
     }

@@ -1,6 +1,8 @@
 //! Makes rows from records, after looking up what they need.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::task::Poll;
 
 use fault::{Fault, Kind};
 use ledger::Postgres;
@@ -21,13 +23,61 @@ use crate::row::link;
 use crate::source::PAGE;
 use crate::work::RunContext;
 
+/// So many records are made into rows before others have a turn.
+const AT_ONCE: usize = 100;
+
+/// Lets everybody else go on, once.
+async fn rest() {
+    let mut rested = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut rested, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Makes rows from records.
     pub(crate) async fn rows(
         &self,
         entity_run: &mut EntityRun<'_>,
-        part: Part,
+        mut part: Part,
     ) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
+        self.look_up(entity_run, &mut part).await?;
+        entity_run.rows(part)
+    }
+
+    /// The same of records that everything was looked up for. A host that has no thread for requests goes on with those under
+    /// way only while this rests.
+    pub(crate) async fn made_of(
+        &self,
+        entity_run: &mut EntityRun<'_>,
+        mut part: Part,
+    ) -> Result<(Vec<Row>, Vec<Seen>), Fault> {
+        let (mut rows, mut seen) = (Vec::new(), Vec::new());
+        let mut records = std::mem::take(&mut part.records).into_iter();
+        loop {
+            part.records.extend(records.by_ref().take(AT_ONCE));
+            let is_last = part.records.len() < AT_ONCE;
+            let (made, passed) = entity_run.rows(std::mem::take(&mut part))?;
+            rows.extend(made);
+            seen.extend(passed);
+            if is_last {
+                return Ok((rows, seen));
+            }
+            rest().await;
+        }
+    }
+
+    /// Asks Odoo for what else these records need.
+    pub(crate) async fn look_up(
+        &self,
+        entity_run: &mut EntityRun<'_>,
+        part: &mut Part,
+    ) -> Result<(), Fault> {
         if let Some(options) = entity_run.entity.options
             && entity_run.index.is_none()
             && !part.records.is_empty()
@@ -41,20 +91,15 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             };
             entity_run.index = Some(index);
         }
-        let mut part = part;
         if let Some(options) = entity_run.entity.options {
             for list in options.lists {
-                match self
-                    .read_list(list, &mut part, &mut entity_run.mentions)
-                    .await
-                {
+                match self.read_list(list, part, &mut entity_run.mentions).await {
                     Err(fault) if is_of_content(&fault) => entity_run.lacks(list.fills),
                     read => read?,
                 }
             }
         }
-        self.look_up_files(entity_run, &mut part).await?;
-        entity_run.rows(part)
+        self.look_up_files(entity_run, part).await
     }
 
     /// Replaces the ids in a field by the records that they stand for.

@@ -556,6 +556,7 @@ impl Call<'_> {
                     self.show_attachment(&row, field, bin_size, pairs, &mut rows);
                 }
                 rows.raw("}");
+                rows.shows(fields.len());
             }
         } else {
             if let Some(said) = self.table.failing_field(fields)
@@ -595,6 +596,7 @@ impl Call<'_> {
                     }
                 }
                 rows.raw("}");
+                rows.shows(row.len());
             }
         }
         json.raw("[");

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, NaiveDateTime, Timelike};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::serve::{Part, Payload, Source};
+use crate::serve::{Part, Payload, Shown, Source};
 
 /// Python's `json.dumps`: a space after each comma and colon, and everything beyond ASCII as it is.
 struct Python;
@@ -48,6 +48,7 @@ impl Formatter for Python {
 pub(crate) struct Json {
     parts: Vec<Part>,
     text: Vec<u8>,
+    shown: Shown,
 }
 
 impl Json {
@@ -77,6 +78,15 @@ impl Json {
             self.parts.append(&mut other.parts);
         }
         self.text.append(&mut other.text);
+        self.shown += other.shown;
+    }
+
+    /// A record with so many values stands in it.
+    pub(crate) fn shows(&mut self, values: usize) {
+        self.shown += Shown {
+            records: 1,
+            values: u32::try_from(values).unwrap_or(u32::MAX),
+        };
     }
 
     fn flush(&mut self) {
@@ -88,7 +98,7 @@ impl Json {
 
     pub(crate) fn finish(mut self) -> Payload {
         self.flush();
-        Payload::of(self.parts)
+        Payload::of(self.parts).showing(self.shown)
     }
 }
 

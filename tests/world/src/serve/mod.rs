@@ -9,6 +9,7 @@ pub(crate) use payload::{Part, Payload, Source, Upload};
 pub(crate) use server::{
     Received, Server, Site, empty, html, internal_server_error, json, redirect_to_login,
 };
+pub(crate) use toil::Shown;
 pub use toil::Toil;
 pub(crate) use traffic::Trace;
 pub use traffic::{Count, Counters, Entry};

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use super::Shown;
 use super::traffic::InFlight;
 use crate::faults::What;
 
@@ -118,6 +119,7 @@ pub(crate) struct Payload {
     /// Bytes not yet produced.
     left: u64,
     produced: u64,
+    shown: Shown,
     spoilt: Option<Spoilt>,
     in_flight: Option<InFlight>,
 }
@@ -148,6 +150,16 @@ impl Payload {
 
     pub(crate) fn source(source: Arc<dyn Source>, at: u64, end: u64) -> Self {
         Self::of([Part::Raw { source, at, end }])
+    }
+
+    /// The same, with what it shows.
+    pub(crate) fn showing(mut self, shown: Shown) -> Self {
+        self.shown = shown;
+        self
+    }
+
+    pub(crate) const fn shown(&self) -> Shown {
+        self.shown
     }
 
     /// Whether there is a body at all.

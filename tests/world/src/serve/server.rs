@@ -240,6 +240,9 @@ async fn serve<S: Site>(
         },
     };
     in_flight.bytes_in = upload.taken();
+    if let Some(ready_at) = shared.toiling.until_answered(response.body().shown()) {
+        tokio::time::sleep_until(ready_at).await;
+    }
     if upload.was_cut() || strike.what == Some(What::LoseAnswer) {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }

@@ -7,6 +7,21 @@ use tokio::time::Instant;
 
 use super::{Locked, Trace};
 
+/// The records that an answer shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) records: u32,
+    /// Of all of them together.
+    pub(crate) values: u32,
+}
+
+impl std::ops::AddAssign for Shown {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.values += other.values;
+    }
+}
+
 /// What requests cost a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Toil {
@@ -14,6 +29,10 @@ pub struct Toil {
     pub per_call: Duration,
     /// Each record that a remote call names, beside.
     pub per_record: Duration,
+    /// Each record of a remote call's answer, beside.
+    pub per_row: Duration,
+    /// Each value of such a record, beside.
+    pub per_value: Duration,
     /// Any other request.
     pub per_request: Duration,
 }
@@ -25,6 +44,10 @@ impl Toil {
         }
         let records = u32::try_from(trace.ids.len()).unwrap_or(u32::MAX);
         self.per_call + self.per_record * records
+    }
+
+    fn of_answer(&self, shown: Shown) -> Duration {
+        self.per_row * shown.records + self.per_value * shown.values
     }
 }
 
@@ -46,14 +69,26 @@ impl Toiling {
     /// When a request that arrives now is done with; `None`: at once.
     pub(super) fn until(&self, trace: &Trace, now: Instant) -> Option<Instant> {
         let mut state = self.0.lock();
-        let takes = state.toil.of(trace);
-        if takes.is_zero() {
+        if state.toil == Toil::default() {
             return None;
         }
+        let takes = state.toil.of(trace);
         // What came while it was busy begins when it is free, so that the coarse clock of sleeping makes
         // single answers later, and not the server slower.
         let begins = state.busy_until.map_or(now, |busy| busy.max(now));
         state.busy_until = Some(begins + takes);
+        state.busy_until
+    }
+
+    /// When this answer to a request that was begun is ready; `None`: at once. It is work of the same server, which
+    /// goes on from where it was: what the simulation itself takes for it is no time beside.
+    pub(super) fn until_answered(&self, shown: Shown) -> Option<Instant> {
+        let mut state = self.0.lock();
+        let takes = state.toil.of_answer(shown);
+        if takes.is_zero() {
+            return None;
+        }
+        state.busy_until = state.busy_until.map(|busy| busy + takes);
         state.busy_until
     }
 }
@@ -78,6 +113,8 @@ mod tests {
         toiling.set(Toil {
             per_call: Duration::from_millis(18),
             per_record: Duration::from_millis(1),
+            per_row: Duration::from_millis(2),
+            per_value: Duration::from_micros(100),
             per_request: Duration::from_millis(5),
         });
         let took = |call, records| toiling.until(&trace(call, records), now).map(|at| at - now);
@@ -90,5 +127,13 @@ mod tests {
             Some(Duration::from_millis(78))
         );
         assert_eq!(took(None, 1), Some(Duration::from_millis(83)));
+        let shown = Shown {
+            records: 10,
+            values: 100,
+        };
+        let answered = toiling.until_answered(shown).map(|at| at - now);
+        assert_eq!(answered, Some(Duration::from_millis(113)));
+        assert_eq!(toiling.until_answered(Shown::default()), None);
+        assert_eq!(took(None, 0), Some(Duration::from_millis(118)));
     }
 }
