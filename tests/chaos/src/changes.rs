@@ -102,7 +102,9 @@ impl Changes {
             | Change::NoNumber
             | Change::TooLong
             | Change::Unreadable
-            | Change::UnreadableMessage => self.make_odd(odoo, change, number),
+            | Change::UnreadableMessage
+            | Change::HalfLetter
+            | Change::SayUnselected => self.make_odd(odoo, change, number),
         }
     }
 
@@ -128,6 +130,22 @@ impl Changes {
                     odoo.attachments().damage(id, Some(Damage::Lost));
                     self.lost.push(id);
                 }
+            }
+            (Change::SayUnselected, Some(lead)) => {
+                let id = odoo.attachments().insert(NewAttachment {
+                    content: Some(format!("unselected {number}").into_bytes().into()),
+                    mimetype: Some(UNSELECTED.to_owned()),
+                    ..NewAttachment::default()
+                });
+                messages.insert(json!({
+                    "model": "crm.lead", "res_id": lead, "message_type": "comment", "subtype_id": 2,
+                    "body": "<p>See there</p>", "author_id": 3, "attachment_ids": [id],
+                    "email_from": "\"Mitchell Admin\" <admin@yourcompany.example.com>", "date": "2026-11-21 20:21:22",
+                }));
+            }
+            (Change::HalfLetter, Some(id)) => {
+                leads.update(id, &json!({"name": {"$raw": r#""Half \ud83d""#}}));
+                self.odd_leads.push(id);
             }
             (Change::NoNumber, Some(id)) => {
                 leads.update(id, &json!({NUMBER: {"$raw": "NaN"}}));
@@ -309,6 +327,9 @@ impl Changes {
 const NUMBER: &str = "x_budget";
 const TEXT: &str = "x_story";
 
+/// The type of files that the archive is told to leave alone.
+pub const UNSELECTED: &str = "application/x-unselected";
+
 /// So many files and records are odd at once.
 const MOST_ODD: usize = 12;
 
@@ -323,6 +344,10 @@ fn mend_lead(odoo: &Odoo, id: i64) {
     let leads = odoo.records("crm.lead");
     leads.fail([id], false);
     leads.update(id, &json!({NUMBER: 1.5, TEXT: "<p>short</p>"}));
+    let lead = leads.get(id);
+    if lead.is_some_and(|lead| lead.get("name").is_none_or(serde_json::Value::is_object)) {
+        leads.update(id, &json!({"name": "Whole"}));
+    }
 }
 
 /// A message goes, and its field changes with it.

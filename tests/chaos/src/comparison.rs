@@ -9,6 +9,7 @@ use tokio_postgres::Client;
 use world::odoo::{Attachment, Odoo};
 use world::storage::Storage;
 
+use crate::changes::UNSELECTED;
 use crate::plan::Job;
 
 /// What was compared, and what differs.
@@ -20,6 +21,8 @@ pub struct Comparison {
     pub bytes: u64,
     /// Attachments without content, skipped with a reason.
     pub skipped: u64,
+    /// Attachments that are not selected, and are known of all the same.
+    pub unselected: u64,
     /// Attachments that are gone from Odoo.
     pub deleted: u64,
     /// Those of them that had been moved.
@@ -152,7 +155,12 @@ impl Sides<'_> {
             let Some(attachment) = self.odoo.attachments().get(id) else {
                 continue;
             };
-            let Some(row) = rows.remove(&id) else {
+            let row = rows.remove(&id);
+            if attachment.mimetype == UNSELECTED {
+                unselected(id, row.as_ref(), comparison);
+                continue;
+            }
+            let Some(row) = row else {
                 comparison.differs(format!("attachment {id} is not in the catalogue"));
                 continue;
             };
@@ -181,6 +189,20 @@ impl Sides<'_> {
             comparison.former += u64::from(!needed.contains(sha1));
         }
         Ok(())
+    }
+}
+
+/// A file that is not selected is known of where something refers to it, and is moved nowhere: among the objects its
+/// content is one that nobody knows.
+fn unselected(id: i64, row: Option<&Map<String, Value>>, comparison: &mut Comparison) {
+    let Some(row) = row else { return };
+    let text = |column: &str| row.get(column).and_then(Value::as_str).unwrap_or_default();
+    comparison.unselected += 1;
+    if (text("state"), text("reason")) != ("skipped", "not_selected") {
+        let (state, reason) = (text("state"), text("reason"));
+        comparison.differs(format!(
+            "attachment {id} is not selected, and is {state}: {reason}"
+        ));
     }
 }
 

@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 pub use app::{App, Signal, serve};
+pub use changes::UNSELECTED;
 pub use comparison::{Comparison, Sides, WITNESS};
 pub use drain::Leases;
 pub use plan::{Deed, Event, Job, plan};

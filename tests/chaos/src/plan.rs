@@ -141,9 +141,13 @@ pub enum Change {
     Unreadable,
     /// A message cannot be read, until all is healed.
     UnreadableMessage,
+    /// A lead has half of a surrogate pair in its name, until all is healed.
+    HalfLetter,
+    /// Something is said with a file that is not selected.
+    SayUnselected,
 }
 
-const CHANGES: [Change; 24] = [
+const CHANGES: [Change; 26] = [
     Change::AddFiles,
     Change::AddFiles,
     Change::AddFiles,
@@ -168,6 +172,8 @@ const CHANGES: [Change; 24] = [
     Change::TooLong,
     Change::Unreadable,
     Change::UnreadableMessage,
+    Change::HalfLetter,
+    Change::SayUnselected,
 ];
 
 /// A deed and its moment.

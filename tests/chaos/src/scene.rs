@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stage::wire::Wire;
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use tokio_postgres::Client;
@@ -88,6 +88,8 @@ impl Scene {
         variables.extend(of_odoo(&odoo, "odoo", &user));
         variables.extend(of_storage(&storage, "service-role-key"));
         variables.extend(of_a_short_day());
+        let selected = json!([["mimetype", "!=", changes::UNSELECTED]]);
+        variables.insert("archive_domain".to_owned(), selected.to_string());
         let apps = start_apps(program, &variables).await?;
         let supabase = Supabase::attend_without_clock(&database).await?;
         let scene = Self {

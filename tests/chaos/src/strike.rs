@@ -82,6 +82,14 @@ pub enum Effect {
     Unreached,
     /// An answer that came compressed, though nobody asked for that.
     Compressed,
+    /// 402, as from the gateway of a project whose egress is used up.
+    Unpaid,
+    /// 423, as from a Storage where another holds the object.
+    Locked,
+    /// The same of an upload in pieces, in plain text as its protocol has it.
+    UploadLocked,
+    /// The page of an Odoo 19 that has no such database.
+    NoDatabase,
 }
 
 impl Effect {
@@ -107,6 +115,9 @@ impl Effect {
             Self::BadGateway => "502 with HTML",
             Self::Unreached => "522 with HTML",
             Self::Compressed => "compressed",
+            Self::Unpaid => "402: the egress is used up",
+            Self::Locked | Self::UploadLocked => "423: another holds its lock",
+            Self::NoDatabase => "404 with HTML: no such database",
         }
     }
 
@@ -149,12 +160,46 @@ impl Effect {
                 .to_vec(),
                 body: "not to be read".to_owned(),
             },
+            Self::Unpaid => typed(
+                402,
+                "application/json",
+                r#"{"message":"Service for this project is restricted due to the following violations: exceed_egress_quota."}"#,
+            ),
+            Self::Locked => typed(
+                423,
+                "application/json",
+                r#"{"statusCode":"423","error":"ResourceLocked","message":"The resource is locked","code":"ResourceLocked"}"#,
+            ),
+            Self::UploadLocked => What::Answer {
+                status: 423,
+                headers: [
+                    ("content-type", "text/plain;charset=UTF-8"),
+                    ("tus-resumable", "1.0.0"),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+                body: "The resource is locked".to_owned(),
+            },
+            Self::NoDatabase => typed(
+                404,
+                "text/html; charset=utf-8",
+                "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>No database is selected and the requested URL was not found in the server-wide controllers.</p>\n",
+            ),
         }
     }
 
     /// Whether somebody has to wait until it is over.
     pub const fn takes_long(self) -> bool {
         matches!(self, Self::Stall | Self::Late)
+    }
+}
+
+/// An answer of this type.
+fn typed(status: u16, content_type: &str, body: &str) -> What {
+    What::Answer {
+        status,
+        headers: vec![("content-type".to_owned(), content_type.to_owned())],
+        body: body.to_owned(),
     }
 }
 
@@ -222,23 +267,32 @@ const CONTENT: &[Effect] = &[
 ];
 
 /// What may happen to an upload.
-const UPLOAD: &[Effect] = &[
-    Effect::ResetBefore,
-    Effect::ResetIn,
-    Effect::ResetAfter,
-    Effect::CutUpload,
-    Effect::TooMany,
-    Effect::Unavailable,
-    Effect::DatabaseTimeout,
-    Effect::Html500,
-    Effect::Truncated,
-    Effect::Forbidden,
-    Effect::TooLarge,
-    Effect::BadGateway,
-    Effect::Unreached,
-    Effect::Compressed,
-    Effect::Late,
-];
+const UPLOAD: &[Effect] = &of_upload(Effect::Locked);
+
+/// The same in pieces.
+const PIECES: &[Effect] = &of_upload(Effect::UploadLocked);
+
+const fn of_upload(locked: Effect) -> [Effect; 17] {
+    [
+        Effect::ResetBefore,
+        Effect::ResetIn,
+        Effect::ResetAfter,
+        Effect::CutUpload,
+        Effect::TooMany,
+        Effect::Unavailable,
+        Effect::DatabaseTimeout,
+        Effect::Html500,
+        Effect::Truncated,
+        Effect::Forbidden,
+        Effect::TooLarge,
+        Effect::BadGateway,
+        Effect::Unreached,
+        Effect::Compressed,
+        Effect::Unpaid,
+        locked,
+        Effect::Late,
+    ]
+}
 
 /// What may happen to a question to Storage.
 const QUESTION: &[Effect] = &[
@@ -253,6 +307,7 @@ const QUESTION: &[Effect] = &[
     Effect::BadGateway,
     Effect::Unreached,
     Effect::Compressed,
+    Effect::Unpaid,
 ];
 
 const fn odoo(name: &'static str, requests: Requests, effects: &'static [Effect]) -> Place {
@@ -329,7 +384,7 @@ pub const PLACES: &[Place] = &[
     storage(
         "upload in pieces",
         Requests::Path("/upload/resumable", None),
-        UPLOAD,
+        PIECES,
     ),
     storage(
         "whether an object is there",

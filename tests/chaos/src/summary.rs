@@ -61,8 +61,13 @@ impl fmt::Display for Summary {
         writeln!(f, "changes      {} in Odoo meanwhile", self.changes)?;
         writeln!(
             f,
-            "files        {} with {} bytes, moved {} times; {} without content, {} gone",
-            compared.files, compared.bytes, compared.moves, compared.skipped, compared.deleted
+            "files        {} with {} bytes, moved {} times; {} without content, {} not selected, {} gone",
+            compared.files,
+            compared.bytes,
+            compared.moves,
+            compared.skipped,
+            compared.unselected,
+            compared.deleted
         )?;
         writeln!(
             f,

@@ -1338,3 +1338,56 @@ async fn a_field_and_a_record_can_fail_every_reading_and_a_value_be_no_json() {
     leads.fail([ids[1]], false);
     assert!(read(json!(["name"])).await.json()["result"].is_array());
 }
+
+/// Searches go by indexes; what they find is what going through all would find.
+#[tokio::test]
+async fn what_a_search_finds_by_an_index_is_what_there_is_now() {
+    let odoo = odoo(18, Attachments::default()).await;
+    let (leads, changes) = (
+        odoo.records("crm.lead"),
+        odoo.records("mail.tracking.value"),
+    );
+    let dated = |day: i64| json!({"write_date": format!("2024-03-{:02} 08:00:00", day % 28 + 1)});
+    // More than are looked up one by one.
+    let first = leads.insert_many((0..3_000).map(dated))[0];
+    leads.delete([first + 27, first + 1]);
+    leads.update(first + 2, &json!({"write_date": "2024-03-28 08:00:00"}));
+    leads.insert(json!({"id": first + 55, "write_date": "2024-03-01 08:00:00"}));
+    let messages = odoo
+        .records("mail.message")
+        .insert_many((0..3).map(|_| json!({})));
+    let said = changes.insert_many(messages.iter().map(|id| json!({"mail_message_id": id})));
+    changes.update(said[0], &json!({"mail_message_id": messages[2]}));
+    changes.delete([said[1]]);
+    let found = async |model: &str, domain: Value, order: &str| {
+        let named = json!({"order": order, "context": {"active_test": false}});
+        ids(&result(&odoo.url(), model, "search", json!([domain]), named).await)
+    };
+    let last_day = json!([["write_date", ">=", "2024-03-28 08:00:00"]]);
+    let wanted: Vec<i64> = (0..3_000)
+        .filter(|nth| (nth % 28 == 27 || *nth == 2) && ![27, 55].contains(nth))
+        .map(|nth| first + nth)
+        .collect();
+    assert_eq!(found("crm.lead", last_day.clone(), "id").await, wanted);
+    assert_eq!(
+        found("crm.lead", last_day.clone(), "write_date desc").await,
+        wanted
+    );
+    let since_then = json!([["id", ">=", first]]);
+    let newest = found("crm.lead", since_then, "write_date desc").await;
+    assert_eq!(
+        (newest.len(), &newest[..wanted.len()]),
+        (2_998, wanted.as_slice())
+    );
+    let two = json!([["id", "in", [first + 3, first + 1, first]]]);
+    assert_eq!(found("crm.lead", two, "id desc").await, [first + 3, first]);
+    let of = |messages: &[i64]| json!([["mail_message_id", "in", messages]]);
+    assert_eq!(
+        found("mail.tracking.value", of(&messages[..2]), "id").await,
+        Vec::<i64>::new()
+    );
+    assert_eq!(
+        found("mail.tracking.value", of(&messages), "id").await,
+        [said[0], said[2]]
+    );
+}

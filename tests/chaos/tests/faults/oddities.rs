@@ -1,7 +1,7 @@
 //! What is odd in Odoo itself: one file, one record, one field, one page. Everything else arrives, and the odd one is told.
 
-use anyhow::Result;
-use chaos::Job;
+use anyhow::{Result, ensure};
+use chaos::{Job, UNSELECTED};
 use serde_json::json;
 use world::odoo::{Damage, EdgeCase, NewAttachment, Odoo};
 
@@ -14,6 +14,8 @@ struct Oddity {
     fault: &'static str,
     make: fn(&Odoo),
     mend: Option<fn(&Odoo)>,
+    /// What is true before it is mended.
+    holds: Option<&'static str>,
 }
 
 const fn oddity(
@@ -27,6 +29,14 @@ const fn oddity(
         fault,
         make,
         mend,
+        holds: None,
+    }
+}
+
+impl Oddity {
+    const fn as_seen_by(mut self, holds: &'static str) -> Self {
+        self.holds = Some(holds);
+        self
     }
 }
 
@@ -100,7 +110,7 @@ const FILES: [Oddity; 5] = [
     ),
 ];
 
-const LEADS: [Oddity; 4] = [
+const LEADS: [Oddity; 5] = [
     oddity(
         "leads",
         "a number that is NaN",
@@ -143,9 +153,22 @@ const LEADS: [Oddity; 4] = [
         |odoo| odoo.records("crm.lead").fail([4], true),
         Some(|odoo| odoo.records("crm.lead").fail([4], false)),
     ),
+    oddity(
+        "leads",
+        "half of a surrogate pair in a name",
+        |odoo| {
+            let name = json!({"name": {"$raw": r#""Half \ud83d""#}});
+            odoo.records("crm.lead").update(5, &name);
+        },
+        Some(|odoo| {
+            let name = json!({"name": "Whole"});
+            odoo.records("crm.lead").update(5, &name);
+        }),
+    )
+    .as_seen_by("select name = 'Half \u{fffd}' from public.odoo_leads where id = 5"),
 ];
 
-const MESSAGES: [Oddity; 2] = [
+const MESSAGES: [Oddity; 4] = [
     oddity(
         "messages",
         "a text of 6 MB",
@@ -165,12 +188,42 @@ const MESSAGES: [Oddity; 2] = [
         |odoo| odoo.records("mail.message").fail([3], true),
         Some(|odoo| odoo.records("mail.message").fail([3], false)),
     ),
+    oddity(
+        "messages",
+        "half of a surrogate pair in a text",
+        |odoo| {
+            let half = json!({"body": {"$raw": r#""<p>half \ud83d</p>""#}});
+            odoo.records("mail.message").update(4, &half);
+        },
+        Some(|odoo| {
+            let whole = json!({"body": "<p>whole</p>"});
+            odoo.records("mail.message").update(4, &whole);
+        }),
+    )
+    .as_seen_by("select body_text = 'half \u{fffd}' from public.odoo_messages where id = 4"),
+    oddity(
+        "attachments of messages",
+        "one that is not selected",
+        |odoo| {
+            let file = odoo.attachments().insert(NewAttachment {
+                content: Some("not selected".into()),
+                mimetype: Some(UNSELECTED.to_owned()),
+                ..NewAttachment::default()
+            });
+            odoo.records("mail.message")
+                .update(2, &json!({"attachment_ids": [file]}));
+        },
+        None,
+    )
+    .as_seen_by(
+        "select state = 'skipped' and reason = 'not_selected' from public.odoo_attachments order by id desc limit 1",
+    ),
 ];
 
 async fn each(job: Job, oddities: &[Oddity]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for odd in oddities {
-        let bench = Bench::set(job).await?;
+        let bench = Bench::with(job, 18, 120).await?;
         bench.work(Work::Small)?;
         (odd.make)(&bench.stage.odoo);
         let logged = bench.log_rows().await?;
@@ -181,6 +234,12 @@ async fn each(job: Job, oddities: &[Oddity]) -> Result<Vec<Row>> {
         if job != Job::Archive {
             // What is mended behind a pass that was cut off is for the next one.
             bench.drain(bench.stage.caller()).await?;
+        }
+        if let Some(holds) = odd.holds {
+            // Also when all that is known of was moved.
+            bench.stage.post("/archive-batch", "{}").await?;
+            let seen: Option<bool> = bench.stage.owner.query_one(holds, &[]).await?.try_get(0)?;
+            ensure!(seen == Some(true), "{place}, {}: {holds}", odd.fault);
         }
         if let Some(mend) = odd.mend {
             mend(&bench.stage.odoo);

@@ -121,6 +121,15 @@ async fn odoo_refuses(bench: &Bench) -> Result<Row> {
     Ok(row)
 }
 
+/// The database was renamed, or the setting names another.
+async fn no_database(job: Job) -> Result<Row> {
+    let bench = Bench::with(job, 19, 3).await?;
+    let requests = Requests::Path("/json/2", None);
+    let place = ("any request, Odoo 19", requests, Work::Small);
+    let rows = of_odoo(&bench, &[place], &[Effect::NoDatabase]).await?;
+    rows.into_iter().next().context("no row")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn archive_and_odoo() -> Result<()> {
     let bench = Bench::set(Job::Archive).await?;
@@ -158,6 +167,7 @@ async fn archive_and_odoo() -> Result<()> {
         .await?,
     );
     rows.push(long_pause(&bench, bench.stage.odoo.faults(), contents).await?);
+    rows.push(no_database(Job::Archive).await?);
     hold("archive-batch and Odoo", &rows)
 }
 
@@ -204,6 +214,15 @@ async fn archive_and_storage() -> Result<()> {
     rows.extend(of_storage(&bench, &[upload, piece], &PROXY).await?);
     rows.extend(of_storage(&bench, &[begin, info, bucket], &BEFORE_ALL).await?);
     rows.extend(of_storage(&bench, &[upload, piece], &[Effect::TooLarge]).await?);
+    rows.extend(of_storage(&bench, &[upload, piece, info, bucket], &[Effect::Unpaid]).await?);
+    rows.extend(of_storage(&bench, &[upload], &[Effect::Locked]).await?);
+    // The address of an upload, and not the one where it is begun: what is asked of it as well as its pieces.
+    let begun = (
+        "upload in pieces, once it is begun",
+        Requests::Path("/upload/resumable/", None),
+        Work::Pieces,
+    );
+    rows.extend(of_storage(&bench, &[begun], &[Effect::UploadLocked]).await?);
     for effect in [
         Effect::Forbidden,
         Effect::NotFound,
@@ -250,6 +269,7 @@ async fn records(job: Job, section: &str, places: [(&'static str, Requests); 3])
     rows.extend(of_odoo(&bench, &places, &CALLS).await?);
     let [_, page, _] = places;
     rows.extend(of_odoo(&bench, &[page], &PROXY).await?);
+    rows.push(no_database(job).await?);
     hold(section, &rows)
 }
 

@@ -202,22 +202,13 @@ impl Domain {
         }
     }
 
-    /// The ids that the domain lists, where it does.
-    pub(crate) fn listed_ids(&self) -> Option<Vec<i64>> {
+    /// The ids that the domain lists for this field, where it does.
+    pub(crate) fn listed(&self, field: &str) -> Option<Vec<i64>> {
         match self {
-            Self::All(terms) => terms.iter().find_map(Self::listed_ids),
-            Self::Leaf(leaf) if leaf.field == "id" && leaf.operator == Operator::In => Some(
-                leaf.operand
-                    .iter()
-                    .filter_map(|cell| {
-                        if let Cell::Int(id) = cell {
-                            Some(*id)
-                        } else {
-                            None
-                        }
-                    })
-                    .collect(),
-            ),
+            Self::All(terms) => terms.iter().find_map(|term| term.listed(field)),
+            Self::Leaf(leaf) if leaf.field == field && leaf.operator == Operator::In => {
+                leaf.numbers.clone()
+            }
             _ => None,
         }
     }

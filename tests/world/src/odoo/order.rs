@@ -64,6 +64,19 @@ impl Order {
             .map(|(_, descending)| *descending)
     }
 
+    /// Whether the last one written comes first, and of those of one moment the one with the least id.
+    pub(crate) fn newest_first(&self) -> bool {
+        let keys: Vec<_> = self
+            .0
+            .iter()
+            .map(|(field, down)| (&**field, *down))
+            .collect();
+        matches!(
+            keys.as_slice(),
+            [("write_date", true)] | [("write_date", true), ("id", false), ..]
+        )
+    }
+
     pub(crate) fn compare(&self, left: &impl Row, right: &impl Row) -> Ordering {
         for (field, descending) in &self.0 {
             let (left, right) = (left.cell(field), right.cell(field));

@@ -1,6 +1,7 @@
 //! The records of all models but the attachments: kept in memory, filled and changed by tests.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -15,8 +16,15 @@ use super::spelling::{datetime, now_us, parse_datetime};
 const MESSAGES: &str = "mail.message";
 const ACTIVITIES: &str = "mail.activity";
 
+/// What a message changed, and the field that says of which.
+const CHANGES: &str = "mail.tracking.value";
+const OF_MESSAGE: &str = "mail_message_id";
+
 /// A model without dates (`_log_access`), whose records are called like what they point to.
 const FOLLOWERS: &str = "mail.followers";
+
+/// So many records at most are looked up one by one that an index by date has found.
+const FEW: usize = 1_000;
 
 /// All models of a running server. Clones share them.
 #[derive(Debug, Clone)]
@@ -28,6 +36,10 @@ pub(crate) struct Table {
     model: String,
     pub fields: Fields,
     rows: BTreeMap<i64, Record>,
+    /// The index by date of writing, the newest first, and then by id.
+    by_date: BTreeSet<(Reverse<i64>, i64)>,
+    /// The index of field changes by their message: the message, then the change.
+    by_message: BTreeSet<(i64, i64)>,
     last_id: i64,
     /// Fields that make every reading fail, and what is said then.
     failing_fields: BTreeMap<String, String>,
@@ -41,6 +53,8 @@ impl Table {
             model,
             fields,
             rows: BTreeMap::new(),
+            by_date: BTreeSet::new(),
+            by_message: BTreeSet::new(),
             last_id: 0,
             failing_fields: BTreeMap::new(),
             closed: false,
@@ -173,7 +187,7 @@ impl Records {
         let ids: BTreeSet<i64> = ids.into_iter().collect();
         self.change(|tables| {
             if let Some(table) = tables.get_mut(&self.model) {
-                table.rows.retain(|id, _| !ids.contains(id));
+                table.forget(|record| ids.contains(&record.id));
             }
             if self.model != MESSAGES {
                 return;
@@ -184,9 +198,7 @@ impl Records {
                 ("mail.message.reaction", "message_id"),
             ] {
                 if let Some(table) = tables.get_mut(model) {
-                    table
-                        .rows
-                        .retain(|_, record| !record.points_to(field, &ids));
+                    table.forget(|record| record.points_to(field, &ids));
                 }
             }
             let messages = tables.get_mut(MESSAGES).into_iter();
@@ -334,6 +346,11 @@ impl Record {
             .map(|(_, value)| value)
     }
 
+    /// The message that it is a change of, if it is one.
+    fn message(&self) -> i64 {
+        self.value(OF_MESSAGE).map(link_id).unwrap_or_default()
+    }
+
     fn points_to(&self, field: &str, ids: &BTreeSet<i64>) -> bool {
         self.value(field)
             .is_some_and(|value| ids.contains(&link_id(value)))
@@ -384,21 +401,49 @@ impl Table {
         if self.fields.contains_key("active") {
             record.set("active", json!(true));
         }
+        self.forget_one(id);
         self.rows.insert(id, record);
+        self.by_date.insert((Reverse(now), id));
         self.update(id, values, None);
         // Without a date of its own, a record was written when it was created.
         if values.get("write_date").is_none()
             && let Some(record) = self.rows.get_mut(&id)
         {
-            record.write_us = record.create_us;
+            let before = std::mem::replace(&mut record.write_us, record.create_us);
+            let now = record.write_us;
+            self.dated(id, before, now);
         }
         id
+    }
+
+    /// Keeps the index by date.
+    fn dated(&mut self, id: i64, before: i64, now: i64) {
+        if before != now {
+            self.by_date.remove(&(Reverse(before), id));
+            self.by_date.insert((Reverse(now), id));
+        }
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&Record) -> bool) {
+        let gone = self.rows.values().filter(|record| is_gone(record));
+        let gone: Vec<i64> = gone.map(|record| record.id).collect();
+        for id in gone {
+            self.forget_one(id);
+        }
+    }
+
+    fn forget_one(&mut self, id: i64) {
+        if let Some(record) = self.rows.remove(&id) {
+            self.by_date.remove(&(Reverse(record.write_us), id));
+            self.by_message.remove(&(record.message(), id));
+        }
     }
 
     fn update(&mut self, id: i64, values: &Value, now: Option<i64>) {
         let Some(record) = self.rows.get_mut(&id) else {
             return;
         };
+        let (before, said) = (record.write_us, record.message());
         if let Some(now) = now {
             record.write_us = now;
         }
@@ -411,6 +456,12 @@ impl Table {
                 name if self.fields.contains_key(name) => record.set(name, value.clone()),
                 _ => {}
             }
+        }
+        let (now, says) = (record.write_us, record.message());
+        self.dated(id, before, now);
+        if self.model == CHANGES {
+            self.by_message.remove(&(said, id));
+            self.by_message.insert((says, id));
         }
     }
 
@@ -560,13 +611,9 @@ impl Table {
         if low > high {
             return Vec::new();
         }
-        // Most pages ask for what was written lately: told without looking at any other field.
-        let (since, until) = domain.range("write_date");
         let found = self
-            .rows
-            .range(low..=high)
-            .filter(|(_, record)| (since..=until).contains(&record.write_us))
-            .map(|(_, record)| Seen {
+            .candidates(domain, order, low, high)
+            .map(|record| Seen {
                 record,
                 table: self,
             })
@@ -580,6 +627,50 @@ impl Table {
         ordered(found.filter(shown), order, offset, limit)
             .map(|seen| seen.record.id)
             .collect()
+    }
+
+    /// The records that the domain may find, by id, or from the newest down where that is the order. They come by the ids
+    /// or messages that are listed, by date where few lie between the bounds, else by id: what a search costs is then not
+    /// what there is.
+    fn candidates<'a>(
+        &'a self,
+        domain: &Domain,
+        order: &Order,
+        low: i64,
+        high: i64,
+    ) -> Box<dyn DoubleEndedIterator<Item = &'a Record> + 'a> {
+        let (since, until) = domain.range("write_date");
+        if since > until {
+            return Box::new(std::iter::empty());
+        }
+        let of = move |id: i64| self.rows.get(&id);
+        let dated = (Reverse(until), i64::MIN)..=(Reverse(since), i64::MAX);
+        let dated = self.by_date.range(dated).map(|(_, id)| *id);
+        if order.newest_first() {
+            return Box::new(dated.filter_map(of));
+        }
+        if let Some(listed) = domain.listed("id") {
+            let listed: BTreeSet<i64> = listed.into_iter().collect();
+            return Box::new(listed.into_iter().filter_map(of));
+        }
+        if self.model == CHANGES
+            && let Some(messages) = domain.listed(OF_MESSAGE)
+        {
+            let of_message = |id: i64| self.by_message.range((id, i64::MIN)..=(id, i64::MAX));
+            let ids: BTreeSet<i64> = messages
+                .into_iter()
+                .flat_map(of_message)
+                .map(|(_, id)| *id)
+                .collect();
+            return Box::new(ids.into_iter().filter_map(of));
+        }
+        if dated.clone().nth(FEW).is_none() {
+            let ids: BTreeSet<i64> = dated.collect();
+            return Box::new(ids.into_iter().filter_map(of));
+        }
+        let dated = move |record: &&Record| (since..=until).contains(&record.write_us);
+        let rows = self.rows.range(low..=high);
+        Box::new(rows.map(|(_, record)| record).filter(dated))
     }
 
     /// Whether a record is shown to this account. A notification of one user is shown to nobody else, the
@@ -645,7 +736,8 @@ fn ordered<'a>(
     match order.by_id() {
         Some(false) => Box::new(found.skip(offset).take(limit)),
         Some(true) => Box::new(found.rev().skip(offset).take(limit)),
-        // The newest of a million is told without putting them in order.
+        None if order.newest_first() => Box::new(found.skip(offset).take(limit)),
+        // The first of a million is told without putting them in order.
         None if (offset, limit) == (0, 1) => {
             Box::new(found.min_by(|a, b| order.compare(a, b)).into_iter())
         }

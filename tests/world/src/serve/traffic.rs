@@ -48,6 +48,8 @@ pub struct Entry {
     pub at_ms: u64,
     /// How long it took up to its last byte, in milliseconds.
     pub took_ms: u64,
+    /// The same in microseconds.
+    pub took_us: u64,
     /// The HTTP method.
     pub method: String,
     /// The path without the query.
@@ -184,9 +186,11 @@ impl Drop for InFlight {
         if shared.recording.load(Ordering::Relaxed) {
             let milliseconds =
                 |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+            let took = self.began.elapsed();
             shared.log.lock().push(Entry {
                 at_ms: milliseconds(self.began.duration_since(shared.started)),
-                took_ms: milliseconds(self.began.elapsed()),
+                took_ms: milliseconds(took),
+                took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 method: self.trace.method.to_string(),
                 path: std::mem::take(&mut self.trace.path),
                 call: self.trace.call.take(),

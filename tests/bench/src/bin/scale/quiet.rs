@@ -27,6 +27,8 @@ struct Quiet {
 #[derive(Clone, Copy)]
 struct Cost {
     time: Duration,
+    /// What the simulated Odoo took of it for its answers.
+    in_odoo: Duration,
     odoo_calls: u64,
 }
 
@@ -50,21 +52,27 @@ pub async fn measure(sizes: &[u64]) -> Result<()> {
         }
     }
     println!(
-        "\n| an hourly tick of the chatter | nothing new, ms | Odoo calls | one new message, ms | Odoo calls |"
+        "\n| an hourly tick of the chatter | nothing new, ms | of that in Odoo | Odoo calls | one new message, ms | of that in Odoo | Odoo calls |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for quiet in &mut all {
         let (nothing, one_new) = (median(&mut quiet.nothing)?, median(&mut quiet.one_new)?);
         println!(
-            "| {} messages | {:.0} | {} | {:.0} | {} |",
+            "| {} messages |{}{}",
             quiet.messages,
-            nothing.time.as_secs_f64() * 1000.0,
-            nothing.odoo_calls,
-            one_new.time.as_secs_f64() * 1000.0,
-            one_new.odoo_calls
+            nothing.cells(),
+            one_new.cells()
         );
     }
     Ok(())
+}
+
+impl Cost {
+    fn cells(self) -> String {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let (all, in_odoo) = (ms(self.time), ms(self.in_odoo));
+        format!(" {all:.0} | {in_odoo:.1} | {} |", self.odoo_calls)
+    }
 }
 
 fn median(costs: &mut [Cost]) -> Result<Cost> {
@@ -89,9 +97,13 @@ impl Quiet {
 
     /// A tick that has to write so many rows.
     async fn tick(&self, written: u64) -> Result<Cost> {
+        let counters = self.stage.odoo.counters();
+        counters.record(true);
         let started = Instant::now();
         let answer = self.stage.post(PATH, BODY).await?;
         let time = started.elapsed();
+        counters.record(false);
+        let in_odoo = counters.take_log().iter().map(|call| call.took_us).sum();
         let report = answer.json();
         let figure = |place: &str| {
             report
@@ -108,6 +120,7 @@ impl Quiet {
         );
         Ok(Cost {
             time,
+            in_odoo: Duration::from_micros(in_odoo),
             odoo_calls: figure("/odoo_calls"),
         })
     }

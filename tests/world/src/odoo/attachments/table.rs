@@ -245,7 +245,7 @@ impl Table {
     /// The rows that can match: those whose id and write date can.
     fn candidates<'a>(&'a self, domain: &Domain) -> Box<dyn DoubleEndedIterator<Item = Row> + 'a> {
         let (low, high) = domain.range("id");
-        if let Some(mut listed) = domain.listed_ids() {
+        if let Some(mut listed) = domain.listed("id") {
             listed.sort_unstable();
             listed.dedup();
             return Box::new(listed.into_iter().filter_map(|id| self.row(id)));
