@@ -34,7 +34,7 @@ const fn oddity(
 }
 
 impl Oddity {
-    const fn as_seen_by(mut self, holds: &'static str) -> Self {
+    const fn seen_by(mut self, holds: &'static str) -> Self {
         self.holds = Some(holds);
         self
     }
@@ -165,7 +165,7 @@ const LEADS: [Oddity; 5] = [
             odoo.records("crm.lead").update(5, &name);
         }),
     )
-    .as_seen_by("select name = 'Half \u{fffd}' from public.odoo_leads where id = 5"),
+    .seen_by("select name = 'Half \u{fffd}' from public.odoo_leads where id = 5"),
 ];
 
 const MESSAGES: [Oddity; 4] = [
@@ -200,7 +200,7 @@ const MESSAGES: [Oddity; 4] = [
             odoo.records("mail.message").update(4, &whole);
         }),
     )
-    .as_seen_by("select body_text = 'half \u{fffd}' from public.odoo_messages where id = 4"),
+    .seen_by("select body_text = 'half \u{fffd}' from public.odoo_messages where id = 4"),
     oddity(
         "attachments of messages",
         "one that is not selected",
@@ -215,7 +215,7 @@ const MESSAGES: [Oddity; 4] = [
         },
         None,
     )
-    .as_seen_by(
+    .seen_by(
         "select state = 'skipped' and reason = 'not_selected' from public.odoo_attachments order by id desc limit 1",
     ),
 ];

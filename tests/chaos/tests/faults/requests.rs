@@ -217,12 +217,12 @@ async fn archive_and_storage() -> Result<()> {
     rows.extend(of_storage(&bench, &[upload, piece, info, bucket], &[Effect::Unpaid]).await?);
     rows.extend(of_storage(&bench, &[upload], &[Effect::Locked]).await?);
     // The address of an upload, and not the one where it is begun: what is asked of it as well as its pieces.
-    let begun = (
+    let address = (
         "upload in pieces, once it is begun",
         Requests::Path("/upload/resumable/", None),
         Work::Pieces,
     );
-    rows.extend(of_storage(&bench, &[begun], &[Effect::UploadLocked]).await?);
+    rows.extend(of_storage(&bench, &[address], &[Effect::UploadLocked]).await?);
     for effect in [
         Effect::Forbidden,
         Effect::NotFound,
