@@ -32,8 +32,8 @@ pub struct Model<'a> {
     pub language: &'a str,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<&'a str>,
-    /// Its many2many fields whose archived targets are wanted too: see [`Odoo::links`].
-    pub links: &'a [String],
+    /// Its many2many fields, each with the model that it points to: see [`Odoo::links`].
+    pub links: &'a [(String, String)],
 }
 
 /// A field as `fields_get` describes it to the user.
@@ -201,6 +201,19 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     ) -> Result<Page, Fault> {
         let named = model.of_ids(ids, fields);
         self.page(model.name, named, 0, PAGE_BYTES).await
+    }
+
+    /// Whether records of a model can be archived, as far as the user may know.
+    pub async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
+        let mut named = Map::new();
+        named.insert("allfields".into(), json!(["active", "x_active"]));
+        named.insert("attributes".into(), json!(["type"]));
+        let fields: Result<BTreeMap<String, Value>, Fault> =
+            self.call(model, "fields_get", None, named).await;
+        match fields {
+            Err(fault) if is_of_content(&fault) => Ok(true),
+            fields => Ok(!fields?.is_empty()),
+        }
     }
 
     /// The [`Model::links`] of these records, archived targets included: `search_read` leaves those out in any context,

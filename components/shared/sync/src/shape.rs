@@ -41,8 +41,8 @@ pub struct Shape {
     pub model: Option<String>,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<String>,
-    /// The many2many fields among those to read.
-    pub links: Vec<String>,
+    /// The many2many fields among those to read, each with its model.
+    pub links: Vec<(String, String)>,
 }
 
 impl Shape {
@@ -115,7 +115,8 @@ impl Shape {
             let relation = info.and_then(FieldInfo::relation).map(str::to_owned);
             let refers = info.is_some_and(|info| info.kind == "reference");
             if info.is_some_and(|info| info.kind == "many2many") {
-                shape.links.push(field.clone());
+                let links = &mut shape.links;
+                links.extend(relation.clone().map(|relation| (field.clone(), relation)));
             }
             if relation.is_some() || refers {
                 shape.relations.push((field, relation));

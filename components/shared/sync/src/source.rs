@@ -47,6 +47,8 @@ pub(crate) struct Source<'a, H, C> {
     /// Fields that make reads fail, as `model.field`: they are not read again.
     failing: RefCell<BTreeSet<String>>,
     known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
+    /// Models, and whether their records can be archived.
+    can_be_archived: RefCell<BTreeMap<String, bool>>,
 }
 
 impl<'a, H: Http, C: Clock> Source<'a, H, C> {
@@ -61,6 +63,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             bulk: Cell::new(None),
             failing: RefCell::default(),
             known_fields: RefCell::default(),
+            can_be_archived: RefCell::default(),
         }
     }
 
@@ -337,12 +340,33 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         Ok(Some(part))
     }
 
+    /// Whether records of a model can be archived, asked once in a run.
+    async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
+        let known = self.can_be_archived.borrow().get(model).copied();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let can_be = self.patiently(|| self.odoo.can_be_archived(model)).await?;
+        let mut known = self.can_be_archived.borrow_mut();
+        known.insert(model.to_owned(), can_be);
+        Ok(can_be)
+    }
+
     /// Adds the archived targets of many2many fields to a page.
     async fn complete_links(&self, model: Model<'_>, part: &mut Part) -> Result<(), Fault> {
-        let links = self.readable(model, model.links);
         let id = |record: &Record| record.get("id").and_then(Value::as_i64);
         let ids: Vec<i64> = part.records.iter().filter_map(id).collect();
-        if links.is_empty() || ids.is_empty() {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut links = Vec::new();
+        for (field, target) in model.links {
+            if self.can_be_archived(target).await? {
+                links.push(field.clone());
+            }
+        }
+        let links = self.readable(model, &links);
+        if links.is_empty() {
             return Ok(());
         }
         let read = self.patiently(|| self.odoo.links(model, &ids, &links));
