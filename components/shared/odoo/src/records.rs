@@ -32,8 +32,8 @@ pub struct Model<'a> {
     pub language: &'a str,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<&'a str>,
-    /// Its many2many fields, each with the model that it points to: see [`Odoo::links`].
-    pub links: &'a [(String, String)],
+    /// Its many2many fields whose targets can be archived: see [`Odoo::links`].
+    pub links: &'a [String],
 }
 
 /// A field as `fields_get` describes it to the user.

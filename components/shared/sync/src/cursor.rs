@@ -45,6 +45,8 @@ pub struct Position {
     pub check: Option<i64>,
     /// The fingerprint of this entity's part of the dictionary.
     pub dictionary: String,
+    /// The many2many fields whose targets can be archived; `None`: Odoo is still to be asked.
+    pub links: Option<Vec<String>>,
     /// The fields that are read.
     pub fields: Vec<String>,
     /// Fields that were read once but no longer can be: their columns are frozen.
@@ -89,6 +91,7 @@ impl Position {
     pub(crate) fn take_shape(&mut self, fingerprint: String) {
         if self.shape != fingerprint {
             self.shape = fingerprint;
+            self.links = None;
             self.full = self.full_reading();
         }
     }

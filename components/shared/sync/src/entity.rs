@@ -58,6 +58,8 @@ pub struct EntityOptions {
 
 /// The key under which a record holds what Odoo knows about the attachments that it names.
 pub(crate) const FILES: &str = "(files)";
+/// Holds the tail of a record as it was listed, before its links were completed.
+pub(crate) const LISTED: &str = "(listed)";
 /// The key under which a record of the index holds its external id.
 pub(crate) const EXTERNAL_ID: &str = "(external id)";
 

@@ -210,7 +210,7 @@ impl<'e> EntityRun<'e> {
             domain: &self.domain,
             language,
             undated: self.shape.undated.as_deref(),
-            links: &self.shape.links,
+            links: self.position.links.as_deref().unwrap_or_default(),
         }
     }
 
@@ -332,6 +332,11 @@ impl<'e> EntityRun<'e> {
             dry: writer.dry,
         };
         sync::sheet(self.entity.table, writer.lease, page).map(Some)
+    }
+
+    /// Whether a page that leads to this position has nothing new in it.
+    pub(crate) fn knows_all_of(&self, next: &Position) -> bool {
+        next.brings_nothing_to(&self.saved)
     }
 
     /// Writes a page together with the cursor behind it.

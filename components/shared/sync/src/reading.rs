@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::Scope;
 use crate::cursor::{Position, Seen};
 use crate::entity_run::{EntityRun, Stop};
+use crate::row;
 use crate::source::{OWNERS, PAGE};
 use crate::work::RunContext;
 
@@ -20,6 +21,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Reads changes since the last reading. For an entity never read before, only sets the bound of the first
     /// reading.
     pub(crate) async fn read_changes(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        self.find_links(entity_run).await?;
         if let Scope::Of(_) = entity_run.scope {
             self.begin_of(entity_run);
             return Ok(());
@@ -53,6 +55,23 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
                 .changes_read(&seen, at_end, settings.overlap);
             entity_run.write(&self.writer, &rows, next).await?;
         }
+        Ok(())
+    }
+
+    /// Finds out which links can lead to archived records: before the first page, and with each full reading again.
+    async fn find_links(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        let full = entity_run.position.full.as_ref();
+        let begins = full.is_some_and(|full| full.after_id == 0);
+        if entity_run.position.links.is_some() && !begins {
+            return Ok(());
+        }
+        let mut links = Vec::new();
+        for (field, target) in &entity_run.shape.links {
+            if self.source.can_be_archived(target).await? {
+                links.push(field.clone());
+            }
+        }
+        entity_run.position.links = Some(links);
         Ok(())
     }
 
@@ -99,6 +118,17 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         let until = changes.until;
         let is_due = |record: &Record| written(record).is_none_or(|written| written <= until);
         part.records.retain(is_due);
+        let listed: Option<Vec<Seen>> = part.records.iter().map(row::listed).collect();
+        if let Some(seen) = listed.filter(|_| part.unreadable.is_empty()) {
+            let next = entity_run.position.changes_read(&seen, true, overlap);
+            if entity_run.knows_all_of(&next) {
+                entity_run.copied.read += u64::try_from(seen.len()).unwrap_or_default();
+                entity_run.write(&self.writer, &[], next).await?;
+                return Ok(true);
+            }
+        }
+        let model = entity_run.model(&self.settings.language);
+        self.source.complete_links(model, &mut part).await?;
         let (rows, seen) = self.rows(entity_run, part).await?;
         let next = entity_run.position.changes_read(&seen, true, overlap);
         entity_run.write(&self.writer, &rows, next).await?;
@@ -200,6 +230,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
 
     /// Goes on with reading everything, where that is under way.
     pub(crate) async fn read_all(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
+        self.find_links(entity_run).await?;
         if entity_run.scope == Scope::All {
             return self.read_all_ahead(entity_run).await;
         }

@@ -9,7 +9,17 @@ use serde_json::{Map, Value, json};
 use sha1::{Digest, Sha1};
 
 use crate::cursor::{Seen, Tail};
+use crate::entity::LISTED;
 use crate::{Kind, Shape, html};
+
+/// What the cursor needs of a record, if that was noted when the record was listed.
+pub(crate) fn listed(record: &Record) -> Option<Seen> {
+    Some(Seen {
+        id: record.get("id")?.as_i64()?,
+        write_date: moment(record.get("write_date")),
+        tail: serde_json::from_value(record.get(LISTED)?.clone()).ok()?,
+    })
+}
 
 /// Makes a row, and what the cursor needs of it.
 pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Fault> {
@@ -17,6 +27,8 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
         FaultKind::SourceProtocol,
         "a record of Odoo without an id",
     ))?;
+    let listed = record.remove(LISTED);
+    let listed = listed.and_then(|tail| serde_json::from_value::<Tail>(tail).ok());
     let mut row = Map::new();
     row.insert("id".into(), json!(id));
     // A column whose field was not read stays unchanged.
@@ -58,10 +70,11 @@ pub(crate) fn row(mut record: Record, shape: &Shape) -> Result<(Row, Seen), Faul
     let hash = Sha1::digest(&said);
     let hex = base16ct::lower::encode_string(&hash);
     row.insert("row_hash".into(), json!(hex));
+    let tail = listed.unwrap_or_else(|| Tail::of(&hash));
     let seen = Seen {
         id,
         write_date,
-        tail: Tail::of(&hash),
+        tail,
     };
     Ok((row, seen))
 }

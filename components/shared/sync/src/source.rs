@@ -15,7 +15,11 @@ use outbound::{Clock, Http};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use sha1::{Digest as _, Sha1};
+
 use crate::Entity;
+use crate::entity::LISTED;
+use crate::tail::Tail;
 
 /// The most ids per call.
 pub(crate) const PAGE: usize = 1000;
@@ -47,6 +51,8 @@ pub(crate) struct Source<'a, H, C> {
     /// Fields that make reads fail, as `model.field`: they are not read again.
     failing: RefCell<BTreeSet<String>>,
     known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
+    /// Whether the current entity looks up what its records list.
+    looks_up: Cell<bool>,
     /// Models, and whether their records can be archived.
     can_be_archived: RefCell<BTreeMap<String, bool>>,
 }
@@ -63,6 +69,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             bulk: Cell::new(None),
             failing: RefCell::default(),
             known_fields: RefCell::default(),
+            looks_up: Cell::default(),
             can_be_archived: RefCell::default(),
         }
     }
@@ -73,6 +80,10 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.most.set(entity.page());
         self.fitted.set(0);
         self.bulk.set(entity.bulk);
+        let looks_up = entity
+            .options
+            .is_some_and(|options| !options.lists.is_empty());
+        self.looks_up.set(looks_up);
     }
 
     /// The monotonic clock.
@@ -156,6 +167,18 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     pub(crate) async fn records(
         &self,
         model: Model<'_>,
+        window: Window,
+        fields: &[String],
+    ) -> Result<(Part, bool), Fault> {
+        let (mut part, at_end) = self.listed(model, window, fields).await?;
+        self.complete_links(model, &mut part).await?;
+        Ok((part, at_end))
+    }
+
+    /// The same, with links to archived records lacking.
+    async fn listed(
+        &self,
+        model: Model<'_>,
         mut window: Window,
         fields: &[String],
     ) -> Result<(Part, bool), Fault> {
@@ -168,7 +191,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             let part = self.part(page, model, window.domain(), fields, &mut asked);
             if let Some(mut part) = part.await? {
                 self.tell_left_out(&mut part, fields, &asked);
-                self.complete_links(model, &mut part).await?;
+                self.note_tails(model, &mut part)?;
                 // A field that only one record was read without is read again for the next ones.
                 asked = self.readable(model, fields);
                 let at_end = self.is_last(model, &mut window, part.found, limit).await?;
@@ -179,7 +202,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 
-    /// All records of a window if they fit into one answer, else `None`.
+    /// All records of a window if they fit into one answer, else `None`. Links to archived records are lacking.
     pub(crate) async fn few(
         &self,
         model: Model<'_>,
@@ -195,7 +218,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             let all = || self.odoo.all_records(model, window, &asked);
             return match self.patiently(all).await {
                 Ok(Page::Records(mut part)) => {
-                    self.complete_links(model, &mut part).await?;
+                    self.note_tails(model, &mut part)?;
                     Ok(Some(part))
                 }
                 Ok(Page::TooLong) => Ok(None),
@@ -203,7 +226,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 Err(fault) => Err(fault),
             };
         }
-        let (part, at_end) = self.records(model, window, fields).await?;
+        let (part, at_end) = self.listed(model, window, fields).await?;
         Ok(Some(part).filter(|_| at_end))
     }
 
@@ -341,7 +364,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     }
 
     /// Whether records of a model can be archived, asked once in a run.
-    async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
+    pub(crate) async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
         let known = self.can_be_archived.borrow().get(model).copied();
         if let Some(known) = known {
             return Ok(known);
@@ -352,20 +375,33 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         Ok(can_be)
     }
 
+    /// Notes what the cursor needs of each record, before its links are completed: a run with nothing new need not
+    /// ask for them. What an entity looks up beside a record can change without it.
+    fn note_tails(&self, model: Model<'_>, part: &mut Part) -> Result<(), Fault> {
+        if model.links.is_empty() || self.looks_up.get() {
+            return Ok(());
+        }
+        for record in &mut part.records {
+            let said = serde_json::to_vec(record)
+                .map_err(|_| Fault::new(Kind::Program, "a record that is no JSON"))?;
+            let tail = Tail::of(&Sha1::digest(said));
+            record.insert(LISTED.to_owned(), json!(tail));
+        }
+        Ok(())
+    }
+
     /// Adds the archived targets of many2many fields to a page.
-    async fn complete_links(&self, model: Model<'_>, part: &mut Part) -> Result<(), Fault> {
+    pub(crate) async fn complete_links(
+        &self,
+        model: Model<'_>,
+        part: &mut Part,
+    ) -> Result<(), Fault> {
         let id = |record: &Record| record.get("id").and_then(Value::as_i64);
         let ids: Vec<i64> = part.records.iter().filter_map(id).collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let mut links = Vec::new();
-        for (field, target) in model.links {
-            if self.can_be_archived(target).await? {
-                links.push(field.clone());
-            }
-        }
-        let links = self.readable(model, &links);
+        let links = self.readable(model, model.links);
         if links.is_empty() {
             return Ok(());
         }
