@@ -21,7 +21,9 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Reads changes since the last reading. For an entity never read before, only sets the bound of the first
     /// reading.
     pub(crate) async fn read_changes(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
-        self.find_links(entity_run).await?;
+        if entity_run.position.links.is_none() {
+            self.find_links(entity_run).await?;
+        }
         if let Scope::Of(_) = entity_run.scope {
             self.begin_of(entity_run);
             return Ok(());
@@ -61,7 +63,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
     /// Finds out which links can lead to archived records: before the first page, and with each full reading again.
     async fn find_links(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         let full = entity_run.position.full.as_ref();
-        let begins = full.is_some_and(|full| full.after_id == 0);
+        let begins = full.is_some_and(|full| full.after_id == 0) && !self.out_of_time();
         if entity_run.position.links.is_some() && !begins {
             return Ok(());
         }
@@ -118,6 +120,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         let until = changes.until;
         let is_due = |record: &Record| written(record).is_none_or(|written| written <= until);
         part.records.retain(is_due);
+        // A second change within a second, of nothing but links to archived records, is left to the next full reading.
         let listed: Option<Vec<Seen>> = part.records.iter().map(row::listed).collect();
         if let Some(seen) = listed.filter(|_| part.unreadable.is_empty()) {
             let next = entity_run.position.changes_read(&seen, true, overlap);

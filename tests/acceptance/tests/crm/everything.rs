@@ -431,7 +431,7 @@ async fn archived_records_stay_among_those_that_a_record_lists() -> Result<()> {
             json!({"3": [4, 5]}),
             "{version}"
         );
-        leads(&stage).update(4, &json!({"x_partners": [5]}));
+        leads(&stage).update(4, &json!({"name": "Renamed", "x_partners": [5]}));
         sync(&stage).await?;
         assert_eq!(
             stage.value(listed).await?,
