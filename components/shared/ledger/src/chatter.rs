@@ -4,7 +4,7 @@
 use crate::runs::RunId;
 use fault::Fault;
 
-use crate::sync::table;
+use crate::table::table;
 use crate::{Postgres, call_one};
 
 table! {

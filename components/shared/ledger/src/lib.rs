@@ -24,6 +24,7 @@ pub mod setup;
 pub mod status;
 pub mod sweep;
 pub mod sync;
+mod table;
 pub mod unreadable;
 pub mod validation;
 

@@ -1,7 +1,7 @@
 //! The tables of the pipeline and of all other models, as `sql/09_pipeline.sql` and `sql/09_models.sql`
 //! create them.
 
-use crate::sync::table;
+use crate::table::table;
 
 table! {
     /// Stages.

@@ -1,5 +1,7 @@
 //! Reads Odoo for a run: waits while it is busy, and makes pages smaller if they are too large.
 
+mod links;
+
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -15,11 +17,7 @@ use outbound::{Clock, Http};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use sha1::{Digest as _, Sha1};
-
 use crate::Entity;
-use crate::entity::LISTED;
-use crate::tail::Tail;
 
 /// The most ids per call.
 pub(crate) const PAGE: usize = 1000;
@@ -363,64 +361,6 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         Ok(Some(part))
     }
 
-    /// Whether records of a model can be archived, asked once in a run.
-    pub(crate) async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
-        let known = self.can_be_archived.borrow().get(model).copied();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let can_be = self.patiently(|| self.odoo.can_be_archived(model)).await?;
-        let mut known = self.can_be_archived.borrow_mut();
-        known.insert(model.to_owned(), can_be);
-        Ok(can_be)
-    }
-
-    /// Notes what the cursor needs of each record, before its links are completed: a run with nothing new need not
-    /// ask for them. What an entity looks up beside a record can change without it.
-    fn note_tails(&self, model: Model<'_>, part: &mut Part) -> Result<(), Fault> {
-        if model.links.is_empty() || self.looks_up.get() {
-            return Ok(());
-        }
-        for record in &mut part.records {
-            let said = serde_json::to_vec(record)
-                .map_err(|_| Fault::new(Kind::Program, "a record that is no JSON"))?;
-            let tail = Tail::of(&Sha1::digest(said));
-            record.insert(LISTED.to_owned(), json!(tail));
-        }
-        Ok(())
-    }
-
-    /// Adds the archived targets of many2many fields to a page.
-    pub(crate) async fn complete_links(
-        &self,
-        model: Model<'_>,
-        part: &mut Part,
-    ) -> Result<(), Fault> {
-        let id = |record: &Record| record.get("id").and_then(Value::as_i64);
-        let ids: Vec<i64> = part.records.iter().filter_map(id).collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let links = self.readable(model, model.links);
-        if links.is_empty() {
-            return Ok(());
-        }
-        let read = self.patiently(|| self.odoo.links(model, &ids, &links));
-        let (read, unreadable) = read.await?;
-        let mut read: BTreeMap<i64, Record> = read
-            .into_iter()
-            .filter_map(|record| Some((id(&record)?, record)))
-            .collect();
-        for record in &mut part.records {
-            // A record that was deleted meanwhile keeps what the list said.
-            if let Some(links) = id(record).and_then(|id| read.remove(&id)) {
-                record.extend(links);
-            }
-        }
-        part.unreadable.extend(unreadable);
-        Ok(())
-    }
-
     /// Notes the text that a single record was read without.
     fn tell_left_out(&self, part: &mut Part, fields: &[String], asked: &[String]) {
         let bulk = self.bulk.get().map(str::to_owned);
@@ -513,114 +453,4 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use bytes::Bytes;
-    use futures::{FutureExt, StreamExt, stream};
-    use http::header::CONTENT_TYPE;
-    use http::{HeaderMap, HeaderValue, StatusCode};
-    use outbound::{Request, Response, Secret, TransportError};
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// An Odoo with one message that is too long, and that becomes hidden as soon as it is read without its text. The
-    /// next message is short.
-    #[derive(Default)]
-    struct World {
-        /// The fields of each page that was read.
-        asked: RefCell<Vec<Value>>,
-    }
-
-    impl World {
-        fn answer(&self, call: &Value) -> Value {
-            let method = call.pointer("/params/args/4").and_then(Value::as_str);
-            if method == Some("search") {
-                return json!([9]);
-            }
-            let Some(fields) = call.pointer("/params/args/5/1") else {
-                // The login.
-                return json!(2);
-            };
-            self.asked.borrow_mut().push(fields.clone());
-            match self.asked.borrow().len() {
-                1 => json!([{ "id": 7, "body": "x".repeat(5 * 1024 * 1024) }]),
-                2 => json!([]),
-                _ => json!([{ "id": 9, "body": "short" }]),
-            }
-        }
-    }
-
-    impl Http for World {
-        async fn send(&self, request: Request) -> Result<Response, TransportError> {
-            let Some(call) = &request.body else {
-                return Err(TransportError::Reset);
-            };
-            let call: Value = serde_json::from_slice(call).map_err(|_| TransportError::Reset)?;
-            let answer = Bytes::from(json!({ "result": self.answer(&call) }).to_string());
-            let json = HeaderValue::from_static("application/json");
-            Ok(Response {
-                status: StatusCode::OK,
-                headers: HeaderMap::from_iter([(CONTENT_TYPE, json)]),
-                body: stream::iter([Ok(answer)]).boxed_local(),
-            })
-        }
-    }
-
-    impl Clock for World {
-        fn now(&self) -> Duration {
-            Duration::ZERO
-        }
-        fn unix_seconds(&self) -> i64 {
-            0
-        }
-        async fn sleep(&self, _: Duration) {}
-        fn chance(&self) -> f64 {
-            0.5
-        }
-    }
-
-    #[test]
-    fn what_one_record_was_read_without_is_asked_of_the_next() {
-        let world = World::default();
-        let settings = odoo::Settings {
-            url: "http://odoo".into(),
-            database: "odoo".into(),
-            login: "admin".into(),
-            password: Secret::new("of-the-admin"),
-            ..odoo::Settings::default()
-        };
-        let odoo = Odoo::new(&world, &world, settings, odoo::Known::default()).unwrap();
-        let clock = &world;
-        let source = Source::new(&odoo, &clock, Duration::from_mins(1));
-        source.page.set(1);
-        source.bulk.set(Some("body"));
-        let messages = Model {
-            name: "mail.message",
-            domain: &[],
-            language: "",
-            undated: None,
-            links: &[],
-        };
-        let fields = ["subject", "body"].map(str::to_owned);
-        let reading = source.records(messages, Window::default(), &fields);
-        let (part, at_end) = reading
-            .now_or_never()
-            .expect("nothing is waited for")
-            .unwrap();
-        assert_eq!(part.found, 1);
-        let body = part.records.first().unwrap().get("body");
-        assert_eq!(body, Some(&json!("short")));
-        assert_eq!(part.unreadable, []);
-        assert!(!at_end);
-        assert_eq!(
-            *world.asked.borrow(),
-            [
-                json!(["subject", "body"]),
-                json!(["subject"]),
-                json!(["subject", "body"])
-            ]
-        );
-    }
-}
+mod tests;
