@@ -25,6 +25,7 @@ pub struct Figures {
     pub deleted: u32,
     /// What a dry run counted.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "census")]
     pub dry_run: Option<crate::dry_run::DryRun>,
     /// What a verification found.
     #[serde(skip_serializing_if = "Option::is_none")]
