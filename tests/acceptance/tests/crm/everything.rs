@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value, json};
 use stage::Stage;
+use world::faults::Fault;
 use world::odoo::Records;
 
 use crate::scene::*;
@@ -444,6 +445,42 @@ async fn archived_records_stay_among_those_that_a_record_lists() -> Result<()> {
             "{version}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_links_cannot_be_read_a_row_keeps_those_that_it_has_and_is_listed() -> Result<()> {
+    let stage = set(18, 6, |builder| builder).await?;
+    furnish(&stage);
+    let archived = json!({"active": false});
+    stage
+        .odoo
+        .records("res.partner.category")
+        .update(5, &archived);
+    leads(&stage).add_field("x_partners", "many2many", Some("res.partner.category"));
+    leads(&stage).update(3, &json!({"x_partners": [4, 5]}));
+    sync(&stage).await?;
+    let said = json!({"jsonrpc": "2.0", "id": null, "error": {"code": 200, "message": "Odoo Server Error", "data": {
+        "name": "odoo.exceptions.AccessError", "message": "Not these", "debug": ""}}});
+    let json = [("Content-Type", "application/json")];
+    stage
+        .odoo
+        .faults()
+        .add(Fault::on_call("crm.lead", "read").answer(200, &json, &said.to_string()));
+    leads(&stage).update(3, &json!({"name": "Renamed"}));
+    sync(&stage).await?;
+    let row = "select jsonb_build_array(l.name, l.custom->'x_partners', u.fields, u.said)
+        from public.odoo_leads l join odoo_sync.unreadable u on u.model = 'crm.lead' and u.id = l.id where l.id = 3";
+    let row = stage.value(row).await?;
+    assert_eq!(
+        (&row[0], &row[1]),
+        (&json!("Renamed"), &json!([4, 5])),
+        "{row}"
+    );
+    assert!(
+        row[2].to_string().contains("x_partners") && row[3].to_string().contains("Not these"),
+        "{row}"
+    );
     Ok(())
 }
 

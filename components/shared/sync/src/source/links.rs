@@ -63,9 +63,14 @@ impl<H: Http, C: Clock> Source<'_, H, C> {
             .filter_map(|record| Some((id(&record)?, record)))
             .collect();
         for record in &mut part.records {
+            let of_record = id(record);
             // A record that was deleted meanwhile keeps what the list said.
-            if let Some(links) = id(record).and_then(|id| read.remove(&id)) {
+            if let Some(links) = of_record.and_then(|id| read.remove(&id)) {
                 record.extend(links);
+            }
+            // A record whose links cannot be read is written without them, so the row keeps those that it has.
+            if unreadable.iter().any(|one| Some(one.id) == of_record) {
+                record.retain(|field, _| !links.contains(field));
             }
         }
         part.unreadable.extend(unreadable);
