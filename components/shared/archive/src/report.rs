@@ -24,8 +24,7 @@ pub struct Figures {
     /// Attachments found to be gone from Odoo.
     pub deleted: u32,
     /// What a dry run counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[serde(rename = "census")]
+    #[serde(rename = "census", skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<crate::dry_run::DryRun>,
     /// What a verification found.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! What the tests have in common: a stage with leads on it, runs, and what is in the tables.
 
+pub use acceptance::{leases_pass, minutes_ago};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use stage::{Builder, Stage};
@@ -133,23 +134,4 @@ pub async fn assert_same(stage: &Stage) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// Lets the leases of runs pass.
-pub async fn leases_pass(stage: &Stage) -> Result<()> {
-    let pass = "update odoo_sync.runs set leased_until = now() - interval '1 second' where outcome = 'running'";
-    Ok(stage.owner.batch_execute(pass).await?)
-}
-
-/// A date of Odoo, so many minutes ago, by the database's clock.
-pub async fn minutes_ago(stage: &Stage, minutes: u32) -> Result<String> {
-    let query = format!(
-        "select to_jsonb(to_char((now() - interval '{minutes} minutes') at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS.US'))"
-    );
-    Ok(stage
-        .value(&query)
-        .await?
-        .as_str()
-        .unwrap_or_default()
-        .to_owned())
 }
