@@ -88,16 +88,6 @@ impl Discovery {
     ) -> Result<Option<Catalogued>, Fault> {
         let page = odoo.attachments(&settings.selection, window, PAGE).await?;
         let at_end = page.found < PAGE;
-        // Ids out of order would make the cursor go in circles.
-        let rising = page.rows.iter().try_fold(window.after_id, |last, row| {
-            (row.id > last).then_some(row.id)
-        });
-        if rising.is_none() {
-            return Err(Fault::new(
-                Kind::SourceProtocol,
-                "Odoo's list of attachments is not in the order of their ids",
-            ));
-        }
         let next = self
             .position
             .clone()

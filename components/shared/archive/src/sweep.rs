@@ -145,18 +145,9 @@ impl Sweep {
         let listed = odoo
             .attachment_marks(&settings.selection, window, PAGE)
             .await?;
-        let rising = listed
-            .iter()
-            .try_fold(after_id, |last, mark| (mark.id > last).then_some(mark.id));
-        let last_id = match rising {
-            Some(_) if listed.len() < PAGE => i64::MAX,
-            Some(last_id) => last_id,
-            None => {
-                return Err(Fault::new(
-                    Kind::SourceProtocol,
-                    "Odoo's list of ids is not in their order",
-                ));
-            }
+        let last_id = match listed.last() {
+            Some(last) if listed.len() >= PAGE => last.id,
+            _ => i64::MAX,
         };
         let marks = serde_json::to_value(&listed)
             .map_err(|_| Fault::new(Kind::Program, "a list that is no JSON"))?;

@@ -6,7 +6,7 @@ use outbound::{Clock, Http};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::records::{Model, Record};
+use crate::records::{Model, Record, rising};
 use crate::salvage::{Part, Unreadable, is_of_content};
 use crate::value::{datetime, many2one, or_false};
 pub use crate::window::Window;
@@ -199,7 +199,10 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         window: Window,
         limit: usize,
     ) -> Result<Listed, Fault> {
-        self.listed(domain(window, selection), limit).await
+        let listed = self.listed(domain(window, selection), limit).await?;
+        let ids = listed.rows.iter().map(|row| Some(row.id));
+        rising(MODEL, window.after_id, ids)?;
+        Ok(listed)
     }
 
     /// The ids of the next `limit` attachments of a window.
@@ -209,8 +212,11 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         window: Window,
         limit: usize,
     ) -> Result<Vec<i64>, Fault> {
-        self.ids(ATTACHMENTS, domain(window, selection), limit, "id")
-            .await
+        let ids = self
+            .ids(ATTACHMENTS, domain(window, selection), limit, "id")
+            .await?;
+        rising(MODEL, window.after_id, ids.iter().copied().map(Some))?;
+        Ok(ids)
     }
 
     /// The same, with checksum and date. If an unreadable attachment fails the list, only the ids.
@@ -222,13 +228,19 @@ impl<H: Http, C: Clock> Odoo<H, C> {
     ) -> Result<Vec<Mark>, Fault> {
         let mut named = ATTACHMENTS.call(domain(window, selection), Some(limit));
         named.insert("fields".into(), json!(["checksum", "write_date"]));
-        match self.call(MODEL, "search_read", None, named).await {
+        let marks: Vec<Mark> = match self.call(MODEL, "search_read", None, named).await {
             Err(fault) if is_of_content(&fault) => {
                 let ids = self.attachment_ids(selection, window, limit).await?;
-                Ok(ids.into_iter().map(Mark::unread).collect())
+                ids.into_iter().map(Mark::unread).collect()
             }
-            marks => marks,
-        }
+            marks => marks?,
+        };
+        rising(
+            MODEL,
+            window.after_id,
+            marks.iter().map(|mark| Some(mark.id)),
+        )?;
+        Ok(marks)
     }
 
     /// The ids of the next `limit` attachments of a window, selected or not.

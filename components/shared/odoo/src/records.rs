@@ -32,8 +32,8 @@ pub struct Model<'a> {
     pub language: &'a str,
     /// For a model without dates: a plain stored field to read instead.
     pub undated: Option<&'a str>,
-    /// Its many2many fields whose targets can be archived: see [`Odoo::links`].
-    pub links: &'a [String],
+    /// Its many2many fields whose targets can be archived, and the targets' model: see [`Odoo::links`].
+    pub links: &'a [(String, String)],
 }
 
 /// A field as `fields_get` describes it to the user.
@@ -216,7 +216,25 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         }
     }
 
-    /// The [`Model::links`] of these records, archived targets included: `search_read` leaves those out in any context,
+    /// Whether there are archived records of a model that the user may read; also if Odoo does not say.
+    pub async fn has_archived(&self, model: &str) -> Result<bool, Fault> {
+        // Fields of models that are made in the user interface begin with `x_`.
+        let active = if model.starts_with("x_") {
+            "x_active"
+        } else {
+            "active"
+        };
+        let mut named = Map::new();
+        named.insert("domain".into(), json!([[active, "=", false]]));
+        named.insert("limit".into(), json!(1));
+        let archived: Result<Vec<i64>, Fault> = self.call(model, "search", None, named).await;
+        match archived {
+            Err(fault) if is_of_content(&fault) => Ok(true),
+            archived => Ok(!archived?.is_empty()),
+        }
+    }
+
+    /// These [`Model::links`] of these records, archived targets included: `search_read` leaves those out in any context,
     /// `read` does not (code of 14 to 19; seen on 18). Returns unreadable records, too.
     pub async fn links(
         &self,
@@ -432,7 +450,7 @@ fn no_numbers(record: &mut Record) -> Option<Unreadable> {
 }
 
 /// Ids out of order would make a cursor go in circles, or skip records.
-fn rising(
+pub(crate) fn rising(
     model: &str,
     after_id: i64,
     mut ids: impl Iterator<Item = Option<i64>>,

@@ -43,6 +43,8 @@ pub(crate) struct EntityRun<'e> {
     /// Whether the shape differs from the last run's: if so, lacking columns are reported.
     new_shape: bool,
     domain: Vec<Value>,
+    /// The links whose targets can be archived, each with its model.
+    links: Vec<(String, String)>,
     refine: Option<Refine>,
     /// The cleaner, if the entity has HTML.
     cleaner: Option<Cleaner>,
@@ -168,6 +170,7 @@ impl<'e> EntityRun<'e> {
             domain: entity
                 .options
                 .map_or_else(Vec::new, |options| (options.domain)(settings)),
+            links: Vec::new(),
             refine: entity.options.map(|options| (options.refine)(settings)),
             cleaner: (!shape.marked.is_empty())
                 .then(|| Cleaner::new(&settings.odoo.url, settings.hold_remote_images)),
@@ -198,9 +201,19 @@ impl<'e> EntityRun<'e> {
             entity_run.copied.left_out = entity_run.shape.left_out_by_reason();
         }
         entity_run.position.take_shape(fingerprint);
+        entity_run.note_links(entity_run.position.links.clone());
         let fields = entity_run.shape.names();
         entity_run.frozen_anew = entity_run.position.take_fields(fields);
         entity_run
+    }
+
+    /// Notes which links can lead to archived records, if that is known.
+    pub(crate) fn note_links(&mut self, fields: Option<Vec<String>>) {
+        let can_be_archived = fields.as_deref().unwrap_or_default();
+        let links = self.shape.links.iter();
+        let links = links.filter(|(field, _)| can_be_archived.contains(field));
+        self.links = links.cloned().collect();
+        self.position.links = fields;
     }
 
     /// The model, for a call.
@@ -210,7 +223,7 @@ impl<'e> EntityRun<'e> {
             domain: &self.domain,
             language,
             undated: self.shape.undated.as_deref(),
-            links: self.position.links.as_deref().unwrap_or_default(),
+            links: &self.links,
         }
     }
 

@@ -73,7 +73,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
                 links.push(field.clone());
             }
         }
-        entity_run.position.links = Some(links);
+        entity_run.note_links(Some(links));
         Ok(())
     }
 

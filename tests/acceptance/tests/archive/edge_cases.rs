@@ -658,7 +658,14 @@ async fn a_web_session_that_ends_is_opened_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn html_in_place_of_json_and_a_redirect_to_the_login_page_stop_the_batch() -> Result<()> {
+async fn html_a_redirect_to_the_login_page_and_json_without_a_file_stop_the_batch() -> Result<()> {
+    let json = |said: &str| {
+        Fault::on_call("ir.attachment", "read").answer(
+            200,
+            &[("content-type", "application/json")],
+            said,
+        )
+    };
     let html = |at: world::faults::Trigger| {
         at.answer(
             200,
@@ -667,6 +674,11 @@ async fn html_in_place_of_json_and_a_redirect_to_the_login_page_stop_the_batch()
         )
     };
     for (call, fault) in [
+        ("read", json("{}")),
+        (
+            "read",
+            json(r#"{"error": {"code": 200, "message": "Odoo Server Error"}}"#),
+        ),
         ("read", html(Fault::on_call("ir.attachment", "read"))),
         (
             "read",

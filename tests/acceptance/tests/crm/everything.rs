@@ -413,15 +413,16 @@ async fn every_id_has_its_name_and_a_comparison_keeps_it_fresh() -> Result<()> {
     Ok(())
 }
 
+fn archive_a_category(stage: &Stage) {
+    let categories = stage.odoo.records("res.partner.category");
+    categories.update(5, &json!({"active": false}));
+}
+
 /// Lead 3 was copied, and lists a category that is archived beside one that is not.
 async fn with_an_archived_category(version: u8) -> Result<Stage> {
     let stage = set(version, 6, |builder| builder).await?;
     furnish(&stage);
-    let archived = json!({"active": false});
-    stage
-        .odoo
-        .records("res.partner.category")
-        .update(5, &archived);
+    archive_a_category(&stage);
     leads(&stage).add_field("x_partners", "many2many", Some("res.partner.category"));
     leads(&stage).update(3, &json!({"x_partners": [4, 5]}));
     sync(&stage).await?;
@@ -451,6 +452,25 @@ async fn archived_records_stay_among_those_that_a_record_lists() -> Result<()> {
             "{version}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_are_asked_for_by_themselves_only_while_something_is_archived() -> Result<()> {
+    let stage = set(18, 6, |builder| builder).await?;
+    furnish(&stage);
+    leads(&stage).add_field("x_partners", "many2many", Some("res.partner.category"));
+    leads(&stage).update(3, &json!({"x_partners": [4, 5]}));
+    sync(&stage).await?;
+    let asked = || stage.odoo.counters().of("crm.lead/read").calls;
+    assert_eq!(asked(), 0);
+    archive_a_category(&stage);
+    leads(&stage).update(3, &json!({"name": "Renamed"}));
+    sync(&stage).await?;
+    assert_eq!(asked(), 1);
+    let row =
+        "select jsonb_build_array(name, custom->'x_partners') from public.odoo_leads where id = 3";
+    assert_eq!(stage.value(row).await?, json!(["Renamed", [4, 5]]));
     Ok(())
 }
 

@@ -14,16 +14,28 @@ use crate::entity::LISTED;
 use crate::tail::Tail;
 
 impl<H: Http, C: Clock> Source<'_, H, C> {
-    /// Whether records of a model can be archived, asked once in a run.
+    /// Whether records of a model can be archived.
     pub(crate) async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
-        let known = self.can_be_archived.borrow().get(model).copied();
-        if let Some(known) = known {
-            return Ok(known);
+        self.patiently(|| self.odoo.can_be_archived(model)).await
+    }
+
+    /// Those of a model's links that may lead to archived records now, which is asked once in a run.
+    async fn incomplete_links(&self, model: Model<'_>) -> Result<Vec<String>, Fault> {
+        let mut incomplete = Vec::new();
+        for (field, target) in model.links {
+            let known = self.has_archived.borrow().get(target).copied();
+            let has_archived = match known {
+                Some(known) => known,
+                None => self.patiently(|| self.odoo.has_archived(target)).await?,
+            };
+            self.has_archived
+                .borrow_mut()
+                .insert(target.clone(), has_archived);
+            if has_archived {
+                incomplete.push(field.clone());
+            }
         }
-        let can_be = self.patiently(|| self.odoo.can_be_archived(model)).await?;
-        let mut known = self.can_be_archived.borrow_mut();
-        known.insert(model.to_owned(), can_be);
-        Ok(can_be)
+        Ok(incomplete)
     }
 
     /// Notes what the cursor needs of each record, before its links are completed: a run with nothing new need not
@@ -52,7 +64,8 @@ impl<H: Http, C: Clock> Source<'_, H, C> {
         if ids.is_empty() {
             return Ok(());
         }
-        let links = self.readable(model, model.links);
+        let incomplete = self.incomplete_links(model).await?;
+        let links = self.readable(model, &incomplete);
         if links.is_empty() {
             return Ok(());
         }
