@@ -23,7 +23,7 @@ pub struct Entity<'a> {
     pub table: &'static Table,
     /// Which of its records are copied.
     pub scope: Scope,
-    /// A long text field: a record that is too long with it is read without it.
+    /// A long text field: a note takes its place where it makes a record too long to be read.
     pub bulk: Option<&'static str>,
     /// Further options, if any.
     pub options: Option<&'static EntityOptions>,

@@ -11,7 +11,7 @@ use fault::{Fault, Kind};
 use odoo::attachment::{Listed, Selection};
 use odoo::presence::Presence;
 use odoo::records::{FieldInfo, Model, Page, Record, Stamp};
-use odoo::salvage::{Part, Unreadable, is_of_content};
+use odoo::salvage::{Part, is_of_content};
 use odoo::{Odoo, Window};
 use outbound::{Clock, Http};
 use serde_json::{Value, json};
@@ -44,8 +44,6 @@ pub(crate) struct Source<'a, H, C> {
     most: Cell<usize>,
     /// Pages that fitted since the last one that did not.
     fitted: Cell<u32>,
-    /// The long text that a single record may be read without.
-    bulk: Cell<Option<&'static str>>,
     /// Fields that make reads fail, as `model.field`: they are not read again.
     failing: RefCell<BTreeSet<String>>,
     known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
@@ -64,7 +62,6 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             page: Cell::new(PAGE),
             most: Cell::new(PAGE),
             fitted: Cell::new(0),
-            bulk: Cell::new(None),
             failing: RefCell::default(),
             known_fields: RefCell::default(),
             looks_up: Cell::default(),
@@ -77,7 +74,6 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         self.page.set(entity.page());
         self.most.set(entity.page());
         self.fitted.set(0);
-        self.bulk.set(entity.bulk);
         let looks_up = entity
             .options
             .is_some_and(|options| !options.lists.is_empty());
@@ -180,18 +176,15 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         mut window: Window,
         fields: &[String],
     ) -> Result<(Part, bool), Fault> {
-        let mut asked = self.readable(model, fields);
         loop {
+            let asked = self.readable(model, fields);
             let limit = self.page.get();
             let page = self
                 .patiently(|| self.odoo.records(model, window, &asked, limit))
                 .await;
-            let part = self.part(page, model, window.domain(), fields, &mut asked);
+            let part = self.part(page, model, window.domain(), &asked);
             if let Some(mut part) = part.await? {
-                self.tell_left_out(&mut part, fields, &asked);
                 self.note_tails(model, &mut part)?;
-                // A field that only one record was read without is read again for the next ones.
-                asked = self.readable(model, fields);
                 let at_end = self.is_last(model, &mut window, part.found, limit).await?;
                 if at_end || part.found > 0 {
                     return Ok((part, at_end));
@@ -270,16 +263,15 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         ids: &[i64],
         fields: &[String],
     ) -> Result<(Part, usize), Fault> {
-        let mut asked = self.readable(model, fields);
+        let asked = self.readable(model, fields);
         loop {
             let first = ids.get(..self.page.get()).unwrap_or(ids);
             let page = self
                 .patiently(|| self.odoo.records_by_id(model, first, &asked))
                 .await;
             let terms = vec![json!(["id", "in", first])];
-            let part = self.part(page, model, terms, fields, &mut asked);
+            let part = self.part(page, model, terms, &asked);
             if let Some(mut part) = part.await? {
-                self.tell_left_out(&mut part, fields, &asked);
                 self.complete_links(model, &mut part).await?;
                 return Ok((part, first.len()));
             }
@@ -287,15 +279,14 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
     }
 
     /// Returns a page as far as readable, or `None` after making pages smaller. A page that was too long or too slow
-    /// is halved; a single record that is too long is read without its longest text. A record that was only slow
+    /// is halved; a single record that is too long is read without what makes it so. A record that was only slow
     /// keeps its text: a slow moment must not cost a text.
-    async fn part<'f>(
+    async fn part(
         &self,
         page: Result<Page, Fault>,
         model: Model<'_>,
         terms: Vec<Value>,
-        fields: &'f [String],
-        asked: &mut Cow<'f, [String]>,
+        fields: &[String],
     ) -> Result<Option<Part>, Fault> {
         let limit = self.page.get();
         let failed = match page {
@@ -312,7 +303,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 Some(fault)
             }
             Err(fault) if is_of_content(&fault) => {
-                return self.salvage(model, terms, limit, asked, fault).await;
+                return self.salvage(model, terms, limit, fields, fault).await;
             }
             Err(fault) => return Err(fault),
         };
@@ -324,18 +315,11 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         if let Some(slow) = failed {
             return Err(slow);
         }
-        let bulk = |field: &String| self.bulk.get() == Some(field.as_str());
-        if asked.iter().any(bulk) {
-            asked.to_mut().retain(|field| !bulk(field));
-            return Ok(None);
-        }
-        // That text is not what makes the record too long.
-        *asked = self.readable(model, fields);
         let fault = Fault::told(
             Kind::SourceProtocol,
             format!("one record of {} alone is longer than 4 MiB", model.name),
         );
-        self.salvage(model, terms, limit, asked, fault).await
+        self.salvage(model, terms, limit, fields, fault).await
     }
 
     /// Reads what is readable of a page that fails as a whole.
@@ -359,20 +343,6 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
                 .map(|field| format!("{}.{field}", model.name)),
         );
         Ok(Some(part))
-    }
-
-    /// Notes the text that a single record was read without.
-    fn tell_left_out(&self, part: &mut Part, fields: &[String], asked: &[String]) {
-        let bulk = self.bulk.get().map(str::to_owned);
-        let left_out = bulk.filter(|bulk| fields.contains(bulk) && !asked.contains(bulk));
-        let id = |record: &Record| record.get("id").and_then(Value::as_i64);
-        if let (Some(bulk), Some(id)) = (left_out, part.records.first().and_then(id)) {
-            part.unreadable.push(Unreadable {
-                id,
-                fields: vec![bulk],
-                said: "it is longer than 4 MiB".to_owned(),
-            });
-        }
     }
 
     /// Those of these attachments that exist and that the user may see.
@@ -451,6 +421,3 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
