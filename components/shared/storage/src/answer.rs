@@ -11,6 +11,8 @@ use serde_json::Value;
 use crate::Settings;
 
 pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
+/// By these words a project is full, or the disk of a self-hosted Storage.
+const FULL: [&str; 3] = ["quota", "insufficient storage", "enospc"];
 
 /// The body of an error response.
 #[derive(Debug, Default, Deserialize)]
@@ -261,7 +263,7 @@ impl Refusal {
         matches!(self.status_code.as_str(), "402" | "507")
             || words
                 .iter()
-                .any(|w| w.contains("quota") || w.contains("insufficient storage"))
+                .any(|w| FULL.iter().any(|full| w.contains(full)))
     }
 }
 
@@ -339,6 +341,15 @@ mod tests {
             ),
             (
                 r#"{"statusCode":"507","error":"Insufficient Storage","message":"quota exceeded","code":""}"#,
+                Kind::QuotaExceeded,
+            ),
+            (
+                r#"{"statusCode":"500","error":"Error","message":"ENOSPC: no space left on device, write","code":"InternalError"}"#,
+                Kind::QuotaExceeded,
+            ),
+            // In text, of a resumable upload.
+            (
+                r#"{"statusCode":"500","message":"Something went wrong with that request\nENOSPC: no space left on device, write\n"}"#,
                 Kind::QuotaExceeded,
             ),
         ] {

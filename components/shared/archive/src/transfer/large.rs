@@ -255,8 +255,9 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
     }
 
     /// Chooses the target: the existing object if its size is right, or the upload begun earlier if both sides still
-    /// know it, or a new one. An existing object was left by a batch cut off between upload and record, unless it has
-    /// other bytes (`replace`), is known to be lost, or has no MD5.
+    /// know it, or a new one; also where the old one is complete and has no object, since S3 has no parts of it any more.
+    /// An existing object was left by a batch cut off between upload and record, unless it has other bytes (`replace`),
+    /// is known to be lost, or has no MD5.
     async fn begin(&self, replace: bool) -> Result<(Target, ResumePoint), Fault> {
         let (storage, file) = (self.storage, &self.upload.file);
         let kept = self.upload.resume.borrow().clone();
@@ -277,7 +278,7 @@ impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
         if let Some(point) = kept
             && let Some(upload) = &point.upload
             && let Some(confirmed) = storage.offset(upload).await?
-            && (point.offset..=file.file_size).contains(&confirmed)
+            && (point.offset..file.file_size).contains(&confirmed)
         {
             return Ok((Target::Upload(upload.clone(), confirmed), point));
         }
