@@ -6,6 +6,7 @@ use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use futures::future::try_join_all;
 use http::Method;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
@@ -95,11 +96,13 @@ async fn one(target: &impl Target, exchange: &Exchange, mut fixtures: Fixtures) 
         let caller = step.caller.unwrap_or(exchange.caller);
         let began = Instant::now();
         let came = loop {
-            let came = match target.ask(caller, &step).await? {
-                Ok(came) => came,
+            let at_once = (0..step.together.unwrap_or(1).max(1)).map(|_| target.ask(caller, &step));
+            let came = try_join_all(at_once).await?.into_iter().collect();
+            let (came, differs) = match came {
+                Ok(came) => foremost(&step, came),
                 Err(why) => return Ok(Outcome::Skipped(why)),
             };
-            match compare(&step.expect, &came) {
+            match differs {
                 None => break came,
                 Some(_) if began.elapsed() < Duration::from_secs(step.until) => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -127,6 +130,23 @@ async fn one(target: &impl Target, exchange: &Exchange, mut fixtures: Fixtures) 
         }
     }
     Ok(Outcome::Passed)
+}
+
+/// Of answers to the same question at the same time the one that is as expected, and how any of them is not what it
+/// may be.
+fn foremost(step: &Step, mut came: Vec<Came>) -> (Came, Option<String>) {
+    let differs: Vec<_> = (came.iter().map(|came| compare(&step.expect, came))).collect();
+    let first = differs.iter().position(Option::is_none).unwrap_or_default();
+    let may_be = |came: &Came| {
+        step.others
+            .iter()
+            .any(|other| compare(other, came).is_none())
+    };
+    let other = (came.iter().zip(&differs).enumerate())
+        .filter(|(number, (came, differs))| *number != first && differs.is_some() && !may_be(came))
+        .find_map(|(_, (_, differs))| differs.clone());
+    let what = differs.get(first).cloned().flatten().or(other);
+    (came.swap_remove(first), what)
 }
 
 fn kept(came: &Came, path: &str) -> Option<Value> {

@@ -188,7 +188,7 @@ fn one_way(way: &str) -> Result<world::storage::Options> {
         "no_key_fits" => options.key_headers = KeyHeaders::Neither,
         "full_as_too_large" => options.quota_signal = QuotaSignal::EntityTooLarge,
         "full_as_restricted" => options.quota_signal = QuotaSignal::Restricted,
-        "full_as_disk" => options.quota_signal = QuotaSignal::InsufficientStorage,
+        "full_as_disk" => options.quota_signal = QuotaSignal::DiskFull,
         "whole_chunks" => options.strict_chunks = true,
         "cut_chunks_lost" => options.keeps_partial_chunks = false,
         other => bail!("there is no way {other}"),

@@ -128,6 +128,11 @@ pub struct Step {
     pub cut: Option<usize>,
     /// How often it is asked, each time with another `${turn}`.
     pub times: Option<u64>,
+    /// How often it is asked at the same time: one answer at least is as expected, and each of the rest is that too, or
+    /// one of `others`.
+    pub together: Option<usize>,
+    /// What the rest of the answers may be, where it is asked at the same time.
+    pub others: Vec<Expect>,
     /// For so many seconds to ask again, until what is expected comes.
     pub until: u64,
     /// What has to come back.

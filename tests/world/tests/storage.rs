@@ -341,7 +341,7 @@ async fn a_quota_runs_out_and_comes_back() {
     for (signal, status, code) in [
         (QuotaSignal::EntityTooLarge, 400, "EntityTooLarge"),
         (QuotaSignal::Restricted, 402, "PaymentRequired"),
-        (QuotaSignal::InsufficientStorage, 507, "InsufficientStorage"),
+        (QuotaSignal::DiskFull, 500, "InternalError"),
     ] {
         let storage = Storage::start(Options {
             quota_bytes: Some(20),

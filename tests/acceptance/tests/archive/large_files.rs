@@ -159,6 +159,29 @@ async fn an_upload_that_the_storage_forgot_begins_anew() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_upload_that_is_whole_and_became_no_object_begins_anew() -> Result<()> {
+    for etags in [storage::Etags::Md5, storage::Etags::Multipart] {
+        let stage = set(odoo_with(small(3).with(2, EdgeCase::Size(20_000_000))))
+            .storage(storage::Options {
+                etags,
+                ..storage::Options::default()
+            })
+            .start()
+            .await?;
+        stage.storage.fail_to_finish(1);
+        until("it arrives", async || {
+            crate::scene::waits_pass(&stage).await?;
+            tick(&stage).await?;
+            Ok(in_state(&stage, "moved").await? == 3)
+        })
+        .await?;
+        assert_eq!(stage.storage.counters().of(APPEND).bytes_in, 2 * 20_000_000);
+        all_is_well(&stage).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_file_whose_content_changes_between_two_ticks_arrives_with_its_new_content() -> Result<()>
 {
     let stage = begun(30_000_000).await?;

@@ -39,7 +39,7 @@ async fn a_used_up_quota_stops_the_batch_until_there_is_room_again() -> Result<(
     for quota_signal in [
         QuotaSignal::EntityTooLarge,
         QuotaSignal::Restricted,
-        QuotaSignal::InsufficientStorage,
+        QuotaSignal::DiskFull,
     ] {
         for attachments in [small(60), Attachments::of(0).with(1, EdgeCase::Url)] {
             let large = attachments.count == 0;

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::serve::{Payload, empty, json};
 
+/// The name of an error that has none of its own.
+const UNFORESEEN: &str = "Error";
+
 /// An error as Storage words it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -139,6 +142,11 @@ impl Refusal {
         Self::of("400", "Error", message, "InvalidRequest")
     }
 
+    pub(crate) fn parameter(name: &str) -> Self {
+        let message = format!("Invalid Parameter {name}");
+        Self::of("400", "InvalidParameter", message, "InvalidParameter")
+    }
+
     pub(crate) fn token(message: &str) -> Self {
         Self::of("403", "Unauthorized", message, "AccessDenied")
     }
@@ -187,6 +195,24 @@ impl Refusal {
             .with_status(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
+    /// The database did not take it.
+    pub(crate) fn database() -> Self {
+        let message = "database error, code: 53300";
+        Self::of("500", "DatabaseError", message, "DatabaseError")
+            .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// S3's word for what is not there.
+    pub(crate) fn no_parts() -> Self {
+        Self::of("404", "NotFound", "NotFound", "S3Error")
+    }
+
+    /// An error that Storage has no words for.
+    fn unforeseen(message: &str) -> Self {
+        Self::of("500", UNFORESEEN, message, "InternalError")
+            .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     /// The quota is used up; see [`super::QuotaSignal`].
     pub(crate) fn quota(signal: super::QuotaSignal) -> Self {
         match signal {
@@ -200,10 +226,7 @@ impl Refusal {
                 "PaymentRequired",
             )
             .with_status(StatusCode::PAYMENT_REQUIRED),
-            super::QuotaSignal::InsufficientStorage => {
-                Self::of("507", "Insufficient Storage", "Insufficient storage", "InsufficientStorage")
-                    .with_status(StatusCode::INSUFFICIENT_STORAGE)
-            }
+            super::QuotaSignal::DiskFull => Self::unforeseen("ENOSPC: no space left on device, write"),
         }
     }
 
@@ -215,7 +238,12 @@ impl Refusal {
             .parse::<u16>()
             .ok()
             .and_then(|status| StatusCode::from_u16(status).ok());
-        text(status.unwrap_or(self.http), self.body.message.clone())
+        let status = status.unwrap_or(self.http);
+        let message = &self.body.message;
+        if self.body.error == UNFORESEEN && status == StatusCode::INTERNAL_SERVER_ERROR {
+            return wrong(message);
+        }
+        text(status, message.clone())
     }
 
     /// The same before there were codes.
@@ -294,6 +322,12 @@ pub(crate) fn gateway(message: &'static str, hint: &'static str) -> Response<Pay
         hint: &'static str,
     }
     written(StatusCode::UNAUTHORIZED, &Gateway { message, hint })
+}
+
+/// What the resumable protocol has no words for either.
+pub(crate) fn wrong(message: &str) -> Response<Payload> {
+    let message = format!("Something went wrong with that request\n{message}");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, &message)
 }
 
 /// A plain answer of the resumable protocol itself, which ends its line.

@@ -15,6 +15,7 @@ mod access;
 mod answers;
 mod buckets;
 mod intake;
+mod listing;
 mod names;
 mod objects;
 mod reading;
@@ -140,8 +141,7 @@ pub enum KeyHeaders {
     Neither,
 }
 
-/// How Storage says that its quota is used up. The facts have no recording of it, so each form that
-/// a caller may meet can be had.
+/// How Storage says that its quota is used up. The first two were not recorded: storage-api has no quota of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QuotaSignal {
@@ -150,8 +150,9 @@ pub enum QuotaSignal {
     EntityTooLarge,
     /// As the gateway of a restricted project: 402, `… exceed_storage_size_quota.`
     Restricted,
-    /// As a full disk behind a proxy: 507, code `InsufficientStorage`.
-    InsufficientStorage,
+    /// As a full disk under the file backend: 500, code `InternalError`, message `ENOSPC: …`. It shows only when the
+    /// bytes are written.
+    DiskFull,
 }
 
 /// What an etag is.
@@ -280,6 +281,12 @@ impl Storage {
     /// Stores so many of the next uploads with other bytes than were sent, and says nothing of it.
     pub fn spoil(&self, uploads: usize, how: Spoil) {
         *self.server.site().spoiled.lock() = vec![how; uploads];
+    }
+
+    /// Of the next resumable uploads so many do not become objects at their last byte: the database fails. Files go at
+    /// once then; S3's go later, by a queue.
+    pub fn fail_to_finish(&self, uploads: usize) {
+        *self.server.site().unfinished.lock() = vec![(); uploads];
     }
 
     /// Takes an object away, behind every caller's back; says whether it was there.

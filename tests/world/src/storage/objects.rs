@@ -11,13 +11,13 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Spoil;
 use super::access::Caller;
 use super::answers::{Refusal, written};
 use super::names;
 use super::resumable::is_upsert;
 use super::site::{Answer, Call, Site};
 use super::stock::{Label, uuid};
+use super::{QuotaSignal, Spoil};
 use crate::serve::Upload;
 
 /// The largest form that is taken in.
@@ -50,7 +50,9 @@ impl Site {
         if !upsert && stock.object(bucket, name).is_some() {
             return Err(Refusal::exists());
         }
-        if !stock.has_room(announced_bytes.unwrap_or_default()) {
+        if self.options.quota_signal != QuotaSignal::DiskFull
+            && !stock.has_room(announced_bytes.unwrap_or_default())
+        {
             return Err(Refusal::quota(self.options.quota_signal));
         }
         Ok(())
@@ -77,7 +79,7 @@ impl Site {
             if caller == Caller::Anonymous {
                 return Err(Refusal::row_level_security());
             }
-            names::check(&name)?;
+            names::check(&name, self.options.etags)?;
             if name.ends_with(names::PLACEHOLDER) && announced.is_some_and(|bytes: u64| bytes != 0)
             {
                 return Err(Refusal::too_large());
@@ -138,14 +140,8 @@ impl Site {
             .and_then(Value::as_u64)
             .and_then(|offset| usize::try_from(offset).ok())
             .unwrap_or_default();
-        let column = body.pointer("/sortBy/column").and_then(Value::as_str);
-        if column.is_some_and(|column| !SORTABLE.contains(&column)) {
-            return Err(Refusal::request(
-                "body/sortBy/column must be equal to one of the allowed values",
-            ));
-        }
+        let (_, descending) = sort_of(&body, &SORTABLE)?;
         let page = (offset, limit);
-        let descending = body.pointer("/sortBy/order").and_then(Value::as_str) == Some("desc");
         let search = body
             .get("search")
             .and_then(Value::as_str)
@@ -159,26 +155,6 @@ impl Site {
                 .list(bucket, prefix, search, descending, page),
         };
         Ok(written(StatusCode::OK, &listed))
-    }
-
-    /// `POST /object/list-v2/<bucket>`: all keys flat, as far as they are asked for so.
-    pub(super) fn list_flat(&self, caller: Caller, bucket: &str, body: &[u8]) -> Answer {
-        let body = json_body(body)?;
-        let prefix = body
-            .get("prefix")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let mut objects = match caller {
-            Caller::Anonymous => Vec::new(),
-            Caller::Service => self.stock.lock().flat(bucket, prefix),
-        };
-        let limit = limit_of(&body)?.unwrap_or(1000);
-        let more = objects.len() > limit;
-        objects.truncate(limit);
-        Ok(written(
-            StatusCode::OK,
-            &json!({"hasNext": more, "folders": [], "objects": objects}),
-        ))
     }
 
     pub(super) fn delete(&self, caller: Caller, bucket: &str, name: &str) -> Answer {
@@ -265,12 +241,13 @@ fn file_of<'a>(mimetype: &str, body: &'a [u8]) -> Option<(String, &'a [u8])> {
     Some((kind.unwrap_or("text/plain").trim().to_owned(), part))
 }
 
-/// How many entries a listing may have, where it says so.
-fn limit_of(body: &Value) -> Result<Option<usize>, Refusal> {
+/// How many entries a listing may have, where it says so. A number may come as text.
+pub(super) fn limit_of(body: &Value) -> Result<Option<usize>, Refusal> {
     let Some(limit) = body.get("limit") else {
         return Ok(None);
     };
-    match limit.as_i64() {
+    let text = limit.as_str().and_then(|limit| limit.parse().ok());
+    match limit.as_i64().or(text) {
         None => Err(Refusal::request("body/limit must be integer")),
         Some(..1) => Err(Refusal::request("body/limit must be >= 1")),
         Some(limit) => Ok(usize::try_from(limit).ok()),
@@ -280,8 +257,36 @@ fn limit_of(body: &Value) -> Result<Option<usize>, Refusal> {
 /// By what a listing can be sorted.
 const SORTABLE: [&str; 4] = ["name", "updated_at", "created_at", "last_accessed_at"];
 
+/// By what a listing is sorted, and whether the last comes first.
+pub(super) fn sort_of<'a>(
+    body: &'a Value,
+    sortable: &[&str],
+) -> Result<(Option<&'a str>, bool), Refusal> {
+    let Some(sort) = body.get("sortBy") else {
+        return Ok((None, false));
+    };
+    let given = |name: &str| {
+        sort.get(name)
+            .map(|given| given.as_str().unwrap_or_default())
+    };
+    let (column, order) = (given("column"), given("order"));
+    let allowed = |name: &str| {
+        let words = format!("body/sortBy/{name} must be equal to one of the allowed values");
+        Err(Refusal::request(&words))
+    };
+    match (column, order) {
+        (None, _) => {
+            let words = "body/sortBy must have required property 'column'";
+            Err(Refusal::request(words))
+        }
+        (Some(column), _) if !sortable.contains(&column) => allowed("column"),
+        (_, Some(order)) if !["asc", "desc"].contains(&order) => allowed("order"),
+        _ => Ok((column, order == Some("desc"))),
+    }
+}
+
 /// A body that has to be a JSON object.
-fn json_body(body: &[u8]) -> Result<Value, Refusal> {
+pub(super) fn json_body(body: &[u8]) -> Result<Value, Refusal> {
     match serde_json::from_slice(body) {
         Ok(body @ Value::Object(_)) => Ok(body),
         Ok(_) => Err(Refusal::request("body must be object")),

@@ -46,31 +46,50 @@ impl Site {
         Ok((name, object))
     }
 
+    /// `POST /object/sign/<bucket>/<name>`, or of a bucket with the names in the body.
     pub(super) fn sign(&self, caller: Caller, place: &str, body: &[u8]) -> Answer {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let Some(seconds) = body.get("expiresIn").and_then(Value::as_i64) else {
-            return Err(Refusal::request(
-                "body must have required property 'expiresIn'",
-            ));
+        let lacking = |name: &str| {
+            let message = format!("body must have required property '{name}'");
+            Refusal::request(&message)
         };
+        let seconds = body.get("expiresIn").and_then(Value::as_i64);
+        let seconds = seconds.ok_or_else(|| lacking("expiresIn"))?;
         if seconds < 1 {
             return Err(Refusal::request("body/expiresIn must be >= 1"));
         }
-        let (bucket, name) = in_bucket(place)?;
-        let (bucket, name) = (&names::decode(bucket), names::decode(name));
-        if caller == Caller::Anonymous || self.stock.lock().object(bucket, &name).is_none() {
-            return Err(Refusal::no_object());
+        let signed = |bucket: &str, name: &str| {
+            let is_there = self.stock.lock().object(bucket, name).is_some();
+            let path = format!("{bucket}/{name}");
+            (is_there && caller == Caller::Service).then(|| self.signed_token(path, seconds))
+        };
+        if let Some((bucket, name)) = place.split_once('/') {
+            let token = signed(&names::decode(bucket), &names::decode(name));
+            let token = token.ok_or_else(Refusal::no_object)?;
+            let address = format!("/object/sign/{place}?token={token}");
+            return Ok(written(StatusCode::OK, &json!({"signedURL": address})));
         }
-        let path = format!("{bucket}/{name}");
-        // As a JWT looks; what it means is known here only.
+        let paths = body.get("paths").and_then(Value::as_array);
+        let paths = paths.ok_or_else(|| lacking("paths"))?;
+        let each = paths.iter().filter_map(Value::as_str).map(|path| {
+            let token = signed(&names::decode(place), path);
+            let address = token.map(|token| format!("/object/sign/{place}/{path}?token={token}"));
+            let error = "Either the object does not exist or you do not have access to it";
+            let error = address.is_none().then_some(error);
+            json!({"error": error, "path": path, "signedURL": address})
+        });
+        Ok(written(StatusCode::OK, &each.collect::<Vec<_>>()))
+    }
+
+    /// A token that opens an object for so long. It looks like a JWT; what it means is known here only.
+    fn signed_token(&self, path: String, seconds: i64) -> String {
         let token = format!("{TOKEN_HEAD}.{}.{}", unpredictable(), unpredictable());
         let signed = Signed {
             path,
             expires_us: now_us() + seconds * 1_000_000,
         };
         self.signed.lock().insert(token.clone(), signed);
-        let address = format!("/object/sign/{place}?token={token}");
-        Ok(written(StatusCode::OK, &json!({"signedURL": address})))
+        token
     }
 
     /// `GET` of a signed address, by anyone.

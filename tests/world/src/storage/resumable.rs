@@ -7,17 +7,31 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, LOCATION};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 
-use super::answers::{Refusal, plain, set};
+use super::answers::{Refusal, plain, set, wrong};
 use super::intake::{Intake, PART_BYTES};
 use super::site::Site;
 use super::stock::{Label, uuid};
-use super::{Spoil, names};
+use super::{Etags, Spoil, names};
 use crate::serve::{Locked, Payload, Upload, empty};
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
 const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
+const TUS_COMPLETE: HeaderName = HeaderName::from_static("tus-complete");
+/// The type of a piece.
+const OFFSET_STREAM: &str = "application/offset+octet-stream";
+/// What S3 says of an upload that is complete.
+const NO_SUCH_UPLOAD: &str = "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed.";
+/// Headers that have to be as the protocol has them, in their order.
+const VALIDATED: [&str; 6] = [
+    "content-type",
+    "tus-resumable",
+    "upload-concat",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+];
 
 /// All resumable uploads, finished ones included.
 #[derive(Default)]
@@ -64,25 +78,35 @@ fn gone() -> Response<Payload> {
     plain(StatusCode::NOT_FOUND, "The file for this url was not found")
 }
 
-fn too_long() -> Response<Payload> {
-    plain(StatusCode::PAYLOAD_TOO_LARGE, "upload's size exceeded")
-}
-
-/// Refuses what does not speak the protocol.
-pub(crate) fn refused_version(headers: &HeaderMap) -> Option<Response<Payload>> {
-    if headers
-        .get(TUS_RESUMABLE)
-        .is_some_and(|version| version == "1.0.0")
-    {
-        return None;
+/// Refuses what does not speak the protocol: first who does not say its version, then headers, by their names.
+pub(crate) fn refused_headers(method: &Method, headers: &HeaderMap) -> Option<Response<Payload>> {
+    if !headers.contains_key(TUS_RESUMABLE) {
+        return Some(plain(
+            StatusCode::PRECONDITION_FAILED,
+            "Tus-Resumable Required",
+        ));
     }
-    if headers.contains_key(TUS_RESUMABLE) {
-        return Some(plain(StatusCode::BAD_REQUEST, "Invalid tus-resumable"));
-    }
-    Some(plain(
-        StatusCode::PRECONDITION_FAILED,
-        "Tus-Resumable Required",
-    ))
+    let is_whole = |text: &str| {
+        text.parse::<u64>()
+            .is_ok_and(|whole| whole.to_string() == text)
+    };
+    let valid = |name: &str| {
+        let text = headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default());
+        text.is_none_or(|text| match name {
+            "content-type" => *method != Method::PATCH || text == OFFSET_STREAM,
+            "tus-resumable" => text == "1.0.0",
+            "upload-concat" => text == "partial" || text.starts_with("final;"),
+            "upload-metadata" => metadata(text).is_some(),
+            _ => is_whole(text),
+        })
+    };
+    let invalid: Vec<&str> = VALIDATED.into_iter().filter(|name| !valid(name)).collect();
+    (!invalid.is_empty()).then(|| {
+        let words = format!("Invalid {}", invalid.join(" "));
+        plain(StatusCode::BAD_REQUEST, &words)
+    })
 }
 
 /// Refuses what cannot be the name of an upload: bucket, object and version, in base64.
@@ -139,23 +163,72 @@ fn metadata(text: &str) -> Option<Vec<(String, String)>> {
     pairs.collect()
 }
 
-/// `POST /upload/resumable`.
-pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
-    let invalid = |name| plain(StatusCode::BAD_REQUEST, &format!("Invalid {name}"));
-    let given = headers.get("upload-metadata");
-    let pairs = given.map(|text| text.to_str().ok().and_then(metadata));
-    let Some(length) = number(headers, "upload-length") else {
-        return if headers.contains_key("upload-length") {
-            invalid("upload-length")
-        } else {
-            let words = "Upload-Length or Upload-Defer-Length header required";
-            plain(StatusCode::BAD_REQUEST, words)
-        };
+/// `POST /upload/resumable`, with the first bytes or without any. An error: they were cut off.
+pub(crate) async fn create(
+    site: &Site,
+    headers: &HeaderMap,
+    body: &mut Upload,
+) -> io::Result<Response<Payload>> {
+    let mut upload = match begun(site, headers) {
+        Ok(upload) => upload,
+        Err(refused) => return Ok(refused),
     };
-    let mut pairs = match pairs {
-        None => return Refusal::request("Metadata header is required").plain(),
-        Some(None) => return invalid("upload-metadata"),
-        Some(Some(pairs)) => pairs,
+    let Label {
+        bucket,
+        name,
+        version,
+        ..
+    } = &upload.label;
+    let id = BASE64_URL_SAFE_NO_PAD.encode(format!("{bucket}/{name}/{version}"));
+    let mut response = tus(StatusCode::CREATED);
+    if headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind == OFFSET_STREAM)
+    {
+        if let Err(refused) = upload.take_in(site, headers, body).await? {
+            return Ok(refused);
+        }
+        upload.tell(&mut response);
+    }
+    // What has no bytes is complete, but S3 has no object of no parts.
+    if upload.length == 0
+        && let Some(intake) = upload.intake.take()
+    {
+        if site.options.etags == Etags::Multipart {
+            return Ok(Refusal::no_parts().plain());
+        }
+        site.stock.lock().put(upload.label.clone(), intake.finish());
+    }
+    site.uploads
+        .0
+        .lock()
+        .insert(id.clone(), Arc::new(tokio::sync::Mutex::new(upload)));
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    set(
+        &mut response,
+        LOCATION,
+        &format!("http://{host}{}/upload/resumable/{id}", site.options.prefix),
+    );
+    set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
+    Ok(response)
+}
+
+/// An upload as its headers say.
+fn begun(site: &Site, headers: &HeaderMap) -> Result<Resumable, Response<Payload>> {
+    if headers.contains_key("upload-concat") {
+        let words = "Concatenation extension is not (yet) supported. Disable parallel uploads in the tus client.";
+        return Err(plain(StatusCode::NOT_IMPLEMENTED, words));
+    }
+    let Some(length) = number(headers, "upload-length") else {
+        let words = "Upload-Length or Upload-Defer-Length header required";
+        return Err(plain(StatusCode::BAD_REQUEST, words));
+    };
+    let given = headers.get("upload-metadata");
+    let Some(mut pairs) = given.and_then(|text| metadata(text.to_str().ok()?)) else {
+        return Err(Refusal::request("Metadata header is required").plain());
     };
     let given = |name: &str| {
         pairs
@@ -168,8 +241,13 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         given("bucketName").unwrap_or_default(),
         given("objectName").unwrap_or_default(),
     );
-    let mimetype = given("contentType").unwrap_or_else(|| "application/octet-stream".to_owned());
-    let cache_control = given("cacheControl").map_or_else(
+    let untyped = match site.options.etags {
+        Etags::Md5 => "application/octet-stream",
+        Etags::Multipart => "binary/octet-stream",
+    };
+    let mimetype = given("contentType").unwrap_or_else(|| untyped.to_owned());
+    let seconds = given("cacheControl").filter(|seconds| seconds.parse::<i64>().is_ok());
+    let cache_control = seconds.map_or_else(
         || "no-cache".to_owned(),
         |seconds| format!("max-age={seconds}"),
     );
@@ -178,21 +256,20 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
     let named = if bucket.is_empty() {
         Err(Refusal::bucket_name())
     } else {
-        names::check(&name)
+        names::check(&name, site.options.etags)
     };
     if let Err(refusal) =
         named.and_then(|()| site.admit(&bucket, &name, Some(length), &mimetype, upsert))
     {
-        return if refusal == Refusal::too_large() {
+        return Err(if refusal == Refusal::too_large() {
             plain(StatusCode::PAYLOAD_TOO_LARGE, "Maximum size exceeded")
         } else {
             refusal.plain()
-        };
+        });
     }
     let version = uuid();
-    let id = BASE64_URL_SAFE_NO_PAD.encode(format!("{bucket}/{name}/{version}"));
     let Ok(intake) = site.intake(true, version) else {
-        return Refusal::internal().plain();
+        return Err(Refusal::internal().plain());
     };
     for (key, value) in &mut pairs {
         if key == "cacheControl" {
@@ -211,36 +288,14 @@ pub(crate) fn create(site: &Site, headers: &HeaderMap) -> Response<Payload> {
         cache_control,
         metadata: metadata_given.unwrap_or_default(),
     };
-    let mut upload = Resumable {
+    Ok(Resumable {
         label,
         length,
         offset: 0,
         metadata: metadata.join(","),
         intake: Some(intake),
         before_chunk: None,
-    };
-    // What has no bytes is complete.
-    if length == 0
-        && let Some(intake) = upload.intake.take()
-    {
-        site.stock.lock().put(upload.label.clone(), intake.finish());
-    }
-    site.uploads
-        .0
-        .lock()
-        .insert(id.clone(), Arc::new(tokio::sync::Mutex::new(upload)));
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    let mut response = tus(StatusCode::CREATED);
-    set(
-        &mut response,
-        LOCATION,
-        &format!("http://{host}{}/upload/resumable/{id}", site.options.prefix),
-    );
-    set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
-    response
+    })
 }
 
 /// `HEAD /upload/resumable/<id>`.
@@ -250,6 +305,9 @@ pub(crate) async fn progress(site: &Site, id: &str) -> Response<Payload> {
     };
     let mut upload = upload.lock().await;
     upload.settle();
+    if let Some(gone) = upload.gone(site) {
+        return gone;
+    }
     let mut response = tus(StatusCode::OK);
     set(&mut response, CACHE_CONTROL, "no-store");
     set(&mut response, CONTENT_TYPE, "text/plain;charset=UTF-8");
@@ -272,8 +330,16 @@ pub(crate) async fn terminate(site: &Site, id: &str, headers: &HeaderMap) -> Res
     let Some(upload) = site.uploads.get(id) else {
         return gone();
     };
-    if upload.lock().await.is_taken(site, headers) {
+    let upload = upload.lock().await;
+    if let Some(gone) = upload.gone(site) {
+        return gone;
+    }
+    if upload.is_taken(site, headers) {
         return Refusal::exists().plain();
+    }
+    if upload.intake.is_none() {
+        let words = "Cannot terminate an already completed upload";
+        return Refusal::request(words).plain();
     }
     site.uploads.0.lock().remove(id);
     tus(StatusCode::NO_CONTENT)
@@ -291,82 +357,116 @@ pub(crate) async fn append(
     };
     let mut upload = upload.lock().await;
     upload.settle();
-    if headers
-        .get(CONTENT_TYPE)
-        .is_none_or(|kind| kind != "application/offset+octet-stream")
-    {
-        return Ok(plain(StatusCode::BAD_REQUEST, "Invalid content-type"));
+    if !headers.contains_key(UPLOAD_OFFSET) {
+        let words = "Upload-Offset header required";
+        return Ok(plain(StatusCode::FORBIDDEN, words));
+    }
+    if !headers.contains_key(CONTENT_TYPE) {
+        return Ok(plain(StatusCode::FORBIDDEN, "Content-Type header required"));
+    }
+    if let Some(gone) = upload.gone(site) {
+        return Ok(gone);
     }
     if upload.is_taken(site, headers) {
         return Ok(Refusal::exists().plain());
     }
-    let Some(offset) = number(headers, UPLOAD_OFFSET.as_str()) else {
-        let words = "Upload-Offset header required";
-        return Ok(plain(StatusCode::FORBIDDEN, words));
-    };
-    if offset != upload.offset {
+    if number(headers, UPLOAD_OFFSET.as_str()) != Some(upload.offset) {
         return Ok(plain(StatusCode::CONFLICT, "Upload-Offset conflict"));
     }
-    let left = upload.length - upload.offset;
-    let announced = number(headers, CONTENT_LENGTH.as_str());
-    if announced.is_some_and(|bytes| bytes > left) {
-        return Ok(too_long());
+    if let Err(refused) = upload.take_in(site, headers, body).await? {
+        return Ok(refused);
     }
-    let at_boundary = upload.offset.is_multiple_of(PART_BYTES);
-    if site.options.strict_chunks
-        && announced.is_some_and(|bytes| {
-            bytes > PART_BYTES || (at_boundary && bytes != left.min(PART_BYTES))
-        })
-    {
-        return Ok(plain(
-            StatusCode::BAD_REQUEST,
-            "chunks must be of 6 MiB, the last one excepted",
-        ));
-    }
-    if !site.stock.lock().has_room(upload.length) {
-        return Ok(Refusal::quota(site.options.quota_signal).plain());
-    }
-    if !site.options.keeps_partial_chunks {
-        let before = upload.intake.clone();
-        upload.before_chunk = before;
-    }
-    let length = upload.length;
-    let mut spoil = site.spoiled.lock().pop();
-    while let Some(piece) = body.next().await {
-        let mut piece = piece?;
-        if spoil.take().is_some() {
-            // As long as announced, in any case.
-            piece = Spoil::Other.apply(piece);
-        }
-        let Some(intake) = &mut upload.intake else {
-            return Ok(plain(StatusCode::FORBIDDEN, "the upload is finished"));
-        };
-        if intake.len() + piece.len() as u64 > length {
-            return Ok(too_long());
-        }
-        intake.take(&piece)?;
-        upload.offset = intake.len();
-    }
-    upload.before_chunk = None;
     let mut response = tus(StatusCode::NO_CONTENT);
-    set(&mut response, UPLOAD_OFFSET, &upload.offset.to_string());
-    if upload.offset == upload.length
-        && let Some(intake) = upload.intake.take()
-    {
-        let label = upload.label.clone();
-        let mut stock = site.stock.lock();
-        stock.put(label, intake.finish());
-        set(&mut response, HeaderName::from_static("tus-complete"), "1");
-    }
+    upload.tell(&mut response);
     Ok(response)
 }
 
 impl Resumable {
-    /// Whether it is complete, or another object is in its place that each request has to say it replaces.
+    /// Takes in a piece. With the last one it becomes an object.
+    async fn take_in(
+        &mut self,
+        site: &Site,
+        headers: &HeaderMap,
+        body: &mut Upload,
+    ) -> io::Result<Result<(), Response<Payload>>> {
+        let left = self.length - self.offset;
+        let announced = number(headers, CONTENT_LENGTH.as_str());
+        if announced.is_some_and(|bytes| bytes > left) {
+            let words = "upload's size exceeded";
+            return Ok(Err(plain(StatusCode::PAYLOAD_TOO_LARGE, words)));
+        }
+        if self.intake.is_none() && site.options.etags == Etags::Multipart {
+            return Ok(Err(wrong(NO_SUCH_UPLOAD)));
+        }
+        let at_boundary = self.offset.is_multiple_of(PART_BYTES);
+        if site.options.strict_chunks
+            && announced.is_some_and(|bytes| {
+                bytes > PART_BYTES || (at_boundary && bytes != left.min(PART_BYTES))
+            })
+        {
+            return Ok(Err(plain(
+                StatusCode::BAD_REQUEST,
+                "chunks must be of 6 MiB, the last one excepted",
+            )));
+        }
+        if self.intake.is_some() && !site.stock.lock().has_room(self.length) {
+            return Ok(Err(Refusal::quota(site.options.quota_signal).plain()));
+        }
+        if !site.options.keeps_partial_chunks {
+            self.before_chunk.clone_from(&self.intake);
+        }
+        let mut spoil = site.spoiled.lock().pop();
+        while let Some(piece) = body.next().await {
+            let mut piece = piece?;
+            if spoil.take().is_some() {
+                // As long as announced, in any case.
+                piece = Spoil::Other.apply(piece);
+            }
+            if self.offset + piece.len() as u64 > self.length {
+                let words = "Maximum size exceeded";
+                return Ok(Err(plain(StatusCode::PAYLOAD_TOO_LARGE, words)));
+            }
+            if let Some(intake) = &mut self.intake {
+                intake.take(&piece)?;
+                self.offset = intake.len();
+            }
+        }
+        self.before_chunk = None;
+        if self.offset == self.length
+            && let Some(intake) = self.intake.take()
+        {
+            if site.unfinished.lock().pop().is_some() {
+                return Ok(Err(Refusal::database().plain()));
+            }
+            site.stock.lock().put(self.label.clone(), intake.finish());
+        }
+        Ok(Ok(()))
+    }
+
+    /// How far it is, and whether it is an object now.
+    fn tell(&self, response: &mut Response<Payload>) {
+        set(response, UPLOAD_OFFSET, &self.offset.to_string());
+        if self.intake.is_none() {
+            set(response, TUS_COMPLETE, "1");
+        }
+    }
+
+    /// The answer to who asks for it after its object was deleted or replaced, and its bytes with it.
+    fn gone(&self, site: &Site) -> Option<Response<Payload>> {
+        let stock = site.stock.lock();
+        let object = stock.object(&self.label.bucket, &self.label.name);
+        let is_there =
+            self.intake.is_some() || object.is_some_and(|it| it.version == self.label.version);
+        // S3 takes an upload without parts for one that is complete.
+        let is_known = is_there || site.options.etags == Etags::Multipart;
+        let words = "The file for this url no longer exists";
+        (!is_known).then(|| plain(StatusCode::GONE, words))
+    }
+
+    /// Whether an object is in its place, be it its own, that each request has to say it replaces.
     fn is_taken(&self, site: &Site, headers: &HeaderMap) -> bool {
         let (bucket, name) = (&self.label.bucket, &self.label.name);
-        let replaces = is_upsert(headers) || site.stock.lock().object(bucket, name).is_none();
-        self.intake.is_none() || !replaces
+        !is_upsert(headers) && site.stock.lock().object(bucket, name).is_some()
     }
 
     /// Forgets a chunk that was cut off, where such chunks are not kept.

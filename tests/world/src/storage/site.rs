@@ -32,6 +32,8 @@ pub(crate) struct Site {
     pub signed: Locked<HashMap<String, Signed>>,
     /// What becomes of the next uploads.
     pub spoiled: Locked<Vec<Spoil>>,
+    /// The next resumable uploads that do not become objects.
+    pub unfinished: Locked<Vec<()>>,
 }
 
 /// An address that was signed.
@@ -61,6 +63,7 @@ impl Site {
             uploads: Uploads::default(),
             signed: Locked::default(),
             spoiled: Locked::default(),
+            unfinished: Locked::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Site {
             (&Method::POST, ["object", "list-v2", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
                 self.caller(call)
-                    .and_then(|caller| self.list_flat(caller, &names::decode(bucket), &body))
+                    .and_then(|caller| self.list_from(caller, &names::decode(bucket), &body))
             }
             (&Method::POST, ["object", "list", bucket]) => {
                 let body = upload.collect(JSON_BYTES).await?;
@@ -258,8 +261,11 @@ impl Site {
         let refused = match self.caller(call) {
             // The token is looked at before the protocol begins.
             Err(refusal) => Some(refusal.answer()),
-            Ok(Caller::Anonymous) => Some(Refusal::row_level_security().plain()),
-            Ok(Caller::Service) => resumable::refused_version(&call.headers).or_else(|| {
+            // How far an upload is may be asked by anyone.
+            Ok(Caller::Anonymous) if call.method != Method::HEAD => {
+                Some(Refusal::row_level_security().plain())
+            }
+            Ok(_) => resumable::refused_headers(&call.method, &call.headers).or_else(|| {
                 let of_one = matches!(call.method, Method::HEAD | Method::PATCH | Method::DELETE);
                 resumable::refused_id(id).filter(|_| of_one)
             }),
@@ -267,7 +273,8 @@ impl Site {
         let response = match refused {
             Some(refused) => refused,
             None => match (&call.method, id) {
-                (&Method::POST, "") => resumable::create(self, &call.headers),
+                // Whatever stands behind the path.
+                (&Method::POST, _) => resumable::create(self, &call.headers, upload).await?,
                 (&Method::HEAD, id) => resumable::progress(self, id).await,
                 (&Method::PATCH, id) => resumable::append(self, id, &call.headers, upload).await?,
                 (&Method::DELETE, id) => resumable::terminate(self, id, &call.headers).await,

@@ -83,6 +83,22 @@ pub(crate) struct Object {
     pub updated_us: i64,
 }
 
+/// An object in a listing, or a folder, which is as old as the first object in it.
+pub(crate) struct Entry<'a> {
+    pub name: String,
+    pub created_us: i64,
+    pub updated_us: i64,
+    pub object: Option<&'a Object>,
+}
+
+impl Entry<'_> {
+    /// What it is sorted as among others: a folder as a name with a slash at its end.
+    pub(crate) fn sorted_as(&self) -> String {
+        let end = if self.object.is_none() { "/" } else { "" };
+        format!("{}{end}", self.name)
+    }
+}
+
 /// What comes with an object's bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Label {
@@ -193,13 +209,36 @@ impl Stock {
         }
     }
 
-    /// All objects whose names begin so, flat.
-    pub(crate) fn flat(&self, bucket: &str, prefix: &str) -> Vec<Value> {
-        let objects = self.objects.get(bucket).into_iter().flatten();
-        objects
-            .filter(|(name, _)| name.starts_with(prefix))
-            .map(|(name, object)| object.entry(name))
-            .collect()
+    /// All objects whose names begin so, in the order of their names; or, below that beginning, folders in their place.
+    pub(crate) fn entries(&self, bucket: &str, prefix: &str, delimited: bool) -> Vec<Entry<'_>> {
+        let mut entries: Vec<Entry<'_>> = Vec::new();
+        for (name, object) in self.objects.get(bucket).into_iter().flatten() {
+            let Some(inside) = name.strip_prefix(prefix) else {
+                continue;
+            };
+            let folder = inside.split_once('/').filter(|_| delimited);
+            let mut entry = Entry {
+                name: name.clone(),
+                created_us: object.created_us,
+                updated_us: object.updated_us,
+                object: Some(object),
+            };
+            if let Some((folder, _)) = folder {
+                entry.name = format!("{prefix}{folder}");
+                entry.updated_us = entry.created_us;
+                entry.object = None;
+            }
+            match entries.last_mut() {
+                Some(last)
+                    if folder.is_some() && last.object.is_none() && last.name == entry.name =>
+                {
+                    last.created_us = last.created_us.min(entry.created_us);
+                    last.updated_us = last.created_us;
+                }
+                _ => entries.push(entry),
+            }
+        }
+        entries
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, &Object)> {
