@@ -4,28 +4,27 @@
 use crate::runs::RunId;
 use fault::Fault;
 
-use crate::table::table;
+use crate::table::{Kind, Table};
 use crate::{Postgres, call_one};
 
-table! {
-    /// Messages. Writing them queues their authors and the attachments that the catalogue lacks to be read.
-    MESSAGES = "public.odoo_messages" [
-        model res_id date author_id email_from subject body body_html body_text body_omitted kind activity_type
-        message_type subtype_id subtype is_internal is_internal_flag parent_id attachment_ids inline_attachment_ids email_id
-        reply_to recipient_ids email_to email_cc company_id notifications reactions withdrawn_at
-    ],
-    refers to "public.odoo_partners" by [author_id],
-    attaches [attachment_ids inline_attachment_ids],
-    tells "odoo_sync.wanted_changes"
-}
+/// Messages. Writing them queues their authors and the attachments that the catalogue lacks to be read.
+pub static MESSAGES: Table = Table::new(
+    "public.odoo_messages",
+    "model res_id date author_id email_from subject body body_html body_text body_omitted kind
+     activity_type message_type subtype_id subtype is_internal is_internal_flag parent_id
+     attachment_ids inline_attachment_ids email_id reply_to recipient_ids email_to
+     email_cc company_id notifications reactions withdrawn_at",
+)
+.references("author_id")
+.attachments("attachment_ids inline_attachment_ids")
+.kind(Kind::Messages);
 
-table! {
-    /// Field changes (tracking values) of messages.
-    FIELD_CHANGES = "public.odoo_field_changes" [
-        message_id field label type old new old_value new_value raw currency_id
-    ],
-    of "public.odoo_messages" by message_id in "odoo_sync.wanted_changes"
-}
+/// Field changes (tracking values) of messages.
+pub static FIELD_CHANGES: Table = Table::new(
+    "public.odoo_field_changes",
+    "message_id field label type old new old_value new_value raw currency_id",
+)
+.kind(Kind::Changes);
 
 /// The next `limit` attachments that messages refer to and the catalogue lacks. Odoo is asked again after a
 /// day, because a hidden attachment may be visible by then.

@@ -19,26 +19,6 @@ pub struct Mentioned {
     pub name: Option<String>,
 }
 
-/// Part of a statement: `named` upserts the names of `$1->'mentioned'` for `run`, unless it is a dry run. A
-/// row that already has the name is not even locked.
-macro_rules! named {
-    () => {
-        "named as (
-          insert into public.odoo_names as n (model, id, name)
-          select m.model, m.id, m.name
-            from run cross join jsonb_to_recordset($1::jsonb->'mentioned') as m (model text, id bigint, name text)
-           where not run.dry and not exists (
-             select from public.odoo_names k where k.model = m.model and k.id = m.id and (m.name is null or m.name = k.name))
-           order by m.model, m.id
-          on conflict (model, id) do update set name = excluded.name, synced_at = now()
-           where excluded.name is not null and n.name is distinct from excluded.name
-          returning 1
-        )"
-    };
-}
-
-pub(crate) use named;
-
 /// The next `limit` records to ask Odoo the names of: those without a name that it was never asked for, and
 /// those it was last asked for more than `age_s` seconds ago.
 pub async fn nameless(

@@ -122,7 +122,7 @@ pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Shee
         dry: page.dry,
     };
     Ok(Sheet {
-        statement: table.write,
+        statement: &table.statements().write,
         document: document(&argument)?,
     })
 }
@@ -199,7 +199,9 @@ pub async fn compare(
         up_to_id: part.up_to_id,
         written: part.written,
     };
-    Ok(call(postgres, table.compare, &argument).await?.pop())
+    Ok(call(postgres, &table.statements().compare, &argument)
+        .await?
+        .pop())
 }
 
 /// Ends a validation: logs it, marks rows that are gone from Odoo as deleted, and moves the cursor. Returns
@@ -217,7 +219,9 @@ pub async fn conclude(
         "run_id": lease.run_id, "lease_s": lease.lease_s, "model": model, "validation": validation, "gone": gone,
         "cursor": cursor.0, "position": cursor.1,
     });
-    Ok(call(postgres, table.conclude, &argument).await?.pop())
+    Ok(call(postgres, &table.statements().conclude, &argument)
+        .await?
+        .pop())
 }
 
 /// The next `limit` ids of the table, or of its owners' table; deleted rows are included.
@@ -228,7 +232,7 @@ pub async fn known(
     limit: usize,
 ) -> Result<Vec<i64>, Fault> {
     let argument = serde_json::json!({ "after_id": after_id, "limit": limit });
-    call_one(postgres, table.known, &argument).await
+    call_one(postgres, &table.statements().known, &argument).await
 }
 
 /// The next `limit` ids that are still to be read because something refers to them, or owners whose parts
@@ -241,7 +245,7 @@ pub async fn waiting(
     limit: usize,
 ) -> Result<Vec<i64>, Fault> {
     let argument = serde_json::json!({ "model": model, "after_id": after_id, "limit": limit });
-    call_one(postgres, table.waiting, &argument).await
+    call_one(postgres, &table.statements().waiting, &argument).await
 }
 
 /// Moves several cursors without a page, in one statement. `false`: the run was given up.

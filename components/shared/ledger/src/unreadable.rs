@@ -31,29 +31,6 @@ impl Unreadable {
     }
 }
 
-/// Part of a statement: `noted` upserts `$1->'unreadable'` of the model `$1->>'model'` for `run`, unless it
-/// is a dry run.
-macro_rules! noted {
-    () => {
-        "noted as (
-          insert into odoo_sync.unreadable as u (model, id, job, fields, said, hidden)
-          select $1::jsonb->>'model', n.id, r.job, coalesce(array_agg(distinct f.name) filter (where f.name is not null), '{}'),
-                 min(n.said), coalesce(bool_or(n.hidden), false)
-            from run join odoo_sync.runs r on r.id = run.id
-           cross join jsonb_to_recordset($1::jsonb->'unreadable') as n (id bigint, fields text[], said text, hidden boolean)
-            left join lateral unnest(n.fields) as f (name) on true
-           where not coalesce(($1::jsonb->>'dry')::boolean, false)
-           group by n.id, r.job
-           order by n.id
-          on conflict (model, id) do update
-             set job = excluded.job, fields = excluded.fields, said = excluded.said, hidden = excluded.hidden, tries = u.tries + 1, seen_at = now()
-          returning u.tries = 1 as new
-        )"
-    };
-}
-
-pub(crate) use noted;
-
 /// Adds records to the list and returns how many are new on it.
 pub async fn note(
     postgres: &impl Postgres,
@@ -61,15 +38,7 @@ pub async fn note(
     model: &str,
     unreadable: &[Unreadable],
 ) -> Result<u32, Fault> {
-    const STATEMENT: &str = concat!(
-        "
-        with run as (
-          select r.id from odoo_sync.runs r where r.id = ($1::jsonb->>'run_id')::uuid and r.outcome = 'running'
-        ), ",
-        noted!(),
-        "
-        select to_jsonb(count(*) filter (where n.new)) from noted n"
-    );
+    const STATEMENT: &str = include_str!("statements/note_unreadable.sql");
     if unreadable.is_empty() {
         return Ok(0);
     }

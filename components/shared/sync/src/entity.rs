@@ -139,7 +139,7 @@ impl<'a> Entity<'a> {
 
     /// Whether an unreadable or missing model is not a fault.
     pub(crate) fn optional(&self) -> bool {
-        self.table.shared || self.options.is_some_and(|options| options.optional)
+        self.table.is_shared() || self.options.is_some_and(|options| options.optional)
     }
 }
 

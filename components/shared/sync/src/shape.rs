@@ -49,7 +49,7 @@ impl Shape {
     /// The shape of an entity whose model has these fields.
     pub fn of(entity: &Entity, fields: &BTreeMap<String, FieldInfo>) -> Self {
         let mut shape = Self {
-            model: entity.table.shared.then(|| entity.model.to_owned()),
+            model: entity.table.is_shared().then(|| entity.model.to_owned()),
             version: entity.options.map_or(0, |options| options.version),
             ..Self::default()
         };
@@ -104,7 +104,7 @@ impl Shape {
             is_html: true,
         }));
         (shape.custom, shape.left_out) = (custom, left_out);
-        if entity.table.shared && !fields.contains_key("write_date") {
+        if entity.table.is_shared() && !fields.contains_key("write_date") {
             let plain = |kind| !matches!(kind, Kind::Link | Kind::Links | Kind::Html | Kind::Json);
             let plain = shape.custom.iter().find(|(_, kind)| plain(*kind));
             let field = plain.map_or("display_name", |(name, _)| name);
@@ -161,8 +161,8 @@ impl Shape {
     /// The columns for all other fields, and for their cleaned HTML.
     pub(crate) fn rest(&self) -> [&'static str; 2] {
         match self.model {
-            Some(_) => pipeline::RECORDS.rest,
-            None => pipeline::LEADS.rest,
+            Some(_) => pipeline::RECORDS.rest(),
+            None => pipeline::LEADS.rest(),
         }
     }
 

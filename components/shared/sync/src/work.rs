@@ -418,7 +418,7 @@ fn gap(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
 
 /// The same for the question for its fields: the model may not exist.
 fn absence(entity: &Entity<'_>, fault: &Fault) -> Option<Gap> {
-    (entity.table.shared && is_absent(entity.model, fault)).then_some(Gap::Absent)
+    (entity.table.is_shared() && is_absent(entity.model, fault)).then_some(Gap::Absent)
 }
 
 /// Whether Odoo says that it has no such model. Its words are in the user's language, so check the type of the error

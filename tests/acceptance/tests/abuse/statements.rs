@@ -21,8 +21,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// What is written when the program already runs, and may be used as a statement all the same.
+const TABLES: &str = "components/shared/ledger/src/table.rs";
+
 /// The compiler sees to it that a statement is a `&'static str`: this sees to it that there is one way
-/// to Postgres, which takes no other, and that no text is made to last for ever to get by.
+/// to Postgres, which takes no other, and that no text is made to last for ever to get by, but in one place.
 #[test]
 fn there_is_one_way_to_postgres_and_it_takes_statements_of_the_program_only() {
     const DOOR: &str = "components/shared/platform/src/postgres.rs";
@@ -34,6 +37,11 @@ fn there_is_one_way_to_postgres_and_it_takes_statements_of_the_program_only() {
         let text = fs::read_to_string(&path).unwrap();
         for trick in [".leak()", "::leak(", "transmute", "from_raw_parts"] {
             assert!(!text.contains(trick), "{shown} has {trick}");
+        }
+        if shown != TABLES {
+            for cell in ["OnceLock", "LazyLock", "OnceCell", "LazyCell", "static mut"] {
+                assert!(!text.contains(cell), "{shown} has {cell}");
+            }
         }
         if shown == DOOR {
             let statements = text.matches("statement: &'static str").count();
@@ -53,6 +61,51 @@ fn there_is_one_way_to_postgres_and_it_takes_statements_of_the_program_only() {
             );
         }
     }
+}
+
+/// The statements of tables last for ever, too. Here the compiler sees to it that they are made of constants: a table
+/// has no field but `&'static str` and the like, its fields are private to this one file, and it is a `static`, which
+/// can be made of constants only.
+#[test]
+fn the_statements_of_tables_are_made_of_constants_only() {
+    let text = fs::read_to_string(root().join(TABLES)).unwrap();
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    let fields = text.split_once("pub struct Table {").unwrap().1;
+    let fields = fields.split_once('}').unwrap().0;
+    let kinds: Vec<&str> = fields
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !line.trim().starts_with("///"))
+        .map(|line| line.split_once(": ").unwrap().1)
+        .collect();
+    let allowed = ["&'static str,", "Kind,", "OnceLock<Statements>,"];
+    assert!(kinds.iter().all(|kind| allowed.contains(kind)), "{kinds:?}");
+    // The cell is filled in one place, by texts of the program.
+    assert_eq!(text.matches("get_or_init(||").count(), 1);
+    assert!(!text.contains(".set(") && text.matches("OnceLock::new()").count() == 1);
+    let fillings: Vec<&str> = text.split("self.fill(").skip(1).collect();
+    assert!(fillings.len() >= 5, "{fillings:?}");
+    for filling in fillings {
+        let given = ["include_str!(\"statements/", "known)", "waiting)"];
+        assert!(
+            given.iter().any(|text| filling.starts_with(text)),
+            "{filling}"
+        );
+    }
+    // Each table is a `static`.
+    let mut paths = Vec::new();
+    sources(&root().join("components"), &mut paths);
+    let mut tables = 0;
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        for (at, _) in text.match_indices("Table::new(") {
+            let before = text[..at].trim_end();
+            assert!(before.ends_with(": Table ="), "{}", path.display());
+            let line = before.rsplit('\n').next().unwrap();
+            assert!(line.starts_with("pub static "), "{line}");
+            tables += 1;
+        }
+    }
+    assert!(tables >= 9, "only {tables} tables were found");
 }
 
 /// In the database itself, what is put together at run time (`execute format`) quotes every part of

@@ -1,0 +1,4 @@
+-- The next messages, whose field changes may differ.
+select coalesce(jsonb_agg(k.id order by k.id), '[]')
+  from (select t.id from public.odoo_messages t where t.id > ($1::jsonb->>'after_id')::bigint
+         order by t.id limit ($1::jsonb->>'limit')::int) k
