@@ -1,16 +1,16 @@
 -- odoo-to-supabase, 1: schema, extensions, roles, who is an admin, settings.
 --
 -- Run the files of this folder in their order, as the role `postgres`, in the SQL editor or by any
--- client; running them again changes nothing that is already so. Each is one transaction: nobody
--- sees a table before it is protected, and what is cut off has changed nothing.
+-- client; they can be run again at any time. Each is one transaction: no table is visible before it
+-- is protected, and an interrupted file changes nothing.
 
 begin;
 
 create schema if not exists odoo_sync;
 comment on schema odoo_sync is 'odoo-to-supabase: functions and views for people, and what its components keep for themselves.';
 
--- The three extensions the schedules stand on. Where one cannot be created from here, the rest is
--- set up all the same, and odoo_sync.health() says what is missing.
+-- The three extensions that the schedules need. If one cannot be created here, the rest is set up
+-- all the same, and odoo_sync.health() reports what is missing.
 do $$
 declare
   wanted record;
@@ -28,8 +28,8 @@ begin
 end
 $$;
 
--- The components' role. Give it a password of your own, which is in no file, and put the same into
--- the components' variable db_password:
+-- The components' role. Give it a password, which is stored in no file, and set the components'
+-- variable db_password to the same:
 --   alter role odoo_sync password '…';
 do $$
 begin
@@ -40,10 +40,10 @@ exception when duplicate_object or unique_violation then
   null; -- someone else just created it
 end
 $$;
--- A component that hangs must not hold a lock for long. And until autovacuum has first seen a new
--- catalogue, a page at random that is thought to cost four in a row makes each claim sort all that is due (20 ms
--- instead of 3 with 50,000 files; seen on Postgres 15). Not set again when it is so already: roles
--- belong to the whole server, and two installations at once would stand in each other's way.
+-- A component that hangs must not hold a lock for long. With the default random_page_cost, and before the first
+-- autovacuum of a new catalogue, each claim sorts all files that are due (20 ms instead of 3 with 50,000 files; seen
+-- on Postgres 15). Settings that are in place are not set again: roles belong to the whole server, and two
+-- installations at once would block each other.
 do $$
 declare
   setting text;
@@ -62,8 +62,8 @@ $$;
 grant usage on schema odoo_sync to odoo_sync, authenticated, service_role;
 grant usage on schema public to odoo_sync, service_role;
 
--- Who is an admin: the application's own public.has_role(user, role) decides. Only where there is
--- none, the usual one is created.
+-- Who is an admin is decided by the application's own public.has_role(user, role). If there is none,
+-- the usual one is created.
 do $$
 declare
   existing regprocedure := (
@@ -73,7 +73,7 @@ declare
   is_definer boolean := roles is not null;
 begin
   if existing is not null then
-    -- As versions before 0.3.0 made it, with its table: with its owner's rights, which Supabase's linter advises against.
+    -- Versions before 0.3.0 created it, with its table, as security definer, which Supabase's linter advises against.
     if not (coalesce(obj_description(existing, 'pg_proc') = 'Whether a user has a role. Security definer, so that policies may ask it.', false)
             and exists (select from pg_catalog.pg_policy p where p.polrelid = roles and p.polname = 'own_roles')
             and has_table_privilege('authenticated', roles, 'select')) then
@@ -174,11 +174,11 @@ begin
   end if;
 end
 $$;
-comment on function odoo_sync.require_owner() is 'Raises unless the caller owns schema odoo_sync: what decides where keys go is not for the application''s admins.';
+comment on function odoo_sync.require_owner() is 'Raises unless the caller owns schema odoo_sync: admins of the application may not decide where keys go.';
 
--- Waits until nobody works on these tables, and keeps everybody from them to the end of the file: nobody
--- sees them half changed. Whoever waits for one while it holds another lets go of all and tries again, so
--- that a program at work is held up for half a second at most, and never ends in a deadlock.
+-- Locks these tables exclusively until the end of the file, so that nobody sees them half changed. If one of
+-- them cannot be locked, it releases the others and tries again: other sessions wait for half a second at
+-- most, and no deadlock is possible.
 create or replace procedure odoo_sync.hold(variadic relations text[])
   language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '500ms' as $$
 declare
@@ -243,16 +243,16 @@ create table if not exists odoo_sync.notices (
   noted_at timestamptz not null default now(),
   words text not null
 );
-comment on table odoo_sync.notices is 'What these files did by themselves and a person should know. odoo_sync.health() tells it until the rows are deleted.';
+comment on table odoo_sync.notices is 'What these files did by themselves and a person should know. odoo_sync.health() reports it until the rows are deleted.';
 comment on column odoo_sync.notices.id is 'Row id.';
 comment on column odoo_sync.notices.noted_at is 'When.';
 comment on column odoo_sync.notices.words is 'What was done, and what it means.';
 
--- One way to protect a table, for every file of this folder.
+-- Protects a table; every file of this folder uses it.
 create or replace procedure odoo_sync.protect(target regclass, component_rights text)
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  -- Made by the very file that runs: what others may do with it is by the project's default privileges.
+  -- This transaction created the table: other roles' rights on it come from the project's default privileges.
   is_new boolean := (select t.xmin = pg_current_xact_id()::xid from pg_class c join pg_type t on t.oid = c.reltype where c.oid = target);
   foreign_right record;
   policy_name text;
@@ -278,12 +278,12 @@ begin
   execute format('create policy admins_read on %s for select to authenticated using ((select public.has_role((select auth.uid()), ''admin'')))', target);
 end
 $$;
-comment on procedure odoo_sync.protect(regclass, text) is 'Row-level security for a table: role odoo_sync gets these rights, admins and service_role may read, strangers nothing; what opened it to them is taken, and told in odoo_sync.notices.';
+comment on procedure odoo_sync.protect(regclass, text) is 'Row-level security for a table: role odoo_sync gets these rights, admins and service_role may read, nobody else anything; rights that others had are revoked, and reported in odoo_sync.notices.';
 call odoo_sync.protect('odoo_sync.notices', '');
 
--- has_role() is asked with the owner's rights, by whoever may ask it. One that does not say where it looks, or does
--- not say that it looks there last, finds what its caller made in his own temporary schema first: a view of the name
--- of its table, whose functions would then run as the owner. What it finds otherwise stays the same.
+-- has_role() runs with its owner's rights for every caller. Unless its search_path names pg_temp last, it looks for
+-- its table in the caller's temporary schema first, where the caller can put a view of that name, whose functions
+-- would run as the owner. So pg_temp is added at the end; everything else is found as before.
 do $$
 declare
   existing regprocedure;
@@ -350,7 +350,7 @@ insert into odoo_sync.settings (name, value) values
   ('search_configuration', '"simple"'),
   ('keep_days.deleted', 'null')
 on conflict (name) do nothing;
--- It was 7 before version 4. Whoever wants 7 after that, keeps it.
+-- The default was 7 before version 4. A 7 that was set later is kept.
 update odoo_sync.settings set value = '1'
  where name = 'compare_days.chatter-sync' and value = '7' and not exists (select from odoo_sync.schema_versions v where v.version >= 4);
 
@@ -372,7 +372,7 @@ begin
     raise exception 'base_url is set by odoo_sync.schedule(base_url), together with the jobs that use it';
   end if;
   if $1 in ('alert_url', 'heartbeat_url') then
-    -- Whoever has such an address may post there: it is kept where only the owner reads.
+    -- Such an address is a secret: anybody who has it may post there. Only the owner can read it.
     perform odoo_sync.set_webhook($1, $2);
     $2 := case when $2 <> 'null' then to_jsonb('kept in odoo_sync.webhooks'::text) else 'null' end;
   elsif $1 = 'alert_after_minutes' and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 0 and 10080) then
@@ -380,7 +380,7 @@ begin
   elsif $1 = 'alert_format' and coalesce($2 #>> '{}', '') not in ('auto', 'slack', 'discord', 'teams', 'mattermost', 'json') then
     raise exception '% is auto, slack, discord, teams, mattermost or json, not %', $1, $2;
   end if;
-  -- Less than a day would purge what odoo_sync.health() stands on.
+  -- With less than a day, rows that odoo_sync.health() needs would be purged.
   if $1 like 'keep\_days.%' and not ($1 = 'keep_days.deleted' and $2 = 'null') and (jsonb_typeof($2) <> 'number' or ($2)::numeric not between 1 and 36500) then
     raise exception '% is a number of days from 1 to 36500, not %', $1, $2;
   end if;

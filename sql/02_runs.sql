@@ -96,7 +96,7 @@ comment on column odoo_sync.runs.started_at is 'When it began.';
 comment on column odoo_sync.runs.seen_at is 'When it last gave a sign of life.';
 comment on column odoo_sync.runs.leased_until is 'Until when its slot is its own.';
 comment on column odoo_sync.runs.finished_at is 'When it ended.';
-comment on column odoo_sync.runs.outcome is 'running, success, error, or crashed: ended without a word.';
+comment on column odoo_sync.runs.outcome is 'running, success, error, or crashed (it ended without a report).';
 comment on column odoo_sync.runs.counts is 'Its figures so far.';
 comment on column odoo_sync.runs.fault is 'What stopped it: kind, blame, message.';
 comment on column odoo_sync.runs.slot is 'The slot it owns while it runs.';
@@ -137,7 +137,7 @@ comment on column odoo_sync.unreadable.seen_at is 'When it was last met.';
 comment on column odoo_sync.unreadable.tries is 'How often it was met.';
 call odoo_sync.protect('odoo_sync.unreadable', 'select, insert, update, delete');
 
--- To which Odoo and which bucket all this belongs.
+-- The Odoo and the bucket that these tables belong to.
 create table if not exists odoo_sync.identities (
   side text primary key check (side in ('odoo', 'storage')),
   identity jsonb not null,
@@ -146,12 +146,12 @@ create table if not exists odoo_sync.identities (
 );
 comment on table odoo_sync.identities is 'The one Odoo and the one bucket that these tables belong to: a component that finds another one stops. odoo_sync.adopt_odoo() and odoo_sync.move_storage() take up others.';
 comment on column odoo_sync.identities.side is 'odoo or storage.';
-comment on column odoo_sync.identities.identity is 'What tells it from others.';
+comment on column odoo_sync.identities.identity is 'What distinguishes it from others.';
 comment on column odoo_sync.identities.words is 'The same for people.';
 comment on column odoo_sync.identities.since is 'Since when it is known.';
 call odoo_sync.protect('odoo_sync.identities', 'select, insert, update');
 
--- What the last look whether all is set up right came to: see 13_check.sql.
+-- The result of the last check of the set-up: see 13_check.sql.
 create table if not exists odoo_sync.checks (
   only_one boolean primary key default true check (only_one),
   checked_at timestamptz,
@@ -198,7 +198,7 @@ comment on column odoo_sync.final_checks.state is 'running, ready, or not_ready:
 comment on column odoo_sync.final_checks.parts_done_at is 'When all was compared; from then on a last look has to find no change in Odoo.';
 comment on column odoo_sync.final_checks.ended_at is 'When it came to its verdict.';
 comment on column odoo_sync.final_checks.reasons is 'Why it is not ready: entity, kind, count, examples, remedy.';
-comment on column odoo_sync.final_checks.stale_at is 'When something changed in Odoo, or here, since: the verdict is of the past.';
+comment on column odoo_sync.final_checks.stale_at is 'When a later change in Odoo, or here, was found: the verdict is out of date.';
 comment on column odoo_sync.final_checks.stale_why is 'What changed.';
 call odoo_sync.protect('odoo_sync.final_checks', 'select');
 

@@ -59,7 +59,7 @@ comment on column public.odoo_attachments.reason is 'Why it is skipped, or the k
 comment on column public.odoo_attachments.message is 'The last failure in words.';
 comment on column public.odoo_attachments.blame is 'Whose fault the last failure was: source, destination, configuration, program.';
 comment on column public.odoo_attachments.attempts is 'Failed attempts so far; at 8 it is dead.';
-comment on column public.odoo_attachments.interruptions is 'How often a run ended without a word while it held this file.';
+comment on column public.odoo_attachments.interruptions is 'How often a run ended without a report while it had claimed this file.';
 comment on column public.odoo_attachments.next_attempt_at is 'Not before this moment. A claim moves it to the end of its lease.';
 comment on column public.odoo_attachments.lease_id is 'The claim that works on it now; only this claim may complete it.';
 comment on column public.odoo_attachments.leased_until is 'When that claim ends by itself.';
@@ -73,10 +73,10 @@ comment on column public.odoo_attachments.discovered_at is 'When it was first fo
 comment on column public.odoo_attachments.lost_at is 'When a verification last found that the object of this moved file, or its bytes, are missing or others; null once it was moved again, or its bytes were read and are right.';
 comment on column public.odoo_attachments.deleted_at is 'When it was found to be gone from Odoo. Row and object are kept.';
 
--- The queue: small whatever the catalogue's size, since only what is still to be done is in it.
+-- The queue. It holds only what is still to be done, so it is small whatever the catalogue's size.
 create index if not exists odoo_attachments_queue
   on public.odoo_attachments (next_attempt_at, id) where state = 'pending';
--- Identical content is moved once; and what was moved is verified in this order, however many share a content.
+-- Finds identical content, which is moved once, and gives moved files in the order in which they are verified.
 create index if not exists odoo_attachments_objects
   on public.odoo_attachments (checksum, id) where state = 'moved';
 drop index if exists public.odoo_attachments_content;
@@ -87,7 +87,7 @@ create index if not exists odoo_attachments_failing
 create index if not exists odoo_attachments_waiting
   on public.odoo_attachments (reason, file_size) where state = 'skipped' and reason in ('needs_password', 'over_size_limit');
 drop index if exists public.odoo_attachments_needs_password;
--- What waits for a person, in the order in which it is listed.
+-- Files that wait for a person, in the order in which they are listed.
 create index if not exists odoo_attachments_for_people
   on public.odoo_attachments (id) where state = 'dead' or state = 'skipped' and reason in ('needs_password', 'over_size_limit');
 create index if not exists odoo_attachments_missing

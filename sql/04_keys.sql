@@ -1,4 +1,4 @@
--- odoo-to-supabase, 4: the keys. That of the jobs lives in one place.
+-- odoo-to-supabase, 4: the keys. The jobs' key is stored in one place.
 --
 -- The vault holds it under a name of its own, and the jobs read it there at each run. The components
 -- hold hashes of accepted keys, which they read here. Both change in one transaction, so no key in use
@@ -17,7 +17,7 @@ create table if not exists odoo_sync.accepted_keys (
   created_at timestamptz not null default now(),
   expires_at timestamptz
 );
--- Keys from before there were scopes go on doing everything.
+-- Keys that are older than scopes keep all rights.
 alter table odoo_sync.accepted_keys add column if not exists scope text not null default 'admin' check (scope in ('jobs', 'read', 'admin'));
 alter table odoo_sync.accepted_keys add column if not exists of_jobs boolean not null default true;
 comment on table odoo_sync.accepted_keys is 'Keys that the components accept, by their SHA-256: the jobs'' key itself is in the vault only, the others are nowhere.';
@@ -28,7 +28,7 @@ comment on column odoo_sync.accepted_keys.expires_at is 'Until when it is accept
 comment on column odoo_sync.accepted_keys.scope is 'What it may do. jobs: call the jobs, with the bodies of odoo_sync.jobs; read: status and metrics; admin: everything.';
 comment on column odoo_sync.accepted_keys.of_jobs is 'Whether the jobs call with it, or did: a rotation ends it.';
 call odoo_sync.protect('odoo_sync.accepted_keys', 'select');
--- Nobody else has a use for hashes.
+-- Only the components need the hashes.
 drop policy if exists admins_read on odoo_sync.accepted_keys;
 revoke select on odoo_sync.accepted_keys from authenticated, service_role;
 
@@ -118,10 +118,10 @@ begin
     raise exception 'the vault is missing'
       using hint = 'Switch on the extension supabase_vault under Database, Extensions, and run this again.';
   end if;
-  -- Two rotations at once take turns.
+  -- Concurrent rotations run one after the other.
   perform pg_advisory_xact_lock(hashtext('odoo_sync.accept_key'));
 
-  -- Made anew, since a vault whose root key is another one cannot even change what it cannot read.
+  -- The secret is created anew: a vault with another root key cannot update a secret that it cannot decrypt.
   delete from vault.secrets s where s.name = 'odoo_sync_key';
   perform vault.create_secret(key, 'odoo_sync_key', 'Key of the jobs of odoo-to-supabase: odoo_sync.rotate_key() changes it');
 
@@ -184,7 +184,7 @@ end
 $$;
 comment on function odoo_sync.new_key(text, text) is 'Makes a key for a person or a program, of scope read or admin, and shows it, this once. It ends with its row in odoo_sync.accepted_keys.';
 
--- Typed by a person, it would stand in the editor's history and in the log of Postgres.
+-- A typed key would be in the editor's history and in the log of Postgres.
 create or replace function odoo_sync.new_password() returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -197,8 +197,8 @@ end
 $$;
 comment on function odoo_sync.new_password() is 'Gives the components'' role a new password, and shows it, this once: the variable db_password.';
 
--- Before, the jobs called with the secret supabase_service_role_key, whoever had put it there. A key that
--- was ours goes on under the new name; what came from elsewhere is left as it is, and sent no more.
+-- Older versions called with the secret supabase_service_role_key, whoever had created it. If these files
+-- created the key, it is kept under the new name; any other secret is left unchanged and is not sent any more.
 create or replace function odoo_sync.move_key() returns void
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -213,7 +213,7 @@ begin
   begin
     select btrim(s.decrypted_secret) into old_key from vault.decrypted_secrets s where s.name = 'supabase_service_role_key';
   exception when others then
-    return; -- It cannot be read: health() says so of the new one.
+    return; -- It cannot be read; health() reports that of the new one.
   end;
   select * into accepted from odoo_sync.accepted_keys k
   where k.hash = sha256(convert_to(old_key, 'UTF8')) and k.of_jobs and (k.expires_at is null or k.expires_at > now());

@@ -107,7 +107,7 @@ comment on column odoo_sync.replaced_jobs.what is 'What was wrong with it.';
 alter table odoo_sync.replaced_jobs enable row level security;
 revoke all on odoo_sync.replaced_jobs from public, anon, authenticated, service_role, odoo_sync;
 
--- What pg_cron is given: nothing in it can go stale.
+-- The command for pg_cron. It holds no key, so nothing in it can go stale.
 create or replace function odoo_sync.command_of(job odoo_sync.jobs) returns text
   language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case when (job).path is null then (job).statement else format('select odoo_sync.call(%L)', (job).name) end
@@ -148,7 +148,7 @@ create or replace function odoo_sync.net_state() returns text
   $$;
 comment on function odoo_sync.net_state() is 'Whether pg_net is open, missing, or closed to whoever runs the jobs, as after an upgrade that broke its grants.';
 
--- Whoever answers at base_url by mistake, or by somebody's design, is not heard further.
+-- Answers of any other server at base_url are not stored.
 create or replace function odoo_sync.own_answer(content text) returns text
   language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -158,7 +158,7 @@ begin
     return null;
   end if;
   answer := content::jsonb;
-  -- A refusal in words, and nothing else; or how a run stands.
+  -- The components' own answers: an error in words and nothing else, or the state of a run.
   if jsonb_typeof(answer -> 'error') = 'string' and answer - array['error', 'kind', 'blame'] = '{}'
      or jsonb_typeof(answer -> 'status') = 'string' and answer ?| array['run_id', 'elapsed_s', 'errors'] then
     return left(content, 500);
@@ -169,7 +169,7 @@ exception when others then
 end
 $$;
 comment on function odoo_sync.own_answer(text) is 'The beginning of an answer, if it is one of the components''; null of anybody else''s.';
--- An older version kept whatever came.
+-- Older versions stored every answer.
 update odoo_sync.calls c set content = null where c.content is not null and odoo_sync.own_answer(c.content) is null;
 
 -- Copies answers from pg_net to the calls they belong to. The time is compared as well: numbers begin
@@ -214,7 +214,7 @@ begin
     raise exception 'the extension pg_net is missing'
       using hint = 'Switch it on in the dashboard under Database, Extensions.';
   end if;
-  -- pg_net drops a header whose value is null without a word, and the call would end as a 401.
+  -- pg_net silently drops a header whose value is null, and the call would end as a 401.
   key := odoo_sync.vault_key();
   if key is null then
     raise exception '%, so nothing was called', coalesce('the vault cannot be read: ' || odoo_sync.vault_fault(), 'the vault holds no secret odoo_sync_key')
@@ -230,8 +230,8 @@ begin
       -- The answer is a 202 at once: pg_net has one worker, and a slow answer would hold up everybody.
       || case when j.waits then '{}' else jsonb_build_object('Prefer', 'respond-async') end,
     timeout_milliseconds := j.timeout_ms);
-  -- A number seen before: Postgres crashed, and what was open then is lost. Jobs of the same minute
-  -- call at the same time: one that took a higher number meanwhile is no older than this question.
+  -- Numbers that are not above earlier ones mean that Postgres crashed, and the answers that were open then are lost.
+  -- Jobs of the same minute call at the same time, so a call with a higher number may be as new as this one.
   update odoo_sync.calls c set answered_at = now(), error = 'lost in a crash of Postgres'
   where c.answered_at is null and c.request_id >= request and c.called_at < asked_at;
   insert into odoo_sync.calls (job, request_id, called_at) values (j.name, request, clock_timestamp());

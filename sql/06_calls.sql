@@ -16,9 +16,9 @@ create or replace function odoo_sync.moment(at timestamptz) returns text
   $$;
 comment on function odoo_sync.moment(timestamptz) is 'A moment as people read it: UTC, to the second.';
 
--- What pg_cron says of the newest run of each of our jobs, by the command it has now: asked once for all,
--- and looking back a bounded way, since other people's jobs may fill that table with millions of rows.
--- One that has not come to an end says nothing yet; one that could not be started has no times.
+-- The newest run of each of our jobs according to pg_cron, with the command that it has now. One query for all jobs
+-- that looks back a bounded number of rows, because other jobs may have millions of rows in that table. A run that has
+-- not ended says nothing yet; a run that could not be started has no times.
 create or replace function odoo_sync.cron_runs() returns jsonb
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -29,7 +29,7 @@ begin
         join cron.job c on c.jobid = d.jobid and c.command = d.command
        where c.jobname in (select j.name from odoo_sync.jobs j) and (d.status in ('succeeded', 'failed') or d.start_time is not null)
     ), newest as (
-      -- A look of the same minute meets a run that has just begun: what came of the one before it counts.
+      -- In the minute of a run it has often just begun: then the result of the run before it counts.
       select e.jobid, coalesce(max(e.runid) filter (where e.status in ('succeeded', 'failed')), max(e.runid)) as runid, max(e.start_time) as started_at,
              max(e.end_time) filter (where e.status = 'succeeded') as succeeded_at
         from ended e group by e.jobid
@@ -194,8 +194,8 @@ create or replace function odoo_sync.net_grants_finding(said text) returns jsonb
   $$;
 comment on function odoo_sync.net_grants_finding(text) is 'The finding for grants of pg_net that are broken.';
 
--- A pasted key, and what answers of the last hours say about it. Such a job's own answers cannot be
--- told from others: pg_net keeps no address with an answer.
+-- The finding for a pasted key, with what recent answers say about it. pg_net stores no address with an answer, so
+-- the answers to this job cannot be told from others.
 create or replace function odoo_sync.clear_key_finding(jobid bigint) returns jsonb
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -229,7 +229,7 @@ declare
   last_sign timestamptz;
   message text;
 begin
-  -- What was before it was scheduled is bygone.
+  -- Ignores runs from before the job was scheduled.
   if started_at < since or started_at is null and is_ours and (newest ->> 'runid')::bigint <= j.scheduled_after then
     newest := null;
     started_at := null;
@@ -287,7 +287,7 @@ end
 $$;
 comment on function odoo_sync.look_at_runs(odoo_sync.jobs, text, jsonb) is 'Findings about a job''s runs by pg_cron.';
 
--- A sequence that stands before the rows it numbers: a restore of tables alone, or a crash, began it anew.
+-- Sequences whose next number is in use already: a restore of tables alone, or a crash, has reset them.
 create or replace function odoo_sync.sequences_behind() returns table (sequence regclass, tab regclass, highest bigint)
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -449,7 +449,7 @@ begin
     if unanswered <> '{}' then
       return unanswered;
     end if;
-    -- Under way: the call before it says how things are.
+    -- No answer yet: the call before it shows the state.
   end loop;
   if c.id is null or c.answered_at is null then
     return array[odoo_sync.finding('waiting', 'No call has been answered yet.',

@@ -8,7 +8,7 @@
 
 begin;
 
--- Where the components cannot log in: is it by their role? Whether it has a password only a superuser sees.
+-- If the components cannot log in: is their role the reason? Only a superuser sees whether it has a password.
 create or replace function odoo_sync.look_at_role() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -46,8 +46,8 @@ end
 $$;
 comment on function odoo_sync.net_worker_fault() is 'What pg_net says against its worker; null where it says nothing.';
 
--- When a component last did its work to the end of a run, with or without news: what failed before is
--- bygone. A run that only looked, or did a part, says nothing of the rest.
+-- When a component last completed a run of its whole work, with or without changes: failures before that are over.
+-- A dry run, or a run of a part, says nothing about the rest.
 create or replace function odoo_sync.last_worked(component text) returns timestamptz
   language sql stable set search_path = pg_catalog, pg_temp as $$
     select r.finished_at from odoo_sync.runs r
@@ -57,7 +57,7 @@ create or replace function odoo_sync.last_worked(component text) returns timesta
   $$;
 comment on function odoo_sync.last_worked(text) is 'When a component last ended a run of its whole work with success.';
 
--- Ticks arrive: does anything move?
+-- If ticks arrive: does the component get anything done?
 create or replace function odoo_sync.look_at_progress(j odoo_sync.jobs) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -84,8 +84,8 @@ begin
       'Check base_url (select odoo_sync.setting(''base_url'')) and the components'' variables db_host and db_name.')];
   end if;
 
-  -- A run without news leaves no row, so a fault may be bygone though its rows are the newest. How much
-  -- remains is the archive's own.
+  -- A run without changes writes no log row, so a fault may be over although its rows are the newest. Only the archive
+  -- has a number of remaining files.
   select count(*) as number,
          bool_and(l.migrated = 0 and case l.status when 'error' then coalesce(l.created_at > odoo_sync.last_worked(j.component), true)
                                                    else j.component = 'archive-batch' and l.remaining > 0 end) as idle,
@@ -111,7 +111,7 @@ begin
         order by q.started_at desc limit 3) r;
   if runs.number = 3 and runs.failing then
     return array[odoo_sync.finding('not_moving',
-      case when runs.silent then 'The last 3 runs began, and ended without a word.'
+      case when runs.silent then 'The last 3 runs began, and ended without a report.'
         else 'The last 3 runs failed' || coalesce(format(' (%s)', runs.fault ->> 'kind'), '') || '.' end,
       case when runs.silent then 'The components were stopped in mid-run: look at the memory and time limits of where they run, and their log.'
         else coalesce(runs.fault ->> 'remedy', 'See odoo_sync.runs and the components'' log.') end,
@@ -144,7 +144,7 @@ end
 $$;
 comment on function odoo_sync.look_for_doubles(odoo_sync.jobs) is 'Findings about other jobs that do a job''s work.';
 
--- Is what was copied still what Odoo has? Told once for a component, at the job that runs most often.
+-- Is the copy still what Odoo has? Reported once for a component, at the job that runs most often.
 create or replace function odoo_sync.look_at_copies(j odoo_sync.jobs) returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -185,8 +185,8 @@ end
 $$;
 comment on function odoo_sync.look_at_copies(odoo_sync.jobs) is 'Findings about what a component has copied: records that turned invisible, contents that were not compared for too long.';
 
--- Objects that a verification did not find as they were moved. What it has handed to the queue is on its way, and
--- what Odoo has no content of any more needs none.
+-- Objects that a verification found missing or different. Those that it has queued again are being repaired, and those
+-- whose content Odoo has lost as well need no repair.
 create or replace function odoo_sync.look_for_lost() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -211,7 +211,7 @@ end
 $$;
 comment on function odoo_sync.look_for_lost() is 'Findings about objects that a verification missed and nobody has repaired.';
 
--- What the files of sql/ did by themselves: told until a person has read it.
+-- Notices of the files of sql/, until a person deletes them.
 create or replace function odoo_sync.look_for_notices() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -226,14 +226,14 @@ end
 $$;
 comment on function odoo_sync.look_for_notices() is 'Findings that are no faults: what these files did by themselves.';
 
--- An alarm that nobody gets is none.
+-- Can alarms be delivered?
 create or replace function odoo_sync.look_for_undelivered() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   newest record;
 begin
   if to_regclass('odoo_sync.alerts') is null then
-    return '{}'; -- The file that makes it comes later.
+    return '{}'; -- A later file creates it.
   end if;
   for newest in
     select distinct on (a.event = 'heartbeat') a.* from odoo_sync.alerts a
@@ -254,7 +254,7 @@ end
 $$;
 comment on function odoo_sync.look_for_undelivered() is 'Findings about alarms and heartbeats that did not arrive.';
 
--- What the components found when they last looked at all, that will break something and has not yet.
+-- Findings of the last check by the components that will break something later.
 create or replace function odoo_sync.warnings_of_check() returns jsonb[]
   language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(array_agg(odoo_sync.finding('ok', format('%s: %s', l.line ->> 'name', l.line ->> 'found'), l.line ->> 'remedy') order by l.nth), '{}')
@@ -264,7 +264,7 @@ create or replace function odoo_sync.warnings_of_check() returns jsonb[]
   $$;
 comment on function odoo_sync.warnings_of_check() is 'Warnings of the last look whether all is set up right, as findings.';
 
--- Does something grow that will one day be too large? By what Postgres knows anyway: nothing is counted.
+-- Does something grow too large? Uses Postgres's own estimates; nothing is counted.
 create or replace function odoo_sync.warnings_of_room() returns jsonb[]
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -348,7 +348,7 @@ begin
         (select max(l.created_at) from public.migration_logs l where l.job = j.component and l.status = 'success'));
     end if;
 
-    -- Waiting says something only where nothing else is to be said.
+    -- `waiting` is reported only if there is nothing else.
     if exists (select from unnest(findings) f where f ->> 'state' <> 'waiting') then
       findings := array(select f from unnest(findings) with ordinality u (f, n) where f ->> 'state' <> 'waiting' order by n);
     elsif cardinality(findings) = 0 and last_run is null then
@@ -366,7 +366,7 @@ begin
       detail := detail || jsonb_build_object('also',
         (select jsonb_agg((f - 'said') || jsonb_build_object('problem', concat_ws(' ', f ->> 'problem', f ->> 'said'))) from unnest(findings[2:]) f));
     end if;
-    -- What does not keep a job from working is told where nothing does.
+    -- Findings that do not keep a job from working are reported if nothing else is wrong.
     warnings := '{}';
     left_out := (select count(*) from odoo_sync.unreadable u where u.job = j.component);
     if left_out > 0 then
@@ -411,7 +411,7 @@ begin
   end loop;
 end
 $$;
-comment on function odoo_sync.diagnose() is 'What odoo_sync.health() tells, with what others said apart.';
+comment on function odoo_sync.diagnose() is 'As odoo_sync.health(), with the messages of other systems in a column of their own.';
 
 create or replace function odoo_sync.health()
   returns table (job text, state text, ok boolean, problem text, remedy text, last_run timestamptz, last_success timestamptz, detail jsonb)

@@ -2,10 +2,9 @@
 
 begin;
 
--- Deletes what is older than the settings keep_days.* say. Of pg_cron's and pg_net's tables only what
--- belongs to these jobs; of the logs only what the components wrote, since an older application may have
--- filled these tables before, or fill them still. What they write names its run; a call that they
--- refused has none, and is known by the words in which it is told.
+-- Deletes what is older than the settings keep_days.* say: in pg_cron's and pg_net's tables only rows of these
+-- jobs, in the logs only rows that the components wrote, because another application may use the same tables.
+-- The components' rows name their run; rows about refused calls have no run and are recognised by their text.
 create or replace function odoo_sync.purge() returns jsonb
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -31,7 +30,7 @@ begin
     purged := purged || jsonb_build_object(what.setting, gone + coalesce((purged ->> what.setting)::bigint, 0));
   end loop;
 
-  -- What Odoo no longer has, where people set a bound to it. Files stay in the catalogue and in the bucket.
+  -- Rows deleted in Odoo, if a setting limits how long they are kept. Files stay in the catalogue and in the bucket.
   if odoo_sync.setting('keep_days.deleted') is distinct from 'null' then
     since := now() - (odoo_sync.setting('keep_days.deleted') #>> '{}')::numeric * interval '1 day';
     for what in
@@ -46,8 +45,8 @@ begin
 
   if to_regclass('cron.job_run_details') is not null then
     since := now() - (odoo_sync.setting('keep_days.cron_job_run_details') #>> '{}')::numeric * interval '1 day';
-    -- A run that could not be started carries no time: it is as old as what came after it, and of those
-    -- that nothing came after the newest hundred say enough.
+    -- A run that could not be started has no time: it counts as old as the next run that has one. Of those without a
+    -- later run, those among the newest hundred runs are kept.
     with ours as (
       select d.runid, coalesce(d.end_time, d.start_time) as at, d.status,
              row_number() over (partition by d.jobid order by d.runid desc) as nth
@@ -71,20 +70,20 @@ begin
     purged := purged || jsonb_build_object('net_responses', gone);
   end if;
 
-  -- What was not met again by several full readings is gone, or was given up. Messages are not read in full again:
-  -- what was left out of one goes when it is next read.
+  -- Entries that several full readings have not met again are deleted. Messages are never read in full again: an entry
+  -- of a message goes when that message is next read.
   delete from odoo_sync.unreadable u
   where u.seen_at < now() - interval '3 days' and (u.job <> 'chatter-sync' or u.fields = '{}');
   delete from odoo_sync.accepted_keys k where k.expires_at < now() - interval '1 day';
   if to_regprocedure('odoo_sync.ask_for_check()') is not null then
     perform odoo_sync.ask_for_check();
   end if;
-  -- Other people's jobs may push its row out of what is looked at of pg_cron's table within hours.
+  -- Other jobs' rows may push its row out of the part of pg_cron's table that is looked at, within hours.
   update odoo_sync.jobs j set ran_at = now() where j.name = 'odoo-sync-purge';
   return purged;
 end
 $$;
-comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say, and asks for the day''s look whether all is right; returns how many rows of each table.';
+comment on function odoo_sync.purge() is 'Deletes what is older than the settings keep_days.* say, and asks for the daily check of the set-up; returns how many rows of each table.';
 
 revoke execute on all routines in schema odoo_sync from public;
 

@@ -2,8 +2,8 @@
 --
 --   select odoo_sync.status();
 --
--- Nothing here counts a table: the figures are those of odoo_sync.progress, and every list has an
--- end and an index that gives its rows in order.
+-- Nothing here counts a table: the figures come from odoo_sync.progress, and every list has a limit
+-- and an index that gives its rows in order.
 
 begin;
 
@@ -39,7 +39,7 @@ call odoo_sync.protect('odoo_sync.actions', '');
 
 insert into odoo_sync.settings (name, value) values ('keep_days.actions', '365') on conflict (name) do nothing;
 
--- A user in words. Reads auth.users as a document: which columns it has is Supabase's to say.
+-- A user in words. Reads auth.users as JSON, because Supabase may change its columns.
 create or replace function odoo_sync.name_of_user(user_id uuid) returns text
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -56,7 +56,7 @@ end
 $$;
 comment on function odoo_sync.name_of_user(uuid) is 'The email of a user, else the id; without a user: a service key.';
 
--- For the components only, which have checked who calls: others could claim to be anybody.
+-- For the components only, which have checked the caller: others could pass any name.
 drop function if exists odoo_sync.act(text, text, uuid, bigint[]);
 create or replace function odoo_sync.act(action text, job text, user_id uuid, ids bigint[] default null, options jsonb default '{}') returns jsonb
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -85,12 +85,12 @@ begin
         raise exception 'there is no action %', act.action using hint = 'There are retry, pause, resume, run, final_check and acknowledge.';
     end case;
   exception when raise_exception then
-    -- Those functions' own words: why not, and what to do.
+    -- The message of the function that failed: the reason and the remedy.
     get stacked diagnostics outcome = message_text, advice = pg_exception_hint;
     succeeded := false;
   end;
 
-  -- Few rows come, so whoever adds one takes the old ones out.
+  -- Rows are few, so each insert also deletes the old ones.
   delete from odoo_sync.actions a
   where a.done_at < now() - (odoo_sync.setting('keep_days.actions') #>> '{}')::numeric * interval '1 day';
   if act.action in ('retry', 'pause', 'resume', 'run', 'final_check', 'acknowledge') then
@@ -130,7 +130,7 @@ end
 $$;
 comment on function odoo_sync.archive_status() is 'The archive''s part of odoo_sync.status().';
 
--- The newest run that is over: what is under way now says nothing yet of how things are.
+-- The newest run that has ended; a run under way says nothing yet.
 create or replace function odoo_sync.last_run(job text) returns jsonb
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -183,7 +183,7 @@ end
 $$;
 comment on function odoo_sync.failures() is 'The failures'' part of odoo_sync.status(): by kind, each with its newest example.';
 
--- A page of the files that wait for a person. How many there are of each kind is told as far as it is cheap.
+-- A page of the files that wait for a person. Their number by kind is counted up to a limit only.
 create or replace function odoo_sync.files_for_people(kind text, after_id bigint, most integer) returns jsonb
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -229,8 +229,8 @@ end
 $$;
 comment on function odoo_sync.last_validations() is 'The newest row of public.sync_validation_log for each entity.';
 
--- Each run tells, entity by entity, as of which run's beginning all is here, where it knows that: not if it
--- only looked, was asked for something else, or had no time. The whole is as old as its oldest part.
+-- Each run records by entity as of which run's beginning the copy is complete, if it knows: not after a dry run, a run
+-- of another mode, or one without time. The whole copy is as old as its oldest entity.
 create or replace function odoo_sync.fresh_as_of(job text) returns timestamptz
   language sql stable set search_path = pg_catalog, pg_temp as $$
     select case when bool_and(known.at is not null) then min(known.at) end
@@ -263,7 +263,7 @@ begin
                            order by p.created_at desc limit 1))
                order by v.verdict = 'same', v.entity), '[]')
         from odoo_sync.last_validations() v left join odoo_sync.runs r on r.id = v.run_id
-       -- The run may have been purged by now; then the entity's name tells.
+       -- If the run has been purged, the entity's name decides.
        where sync_status.job = coalesce(r.job, case
                when v.entity ~ '(message|chatter|tracking|field_change)' then 'chatter-sync'
                when v.entity = 'attachments' then 'archive-batch' else 'crm-sync' end)));
@@ -278,7 +278,7 @@ begin
   return jsonb_build_object(
     'server_time', clock_timestamp(),
     'archive', odoo_sync.archive_status(),
-    -- The newest sign of life from the component itself: a call that was refused is none.
+    -- The newest sign of life of the component; a refused call is not one.
     'last_tick', (select max(r.seen_at) from (select q.seen_at from odoo_sync.runs q where q.job = 'archive-batch'
                                                order by q.started_at desc limit 10) r),
     'jobs', (select coalesce(jsonb_agg(jsonb_build_object(

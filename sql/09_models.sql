@@ -1,11 +1,11 @@
--- odoo-to-supabase, 9: any model of Odoo. What ids and fields are, for when Odoo is off; the records of the models
--- that crm_models names, and typed views of them.
+-- odoo-to-supabase, 9: any model of Odoo. The names of ids and fields, for the time after Odoo; the records of the
+-- models that crm_models names, and typed views of them.
 
 begin;
 
 call odoo_sync.hold('public.odoo_records', 'public.odoo_names', 'public.odoo_models', 'public.odoo_fields', 'odoo_sync.source_fields');
 
--- What the ids and the fields of the copied rows are, for when Odoo is off.
+-- The names behind the ids and fields of copied rows, for the time after Odoo.
 create table if not exists public.odoo_names (
   model     text not null,
   id        bigint not null,
@@ -120,9 +120,8 @@ comment on column public.odoo_records.synced_at is 'When it was last written her
 comment on column public.odoo_records.deleted_at is 'When it was found to be gone from Odoo (deleted, or hidden from the key). The row is kept.';
 call odoo_sync.protect('public.odoo_records', 'select, insert, update');
 
--- A view of one model, typed. Postgres checks what a view says when it is made, so nothing that a field is called
--- becomes anything but a name, and each value is cast only where it is what its type says: rows that were read before
--- a field changed its type do not make all of them unreadable.
+-- A typed view of one model. Names of fields are quoted as identifiers, and a value is cast only if it has the form of
+-- the field's type: rows that were read before a field changed its type do not break the view.
 create or replace function odoo_sync.make_view(model text) returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -177,7 +176,7 @@ begin
       ('create_date', 'r.create_date', 'When it was made in Odoo.'), ('write_date', 'r.write_date', 'When it was last written in Odoo, to the second.'),
       ('synced_at', 'r.synced_at', 'When it was last written here.')) v (name, expression, said)) c;
 
-  -- Whatever hangs on it would lose its columns in silence: then it stays, and Postgres says who that is.
+  -- No cascade: if other objects depend on the view, it stays, and Postgres names them.
   execute format('drop view if exists public.%I', view_name);
   execute format('create view public.%I with (security_invoker = true) as select %s from public.odoo_records r where r.model = %L and r.deleted_at is null',
     view_name, (select string_agg(format('%s as %I', c.value ->> 'expression', c.value ->> 'name'), ', ' order by c.nr)

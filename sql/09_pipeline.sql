@@ -1,8 +1,8 @@
 -- odoo-to-supabase, 9: the pipeline. Odoo's leads and what belongs to them, under names that stay the same
 -- from Odoo 14 to 19, and views that a pipeline page reads as they are.
 --
--- A many2one is the id it points to, without a foreign key: rows arrive in no certain order, and
--- what Odoo deleted stays here with a deleted_at.
+-- A many2one is stored as the id it points to, without a foreign key: rows arrive in any order, and
+-- rows deleted in Odoo stay here with a deleted_at.
 
 begin;
 
@@ -375,12 +375,12 @@ comment on column public.odoo_leads.row_hash is 'SHA-1 of what Odoo said: a row 
 comment on column public.odoo_leads.synced_at is 'When it was last written here.';
 comment on column public.odoo_leads.deleted_at is 'When it was found to be gone from Odoo (deleted, merged, or hidden from the key). The row is kept.';
 call odoo_sync.protect('public.odoo_leads', 'select, insert, update');
--- What a pipeline page asks for.
+-- Indices for what a pipeline page asks for.
 create index if not exists odoo_leads_by_stage on public.odoo_leads (stage_id) where deleted_at is null;
 create index if not exists odoo_leads_by_user on public.odoo_leads (user_id) where deleted_at is null;
 create index if not exists odoo_leads_by_partner on public.odoo_leads (partner_id);
 create index if not exists odoo_partners_by_parent on public.odoo_partners (parent_id);
--- What is still to be read: small whatever the table's size.
+-- Rows that are still to be read. The index is small whatever the table's size.
 create index if not exists odoo_partners_waiting on public.odoo_partners (id) where row_hash is null and deleted_at is null;
 
 create or replace view public.odoo_pipeline with (security_invoker = true) as
@@ -445,7 +445,7 @@ comment on column public.odoo_pipeline.description_html is 'Notes as HTML that m
 comment on column public.odoo_pipeline.description_text is 'Notes as plain text.';
 comment on column public.odoo_pipeline.custom_html is 'Fields in custom with HTML, as it may be shown.';
 
--- What is of several currencies has no sum.
+-- Amounts of several currencies have no sum.
 create or replace view public.odoo_pipeline_stages with (security_invoker = true) as
   select s.id as stage_id, s.name as stage, s.sequence, s.is_won, s.fold,
          coalesce(a.leads, 0) as leads,

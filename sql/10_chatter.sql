@@ -52,8 +52,8 @@ alter table public.odoo_messages
   add column if not exists lost_parent_id bigint,
   add column if not exists withdrawn_attachment_ids bigint[],
   add column if not exists custom_html jsonb not null default '{}';
--- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have: they are mended at once, and
--- whatever else is internal when the rows are read again, which the next run begins with.
+-- Up to version 0.1, is_internal was Odoo's own flag, which notes of users do not have. They are corrected here; other
+-- internal messages are corrected when the next run reads them again.
 update public.odoo_messages set is_internal = true
  where is_internal is distinct from true and is_internal_flag is null
    and (subtype_id is null or subtype in ('mail.mt_note', 'mail.mt_activities') or kind = 'note');
@@ -89,7 +89,7 @@ comment on column public.odoo_messages.email_cc is 'Addresses that an e-mail cam
 comment on column public.odoo_messages.company_id is 'Company, in Odoo''s ids (Odoo 17 and later).';
 comment on column public.odoo_messages.notifications is 'Whom it was sent to and what became of it: a list of partner_id, email, type (email, inbox, sms), status (sent, bounce, exception, …), read, read_at, failure. Odoo forgets old ones; as of when the message was last read.';
 comment on column public.odoo_messages.reactions is 'Reactions: a list of content (an emoji), partner_id, guest_id. Needs an Odoo user of the group Settings.';
-comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without a word. What it said is gone there.';
+comment on column public.odoo_messages.withdrawn_at is 'When its author or an administrator deleted it in Odoo, which keeps it without its text.';
 comment on column public.odoo_messages.custom is 'Every other stored field, custom (x_…) or of a module, by its name in Odoo: odoo_fields tells what each is, odoo_names what an id stands for. Never show one as HTML: show custom_html.';
 comment on column public.odoo_messages.custom_html is 'Of the fields in custom with HTML, by their names: html (as body_html of odoo_messages), text, omitted (why there is no html) and attachments (that it refers to).';
 comment on column public.odoo_messages.create_date is 'When it was made in Odoo.';
@@ -101,7 +101,7 @@ comment on column public.odoo_messages.search is 'Words of subject and text as v
 call odoo_sync.protect('public.odoo_messages', 'select, insert, update');
 create index if not exists odoo_messages_by_record on public.odoo_messages (model, res_id, date desc);
 
--- Odoo forgets what a message answered when that is deleted, and which files it had when they are.
+-- When a message is deleted, Odoo forgets which messages answered it; when a file is, which messages had it.
 create or replace function odoo_sync.keep_traces() returns trigger
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -226,8 +226,8 @@ begin
 end
 $$;
 
--- How words are compared: as the setting search_configuration says, and without their accents where the extension
--- unaccent is. It has a name of its own, so that indices and searches agree whatever it is made of.
+-- The text search configuration: a copy of the one that the setting search_configuration names, which also ignores
+-- accents if the extension unaccent is there. Indices and searches use it by this one name, so they always agree.
 do $$
 begin
   create schema if not exists extensions;
@@ -278,12 +278,12 @@ begin
   return true;
 end
 $$;
-comment on function odoo_sync.make_words(text) is 'Makes the text search configuration odoo_sync.words of another one; whether it is another than before.';
+comment on function odoo_sync.make_words(text) is 'Creates the text search configuration odoo_sync.words from another one; returns whether it changed.';
 select odoo_sync.make_words('simple')
  where not exists (select from pg_ts_config c where c.cfgname = 'words' and c.cfgnamespace = 'odoo_sync'::regnamespace);
 
--- What is looked for in a lead, a contact and a message: the title counts more. A tsvector has at most 1 MB, into which
--- the first 100,000 characters always fit.
+-- The searched text of a lead, a contact and a message; the title weighs more. A tsvector has at most 1 MB: the first
+-- 100,000 characters always fit.
 create or replace function odoo_sync.words_of(title text, said text) returns tsvector
   language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
     select setweight(to_tsvector('odoo_sync.words', left(coalesce(title, ''), 1000)), 'A') || to_tsvector('odoo_sync.words', left(coalesce(said, ''), 100000))
@@ -294,9 +294,9 @@ create or replace function odoo_sync.said(variadic parts text[]) returns text
   language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
     select array_to_string(parts, E'\n')
   $$;
-comment on function odoo_sync.said(text[]) is 'These texts below each other, but for those that are not there.';
+comment on function odoo_sync.said(text[]) is 'These texts, each on a line of its own, without nulls.';
 
--- Made anew where a row is searched by other words than it was: the indices keep what they were made by.
+-- Rebuilds the indices if the configuration has changed: an index keeps the words that it was built with.
 create or replace function odoo_sync.make_search(configuration text) returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -307,7 +307,7 @@ begin
   end if;
 end
 $$;
-comment on function odoo_sync.make_search(text) is 'Takes on a text search configuration for public.search_odoo(), and makes its indices anew; what is written meanwhile waits.';
+comment on function odoo_sync.make_search(text) is 'Sets the text search configuration of public.search_odoo(), and rebuilds its indices; writes wait meanwhile.';
 
 drop index if exists public.odoo_messages_search;
 create index if not exists odoo_leads_words on public.odoo_leads using gin (odoo_sync.words_of(name,
@@ -327,11 +327,11 @@ declare
   wanted tsquery := websearch_to_tsquery('odoo_sync.words', words);
   most integer := least(greatest(coalesce(at_most, 20), 0), 100);
 begin
-  -- As with the tables: who is no admin sees no row.
+  -- As with the tables: only admins see rows.
   if not odoo_sync.is_admin() then
     return;
   end if;
-  -- A rank takes reading all the words of a row, so it is given to the newest only, and a snippet to the best of these.
+  -- Ranking reads all words of a row, so only the newest rows are ranked, and only the best of these get a snippet.
   return query
     with leads as (
       select l.id, l.write_date as date, l.name as title,
@@ -381,7 +381,7 @@ comment on function public.search_odoo(text, integer, text[]) is 'Leads, contact
 
 do $$
 begin
-  -- What it returned up to version 0.1 did not tell what is internal.
+  -- Up to version 0.1 it did not return whether a message is internal.
   if pg_get_function_result(to_regprocedure('public.search_odoo_chatter(text, integer)')) !~ 'is_internal' then
     drop function public.search_odoo_chatter(text, integer);
   end if;
@@ -408,16 +408,16 @@ begin
 end
 $$;
 revoke execute on function odoo_sync.make_words(text), odoo_sync.make_search(text), odoo_sync.words_of(text, text), odoo_sync.said(text[]) from public;
--- Whoever writes a row writes its words.
+-- A writer of a row evaluates the expressions of its indices.
 grant execute on function odoo_sync.words_of(text, text), odoo_sync.said(text[]) to odoo_sync, service_role;
 
--- What an older odoo_sync.health() called: one that was running when it was replaced has ended by now.
+-- Functions that older versions of odoo_sync.health() called. No call of these versions is still running.
 drop function if exists odoo_sync.last_cron_run(bigint, text, timestamptz, text);
 drop function if exists odoo_sync.look_at_schedule(odoo_sync.jobs);
 drop function if exists odoo_sync.look_at_runs(odoo_sync.jobs, bigint, text);
 
--- A view that somebody made over these tables reads them with its owner's rights, whoever asks it, unless it is told
--- otherwise; Supabase grants every new view to its API's roles.
+-- A view of these tables that somebody has created reads them with its owner's rights for every caller, unless it is a
+-- security_invoker view; Supabase grants every new view to its API's roles.
 create or replace function odoo_sync.open_views() returns table (view text, shows text, readers text, remedy text)
   language sql stable set search_path = pg_catalog, pg_temp as $$
     with recursive reads as (

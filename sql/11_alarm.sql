@@ -1,16 +1,16 @@
--- odoo-to-supabase, 11: the alarm. Every five minutes the database itself looks whether all is well, and tells
--- by a webhook when it is not; no component is needed for it.
+-- odoo-to-supabase, 11: the alarm. Every five minutes the database itself checks whether all is well, and calls a
+-- webhook when it is not; no component is needed for it.
 --
 --   select odoo_sync.set('alert_url', '"https://hooks.slack.com/services/…"');
 --   select odoo_sync.alert_test();
 --
--- A database that is down cannot ring: heartbeat_url is called while all is well, for a watch from outside.
+-- A database that is down cannot raise an alarm: heartbeat_url is called while all is well, for monitoring from outside.
 
 begin;
 
 call odoo_sync.hold('odoo_sync.webhooks', 'odoo_sync.alarms', 'odoo_sync.alerts');
 
--- Not in the vault: that the vault cannot be read is one of the things to tell.
+-- Not in the vault, because an alarm also reports that the vault cannot be read.
 create table if not exists odoo_sync.webhooks (
   name text primary key check (name in ('alert_url', 'heartbeat_url')),
   url text not null
@@ -92,7 +92,7 @@ end
 $$;
 comment on function odoo_sync.set_webhook(text, jsonb) is 'Keeps an address for alarms. For odoo_sync.set().';
 
--- What is wrong now, in words that name no customer and no file.
+-- What is wrong now, without names of customers or files.
 create or replace function odoo_sync.troubles()
   returns table (subject text, state text, problem text, remedy text, ok_at timestamptz, at_once boolean)
   language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -112,7 +112,7 @@ begin
     select 'files', 'dead', format('%s files could not be moved and were given up.', p.files),
       'Run: select id, kind, error from public.odoo_attachments where state = ''dead''. When the cause is mended: select odoo_sync.retry()', null::timestamptz, true
     from odoo_sync.progress p where p.bucket = 'dead' and p.files > 0;
-  -- A single comparison may meet what the next tick would have brought. Files that are still on their way always differ.
+  -- One comparison may differ by what the next tick would copy, and files that are still to be moved always differ.
   return query
     select 'comparison of ' || v.entity, 'differs', format('Odoo and Postgres differ by two comparisons in a row: %s missing, %s too many, %s with other content.', v.missing, v.extra, v.stale),
       format('Run: select created_at, detail from public.sync_validation_log where entity = %L order by created_at desc limit 2', v.entity), null::timestamptz, true
@@ -121,7 +121,7 @@ begin
            where l.created_at > now() - interval '7 days' and l.run_id is not null order by l.entity, l.created_at desc) v
     where v.verdict = 'differs' and v.before = 'differs'
       and (v.entity <> 'attachments' or not exists (select from odoo_sync.progress p where p.bucket in ('pending', 'failed') and p.files > 0));
-  -- A verdict that lets Odoo be switched off, and is none any more.
+  -- A final check that was ready and is out of date.
   return query
     select 'final check', 'stale', format('Odoo could be switched off by the final check of %s; since then %s.', odoo_sync.moment(c.ended_at), c.stale_why),
       format('Check again: select odoo_sync.final_check(). Where nobody needs it any more: delete from odoo_sync.final_checks where id = %s', c.id), c.stale_at, true
@@ -131,7 +131,7 @@ end
 $$;
 comment on function odoo_sync.troubles() is 'What odoo_sync.alarm() would tell; when it was last known to be well; whether to tell it at once.';
 
--- What a message looks like to whoever shows it.
+-- A message in the form that its receiver expects.
 create or replace function odoo_sync.alert_body(message jsonb, format text, url text) returns jsonb
   language sql immutable set search_path = pg_catalog, pg_temp as $$
     select case case when format <> 'auto' then format
@@ -142,7 +142,7 @@ create or replace function odoo_sync.alert_body(message jsonb, format text, url 
                      else 'json' end
       when 'slack' then jsonb_build_object('text', replace(replace(replace(message ->> 'text', '&', '&amp;'), '<', '&lt;'), '>', '&gt;'))
       when 'mattermost' then jsonb_build_object('text', message ->> 'text')
-      -- Discord takes 2,000 characters, and would ring everybody for an @everyone.
+      -- Discord takes 2,000 characters, and an @everyone in them would notify everybody.
       when 'discord' then jsonb_build_object('content', left(message ->> 'text', 1990), 'allowed_mentions', '{"parse": []}'::jsonb)
       when 'teams' then jsonb_build_object('type', 'message', 'attachments', jsonb_build_array(jsonb_build_object(
         'contentType', 'application/vnd.microsoft.card.adaptive',
@@ -209,7 +209,7 @@ comment on function odoo_sync.follow_alerts() is 'Keeps what became of alerts, a
 create or replace function odoo_sync.alarm() returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  -- Looks are five minutes apart, give or take a second.
+  -- Checks are five minutes apart, give or take a second.
   patience interval := (odoo_sync.setting('alert_after_minutes') #>> '{}')::numeric * interval '1 minute' - interval '10 seconds';
   target text := (select w.url from odoo_sync.webhooks w where w.name = 'alert_url');
   heartbeat text := (select w.url from odoo_sync.webhooks w where w.name = 'heartbeat_url');
@@ -219,7 +219,7 @@ begin
   if exists (select from odoo_sync.jobs j where j.name = 'odoo-sync-alarm' and j.paused_at is not null) then
     return 'paused';
   end if;
-  -- Two looks at once would tell everything twice.
+  -- Two checks at once would send everything twice.
   perform pg_advisory_xact_lock(hashtext('odoo_sync.alarm'));
   if target is not null or heartbeat is not null then
     perform odoo_sync.follow_alerts();
@@ -281,12 +281,12 @@ end
 $$;
 comment on function odoo_sync.alert_test() is 'Sends a message to alert_url, to see whether it arrives.';
 
--- An installation that is scheduled already gets its alarm with these files.
+-- Schedules the alarm in an installation whose jobs are scheduled already.
 do $$
 declare
   j odoo_sync.jobs;
 begin
-  -- A database that was set to read-only takes no writes but those of a transaction that asks for them.
+  -- In a database that was set to read-only, only a transaction that asks for it can write.
   insert into odoo_sync.jobs (name, component, statement, schedule, period) values
     ('odoo-sync-alarm', 'maintenance', 'set transaction read write; select odoo_sync.alarm()', '*/5 * * * *', '5 minutes')
   on conflict (name) do nothing returning * into j;

@@ -5,8 +5,8 @@
 --   select odoo_sync.acknowledge('attachments', 'dead', array[4711], 'a scan that nobody can open');
 --
 -- A check is a row of odoo_sync.final_checks. Each component that takes part finds it when it begins a run, compares
--- everything anew, and puts down what it saw: evidence by entity, and findings by record. When all parts are there, a
--- run of each component has to find no change in Odoo; then the findings that nobody has acknowledged are the reasons.
+-- everything anew, and records evidence by entity and findings by record. When all parts are done, one more run of each
+-- component has to find no change in Odoo; findings that nobody has acknowledged are then the reasons against it.
 
 begin;
 
@@ -57,7 +57,7 @@ end
 $$;
 comment on function odoo_sync.cancel_check() is 'Gives up the check that is under way.';
 
--- While a check is under way, whoever is called has the others called too: pg_cron would call the chatter once an hour.
+-- While a check is under way, a call of one component also calls the others: pg_cron calls the chatter only once an hour.
 create or replace function odoo_sync.call_for_check() returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -120,7 +120,7 @@ create or replace function odoo_sync.remedy_of(kind text) returns text
   $$;
 comment on function odoo_sync.remedy_of(text) is 'What to do about a finding of a final check.';
 
--- The verdict, from what was found and what people have accepted of it.
+-- The verdict, from the findings and what people have acknowledged of them.
 create or replace function odoo_sync.judge_check(check_id bigint) returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -149,7 +149,7 @@ end
 $$;
 comment on function odoo_sync.judge_check(bigint) is 'Makes the verdict of a final check from its findings.';
 
--- Called at the end of each run that took part, and by whoever looks.
+-- Called at the end of each run that took part, and by each query of the certificate.
 create or replace function odoo_sync.conclude_check() returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -236,7 +236,7 @@ end
 $$;
 comment on function odoo_sync.acknowledge(text, text, bigint[], text) is 'Accepts what the newest final check found (all of a kind, or the ids given), once and by name; says what the verdict is now.';
 
--- Whatever a run finds changed after the verdict makes it one of the past.
+-- A change that a run finds after the verdict makes the verdict out of date.
 create or replace function odoo_sync.age_checks() returns trigger
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -305,7 +305,7 @@ create or replace function odoo_sync.left_out_of(check_id bigint) returns jsonb
   $$;
 comment on function odoo_sync.left_out_of(bigint) is 'What a final check leaves out, a line each.';
 
--- To which Odoo and which bucket the tables belong.
+-- The Odoo and the bucket that the tables belong to.
 create or replace function odoo_sync.adopt_odoo() returns text
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -329,7 +329,7 @@ begin
       using hint = 'Wait for its end, or give it up by: select odoo_sync.cancel_check()';
   end if;
   delete from odoo_sync.identities i where i.side = 'storage' returning i.words into known;
-  -- What is there has etags of its own. All of it is looked for, and what is missing is queued.
+  -- The other bucket has its own etags. All objects are verified there, and missing ones are queued.
   update public.odoo_attachments a set etag = null where a.etag is not null;
   insert into odoo_sync.final_checks (asked_by, jobs) values (odoo_sync.who_asks(), array['archive-batch']);
   return coalesce(format('Forgotten: %s. ', known), '')

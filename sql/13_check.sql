@@ -7,8 +7,8 @@
 
 begin;
 
--- Has pg_net call the components, as the jobs do, where nothing comes of it: the key of the jobs may not ask for a
--- check, so they answer 403, which tells that they are there and know the key.
+-- Has pg_net call the components as the jobs do, without any effect: the jobs' key may not ask for a check, so they
+-- answer 403, which shows that they are there and know the key.
 create or replace function odoo_sync.knock() returns void
   language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -19,7 +19,7 @@ declare
   why text;
 begin
   perform odoo_sync.require_admin();
-  -- A key that may do more, as before there were scopes, would ask for a check, and so on.
+  -- A key with more rights, from before there were scopes, would start a check, and that another call.
   if exists (select from odoo_sync.accepted_keys k where k.hash = sha256(convert_to(key, 'UTF8')) and k.scope <> 'jobs') then
     path := '/healthz';
   end if;
@@ -38,7 +38,7 @@ end
 $$;
 comment on function odoo_sync.knock() is 'Has pg_net call the components as the jobs do; odoo_sync.look_at_knock() tells what came of it.';
 
--- Once a day: what will break before it does, such as an API key that ends, only the components see.
+-- Once a day, because only the components see what will break later, such as an API key that expires.
 create or replace function odoo_sync.ask_for_check() returns bigint
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -51,7 +51,7 @@ begin
   return net.http_post(url := base_url || '/check', body := '{"daily": true}', timeout_milliseconds := 10000,
     headers := jsonb_build_object('Content-Type', 'application/json', 'Authorization', 'Bearer ' || key, 'Prefer', 'respond-async'));
 exception when others then
-  return null; -- Nothing can be called then, and health() says so of each job.
+  return null; -- No call is possible, and health() reports that for each job.
 end
 $$;
 comment on function odoo_sync.ask_for_check() is 'Has the components look whether all is right, unless they have within most of a day. For odoo_sync.purge().';
@@ -90,7 +90,7 @@ end
 $$;
 comment on function odoo_sync.look_at_knock() is 'Findings about the call that odoo_sync.knock() asked for.';
 
--- Is there somebody who may look at the card? Null: that cannot be told.
+-- Is there a user who may see the card? Null: unknown.
 create or replace function odoo_sync.has_admins() returns boolean
   language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -108,9 +108,9 @@ exception when others then
   return null;
 end
 $$;
-comment on function odoo_sync.has_admins() is 'Whether any user is an admin; null: that cannot be told.';
+comment on function odoo_sync.has_admins() is 'Whether any user is an admin; null: unknown.';
 
--- A line of the list, from findings: the first is told, and how many more there are.
+-- A line of the list, from findings: the first one, and the number of further ones.
 create or replace function odoo_sync.check_line(name text, findings jsonb[], fine text)
   returns table (line text, state text, found text, remedy text)
   language sql immutable set search_path = pg_catalog, pg_temp as $$

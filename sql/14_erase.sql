@@ -2,10 +2,10 @@
 --
 --   select odoo_sync.erase('res.partner', 42);
 --
--- The rows stay, empty: a row that is missing here and there in Odoo would be read again with the next run. Whatever
--- is written to an erased row, triggers take everything out that could say who it was; what is left are ids, dates,
--- the stage, the amounts. So a sync finds nothing to do, and the comparison of both sides finds the same. Erase the person
--- in Odoo as well: what is written about them there under another number arrives here like anything else.
+-- The rows stay, without their contents: a row that is missing here but is in Odoo would be read again by the next run.
+-- Triggers remove everything that could identify the person from whatever is written to an erased row; ids, dates, the
+-- stage and amounts are left. So a sync finds nothing to do, and a comparison finds both sides the same. Erase the person
+-- in Odoo as well: new records about them there are copied like any other.
 
 begin;
 
@@ -86,7 +86,7 @@ begin
     if tg_argv[0] = 'ir.attachment' then
       new := jsonb_populate_record(new, '{"state": "skipped", "reason": "erased"}');
     end if;
-    -- What hangs on it is found by it, and no page brings it again.
+    -- Recorded as erased itself, so that what belongs to it can be found.
     if tg_argv[0] in ('crm.lead', 'mail.message', 'ir.attachment', 'records') then
       insert into odoo_sync.erased (model, id) values (case tg_argv[0] when 'records' then given ->> 'model' else tg_argv[0] end, own) on conflict do nothing;
     end if;
@@ -137,14 +137,14 @@ create or replace trigger leave_empty before insert or update on public.odoo_att
   execute function odoo_sync.leave_empty('ir.attachment', 'id', 'mimetype', 'file_size', 'checksum', 'kind', 'res_model', 'res_field', 'res_id', 'company_id', 'create_date', 'write_date',
     'state', 'attempts', 'interruptions', 'next_attempt_at', 'discovered_at', 'missing_since', 'deleted_at');
 
--- They cost every row that is written, so they sleep until somebody is erased.
+-- They slow down every write, so they are disabled until somebody is erased.
 create or replace procedure odoo_sync.wake_leave_empty()
   language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   is_awake boolean := exists (select from odoo_sync.erased);
   name text;
 begin
-  -- In the order in which pages lock them.
+  -- In the order in which the components lock them, to avoid deadlocks.
   foreach name in array array['odoo_leads', 'odoo_partners', 'odoo_users', 'odoo_messages', 'odoo_field_changes', 'odoo_records', 'odoo_attachments', 'odoo_names'] loop
     if exists (select from pg_trigger t where t.tgrelid = to_regclass('public.' || name) and t.tgname = 'leave_empty' and (t.tgenabled <> 'D') <> is_awake) then
       if is_awake then
@@ -156,7 +156,7 @@ begin
   end loop;
 end
 $$;
-comment on procedure odoo_sync.wake_leave_empty() is 'Has the triggers leave_empty at work if anybody was erased.';
+comment on procedure odoo_sync.wake_leave_empty() is 'Enables the triggers leave_empty if anybody was erased.';
 revoke execute on procedure odoo_sync.wake_leave_empty() from public;
 call odoo_sync.wake_leave_empty();
 
@@ -177,7 +177,7 @@ begin
     select nullif(lower(btrim(u.email)), '') into address from public.odoo_users u where u.id = erase.id;
   end if;
   insert into odoo_sync.erased (model, id) values (erase.model, erase.id) on conflict do nothing;
-  -- Whoever writes meanwhile waits, and writes nothing of it afterwards.
+  -- Concurrent writers wait, and the triggers then apply to them.
   call odoo_sync.wake_leave_empty();
   -- Whoever wrote without being known as a contact did so by an address.
   insert into odoo_sync.erased (model, id)
@@ -189,7 +189,7 @@ begin
    where (erase.model = 'res.partner' and m.author_id = erase.id) or strpos(lower(m.email_from), address) > 0
       or odoo_sync.is_erased(m.model, m.res_id)
   on conflict do nothing;
-  -- Files of what is erased, but for those that something else refers to.
+  -- Files of erased records, unless something else refers to them.
   with files as (
     select a.id from public.odoo_attachments a where odoo_sync.is_erased(a.res_model, a.res_id)
     union
@@ -218,7 +218,7 @@ begin
   get diagnostics gone = row_count;
   removed := removed || jsonb_build_object('objects', gone);
 
-  -- Written as they are: the triggers take out what has to go.
+  -- Any update has the triggers remove the contents.
   update public.odoo_attachments a set reason = 'erased' where odoo_sync.is_erased('ir.attachment', a.id) and a.reason is distinct from 'erased';
   get diagnostics gone = row_count;
   removed := removed || jsonb_build_object('files', gone);
@@ -267,7 +267,7 @@ revoke execute on function odoo_sync.is_erased(text, bigint), odoo_sync.erase(te
 grant execute on function odoo_sync.is_erased(text, bigint) to odoo_sync;
 grant execute on function odoo_sync.erase(text, bigint) to authenticated, service_role;
 
--- The last file says that all of them are in place.
+-- Records the version, in the last file, when all of them are in place.
 insert into odoo_sync.schema_versions (version) values (3) on conflict (version) do nothing;
 insert into odoo_sync.schema_versions (version) values (4) on conflict (version) do nothing;
 

@@ -74,7 +74,7 @@ pub async fn begin(postgres: &impl Postgres, wanted: &Begin) -> Result<Begun, Fa
         ), ended as (
           update odoo_sync.runs r
              set outcome = 'crashed', finished_at = now(),
-                 fault = jsonb_build_object('kind', 'cut_off', 'message', 'ended without a word; what it held was given back')
+                 fault = jsonb_build_object('kind', 'cut_off', 'message', 'ended without a report; what it had claimed was released')
             from wanted w
            where r.job = w.job and r.outcome = 'running' and r.leased_until < now()
           returning r.id, r.job, r.counts, r.started_at, r.seen_at

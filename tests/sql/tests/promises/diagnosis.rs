@@ -332,7 +332,7 @@ async fn runs_that_end_without_a_word_are_told() {
     }
     let health = project.health().await;
     assert_eq!(health.state, "not_moving");
-    says(&health, "ended without a word", "memory");
+    says(&health, "ended without a report", "memory");
 }
 
 /// Rows of failures, and a run for each, so many minutes ago.
