@@ -80,13 +80,13 @@ impl std::ops::AddAssign for Written {
 
 /// A serialized page with its statement: the rows that it was made of can be dropped.
 #[derive(Debug)]
-pub struct Sheet {
+pub struct PreparedPage {
     statement: &'static str,
     document: Vec<u8>,
 }
 
 /// Serializes a page.
-pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Sheet, Fault> {
+pub fn prepare(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<PreparedPage, Fault> {
     // Serialize from borrowed rows: a page is a few megabytes, and a copy would double that.
     #[derive(Serialize)]
     struct Argument<'a> {
@@ -121,7 +121,7 @@ pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Shee
         position: page.cursor.map(|(_, position)| position),
         dry: page.dry,
     };
-    Ok(Sheet {
+    Ok(PreparedPage {
         statement: &table.statements().write,
         document: document(&argument)?,
     })
@@ -129,8 +129,8 @@ pub fn sheet(table: &'static Table, lease: Lease, page: Page<'_>) -> Result<Shee
 
 /// Writes a page and its cursor in one statement: either the page is in, or it is read again. A row with an
 /// unchanged hash is not written. `None`: the run was given up.
-pub async fn write(postgres: &impl Postgres, sheet: Sheet) -> Result<Option<Written>, Fault> {
-    let written = call_with(postgres, sheet.statement, sheet.document);
+pub async fn write(postgres: &impl Postgres, page: PreparedPage) -> Result<Option<Written>, Fault> {
+    let written = call_with(postgres, page.statement, page.document);
     Ok(written.await?.pop())
 }
 

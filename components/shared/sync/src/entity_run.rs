@@ -7,7 +7,7 @@ use fault::{Fault, Kind};
 use ledger::Postgres;
 use ledger::dictionary::Field;
 use ledger::runs::RunId;
-use ledger::sync::{self, Lease, Page, Row, Sheet, Written};
+use ledger::sync::{self, Lease, Page, PreparedPage, Row, Written};
 use ledger::unreadable::Unreadable;
 use odoo::records::Model;
 use odoo::salvage::{self, Part};
@@ -107,9 +107,14 @@ pub(crate) struct RowWriter<'a, P> {
 
 impl<P: Postgres> RowWriter<'_, P> {
     /// Writes a page, unless there is none.
-    pub(crate) async fn write(&self, sheet: Option<Sheet>) -> Result<Option<Written>, Stop> {
-        let Some(sheet) = sheet else { return Ok(None) };
-        let written = sync::write(self.postgres, sheet).await?;
+    pub(crate) async fn write(
+        &self,
+        prepared: Option<PreparedPage>,
+    ) -> Result<Option<Written>, Stop> {
+        let Some(prepared) = prepared else {
+            return Ok(None);
+        };
+        let written = sync::write(self.postgres, prepared).await?;
         self.moved.set(true);
         written.map(Some).ok_or(Stop::GivenUp)
     }
@@ -315,13 +320,13 @@ impl<'e> EntityRun<'e> {
     }
 
     /// Prepares a page and the cursor behind it for writing; `None` if it brings nothing new.
-    pub(crate) fn sheet<P>(
+    pub(crate) fn prepare_page<P>(
         &mut self,
         writer: &RowWriter<'_, P>,
         rows: &[Row],
         gone: &[i64],
         next: Option<&Position>,
-    ) -> Result<Option<Sheet>, Fault> {
+    ) -> Result<Option<PreparedPage>, Fault> {
         let unreadable = std::mem::take(&mut self.unreadable);
         let answered = std::mem::take(&mut self.answered);
         let mentioned = self.mentions.take();
@@ -344,7 +349,7 @@ impl<'e> EntityRun<'e> {
                 .map(|position| (self.cursor.as_str(), position)),
             dry: writer.dry,
         };
-        sync::sheet(self.entity.table, writer.lease, page).map(Some)
+        sync::prepare(self.entity.table, writer.lease, page).map(Some)
     }
 
     /// Whether a page that leads to this position has nothing new in it.
@@ -359,8 +364,8 @@ impl<'e> EntityRun<'e> {
         rows: &[Row],
         next: Position,
     ) -> Result<(), Stop> {
-        let sheet = self.sheet(writer, rows, &[], Some(&next))?;
-        let written = writer.write(sheet).await?;
+        let prepared = self.prepare_page(writer, rows, &[], Some(&next))?;
+        let written = writer.write(prepared).await?;
         self.stand_at(writer, next, written);
         Ok(())
     }
@@ -388,8 +393,8 @@ impl<'e> EntityRun<'e> {
         rows: &[Row],
         gone: &[i64],
     ) -> Result<Written, Stop> {
-        let sheet = self.sheet(writer, rows, gone, None)?;
-        let written = writer.write(sheet).await?.unwrap_or_default();
+        let prepared = self.prepare_page(writer, rows, gone, None)?;
+        let written = writer.write(prepared).await?.unwrap_or_default();
         self.copied.written += written;
         Ok(written)
     }

@@ -250,8 +250,8 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         Ok(())
     }
 
-    /// The same, of all records there are. Odoo is asked for the next page before rows are made of one and Postgres writes
-    /// it: what is slowest of these is what a page takes.
+    /// The same, of all records there are. Odoo is asked for the next page before rows are made of this one and Postgres
+    /// writes it, so that a page takes as long as the slowest of these.
     async fn read_all_ahead(&self, entity_run: &mut EntityRun<'_>) -> Result<(), Stop> {
         let language = &self.settings.language;
         let (entity, asked) = (entity_run.entity, entity_run.asked.clone());
@@ -305,10 +305,10 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         rows: Vec<Row>,
         next: Position,
     ) -> Result<(), Stop> {
-        let sheet = entity_run.sheet(&self.writer, &rows, &[], Some(&next))?;
-        // The sheet has all of it, and the next page needs the room.
+        let prepared = entity_run.prepare_page(&self.writer, &rows, &[], Some(&next))?;
+        // The prepared page has all of it, and the next page needs the memory.
         drop(rows);
-        let written = self.writer.write(sheet).await?;
+        let written = self.writer.write(prepared).await?;
         entity_run.stand_at(&self.writer, next, written);
         let written = written.unwrap_or_default();
         entity_run

@@ -23,14 +23,14 @@ use crate::row::link;
 use crate::source::PAGE;
 use crate::work::RunContext;
 
-/// So many records are made into rows before others have a turn.
+/// After so many records the loop yields.
 const AT_ONCE: usize = 100;
 
-/// Lets everybody else go on, once.
-async fn rest() {
-    let mut rested = false;
+/// Yields once, so that other futures of this instance make progress.
+async fn yield_now() {
+    let mut yielded = false;
     poll_fn(|context| {
-        if std::mem::replace(&mut rested, true) {
+        if std::mem::replace(&mut yielded, true) {
             return Poll::Ready(());
         }
         context.waker().wake_by_ref();
@@ -50,8 +50,8 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
         entity_run.rows(part)
     }
 
-    /// The same of records that everything was looked up for. A host that has no thread for requests goes on with those under
-    /// way only while this rests.
+    /// The same, for records whose lookups are done. It yields in between, because requests under way in this instance
+    /// make progress only then.
     pub(crate) async fn made_of(
         &self,
         entity_run: &mut EntityRun<'_>,
@@ -68,7 +68,7 @@ impl<H: Http, C: Clock, P: Postgres> RunContext<'_, H, C, P> {
             if is_last {
                 return Ok((rows, seen));
             }
-            rest().await;
+            yield_now().await;
         }
     }
 
