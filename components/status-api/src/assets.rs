@@ -97,7 +97,7 @@ pub fn asset(path: &str) -> Option<Asset> {
 }
 
 /// The request for a file.
-pub struct Visit<'a> {
+pub struct AssetRequest<'a> {
     /// The origins that may show the page in a frame; an invalid value allows none.
     pub frame_ancestors: &'a str,
     /// The origins of those that may also hand the page a token.
@@ -109,7 +109,7 @@ pub struct Visit<'a> {
 }
 
 /// The response with a file.
-pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
+pub fn answer((path, content_type, bytes): Asset, visit: &AssetRequest<'_>) -> Answer {
     let bytes = if path == "/" {
         Cow::Owned(page(bytes, visit))
     } else {
@@ -135,7 +135,7 @@ pub fn answer((path, content_type, bytes): Asset, visit: &Visit<'_>) -> Answer {
 }
 
 /// Adds to the HTML whether another site led to the page, and which origins may hand it a token.
-fn page(html: &[u8], visit: &Visit<'_>) -> Vec<u8> {
+fn page(html: &[u8], visit: &AssetRequest<'_>) -> Vec<u8> {
     let mut told = String::from("<html");
     // `none` means typed or a bookmark; browsers from before 2023 do not send the header.
     if !matches!(visit.site, None | Some("none" | "same-origin")) {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn the_page_is_told_who_led_to_it_and_who_may_hand_it_a_token() {
         let told = |site, origins: &[&str]| {
-            let visit = Visit {
+            let visit = AssetRequest {
                 frame_ancestors: "'self'",
                 token_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
                 site,

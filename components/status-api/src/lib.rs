@@ -57,7 +57,7 @@ async fn handle(request: spin_sdk::http::Request) -> Answer {
 
 async fn file_of_the_card(guard: &Guard, asset: assets::Asset) -> Result<Answer, Refusal> {
     guard.check_method(Use::Look)?;
-    let visit = assets::Visit {
+    let visit = assets::AssetRequest {
         frame_ancestors: &SpinVariables.text("frame_ancestors").await?,
         token_origins: SpinVariables.list("allowed_origins").await?,
         site: guard.header(&SITE),

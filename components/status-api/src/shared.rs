@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use access::{Snapshot, Terms};
+use access::{Snapshot, Timing};
 use fault::{Fault, Kind};
 use ledger::status::{self, Reading};
 use outbound::Clock;
@@ -12,11 +12,11 @@ use platform::{SpinClock, SpinPostgres};
 /// Wait before the next try, if as many readings as allowed are under way.
 const BUSY: Duration = Duration::from_millis(500);
 
-const TERMS: Terms = Terms {
+const TIMING: Timing = Timing {
     // A reading may get this old while Postgres is slow.
     max_age: Duration::from_secs(5),
     min_interval: Duration::from_secs(1),
-    patience: Duration::from_secs(10),
+    timeout: Duration::from_secs(10),
     late: Fault::new(
         Kind::LedgerUnreachable,
         "Postgres did not say within 10 s how things stand",
@@ -25,7 +25,7 @@ const TERMS: Terms = Terms {
 
 thread_local! {
     // Shared by up to 16 concurrent requests of an instance, and by later ones.
-    static SHARED: Rc<Snapshot<Reading>> = Rc::new(Snapshot::new(TERMS));
+    static SHARED: Rc<Snapshot<Reading>> = Rc::new(Snapshot::new(TIMING));
 }
 
 /// The status, at most a second old; somewhat older while Postgres is slow.

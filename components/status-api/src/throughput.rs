@@ -59,7 +59,7 @@ pub struct Throughput {
 
 /// Work between two times, both in seconds before now.
 #[derive(Debug, Clone, Copy)]
-struct Stretch {
+struct Interval {
     from_s: f64,
     to_s: f64,
     files: f64,
@@ -68,20 +68,20 @@ struct Stretch {
 
 /// The throughput of the archive.
 pub fn throughput(archive: &Archive, now: Moment) -> Throughput {
-    let stretches = stretches(archive, now);
+    let intervals = intervals(archive, now);
     let mut files = [0.0; STEPS];
     let mut bytes = [0.0; STEPS];
-    for stretch in &stretches {
+    for interval in &intervals {
         for (step, (files, bytes)) in files.iter_mut().zip(&mut bytes).enumerate() {
-            let share = stretch.share_of(step);
-            *files += stretch.files * share;
-            *bytes += stretch.bytes * share;
+            let share = interval.share_of(step);
+            *files += interval.files * share;
+            *bytes += interval.bytes * share;
         }
     }
     let history = files.iter().rev().map(|files| per_minute(*files)).collect();
     Throughput {
         history,
-        rate: rate(&stretches, &files, &bytes),
+        rate: rate(&intervals, &files, &bytes),
     }
 }
 
@@ -103,7 +103,7 @@ pub fn eta(rate: Option<Rate>, rest: Amount) -> Option<Eta> {
     })
 }
 
-impl Stretch {
+impl Interval {
     /// The share of this work that lies in a step; step 0 is the newest.
     fn share_of(&self, step: usize) -> f64 {
         let step_s = f64::from(STEP_S);
@@ -113,9 +113,9 @@ impl Stretch {
     }
 }
 
-fn stretches(archive: &Archive, now: Moment) -> Vec<Stretch> {
+fn intervals(archive: &Archive, now: Moment) -> Vec<Interval> {
     let ago = |moment: Moment| seconds(now - moment).max(0.0);
-    let stretch = |from_s: f64, to_s: f64, files: i64, bytes: i64| Stretch {
+    let interval = |from_s: f64, to_s: f64, files: i64, bytes: i64| Interval {
         // At least a moment long, so that a batch of zero duration does not divide by zero.
         from_s: from_s.max(to_s + 0.1),
         to_s,
@@ -124,7 +124,7 @@ fn stretches(archive: &Archive, now: Moment) -> Vec<Stretch> {
     };
     let over = archive.batches.iter().map(|batch| {
         let to_s = ago(batch.ended_at);
-        stretch(
+        interval(
             to_s + batch.elapsed_s.max(0.0),
             to_s,
             batch.files,
@@ -134,21 +134,21 @@ fn stretches(archive: &Archive, now: Moment) -> Vec<Stretch> {
     let running = archive
         .running
         .iter()
-        .map(|run| stretch(ago(run.started_at), 0.0, run.files, run.bytes));
+        .map(|run| interval(ago(run.started_at), 0.0, run.files, run.bytes));
     over.chain(running)
-        .filter(|stretch| stretch.files > 0.0)
+        .filter(|interval| interval.files > 0.0)
         .collect()
 }
 
-fn rate(stretches: &[Stretch], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Option<Rate> {
-    let newest_s = stretches
+fn rate(intervals: &[Interval], files: &[f64; STEPS], bytes: &[f64; STEPS]) -> Option<Rate> {
+    let newest_s = intervals
         .iter()
-        .map(|stretch| stretch.to_s)
+        .map(|interval| interval.to_s)
         .reduce(f64::min)?;
     let horizon_s = f64::from(STEP_S) * 60.0;
-    let seen_s = stretches
+    let seen_s = intervals
         .iter()
-        .map(|stretch| stretch.from_s)
+        .map(|interval| interval.from_s)
         .reduce(f64::max)?
         .min(horizon_s);
     if newest_s > STALLED_S || seen_s < LEAST_SEEN_S || files.iter().sum::<f64>() < LEAST_FILES {

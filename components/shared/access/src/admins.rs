@@ -9,7 +9,7 @@ use ledger::Postgres;
 use outbound::Clock;
 use uuid::Uuid;
 
-use crate::patience::within;
+use crate::timeout::within;
 
 /// Maximum age of an entry: a role that is granted or revoked takes effect after this time at the latest.
 const MAX_AGE: Duration = Duration::from_secs(30);

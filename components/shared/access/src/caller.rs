@@ -72,14 +72,14 @@ pub enum Refusal {
     Unauthorized,
     /// It has a valid token of the project that does not belong to an accepted user (401). The response is
     /// the same; only the log of refused calls gives the reason.
-    Unfit(Unfit),
+    TokenRejection(TokenRejection),
     /// Its credentials may be valid, but the service that verifies them cannot be asked (503).
     Unavailable(Fault),
 }
 
 /// Why a valid token of the project is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum TokenRejection {
     /// It is from another issuer.
     Issuer,
     /// Its role is not `authenticated`.
@@ -92,7 +92,7 @@ pub enum Unfit {
     Subject,
 }
 
-impl Unfit {
+impl TokenRejection {
     /// The problem and its remedy, for the log of refused calls.
     const fn words(self) -> &'static str {
         match self {
@@ -125,7 +125,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized => f.write_str("Unauthorized"),
-            Self::Unfit(reason) => f.write_str(reason.words()),
+            Self::TokenRejection(reason) => f.write_str(reason.words()),
             Self::Unavailable(fault) => write!(f, "who calls could not be checked: {fault}"),
         }
     }
@@ -141,7 +141,7 @@ pub fn refusal_words(
     authorization: Option<&str>,
     apikey: Option<&str>,
 ) -> &'static str {
-    if let Refusal::Unfit(reason) = refusal {
+    if let Refusal::TokenRejection(reason) = refusal {
         return reason.words();
     }
     match Presented::new(authorization, apikey) {
@@ -220,11 +220,11 @@ mod tests {
             assert!(words.starts_with("a call came with"));
         }
         for unfit in [
-            Unfit::Issuer,
-            Unfit::Role,
-            Unfit::Client,
-            Unfit::SecondFactor,
-            Unfit::Subject,
+            TokenRejection::Issuer,
+            TokenRejection::Role,
+            TokenRejection::Client,
+            TokenRejection::SecondFactor,
+            TokenRejection::Subject,
         ] {
             assert!(unfit.words().starts_with("a call came with a user token"));
         }

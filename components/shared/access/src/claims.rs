@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::caller::{Refusal, Unfit};
+use crate::caller::{Refusal, TokenRejection};
 
 /// Tolerated clock skew, in seconds.
 const LEEWAY_S: f64 = 30.0;
@@ -77,19 +77,22 @@ impl Claims {
             .is_none_or(|client| expected.clients.contains(client));
         let strong_enough = !expected.second_factor || self.aal.as_deref() == Some("aal2");
         for (fit, reason) in [
-            (from_there, Unfit::Issuer),
-            (self.role.as_deref() == Some("authenticated"), Unfit::Role),
-            (by_known_app, Unfit::Client),
-            (strong_enough, Unfit::SecondFactor),
+            (from_there, TokenRejection::Issuer),
+            (
+                self.role.as_deref() == Some("authenticated"),
+                TokenRejection::Role,
+            ),
+            (by_known_app, TokenRejection::Client),
+            (strong_enough, TokenRejection::SecondFactor),
         ] {
             if !fit {
-                return Err(Refusal::Unfit(reason));
+                return Err(Refusal::TokenRejection(reason));
             }
         }
         // Accept only the form that Supabase writes: 36 characters with hyphens.
         (self.sub.len() == 36)
             .then(|| Uuid::try_parse(&self.sub).ok())
             .flatten()
-            .ok_or(Refusal::Unfit(Unfit::Subject))
+            .ok_or(Refusal::TokenRejection(TokenRejection::Subject))
     }
 }

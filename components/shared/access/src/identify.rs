@@ -17,23 +17,23 @@ use crate::key_set::{self, KeySet};
 use crate::policy::Policy;
 use crate::service_key::{AcceptedKeys, KeyHash, is_public};
 use crate::signature::{Algorithm, VerifyingKey};
-use crate::snapshot::{Snapshot, Terms};
+use crate::snapshot::{Snapshot, Timing};
 
 /// A revoked key is accepted for at most 5 s.
-const KEYS: Terms = Terms {
+const KEYS: Timing = Timing {
     max_age: Duration::from_secs(5),
     min_interval: Duration::from_secs(1),
-    patience: Duration::from_secs(5),
+    timeout: Duration::from_secs(5),
     late: Fault::new(
         Kind::LedgerUnreachable,
         "Postgres did not give the accepted keys within 5 s",
     ),
 };
 
-const KEY_SET: Terms = Terms {
+const KEY_SET: Timing = Timing {
     max_age: Duration::from_mins(10),
     min_interval: Duration::from_secs(10),
-    patience: Duration::from_secs(10),
+    timeout: Duration::from_secs(10),
     late: Fault::new(
         Kind::StorageTimeout,
         "Supabase Auth did not give its key set within 10 s",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fault::Fault;
 use outbound::Clock;
 
-use crate::patience::within;
+use crate::timeout::within;
 
 /// How often requests that wait for another one's refresh check whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -18,21 +18,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Timing of a snapshot.
-pub struct Terms {
+pub struct Timing {
     /// Maximum age of an answer.
     pub max_age: Duration,
     /// Minimum time between the beginnings of two refreshes, however many requests want one. Less than
     /// `max_age`.
     pub min_interval: Duration,
     /// Timeout of a refresh.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// The fault of a refresh that times out.
     pub late: Fault,
 }
 
 /// The last answer, and the state of the last refresh.
 pub struct Snapshot<T> {
-    terms: Terms,
+    timing: Timing,
     state: RefCell<State<T>>,
 }
 
@@ -40,10 +40,10 @@ struct State<T> {
     /// The last answer, and when it was asked for.
     held: Option<(Duration, Rc<T>)>,
     /// The last refresh.
-    question: Option<Question>,
+    refresh: Option<Refresh>,
 }
 
-struct Question {
+struct Refresh {
     begun: Duration,
     outcome: Outcome,
 }
@@ -57,22 +57,22 @@ enum Outcome {
     Failed(Fault),
 }
 
-enum Turn<T> {
-    Ask,
+enum NextStep<T> {
+    Refresh,
     /// Wait for the refresh that began then.
     Wait(Duration),
-    Known(Result<Rc<T>, Fault>),
+    Done(Result<Rc<T>, Fault>),
 }
 
 impl<T> Snapshot<T> {
     /// An empty snapshot.
-    pub const fn new(terms: Terms) -> Self {
+    pub const fn new(timing: Timing) -> Self {
         let state = State {
             held: None,
-            question: None,
+            refresh: None,
         };
         Self {
-            terms,
+            timing,
             state: RefCell::new(state),
         }
     }
@@ -81,7 +81,7 @@ impl<T> Snapshot<T> {
     pub(crate) fn held(&self, now: Duration) -> Option<Rc<T>> {
         let state = self.state.borrow();
         let (asked_at, answer) = state.held.as_ref()?;
-        (now.saturating_sub(*asked_at) < self.terms.max_age).then(|| Rc::clone(answer))
+        (now.saturating_sub(*asked_at) < self.timing.max_age).then(|| Rc::clone(answer))
     }
 
     /// The last answer, if nobody has to wait for a newer one: it is younger than `min_interval`, or a
@@ -90,9 +90,9 @@ impl<T> Snapshot<T> {
         let state = self.state.borrow();
         let (asked_at, answer) = state.held.as_ref()?;
         let age = now.saturating_sub(*asked_at);
-        let question = state.question.as_ref();
-        let is_asked = question.is_some_and(|question| matches!(question.outcome, Outcome::Open));
-        let suffices = age < self.terms.min_interval || (is_asked && age < self.terms.max_age);
+        let refresh = state.refresh.as_ref();
+        let is_asked = refresh.is_some_and(|refresh| matches!(refresh.outcome, Outcome::Open));
+        let suffices = age < self.timing.min_interval || (is_asked && age < self.timing.max_age);
         suffices.then(|| Rc::clone(answer))
     }
 
@@ -100,7 +100,7 @@ impl<T> Snapshot<T> {
     pub fn forget(&self) {
         let mut state = self.state.borrow_mut();
         state.held = None;
-        state.question = None;
+        state.refresh = None;
     }
 
     /// Gets the newest answer: refreshes it, joins a refresh under way, or takes the result of one that began
@@ -117,76 +117,78 @@ impl<T> Snapshot<T> {
         let mut awaited = None;
         let begun = loop {
             let now = clock.now();
-            if now.saturating_sub(come) >= self.terms.patience * 2 {
-                return Err(self.terms.late.clone());
+            if now.saturating_sub(come) >= self.timing.timeout * 2 {
+                return Err(self.timing.late.clone());
             }
-            match self.turn(now, awaited) {
-                Turn::Ask => break now,
-                Turn::Known(outcome) => return outcome,
-                Turn::Wait(question) => {
-                    awaited = Some(question);
+            match self.next_step(now, awaited) {
+                NextStep::Refresh => break now,
+                NextStep::Done(outcome) => return outcome,
+                NextStep::Wait(begun) => {
+                    awaited = Some(begun);
                     clock.sleep(LOOK_EVERY).await;
                 }
             }
         };
-        let asker = Asker {
+        let guard = RefreshGuard {
             snapshot: self,
             begun,
         };
-        let outcome = within(clock, self.terms.patience, &self.terms.late, ask(begun)).await;
-        asker.end(outcome.map(Rc::new))
+        let outcome = within(clock, self.timing.timeout, &self.timing.late, ask(begun)).await;
+        guard.end(outcome.map(Rc::new))
     }
 
-    /// The next step of a request that has waited for the refresh begun at `awaited`. `Ask` also marks a
+    /// The next step of a request that has waited for the refresh begun at `awaited`. `Refresh` also marks a
     /// refresh as begun, so only one request gets it.
-    fn turn(&self, now: Duration, awaited: Option<Duration>) -> Turn<T> {
+    fn next_step(&self, now: Duration, awaited: Option<Duration>) -> NextStep<T> {
         let mut state = self.state.borrow_mut();
-        if let Some(question) = &state.question {
-            let age = now.saturating_sub(question.begun);
-            let is_recent = age < self.terms.min_interval;
+        if let Some(refresh) = &state.refresh {
+            let age = now.saturating_sub(refresh.begun);
+            let is_recent = age < self.timing.min_interval;
             // Requests that waited take the result, however long it took; otherwise a slow service would be
             // asked by one after another.
-            let is_news = is_recent || awaited.is_some_and(|awaited| awaited <= question.begun);
-            match (&question.outcome, &state.held) {
-                (Outcome::Failed(fault), _) if is_news => return Turn::Known(Err(fault.clone())),
-                (Outcome::Answered, Some((_, answer))) if is_news => {
-                    return Turn::Known(Ok(Rc::clone(answer)));
+            let is_news = is_recent || awaited.is_some_and(|awaited| awaited <= refresh.begun);
+            match (&refresh.outcome, &state.held) {
+                (Outcome::Failed(fault), _) if is_news => {
+                    return NextStep::Done(Err(fault.clone()));
                 }
-                (Outcome::Open, _) if age < self.terms.patience + GRACE => {
-                    return Turn::Wait(question.begun);
+                (Outcome::Answered, Some((_, answer))) if is_news => {
+                    return NextStep::Done(Ok(Rc::clone(answer)));
+                }
+                (Outcome::Open, _) if age < self.timing.timeout + GRACE => {
+                    return NextStep::Wait(refresh.begun);
                 }
                 (Outcome::Open | Outcome::Abandoned, _) if is_recent => {
-                    return Turn::Wait(question.begun);
+                    return NextStep::Wait(refresh.begun);
                 }
                 _ => {}
             }
         }
-        state.question = Some(Question {
+        state.refresh = Some(Refresh {
             begun: now,
             outcome: Outcome::Open,
         });
-        Turn::Ask
+        NextStep::Refresh
     }
 
     fn settle(&self, begun: Duration, outcome: Outcome) {
         let mut state = self.state.borrow_mut();
         // Ignore a refresh that another one has replaced.
-        if let Some(question) = &mut state.question
-            && question.begun == begun
-            && matches!(question.outcome, Outcome::Open)
+        if let Some(refresh) = &mut state.refresh
+            && refresh.begun == begun
+            && matches!(refresh.outcome, Outcome::Open)
         {
-            question.outcome = outcome;
+            refresh.outcome = outcome;
         }
     }
 }
 
 /// The request that runs a refresh. If it is dropped early, another one may refresh.
-struct Asker<'a, T> {
+struct RefreshGuard<'a, T> {
     snapshot: &'a Snapshot<T>,
     begun: Duration,
 }
 
-impl<T> Asker<'_, T> {
+impl<T> RefreshGuard<'_, T> {
     fn end(self, outcome: Result<Rc<T>, Fault>) -> Result<Rc<T>, Fault> {
         match &outcome {
             Ok(answer) => {
@@ -209,7 +211,7 @@ impl<T> Asker<'_, T> {
     }
 }
 
-impl<T> Drop for Asker<'_, T> {
+impl<T> Drop for RefreshGuard<'_, T> {
     fn drop(&mut self) {
         self.snapshot.settle(self.begun, Outcome::Abandoned);
     }
@@ -226,25 +228,25 @@ mod tests {
 
     use super::*;
 
-    const TERMS: Terms = Terms {
+    const TIMING: Timing = Timing {
         max_age: Duration::from_secs(20),
         min_interval: Duration::from_secs(1),
-        patience: Duration::from_secs(5),
+        timeout: Duration::from_secs(5),
         late: Fault::new(Kind::OutOfTime, "late"),
     };
     const BROKEN: Fault = Fault::new(Kind::Program, "broken");
 
     /// A clock that is advanced by hand; sleeping never ends.
     #[derive(Default)]
-    struct ByHand(Cell<Duration>);
+    struct ManualClock(Cell<Duration>);
 
-    impl ByHand {
+    impl ManualClock {
         fn pass(&self, seconds: u64) {
             self.0.set(self.0.get() + Duration::from_secs(seconds));
         }
     }
 
-    impl Clock for ByHand {
+    impl Clock for ManualClock {
         fn now(&self) -> Duration {
             self.0.get()
         }
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_comes_after_a_newer_one_does_not_replace_it() {
-        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let (clock, snapshot) = (ManualClock::default(), Snapshot::new(TIMING));
         let mut slow = pin!(snapshot.renewed(&clock, async |_| on_second_look(Ok("old")).await));
         assert!(slow.as_mut().now_or_never().is_none());
         clock.pass(6);
@@ -291,7 +293,7 @@ mod tests {
 
     #[test]
     fn one_who_fails_late_has_no_say_on_the_question_that_is_open_now() {
-        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let (clock, snapshot) = (ManualClock::default(), Snapshot::new(TIMING));
         let mut slow = pin!(snapshot.renewed(&clock, async |_| on_second_look(Err(BROKEN)).await));
         assert!(slow.as_mut().now_or_never().is_none());
         clock.pass(6);
@@ -305,7 +307,7 @@ mod tests {
 
     #[test]
     fn while_one_asks_the_others_take_what_is_at_hand_until_it_is_too_old_or_forgotten() {
-        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let (clock, snapshot) = (ManualClock::default(), Snapshot::new(TIMING));
         assert_eq!(snapshot.at_hand(clock.now()), None);
         assert!(block_on(snapshot.renewed(&clock, async |_| Ok("one"))).is_ok());
         assert_eq!(snapshot.at_hand(clock.now()).as_deref(), Some(&"one"));
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_failure_leaves_the_answer_at_hand_until_it_is_too_old() {
-        let (clock, snapshot) = (ByHand::default(), Snapshot::new(TERMS));
+        let (clock, snapshot) = (ManualClock::default(), Snapshot::new(TIMING));
         assert!(block_on(snapshot.renewed(&clock, async |_| Ok("one"))).is_ok());
         clock.pass(19);
         assert_eq!(

@@ -37,7 +37,7 @@ pub struct Figures {
     pub storage_calls: u64,
     /// Where contents are sent, and whether the key is a legacy one; absent where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub storage: Option<storage::Told>,
+    pub storage: Option<storage::Summary>,
 }
 
 impl run::Figures for Figures {

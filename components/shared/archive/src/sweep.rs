@@ -67,7 +67,7 @@ pub(crate) struct Swept {
 
 /// The result of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stepped {
+pub(crate) enum StepOutcome {
     /// The sweep goes on; what this step added to the catalogue or updated there.
     On(Catalogued),
     /// The sweep ended.
@@ -112,14 +112,14 @@ impl Sweep {
         run_id: RunId,
         settings: &Settings,
         now_s: i64,
-    ) -> Result<Stepped, Fault> {
+    ) -> Result<StepOutcome, Fault> {
         if self.position == Position::default() {
             // The first sweep starts a day after the first batch: nothing can be missing before.
             let begun = Position::rested(now_s, &self.selection);
             let kept = json(&begun)?;
             ledger::runs::keep_cursor(postgres, CURSOR, &kept).await?;
             (self.position, self.kept) = (begun, kept);
-            return Ok(Stepped::On(Catalogued::default()));
+            return Ok(StepOutcome::On(Catalogued::default()));
         }
         if let Some(verdict) = self.position.verdict {
             return self.settle(postgres, run_id, verdict, now_s).await;
@@ -136,7 +136,7 @@ impl Sweep {
         postgres: &impl Postgres,
         run_id: RunId,
         settings: &Settings,
-    ) -> Result<Stepped, Fault> {
+    ) -> Result<StepOutcome, Fault> {
         let after_id = self.position.compared_to;
         let window = Window {
             after_id,
@@ -183,7 +183,7 @@ impl Sweep {
                         ..written
                     };
                 }
-                None => return Ok(Stepped::Overtaken(catalogued)),
+                None => return Ok(StepOutcome::Overtaken(catalogued)),
             }
         }
         let mut next = Position {
@@ -207,10 +207,10 @@ impl Sweep {
         let hidden: Vec<i64> = hidden.iter().map(|one| one.id).collect();
         let found = (missing.as_slice(), hidden.as_slice());
         if !mark_missing(postgres, run_id, range, found, self.to(&to)).await? {
-            return Ok(Stepped::Overtaken(catalogued));
+            return Ok(StepOutcome::Overtaken(catalogued));
         }
         (self.position, self.kept) = (next, to);
-        Ok(Stepped::On(catalogued))
+        Ok(StepOutcome::On(catalogued))
     }
 
     async fn settle(
@@ -219,7 +219,7 @@ impl Sweep {
         run_id: RunId,
         verdict: Swept,
         now_s: i64,
-    ) -> Result<Stepped, Fault> {
+    ) -> Result<StepOutcome, Fault> {
         let ended = Position {
             ended: now_s,
             selection: self.position.selection.clone(),
@@ -228,11 +228,11 @@ impl Sweep {
         let to = json(&ended)?;
         let settled = settle_missing(postgres, run_id, verdict.marked, PAGE, self.to(&to)).await?;
         Ok(match settled {
-            Settled::More => Stepped::On(Catalogued::default()),
-            Settled::Overtaken => Stepped::Overtaken(Catalogued::default()),
+            Settled::More => StepOutcome::On(Catalogued::default()),
+            Settled::Overtaken => StepOutcome::Overtaken(Catalogued::default()),
             Settled::All => {
                 (self.position, self.kept) = (ended, to);
-                Stepped::Ended(verdict)
+                StepOutcome::Ended(verdict)
             }
         })
     }

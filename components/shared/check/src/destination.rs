@@ -58,7 +58,7 @@ pub(crate) async fn look(
     lines.push(match storage.check_uploads().await {
         Ok(()) => ok(
             UPLOADS,
-            format!("They come through, to {}.", settings.told().uploads_to),
+            format!("They come through, to {}.", settings.summary().uploads_to),
         ),
         Err(fault) => failed(UPLOADS, &fault),
     });

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{Postgres, call, call_one};
 
-pub use claim::{Claimed, Held, Nameless, any_moved, claim, renew};
+pub use claim::{Claimed, Renewed, Unverifiable, any_moved, claim, renew};
 
 /// An attachment as discovery found it. Absent fields are not serialized, because the host reads every byte.
 #[derive(Debug, Clone, PartialEq, Serialize)]

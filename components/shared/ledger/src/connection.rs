@@ -8,7 +8,7 @@
 use fault::{Fault, Kind};
 
 /// A known reason why a connection fails.
-struct Obstacle {
+struct KnownCause {
     /// Any of these in the message, in lower case, identifies it.
     signs: &'static [&'static str],
     kind: Kind,
@@ -16,12 +16,12 @@ struct Obstacle {
     own: &'static str,
 }
 
-const fn obstacle(signs: &'static [&'static str], kind: Kind, own: &'static str) -> Obstacle {
-    Obstacle { signs, kind, own }
+const fn obstacle(signs: &'static [&'static str], kind: Kind, own: &'static str) -> KnownCause {
+    KnownCause { signs, kind, own }
 }
 
 /// The first entry with a matching sign wins.
-const OBSTACLES: &[Obstacle] = &[
+const OBSTACLES: &[KnownCause] = &[
     obstacle(
         &["too many authentication failures", "operation: auth_error"],
         Kind::LedgerLogin,
@@ -278,7 +278,7 @@ pub fn is_wrong_password(fault: &Fault) -> bool {
         .is_some_and(|own| own == "Postgres refused the login: check db_user and db_password")
 }
 
-fn known(words: &str) -> Option<&'static Obstacle> {
+fn known(words: &str) -> Option<&'static KnownCause> {
     let words = words.to_lowercase();
     OBSTACLES
         .iter()

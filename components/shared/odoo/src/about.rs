@@ -45,7 +45,7 @@ pub struct ApiKey {
 }
 
 #[derive(Deserialize)]
-struct Told {
+struct VersionAnswer {
     #[serde(alias = "server_version")]
     version: String,
 }
@@ -62,7 +62,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         // Odoo 19 and later have this address; older versions treat it as unknown.
         if response.status.is_success() && response.is_json() {
             let unix_seconds = unix_seconds(&response);
-            let Told { version } = answer::json2(response, ANSWER_BYTES).await?;
+            let VersionAnswer { version } = answer::json2(response, ANSWER_BYTES).await?;
             return Ok(Server {
                 version,
                 unix_seconds,
@@ -74,7 +74,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         let version = self.ask(request, Some(ANSWER_BYTES));
         let (response, _permit) = version.await.map_err(answer::transport)?;
         let unix_seconds = unix_seconds(&response);
-        let Told { version } = answer::json_rpc(response, ANSWER_BYTES).await?;
+        let VersionAnswer { version } = answer::json_rpc(response, ANSWER_BYTES).await?;
         Ok(Server {
             version,
             unix_seconds,

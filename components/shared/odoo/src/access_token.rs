@@ -20,7 +20,7 @@ const ABANDONED: Duration = Duration::from_hours(2);
 const AT_ONCE: usize = 500;
 
 #[derive(Deserialize)]
-struct Held {
+struct TokenRow {
     id: i64,
     /// Text, or `false`.
     access_token: Value,
@@ -87,7 +87,7 @@ impl<H: Http, C: Clock> Odoo<H, C> {
         Ok(left.len())
     }
 
-    async fn held(&self, mut terms: Vec<Value>, most: usize) -> Result<Vec<Held>, Fault> {
+    async fn held(&self, mut terms: Vec<Value>, most: usize) -> Result<Vec<TokenRow>, Fault> {
         terms.extend(of_any_field());
         let mut named = ATTACHMENTS.call(terms, Some(most));
         named.insert("fields".into(), json!(["access_token"]));
@@ -119,7 +119,7 @@ fn scaled(chance: f64) -> u32 {
     (chance * (f64::from(u32::MAX) + 1.0)) as u32
 }
 
-impl Held {
+impl TokenRow {
     fn is_abandoned(&self, now: i64) -> bool {
         let token = self.access_token.as_str().unwrap_or_default();
         let made = token
@@ -140,7 +140,7 @@ mod tests {
         let now = 0x6a00_0000;
         let is_abandoned = |token: &str| {
             let access_token = json!(token);
-            Held {
+            TokenRow {
                 id: 1,
                 access_token,
             }

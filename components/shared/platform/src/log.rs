@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use ledger::runs::Outcome;
 use outbound::Clock;
-use run::{Figures, Level, Logging, Report, Told};
+use run::{Figures, Level, LoggedWarnings, Logging, Report};
 use serde::Serialize;
 use serde_json::json;
 use spin_sdk::key_value::Store;
@@ -40,7 +40,7 @@ pub(crate) async fn log_standing(component: &str, words: Vec<String>) {
     if words.is_empty() || HAS_TOLD.replace(true) {
         return;
     }
-    let now = Told::now(words.clone(), SpinClock.unix_seconds());
+    let now = LoggedWarnings::now(words.clone(), SpinClock.unix_seconds());
     // Without a key-value store each instance logs them.
     if let Ok(store) = Store::open_default().await {
         let before = store.get(TOLD).await.ok().flatten();

@@ -39,10 +39,10 @@ thread_local! {
 
 /// Ensures that one request of an instance logs in at a time; the others poll for its result, for 4 s at
 /// most.
-struct Turn;
+struct LoginLock;
 
-impl Turn {
-    async fn taken() -> Self {
+impl LoginLock {
+    async fn acquire() -> Self {
         const LOOK_EVERY: Duration = Duration::from_millis(20);
         const LOOKS: u32 = 200;
         for _ in 0..LOOKS {
@@ -56,7 +56,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for LoginLock {
     fn drop(&mut self) {
         LOGS_IN.set(false);
     }
@@ -148,7 +148,7 @@ impl SpinPostgres {
                 other => return other,
             }
         }
-        let _turn = Turn::taken().await;
+        let _lock = LoginLock::acquire().await;
         if LET_IN.get() {
             return self.open().await;
         }

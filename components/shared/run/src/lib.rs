@@ -14,6 +14,6 @@ mod request;
 pub use identity::{belongs_here, bucket_belongs_here, tell_rights};
 pub use job::{Job, Plan};
 pub use lifecycle::{Environment, Run, begin};
-pub use logging::{Level, Logging, Told};
+pub use logging::{Level, LoggedWarnings, Logging};
 pub use report::{Figures, Report, Status};
 pub use request::{Keys, RequestError};

@@ -96,12 +96,12 @@ fn unusable(words: &'static str) -> Fault {
 
 /// Warnings that were logged, so that they are not repeated at each call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct LoggedWarnings {
     words: Vec<String>,
     at: i64,
 }
 
-impl Told {
+impl LoggedWarnings {
     /// These warnings, logged now.
     pub fn now(words: Vec<String>, unix_seconds: i64) -> Self {
         Self {
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_stands_is_told_once_a_day_and_when_it_changes() {
-        let told = |words: &str, at| Told::now(vec![words.to_owned()], at);
+        let told = |words: &str, at| LoggedWarnings::now(vec![words.to_owned()], at);
         let before = told("service_keys is not set", 1000);
         assert!(told("service_keys is not set", 1060).is_known_from(&before));
         assert!(!told("service_keys is not set", 1000 + TOLD_FOR_S).is_known_from(&before));

@@ -34,12 +34,12 @@ pub(crate) struct Metadata {
 /// The answer of `info`: today's form, and that of 1.7 and 1.8.0 (July 2024), which is the database's row.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Told {
+pub(crate) enum InfoAnswer {
     Info(Info),
     Row { name: String, metadata: Metadata },
 }
 
-impl Told {
+impl InfoAnswer {
     pub fn info(self) -> Info {
         match self {
             Self::Info(info) => info,

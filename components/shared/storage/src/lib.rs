@@ -17,5 +17,5 @@ mod setup;
 pub use info::{Fingerprint, Info};
 pub use object::{Label, Storage, Stored};
 pub use resumable::{CHUNK_BYTES, Resumable};
-pub use settings::{Settings, Told};
+pub use settings::{Settings, Summary};
 pub use setup::Bucket;

@@ -13,7 +13,7 @@ use outbound::{ByteStream, Http, Request, Response, Timeouts, TransportError, br
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::info::{Fingerprint, Info, Metadata, Told};
+use crate::info::{Fingerprint, Info, InfoAnswer, Metadata};
 use crate::settings::KeyHeaders;
 use crate::{Bucket, Settings, answer};
 
@@ -123,7 +123,7 @@ impl<H: Http> Storage<H> {
         let fault = answer::transport(error);
         match &self.settings.upload_url {
             Some(_) if fault.reach() == Reach::Batch => {
-                let host = self.settings.told().uploads_to;
+                let host = self.settings.summary().uploads_to;
                 fault.at(format!("uploads by storage_upload_url, {host}"))
             }
             _ => fault,
@@ -325,7 +325,7 @@ impl<H: Http> Storage<H> {
             .bytes(answer::ANSWER_BYTES)
             .await
             .map_err(answer::transport)?;
-        let told: Told = serde_json::from_slice(&body).map_err(|_| no_json())?;
+        let told: InfoAnswer = serde_json::from_slice(&body).map_err(|_| no_json())?;
         Ok(Some(told.info()))
     }
 

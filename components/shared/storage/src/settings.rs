@@ -95,10 +95,10 @@ impl Settings {
     }
 
     /// What reports should tell people about these settings.
-    pub fn told(&self) -> Told {
+    pub fn summary(&self) -> Summary {
         let url = self.uploads();
         let host = url.split_once("://").map_or(url, |(_, host)| host);
-        Told {
+        Summary {
             uploads_to: host.to_owned(),
             legacy_key: self.key_is_legacy(),
         }
@@ -121,7 +121,7 @@ impl Settings {
 
 /// What reports tell people about the settings of Storage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Told {
+pub struct Summary {
     /// The host that uploads are sent to.
     pub uploads_to: String,
     /// Whether the key is a legacy one, which Supabase retires.
@@ -202,9 +202,9 @@ mod tests {
             key: Secret::new("sb_secret_x"),
             ..Settings::default()
         };
-        assert_eq!(settings.told().uploads_to, "abcd.supabase.co");
+        assert_eq!(settings.summary().uploads_to, "abcd.supabase.co");
         settings.upload_url = Some("https://abcd.storage.supabase.co".to_owned());
-        assert_eq!(settings.told().uploads_to, "abcd.storage.supabase.co");
+        assert_eq!(settings.summary().uploads_to, "abcd.storage.supabase.co");
         assert_eq!(
             settings.address(settings.uploads(), "/upload/resumable"),
             "https://abcd.storage.supabase.co/storage/v1/upload/resumable"

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use crate::tokens::{Draft, USER, user};
-use crate::world::{ADMIN, Instance, Mood, is_unavailable};
+use crate::world::{ADMIN, Behaviour, Instance, is_unavailable};
 
 #[test]
 fn a_right_that_is_given_or_taken_is_seen_within_thirty_seconds() {
@@ -38,12 +38,12 @@ fn only_a_service_key_and_an_admin_are_trusted() {
 
 #[test]
 fn nobody_is_an_admin_while_postgres_cannot_say_so() {
-    for mood in [Mood::Refusing, Mood::Hanging] {
+    for behaviour in [Behaviour::Refusing, Behaviour::Hanging] {
         let app = Instance::new();
         app.world.admins.borrow_mut().insert(USER);
-        app.world.postgres.set(mood);
+        app.world.postgres.set(behaviour);
         assert!(is_unavailable(&app.bearer(&Draft::new().hs256())));
-        app.world.postgres.set(Mood::Well);
+        app.world.postgres.set(Behaviour::Well);
         assert_eq!(
             app.bearer(&Draft::new().hs256()),
             Ok(user(true)),

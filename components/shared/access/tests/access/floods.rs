@@ -6,7 +6,7 @@ use futures::future::join_all;
 use futures::{FutureExt, pin_mut};
 
 use crate::tokens::{Draft, SECRET, ec_key, ecdsa};
-use crate::world::{Instance, JOBS, Mood, is_unavailable};
+use crate::world::{Behaviour, Instance, JOBS, is_unavailable};
 
 const KEY: &str = "ots_the-key";
 
@@ -45,7 +45,7 @@ fn ten_thousand_wrong_keys_cause_at_most_one_refresh_a_second() {
 #[test]
 fn the_bound_holds_while_postgres_is_down_too() {
     let app = app();
-    app.world.postgres.set(Mood::Refusing);
+    app.world.postgres.set(Behaviour::Refusing);
     for n in 0..1_000 {
         assert!(is_unavailable(&app.bearer(&format!("ots_{n}"))));
         app.world.pass(Duration::from_millis(7));
@@ -128,7 +128,7 @@ fn sixteen_calls_at_once_share_one_question() {
     let app = app();
     app.world
         .postgres
-        .set(Mood::Slowly(Duration::from_millis(700)));
+        .set(Behaviour::Slowly(Duration::from_millis(700)));
     let calls = (0..16).map(|n| {
         let app = &app;
         async move {
@@ -146,7 +146,9 @@ fn sixteen_calls_at_once_share_one_question() {
 #[test]
 fn those_who_waited_for_a_slow_answer_do_not_ask_again() {
     let app = app();
-    app.world.postgres.set(Mood::Slowly(Duration::from_secs(3)));
+    app.world
+        .postgres
+        .set(Behaviour::Slowly(Duration::from_secs(3)));
     let outcomes = block_on(join_all((0..16).map(|_| app.bearer_call("ots_wrong"))));
     assert!(outcomes.iter().all(|o| *o == Err(Refusal::Unauthorized)));
     assert_eq!(app.world.keys_asked(), 1);
@@ -155,7 +157,9 @@ fn those_who_waited_for_a_slow_answer_do_not_ask_again() {
 #[test]
 fn sixteen_users_at_once_share_one_fetch_of_the_key_set() {
     let app = app();
-    app.world.auth.set(Mood::Slowly(Duration::from_millis(700)));
+    app.world
+        .auth
+        .set(Behaviour::Slowly(Duration::from_millis(700)));
     let token = Draft::new().es256();
     let outcomes = block_on(join_all((0..16).map(|_| app.bearer_call(&token))));
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
@@ -165,7 +169,7 @@ fn sixteen_users_at_once_share_one_fetch_of_the_key_set() {
 #[test]
 fn a_postgres_that_hangs_holds_nobody_up_for_more_than_six_seconds() {
     let app = app();
-    app.world.postgres.set(Mood::Hanging);
+    app.world.postgres.set(Behaviour::Hanging);
     let latest = outbound::Clock::now(&app.world) + Duration::from_secs(6);
     let outcomes = block_on(join_all((0..16).map(|_| app.bearer_call(KEY))));
     assert!(outcomes.iter().all(is_unavailable), "{outcomes:?}");
@@ -176,7 +180,7 @@ fn a_postgres_that_hangs_holds_nobody_up_for_more_than_six_seconds() {
 #[test]
 fn a_key_set_that_hangs_makes_no_valid_token_wrong() {
     let app = app();
-    app.world.auth.set(Mood::Hanging);
+    app.world.auth.set(Behaviour::Hanging);
     assert!(is_unavailable(&app.bearer(&Draft::new().es256())));
 }
 
@@ -185,7 +189,7 @@ fn a_call_dropped_while_it_asks_leaves_the_turn_to_the_next() {
     let app = app();
     app.world
         .postgres
-        .set(Mood::Slowly(Duration::from_millis(300)));
+        .set(Behaviour::Slowly(Duration::from_millis(300)));
     for _ in 0..3 {
         let call = app.bearer_call("ots_wrong");
         pin_mut!(call);
@@ -206,7 +210,7 @@ fn a_call_that_is_never_resumed_nor_dropped_blocks_nobody() {
     let app: &'static Instance = Box::leak(Box::new(app()));
     app.world
         .postgres
-        .set(Mood::Slowly(Duration::from_millis(300)));
+        .set(Behaviour::Slowly(Duration::from_millis(300)));
     let mut stuck = Box::pin(app.bearer_call("ots_wrong"));
     assert_eq!(stuck.as_mut().now_or_never(), None);
     assert_eq!(app.bearer(KEY), Ok(JOBS));
@@ -233,7 +237,7 @@ fn a_user_who_is_known_by_a_key_of_the_set_costs_postgres_no_look_at_the_keys() 
 #[test]
 fn no_refusal_or_cache_shows_a_secret() {
     let app = app();
-    app.world.postgres.set(Mood::Refusing);
+    app.world.postgres.set(Behaviour::Refusing);
     let token = Draft::new()
         .header("kid", "k")
         .signed(|m| ecdsa(&ec_key(), m));

@@ -46,7 +46,7 @@ proptest! {
         let token = format!("{unsigned}.{}", base64url(&hmac(SECRET.as_bytes(), unsigned.as_bytes())));
         // It has no issuer, so it is refused whatever its other claims are.
         let outcome = Instance::new().bearer(&token);
-        prop_assert!(matches!(outcome, Err(Refusal::Unauthorized | Refusal::Unfit(_))), "{:?}", outcome);
+        prop_assert!(matches!(outcome, Err(Refusal::Unauthorized | Refusal::TokenRejection(_))), "{:?}", outcome);
     }
 
     #[test]

@@ -16,7 +16,10 @@ fn refused(what: &str, token: &str) {
     let app = Instance::new();
     let outcome = app.bearer(token);
     assert!(
-        matches!(outcome, Err(Refusal::Unauthorized | Refusal::Unfit(_))),
+        matches!(
+            outcome,
+            Err(Refusal::Unauthorized | Refusal::TokenRejection(_))
+        ),
         "{what}: {token}: {outcome:?}"
     );
     let asked = app.world.key_set_asked.borrow();

@@ -4,7 +4,7 @@ use access::{Caller, Policy, Refusal, Scope};
 use outbound::Secret;
 
 use crate::tokens::{Draft, SECRET};
-use crate::world::{ADMIN, Instance, JOBS, Mood, is_unavailable};
+use crate::world::{ADMIN, Behaviour, Instance, JOBS, is_unavailable};
 
 const OLD: &str = "ots_old-key";
 const NEW: &str = "ots_new-key";
@@ -204,7 +204,7 @@ fn while_postgres_is_down_keys_by_variable_work_and_no_other_key_is_called_wrong
             .audience("authenticated"),
     );
     app.world.rotate(NEW, TEN_MINUTES);
-    app.world.postgres.set(Mood::Refusing);
+    app.world.postgres.set(Behaviour::Refusing);
     for _ in 0..3 {
         assert_eq!(app.bearer(A), Ok(ADMIN));
         for token in [NEW, "ots_wrong", &Draft::new().hs256()] {
@@ -218,7 +218,7 @@ fn while_postgres_is_down_keys_by_variable_work_and_no_other_key_is_called_wrong
         app.world.pass(Duration::from_millis(400));
     }
 
-    app.world.postgres.set(Mood::Well);
+    app.world.postgres.set(Behaviour::Well);
     app.world.pass(Duration::from_secs(1));
     assert_eq!(app.bearer(NEW), Ok(JOBS));
     assert_eq!(app.bearer("ots_wrong"), Err(Refusal::Unauthorized));
@@ -227,7 +227,7 @@ fn while_postgres_is_down_keys_by_variable_work_and_no_other_key_is_called_wrong
 #[test]
 fn what_could_not_be_checked_says_what_to_do_and_shows_nothing_of_the_key() {
     let app = Instance::new();
-    app.world.postgres.set(Mood::Refusing);
+    app.world.postgres.set(Behaviour::Refusing);
     let refusal = app.bearer(NEW).unwrap_err().to_string();
     assert!(
         refusal.contains("db_host") && !refusal.contains(NEW),

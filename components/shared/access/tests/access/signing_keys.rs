@@ -9,7 +9,7 @@ use crate::tokens::{
     Dice, Draft, EC_KEY_ID, RSA_KEY_ID, ec_jwk, ec_key, ecdsa, key_set, key_set_of, rsa_jwk,
     rsa_key, rsassa, user,
 };
-use crate::world::{Instance, Mood, is_unavailable};
+use crate::world::{Behaviour, Instance, is_unavailable};
 
 fn second_key() -> p256::ecdsa::SigningKey {
     p256::ecdsa::SigningKey::from_slice(&[8; 32]).unwrap()
@@ -52,7 +52,7 @@ fn a_new_signing_key_is_known_at_once_and_a_dropped_one_for_ten_minutes_at_most(
 fn a_kept_key_set_carries_users_over_an_outage_and_unknown_keys_are_not_called_wrong() {
     let app = Instance::new();
     assert_eq!(app.bearer(&Draft::new().es256()), Ok(user(false)));
-    app.world.auth.set(Mood::Refusing);
+    app.world.auth.set(Behaviour::Refusing);
     app.world.pass(Duration::from_mins(1));
     assert_eq!(app.bearer(&Draft::new().es256()), Ok(user(false)));
     assert!(is_unavailable(&app.bearer(&second_token())));
@@ -62,7 +62,7 @@ fn a_kept_key_set_carries_users_over_an_outage_and_unknown_keys_are_not_called_w
         "too old to be trusted"
     );
 
-    app.world.auth.set(Mood::Well);
+    app.world.auth.set(Behaviour::Well);
     app.world.pass(Duration::from_secs(10));
     assert_eq!(app.bearer(&Draft::new().es256()), Ok(user(false)));
 }

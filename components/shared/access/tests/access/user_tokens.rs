@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use access::{Policy, Refusal, Unfit};
+use access::{Policy, Refusal, TokenRejection};
 use outbound::Secret;
 use serde_json::{Value, json};
 
@@ -90,9 +90,9 @@ fn project(change: impl FnOnce(Policy) -> Policy) -> Instance {
     Instance::with(change(policy))
 }
 
-fn refused_with(app: &Instance, draft: Draft, reason: Unfit) {
+fn refused_with(app: &Instance, draft: Draft, reason: TokenRejection) {
     for token in draft.all_ways() {
-        assert_eq!(app.bearer(&token), Err(Refusal::Unfit(reason)));
+        assert_eq!(app.bearer(&token), Err(Refusal::TokenRejection(reason)));
     }
 }
 
@@ -101,12 +101,12 @@ fn the_issuer_is_the_projects_own_unless_another_or_any_is_set() {
     let elsewhere = Draft::new().claim("iss", "https://elsewhere.example/auth/v1");
     let app = project(|policy| policy);
     assert_eq!(app.bearer(&Draft::new().hs256()), Ok(user(false)));
-    refused_with(&app, elsewhere.clone(), Unfit::Issuer);
-    refused_with(&app, Draft::new().without("iss"), Unfit::Issuer);
+    refused_with(&app, elsewhere.clone(), TokenRejection::Issuer);
+    refused_with(&app, Draft::new().without("iss"), TokenRejection::Issuer);
 
     let app = project(|policy| policy.issuer("https://elsewhere.example/auth/v1", ORIGIN));
     assert_eq!(app.bearer(&elsewhere.clone().hs256()), Ok(user(false)));
-    refused_with(&app, Draft::new(), Unfit::Issuer);
+    refused_with(&app, Draft::new(), TokenRejection::Issuer);
 
     let app = project(|policy| policy.issuer("any", ORIGIN));
     for draft in [elsewhere, Draft::new().without("iss")] {
@@ -120,29 +120,33 @@ fn the_issuer_is_the_projects_own_unless_another_or_any_is_set() {
 fn only_a_signed_in_user_is_one_whatever_else_the_project_signs() {
     let app = Instance::new();
     for role in ["service_role", "anon", "supabase_admin", ""] {
-        refused_with(&app, Draft::new().claim("role", role), Unfit::Role);
+        refused_with(&app, Draft::new().claim("role", role), TokenRejection::Role);
     }
-    refused_with(&app, Draft::new().without("role"), Unfit::Role);
+    refused_with(&app, Draft::new().without("role"), TokenRejection::Role);
 }
 
 #[test]
 fn an_oauth_app_acts_for_nobody_unless_it_is_listed() {
     let draft = Draft::new().claim("client_id", "f2d4c7b0-app");
-    refused_with(&Instance::new(), draft.clone(), Unfit::Client);
+    refused_with(&Instance::new(), draft.clone(), TokenRejection::Client);
     let app = project(|policy| policy.clients(vec!["f2d4c7b0-app".to_owned()]));
     assert_eq!(app.bearer(&draft.hs256()), Ok(user(false)));
     refused_with(
         &app,
         Draft::new().claim("client_id", "other"),
-        Unfit::Client,
+        TokenRejection::Client,
     );
 }
 
 #[test]
 fn a_second_factor_is_wanted_where_it_is_set() {
     let app = project(|policy| policy.second_factor(true));
-    refused_with(&app, Draft::new(), Unfit::SecondFactor);
-    refused_with(&app, Draft::new().claim("aal", "aal1"), Unfit::SecondFactor);
+    refused_with(&app, Draft::new(), TokenRejection::SecondFactor);
+    refused_with(
+        &app,
+        Draft::new().claim("aal", "aal1"),
+        TokenRejection::SecondFactor,
+    );
     let token = Draft::new().claim("aal", "aal2").hs256();
     assert_eq!(app.bearer(&token), Ok(user(false)));
 }
@@ -150,7 +154,7 @@ fn a_second_factor_is_wanted_where_it_is_set() {
 #[test]
 fn a_subject_of_third_party_auth_has_its_own_words() {
     let draft = Draft::new().claim("sub", "user_2abcDEF");
-    refused_with(&Instance::new(), draft, Unfit::Subject);
+    refused_with(&Instance::new(), draft, TokenRejection::Subject);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub const UNIX_SECONDS: i64 = 1_800_000_000;
 
 /// How a simulated service answers.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Mood {
+pub enum Behaviour {
     Well,
     Slowly(Duration),
     Refusing,
@@ -40,8 +40,8 @@ pub enum Mood {
 
 pub struct World {
     now: Cell<Duration>,
-    pub postgres: Cell<Mood>,
-    pub auth: Cell<Mood>,
+    pub postgres: Cell<Behaviour>,
+    pub auth: Cell<Behaviour>,
     /// SHA-256 in hex, and expiry.
     accepted: RefCell<Vec<(String, Option<Duration>)>>,
     pub admins: RefCell<HashSet<Uuid>>,
@@ -56,8 +56,8 @@ impl World {
     pub fn new() -> Self {
         Self {
             now: Cell::new(Duration::from_secs(1)),
-            postgres: Cell::new(Mood::Well),
-            auth: Cell::new(Mood::Well),
+            postgres: Cell::new(Behaviour::Well),
+            auth: Cell::new(Behaviour::Well),
             accepted: RefCell::default(),
             admins: RefCell::default(),
             key_set: RefCell::new((StatusCode::OK, tokens::key_set())),
@@ -103,15 +103,15 @@ impl World {
         self.keys_asked() + self.key_set_asked() + self.admin_asked.borrow().len() == 0
     }
 
-    async fn answer(&self, mood: Mood) -> bool {
-        match mood {
-            Mood::Well => true,
-            Mood::Refusing => false,
-            Mood::Slowly(time) => {
+    async fn answer(&self, behaviour: Behaviour) -> bool {
+        match behaviour {
+            Behaviour::Well => true,
+            Behaviour::Refusing => false,
+            Behaviour::Slowly(time) => {
                 self.sleep(time).await;
                 true
             }
-            Mood::Hanging => std::future::pending().await,
+            Behaviour::Hanging => std::future::pending().await,
         }
     }
 }

@@ -34,7 +34,7 @@ enum State {
 
 /// The result of a probe.
 #[derive(Debug)]
-pub(super) enum Proof {
+pub(super) enum ProbeResult {
     /// A known good file came through.
     Well,
     /// It failed; with the fault, if that is more precise than the file's.
@@ -114,7 +114,7 @@ impl Breaker {
     }
 
     /// Handles the result of the probe.
-    pub(super) fn proved(&mut self, proof: Proof) -> Verdict {
+    pub(super) fn proved(&mut self, proof: ProbeResult) -> Verdict {
         let State::HalfOpen(fault, last) = std::mem::take(&mut self.state) else {
             // A file has succeeded meanwhile.
             return Verdict::default();
@@ -127,16 +127,16 @@ impl Breaker {
         };
         match proof {
             // The pause may be over: later files, or the probe at the end, show whose fault it was.
-            Proof::Well if busy && !last => Verdict::default(),
-            Proof::Well => Verdict {
+            ProbeResult::Well if busy && !last => Verdict::default(),
+            ProbeResult::Well => Verdict {
                 own: self.take(),
                 stop: None,
             },
-            Proof::Ill(better) => Verdict {
+            ProbeResult::Ill(better) => Verdict {
                 own: Vec::new(),
                 stop: Some(better.unwrap_or(many)),
             },
-            Proof::Unknown => self.unproven(many, last),
+            ProbeResult::Unknown => self.unproven(many, last),
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
         assert!(breaker.is_open());
         assert!(breaker.probe(false));
         assert!(!breaker.probe(false), "one probe at a time");
-        let verdict = breaker.proved(Proof::Ill(None));
+        let verdict = breaker.proved(ProbeResult::Ill(None));
         assert!(verdict.own.is_empty() && verdict.stop.is_some());
         let released = breaker.release();
         assert_eq!(released.len(), 10);
@@ -235,18 +235,18 @@ mod tests {
     fn one_that_is_asked_for_a_pause_for_ever_is_told_from_a_storage_that_is_busy() {
         let mut breaker = after(1, Kind::StorageBusy);
         assert!(breaker.probe(false), "at once: the others need not wait");
-        assert!(breaker.proved(Proof::Ill(None)).stop.is_some());
+        assert!(breaker.proved(ProbeResult::Ill(None)).stop.is_some());
         assert_eq!(breaker.release().len(), 1);
         let mut breaker = after(1, Kind::StorageBusy);
         breaker.probe(false);
-        let verdict = breaker.proved(Proof::Well);
+        let verdict = breaker.proved(ProbeResult::Well);
         assert!(verdict.own.is_empty() && verdict.stop.is_none() && !breaker.is_open());
         assert!(breaker.probe(true));
-        assert_eq!(breaker.proved(Proof::Well).own.len(), 1);
+        assert_eq!(breaker.proved(ProbeResult::Well).own.len(), 1);
         // Ten in a row concern more than one file.
         let mut breaker = after(1, Kind::StorageBusy);
         breaker.probe(false);
-        breaker.proved(Proof::Well);
+        breaker.proved(ProbeResult::Well);
         for id in 1..10 {
             assert!(!breaker.is_streak() && !breaker.is_open());
             breaker.failed(&Fault::new(Kind::StorageBusy, "it failed"), failing(id));
@@ -261,14 +261,14 @@ mod tests {
         assert!(!breaker.is_open());
         let mut breaker = after(12, Kind::SourceEmpty);
         breaker.probe(false);
-        let verdict = breaker.proved(Proof::Well);
+        let verdict = breaker.proved(ProbeResult::Well);
         assert_eq!((verdict.own.len(), verdict.stop), (12, None));
         assert!(!breaker.is_open() && breaker.release().is_empty());
         // The success came before the end of the probe, whose result then no longer counts.
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(false);
         assert_eq!(breaker.succeeded().len(), 10);
-        let verdict = breaker.proved(Proof::Ill(None));
+        let verdict = breaker.proved(ProbeResult::Ill(None));
         assert!(verdict.own.is_empty() && verdict.stop.is_none());
     }
 
@@ -276,10 +276,10 @@ mod tests {
     fn few_failures_are_proved_before_the_batch_ends() {
         let mut breaker = after(3, Kind::SourceEmpty);
         assert!(breaker.probe(true));
-        assert_eq!(breaker.proved(Proof::Unknown).own.len(), 3);
+        assert_eq!(breaker.proved(ProbeResult::Unknown).own.len(), 3);
         let mut breaker = after(3, Kind::SourceEmpty);
         breaker.probe(true);
-        let verdict = breaker.proved(Proof::Ill(None));
+        let verdict = breaker.proved(ProbeResult::Ill(None));
         assert!(verdict.own.is_empty() && verdict.stop.is_some());
         assert!(!Breaker::default().probe(true));
     }
@@ -288,7 +288,7 @@ mod tests {
     fn where_nothing_is_known_to_be_good_others_are_tried_before_the_batch_stops() {
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(false);
-        let verdict = breaker.proved(Proof::Unknown);
+        let verdict = breaker.proved(ProbeResult::Unknown);
         assert!(verdict.own.is_empty() && verdict.stop.is_none() && !breaker.is_open());
         let fault = Fault::new(Kind::SourceEmpty, "it failed");
         for id in 10..19 {
@@ -299,7 +299,7 @@ mod tests {
         assert_eq!(breaker.succeeded().len(), 19);
         let mut breaker = after(10, Kind::SourceEmpty);
         breaker.probe(true);
-        assert!(breaker.proved(Proof::Unknown).stop.is_some());
+        assert!(breaker.proved(ProbeResult::Unknown).stop.is_some());
         assert_eq!(breaker.release().len(), 10);
     }
 
@@ -310,7 +310,7 @@ mod tests {
             let fault = Fault::new(Kind::SourceContent, "it failed");
             breaker.failed(&fault, failing(7));
             assert!(breaker.probe(last));
-            let verdict = breaker.proved(Proof::Unknown);
+            let verdict = breaker.proved(ProbeResult::Unknown);
             assert!(verdict.own.is_empty() && verdict.stop.is_none());
         }
         assert!(!breaker.probe(true), "it was asked already");

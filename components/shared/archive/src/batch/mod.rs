@@ -70,7 +70,7 @@ impl Job for Archive {
         let mode = run.request.mode;
         let odoo = Odoo::new(http, clock, settings.odoo.clone(), std::mem::take(known))?;
         let storage = Storage::new(http, settings.storage.clone())?;
-        report.figures.storage = Some(settings.storage.told());
+        report.figures.storage = Some(settings.storage.summary());
         // Try both sides before touching a file: a wrong setting costs no file an attempt.
         let (connected, bucket) = futures::future::join(odoo.connect(), async {
             if stores(mode) {

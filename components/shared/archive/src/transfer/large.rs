@@ -138,7 +138,7 @@ pub(crate) async fn large<H: Http, C: Clock>(
     max_rpc_bytes: u64,
     time_is_up: impl Fn() -> bool,
 ) -> LargeEnd {
-    let moving = Moving {
+    let moving = LargeTransfer {
         odoo,
         storage,
         upload,
@@ -185,7 +185,7 @@ pub(crate) async fn large<H: Http, C: Clock>(
 }
 
 /// The transfer of one large file.
-struct Moving<'a, H, C, T> {
+struct LargeTransfer<'a, H, C, T> {
     odoo: &'a Odoo<H, C>,
     storage: &'a Storage<H>,
     upload: &'a LargeUpload,
@@ -193,7 +193,7 @@ struct Moving<'a, H, C, T> {
     time_is_up: T,
 }
 
-impl<H: Http, C: Clock, T: Fn() -> bool> Moving<'_, H, C, T> {
+impl<H: Http, C: Clock, T: Fn() -> bool> LargeTransfer<'_, H, C, T> {
     /// Makes one try. Returns `None` if the existing object has other bytes.
     async fn run(&self, replace: bool) -> Result<Option<LargeEnd>, Fault> {
         let file = &self.upload.file;

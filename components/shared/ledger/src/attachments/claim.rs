@@ -44,7 +44,7 @@ pub async fn claim(
     lease_s: u32,
     limit: usize,
     ids: Option<&[i64]>,
-) -> Result<Vec<Result<Claimed, Nameless>>, Fault> {
+) -> Result<Vec<Result<Claimed, Unverifiable>>, Fault> {
     // All files come in one row, because each row is a call of the host, and as text, which Spin passes on unchanged.
     const DUE: &str = include_str!("../statements/claim_due.sql");
     const NAMED: &str = include_str!("../statements/claim_named.sql");
@@ -56,7 +56,7 @@ pub async fn claim(
 
 /// A claimed row whose content has no valid SHA-1 to verify it by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nameless {
+pub struct Unverifiable {
     /// Odoo's id.
     pub id: i64,
     /// What its checksum column has instead.
@@ -64,10 +64,10 @@ pub struct Nameless {
 }
 
 impl Claimed<Option<String>> {
-    fn named(self) -> Result<Claimed, Nameless> {
+    fn named(self) -> Result<Claimed, Unverifiable> {
         let sha1 = self.checksum.as_deref().and_then(|text| text.parse().ok());
         let Some(checksum) = sha1 else {
-            return Err(Nameless {
+            return Err(Unverifiable {
                 id: self.id,
                 checksum: self.checksum,
             });
@@ -89,7 +89,7 @@ impl Claimed<Option<String>> {
 
 /// A claimed file whose lease is renewed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Held {
+pub struct Renewed {
     /// Odoo's id.
     pub id: i64,
     /// Position of its upload, where there is a new one to store.
@@ -103,7 +103,7 @@ pub async fn renew(
     postgres: &impl Postgres,
     run_id: RunId,
     lease_s: u32,
-    held: &[Held],
+    held: &[Renewed],
 ) -> Result<bool, Fault> {
     const STATEMENT: &str = "
         with run as (

@@ -9,19 +9,19 @@ use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use futures::stream::FuturesUnordered;
 use ledger::Postgres;
-use ledger::attachments::{Catalogued, Claimed, Nameless, Outcome, Recorded, Settled, Skip};
+use ledger::attachments::{Catalogued, Claimed, Outcome, Recorded, Settled, Skip, Unverifiable};
 use outbound::{Clock, Http};
 use storage::Stored;
 
 use super::probing::Way;
 use super::uploading::Upload;
 use super::{Pipeline, Tasks};
-use crate::batch::breaker::Proof;
+use crate::batch::breaker::ProbeResult;
 use crate::batch::duplicates::First;
 use crate::batch::failures::{outcome, short_wait};
 use crate::discovery::Discovery;
 use crate::plan::{Fetch, WHOLE_BYTES};
-use crate::sweep::{Stepped, Sweep, Swept};
+use crate::sweep::{StepOutcome, Sweep, Swept};
 use crate::transfer::{self, Fetched, LargeEnd, LargeUpload, Sent};
 
 /// After this many crashed batches in a row, a file uses an attempt: otherwise a file that crashes each batch would
@@ -30,14 +30,14 @@ const MOST_INTERRUPTIONS: u32 = 3;
 
 const CUT_OFF: Fault = Fault::new(
     Kind::CutOff,
-    "three batches in a row ended without a word while they held this file",
+    "three batches in a row ended without a report while they had claimed this file",
 );
 
 /// What happened.
 pub(super) enum Event {
     Discovered(Discovery, Result<Option<Catalogued>, Fault>),
-    Swept(Sweep, Result<Stepped, Fault>),
-    Claimed(Result<Vec<Result<Claimed, Nameless>>, Fault>),
+    Swept(Sweep, Result<StepOutcome, Fault>),
+    Claimed(Result<Vec<Result<Claimed, Unverifiable>>, Fault>),
     /// A file of a group arrived; the call goes on.
     Arrived(Claimed, Bytes),
     /// The call for a group ended: files that failed, and whether because the whole call failed.
@@ -50,7 +50,7 @@ pub(super) enum Event {
     Confirmed(Vec<(Sent, Result<(), Fault>)>, usize),
     Recorded(Vec<Settled>, Result<Recorded, Fault>),
     Renewed(Result<bool, Fault>),
-    Probed(Way, Proof),
+    Probed(Way, ProbeResult),
     /// Time to check the clock.
     Tick,
 }
@@ -130,19 +130,19 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         Ok(())
     }
 
-    fn swept(&mut self, sweep: Sweep, result: Result<Stepped, Fault>) -> Result<(), Fault> {
+    fn swept(&mut self, sweep: Sweep, result: Result<StepOutcome, Fault>) -> Result<(), Fault> {
         self.listing.under_way = false;
         let mut goes_on = true;
         let followed = match result {
-            Ok(Stepped::On(page)) => {
+            Ok(StepOutcome::On(page)) => {
                 self.found(page);
                 Ok(())
             }
-            Ok(Stepped::Ended(swept)) => {
+            Ok(StepOutcome::Ended(swept)) => {
                 self.sweep_ended(swept);
                 Ok(())
             }
-            Ok(Stepped::Overtaken(page)) => {
+            Ok(StepOutcome::Overtaken(page)) => {
                 self.found(page);
                 goes_on = false;
                 Ok(())
@@ -208,14 +208,14 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
 
     fn claimed(
         &mut self,
-        result: Result<Vec<Result<Claimed, Nameless>>, Fault>,
+        result: Result<Vec<Result<Claimed, Unverifiable>>, Fault>,
     ) -> Result<(), Fault> {
         self.claimer.claimed(result.as_ref().map_or(0, Vec::len));
         let mut to_move = Vec::new();
         for claimed in result? {
             let file = match claimed {
                 Ok(file) => file,
-                Err(Nameless { id, checksum }) => {
+                Err(Unverifiable { id, checksum }) => {
                     let reason = Skip::NoChecksum;
                     let outcome = Outcome::Skipped { reason };
                     self.recorder.settled.push(Settled {
@@ -421,7 +421,7 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
         }
     }
 
-    fn probed(&mut self, way: Way, proof: Proof) -> Result<(), Fault> {
+    fn probed(&mut self, way: Way, proof: ProbeResult) -> Result<(), Fault> {
         let verdict = self.breaker(way).proved(proof);
         self.recorder.settled.extend(verdict.own);
         verdict.stop.map_or(Ok(()), Err)

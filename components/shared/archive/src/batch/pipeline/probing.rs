@@ -8,7 +8,7 @@ use outbound::{Clock, Http};
 use storage::Storage;
 
 use super::{Event, Pipeline};
-use crate::batch::breaker::{Breaker, Proof};
+use crate::batch::breaker::{Breaker, ProbeResult};
 use crate::plan::SMALL_BYTES;
 use crate::transfer::{self, Fetched};
 
@@ -44,8 +44,8 @@ impl<H: Http, C: Clock, P: Postgres> Pipeline<'_, H, C, P> {
                 async move {
                     let proof = match way {
                         Way::Storage => match takes_uploads(context.storage).await {
-                            Ok(()) => Proof::Well,
-                            Err(fault) => Proof::Ill(Some(fault)),
+                            Ok(()) => ProbeResult::Well,
+                            Err(fault) => ProbeResult::Ill(Some(fault)),
                         },
                         Way::Rpc | Way::Streams => {
                             known_good(context.odoo, context.postgres, way).await
@@ -70,9 +70,9 @@ async fn known_good<H: Http, C: Clock, P: Postgres>(
     odoo: &Odoo<H, C>,
     postgres: &P,
     way: Way,
-) -> Proof {
+) -> ProbeResult {
     let Ok(Some(file)) = attachments::any_moved(postgres, SMALL_BYTES).await else {
-        return Proof::Unknown;
+        return ProbeResult::Unknown;
     };
     let well = if way == Way::Streams {
         odoo.content(file.id, 0, 1).await.is_ok()
@@ -80,5 +80,9 @@ async fn known_good<H: Http, C: Clock, P: Postgres>(
         let content = transfer::whole(odoo, &file).await;
         content.is_ok_and(|content| Fetched::of(file, content).is_ok())
     };
-    if well { Proof::Well } else { Proof::Ill(None) }
+    if well {
+        ProbeResult::Well
+    } else {
+        ProbeResult::Ill(None)
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fault::Fault;
 use futures::FutureExt;
 use ledger::Postgres;
-use ledger::attachments::{self, Claimed, Held, Outcome, Recorded, Settled};
+use ledger::attachments::{self, Claimed, Outcome, Recorded, Renewed, Settled};
 use outbound::Clock;
 
 use super::fetching::Fetcher;
@@ -96,11 +96,11 @@ impl Recorder {
             self.renewing = true;
             self.renewed_at = now;
             let mut positions = fetcher.positions();
-            let held = self.claimed.keys().map(|&id| Held {
+            let held = self.claimed.keys().map(|&id| Renewed {
                 id,
                 upload: positions.remove(&id),
             });
-            let held: Vec<Held> = held.collect();
+            let held: Vec<Renewed> = held.collect();
             tasks.push(
                 async move {
                     Event::Renewed(attachments::renew(postgres, run_id, lease_s, &held).await)
