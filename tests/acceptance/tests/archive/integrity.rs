@@ -4,11 +4,13 @@ use anyhow::{Result, ensure};
 use bytes::Bytes;
 use serde_json::json;
 use stage::Stage;
+use world::faults::Fault;
 use world::odoo::{EdgeCase, NewAttachment};
 use world::storage::{Etags, Options, Spoil};
 
 use crate::scene::{
-    all_is_well, attempted, errors, finish, odoo_with, path_of, row, set, small, tick, waits_pass,
+    all_is_well, all_is_well_but_for_the_log, attempted, errors, finish, odoo_with, path_of, row,
+    set, small, tick, waits_pass, without_bytes,
 };
 
 const BUCKET: &str = "odoo-archive";
@@ -170,6 +172,29 @@ async fn an_object_of_the_right_size_with_other_bytes_is_replaced_and_never_adop
         all_is_well(&stage).await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_row_without_bytes_is_no_object_and_is_sent_again() -> Result<()> {
+    let stage = set(odoo_with(small(3))).start().await?;
+    assert_eq!(tick(&stage).await?["migrated"], 3);
+    // As a batch left it that was cut off between upload and record.
+    let pending = "update public.odoo_attachments set state = 'pending', moved_at = null where id = 2; delete from public.migration_logs";
+    stage.owner.batch_execute(pending).await?;
+    let object = format!("/object/{BUCKET}/{}", path_of(&checksum(&stage, 2)));
+    stage
+        .storage
+        .faults()
+        .add(without_bytes(Fault::on(&object)));
+    let sent = || stage.storage.counters().of("POST /object").calls;
+    let before = sent();
+    assert_eq!(tick(&stage).await?["migrated"], 1);
+    assert_eq!(
+        sent() - before,
+        2,
+        "refused as there, then sent in its place"
+    );
+    all_is_well_but_for_the_log(&stage).await
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 pub use stage::until;
 use stage::{Answer, Builder, Caller, SERVICE_KEY, Stage};
-use world::faults::{Fault, FaultId};
+use world::faults::{Fault, FaultId, Trigger};
 use world::odoo::{self, Attachments, Odoo, Sizes, TRACEBACK_MARKER, User};
 
 pub const PATH: &str = "/archive-batch";
@@ -100,6 +100,16 @@ pub async fn stopped_tick(stage: &Stage) -> Result<Value> {
         answer.text()
     );
     Ok(report)
+}
+
+/// As storage-api answers for a row whose object S3 does not have: to the verification, and to whoever would take
+/// the row for the object.
+pub fn without_bytes(at: Trigger) -> Fault {
+    at.method("GET").answer(
+        400,
+        &[("content-type", "application/json")],
+        r#"{"statusCode":"404","error":"S3Error","message":"NoSuchKey","code":"S3Error"}"#,
+    )
 }
 
 /// Ticks until nothing remains, each with all waits over; fails if that takes more than `most`.

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use stage::Stage;
-use world::faults::{Fault, Trigger};
+use world::faults::Fault;
 use world::odoo::{Attachments, EdgeCase, NewAttachment, Sizes};
 use world::storage::{self, Bucket};
 
 use crate::scene::{
     PATH, all_is_well_but_for_the_log, finish, in_state, odoo_with, odoo_without_password, path_of,
-    row, set, small, tick, tick_with,
+    row, set, small, tick, tick_with, without_bytes,
 };
 
 /// Verifies until all is compared.
@@ -436,16 +436,6 @@ async fn a_page_costs_the_same_however_many_files_share_a_content() -> Result<()
         "{read} rows were read for {ROWS}"
     );
     Ok(())
-}
-
-/// As storage-api answers for a row whose object S3 does not have: to the verification, and to whoever would take
-/// the row for the object.
-fn without_bytes(at: Trigger) -> Fault {
-    at.method("GET").answer(
-        400,
-        &[("content-type", "application/json")],
-        r#"{"statusCode":"404","error":"S3Error","message":"NoSuchKey","code":"S3Error"}"#,
-    )
 }
 
 /// What `health()` says of the archive, which the card shows too where somebody has to do something.
