@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use world::storage::{Bucket, Etags, KeepBytes, KeyHeaders, QuotaSignal};
+use world::storage::{Age, Bucket, Etags, KeepBytes, KeyHeaders, QuotaSignal};
 
 use crate::client::Client;
 use crate::conversation::{Came, Target, ask, hex, pattern_bytes};
@@ -191,6 +191,10 @@ fn one_way(way: &str) -> Result<world::storage::Options> {
         "full_as_disk" => options.quota_signal = QuotaSignal::DiskFull,
         "whole_chunks" => options.strict_chunks = true,
         "cut_chunks_lost" => options.keeps_partial_chunks = false,
+        "row_as_info" => options.age = Age::RowAsInfo,
+        "headers_as_info" => options.age = Age::NoInfo,
+        "no_codes" => options.age = Age::NoCodes,
+        "nothing_in_pieces" => options.age = Age::NoResumable,
         other => bail!("there is no way {other}"),
     }
     if way.starts_with("full_") {

@@ -7,7 +7,7 @@ use crate::table::Exchange;
 pub const OF_ODOO: [&str; 2] = ["x_sendfile", "call_limit"];
 
 /// Ways of a Storage.
-pub const OF_STORAGE: [&str; 7] = [
+pub const OF_STORAGE: [&str; 11] = [
     "apikey_only",
     "no_key_fits",
     "full_as_too_large",
@@ -15,6 +15,10 @@ pub const OF_STORAGE: [&str; 7] = [
     "full_as_disk",
     "whole_chunks",
     "cut_chunks_lost",
+    "row_as_info",
+    "headers_as_info",
+    "no_codes",
+    "nothing_in_pieces",
 ];
 
 /// Keeps the exchanges of a server that has these ways alone, or those of any server and of the ways it has.

@@ -22,7 +22,7 @@ const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 const UPSERT: HeaderName = HeaderName::from_static("x-upsert");
 
 /// The message for a Storage that does not support the protocol.
-pub(crate) const NO_PIECES: &str = "this Storage takes nothing in pieces, as those before 0.36 (April 2023): update it, then odoo_sync.retry()";
+pub(crate) const NO_PIECES: &str = "this Storage takes nothing in pieces, as those before 0.35 (April 2023): update it, then odoo_sync.retry()";
 
 /// An upload under way, as it is stored between ticks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

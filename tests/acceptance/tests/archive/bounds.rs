@@ -302,7 +302,7 @@ async fn an_older_storage_works_and_one_that_takes_nothing_in_pieces_is_named() 
             assert_eq!(in_state(&stage, "moved").await?, 39, "{age:?}");
             assert_eq!(pieces["state"], "dead", "{pieces:#}");
             assert!(
-                named.contains("before 0.36 (April 2023): update it"),
+                named.contains("before 0.35 (April 2023): update it"),
                 "{named}"
             );
         }

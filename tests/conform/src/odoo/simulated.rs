@@ -146,6 +146,21 @@ fn records(odoo: &world::odoo::Odoo, fixtures: &mut Fixtures) {
     fixtures.set("person.id", person);
     let desk = partners.insert(json!({"name": format!("{PREFIX} desk"), "parent_id": person}));
     fixtures.set("desk.id", desk);
+    let follower = json!({"res_model": "crm.lead", "res_id": id, "partner_id": person});
+    fixtures.set(
+        "follower.id",
+        odoo.records("mail.followers").insert(follower),
+    );
+    let activities = odoo.records("mail.activity");
+    let activity = |lead| {
+        activities.insert(
+            json!({"res_model": "crm.lead", "res_id": lead, "summary": format!("{PREFIX} call")}),
+        )
+    };
+    fixtures.set("activity.id", activity(id));
+    let others_activity = activity(others);
+    activities.hide_from_salesmen([others_activity]);
+    fixtures.set("others_activity.id", others_activity);
     leads.update_quietly(others, &json!({"partner_id": person}));
 
     let messages = odoo.records("mail.message");

@@ -455,8 +455,9 @@ pub(super) fn compare(left: &Cell<'_>, right: &Cell<'_>) -> Option<Ordering> {
         reason = "as Postgres compares an integer with a float"
     )]
     match (left, right) {
-        (Cell::Int(a) | Cell::Link(a, _), Cell::Int(b) | Cell::Link(b, _))
-        | (Cell::Time(a), Cell::Time(b)) => Some(a.cmp(b)),
+        (Cell::Int(a) | Cell::Link(a, _), Cell::Int(b)) | (Cell::Time(a), Cell::Time(b)) => {
+            Some(a.cmp(b))
+        }
         (Cell::Real(a), Cell::Real(b)) => a.partial_cmp(b),
         // A whole number may have been given for one with a fraction.
         (Cell::Int(a), Cell::Real(b)) => (*a as f64).partial_cmp(b),

@@ -156,25 +156,20 @@ impl crate::serve::Site for Site {
             (&Method::POST, ["web", "session", "get_session_info"]) => {
                 Call::SessionInfo(head.headers, body)
             }
-            (&Method::POST, ["web", "content" | "image", ..]) => Call::NoToken,
-            (&Method::GET | &Method::HEAD, ["web", "content" | "image", id, ..]) => {
-                match id.parse() {
-                    Ok(id) => {
-                        ids.push(id);
-                        endpoint = Some(format!(
-                            "GET /web/{}",
-                            segments.get(1).copied().unwrap_or_default()
-                        ));
-                        let query = head.uri.query().unwrap_or_default().to_owned();
-                        Call::Content {
-                            id,
-                            query,
-                            headers: head.headers,
-                        }
+            (&Method::POST, ["web", "content", ..]) => Call::NoToken,
+            (&Method::GET | &Method::HEAD, ["web", "content", id, ..]) => match id.parse() {
+                Ok(id) => {
+                    ids.push(id);
+                    endpoint = Some("GET /web/content".to_owned());
+                    let query = head.uri.query().unwrap_or_default().to_owned();
+                    Call::Content {
+                        id,
+                        query,
+                        headers: head.headers,
                     }
-                    Err(_) => Call::Nowhere,
                 }
-            }
+                Err(_) => Call::Nowhere,
+            },
             _ => Call::Nowhere,
         };
         let endpoint = endpoint

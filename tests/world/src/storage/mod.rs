@@ -109,7 +109,7 @@ pub enum Age {
     NoInfo,
     /// Up to 0.46, January 2024: an error has no code.
     NoCodes,
-    /// Before 0.36 of April 2023: nothing is taken in pieces.
+    /// Before 0.35 of April 2023: nothing is taken in pieces.
     NoResumable,
 }
 

@@ -189,7 +189,7 @@ pub(super) fn info(age: Age, name: &str, object: &Object, place: &str) -> Respon
     }
     if age == Age::RowAsInfo {
         let row = json!({
-            "id": object.id, "name": name, "version": object.version, "created_at": iso(object.created_us),
+            "id": object.id, "version": object.version, "created_at": iso(object.created_us), "user_metadata": object.metadata,
             "metadata": { "eTag": object.etag, "size": object.len, "mimetype": object.mimetype },
         });
         return written(StatusCode::OK, &row);

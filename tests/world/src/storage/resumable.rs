@@ -111,10 +111,13 @@ pub(crate) fn refused_headers(method: &Method, headers: &HeaderMap) -> Option<Re
 
 /// Refuses what cannot be the name of an upload: bucket, object and version, in base64.
 pub(crate) fn refused_id(id: &str) -> Option<Response<Payload>> {
-    let place = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('=')).ok();
-    let parts = place.map_or(0, |place| place.split(|byte| *byte == b'/').count());
-    match parts {
-        0 | 1 => Some(Refusal::request("Invalid upload id").plain()),
+    let place = BASE64_URL_SAFE_NO_PAD.decode(id.trim_end_matches('='));
+    match place
+        .unwrap_or_default()
+        .split(|byte| *byte == b'/')
+        .count()
+    {
+        1 => Some(Refusal::request("Invalid upload id").plain()),
         2 => Some(Refusal::key("").plain()),
         _ => None,
     }

@@ -106,9 +106,7 @@ impl Site {
     }
 
     async fn route(&self, call: &Call, upload: &mut Upload) -> io::Result<Response<Payload>> {
-        let Some(path) = &call.path else {
-            return Ok(no_route(&call.method, ""));
-        };
+        let path = call.path.as_deref().unwrap_or_default();
         if let Some(refused) = self.refused_by_gateway(call) {
             return Ok(refused);
         }
