@@ -15,6 +15,7 @@ mod decoder;
 pub mod identity;
 mod lenient;
 mod limiter;
+mod links;
 pub mod presence;
 mod protocol;
 pub mod records;
