@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use world::odoo::{Attachments, Sizes};
-use world::serve::Toil;
+use world::serve::ServiceTime;
 
 use crate::mover::Way;
 
@@ -54,13 +54,13 @@ pub struct Place {
     /// How long each answer of either server takes at least, in milliseconds.
     pub latency_ms: u64,
     /// Whether they are as slow as real ones were; else they cost next to nothing.
-    pub toils: bool,
+    pub is_slow: bool,
 }
 
 /// A real Odoo 18 on a machine of two cores gave 53 files/s one to a call and 580 with 20 to a call, one
 /// call after the other: so much for a call, and so much for each file in it. By `/web/content` it gave
 /// 193 files/s.
-pub const ODOO_TOIL: Toil = Toil {
+pub const ODOO_SERVICE_TIME: ServiceTime = ServiceTime {
     per_call: Duration::from_millis(18),
     per_record: Duration::from_micros(820),
     per_row: Duration::ZERO,
@@ -69,7 +69,7 @@ pub const ODOO_TOIL: Toil = Toil {
 };
 
 /// A real Storage on that machine took 281 files/s, however many came at once.
-pub const STORAGE_TOIL: Toil = Toil {
+pub const STORAGE_SERVICE_TIME: ServiceTime = ServiceTime {
     per_call: Duration::ZERO,
     per_record: Duration::ZERO,
     per_row: Duration::ZERO,
@@ -88,7 +88,7 @@ impl Case {
             count,
             place: Place {
                 latency_ms,
-                toils: false,
+                is_slow: false,
             },
         }
     }
@@ -102,7 +102,7 @@ impl Case {
             count: 18_323,
             place: Place {
                 latency_ms: 0,
-                toils: true,
+                is_slow: true,
             },
         }];
         for latency_ms in [0, 20, 100] {
@@ -135,8 +135,8 @@ impl Case {
             return self.count.min(most);
         }
         let enough = match (way, self.place.latency_ms) {
-            (Way::Naive, 0) if self.place.toils => 800,
-            (_, 0) if self.place.toils => 5_000,
+            (Way::Naive, 0) if self.place.is_slow => 800,
+            (_, 0) if self.place.is_slow => 5_000,
             (_, 0) => u64::MAX,
             // One after the other: twice the latency each.
             (Way::Naive, latency_ms) => SLOW_RUN_S * 1000 / (2 * latency_ms),

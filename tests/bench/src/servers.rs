@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use world::odoo::{Odoo, User};
 use world::storage::{KeepBytes, Storage};
 
-use crate::case::{Files, ODOO_TOIL, Place, STORAGE_TOIL};
+use crate::case::{Files, ODOO_SERVICE_TIME, Place, STORAGE_SERVICE_TIME};
 use crate::child::{self, Process};
 
 /// The database's name in the simulated Odoo.
@@ -45,7 +45,7 @@ pub async fn serve() -> Result<()> {
     })
     .await?;
     // The hash of each file is at hand before the clock runs.
-    odoo.attachments().census();
+    odoo.attachments().counts();
     let storage = world::storage::Options {
         // Hashed and counted as they come, but not kept: their memory is not what is measured.
         keep_bytes: KeepBytes::None,
@@ -54,9 +54,9 @@ pub async fn serve() -> Result<()> {
     };
     let key = storage.service_keys.first().cloned().unwrap_or_default();
     let storage = Storage::start(storage).await?;
-    if order.place.toils {
-        odoo.set_toil(ODOO_TOIL);
-        storage.set_toil(STORAGE_TOIL);
+    if order.place.is_slow {
+        odoo.set_service_time(ODOO_SERVICE_TIME);
+        storage.set_service_time(STORAGE_SERVICE_TIME);
     }
     let mut variables = stage::of_odoo(&odoo, DATABASE, &User::administrator());
     variables.extend(stage::of_storage(&storage, &key));
@@ -119,7 +119,7 @@ impl Servers {
             calls: u64,
         }
         #[derive(Deserialize)]
-        struct Census {
+        struct Counts {
             movable: u64,
             movable_bytes: u64,
         }
@@ -132,7 +132,7 @@ impl Servers {
         let Addresses { odoo, storage, .. } = &self.addresses;
         let of_odoo: Counters = self.ask(odoo, "counters").await?;
         let of_storage: Counters = self.ask(storage, "counters").await?;
-        let census: Census = self.ask(odoo, "census").await?;
+        let counts: Counts = self.ask(odoo, "counts").await?;
         let verified: Verified = self.ask(storage, "verify").await?;
         ensure!(
             verified.misnamed.is_empty(),
@@ -140,10 +140,10 @@ impl Servers {
             verified.misnamed
         );
         ensure!(
-            (verified.objects, verified.bytes) == (census.movable, census.movable_bytes),
+            (verified.objects, verified.bytes) == (counts.movable, counts.movable_bytes),
             "Odoo has {} files of {} bytes, in Storage are {} of {}",
-            census.movable,
-            census.movable_bytes,
+            counts.movable,
+            counts.movable_bytes,
             verified.objects,
             verified.bytes
         );

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use world::faults::{FaultId, Faults};
 
 use crate::changes::Changes;
-use crate::plan::{Deed, Event, Job, Way};
+use crate::plan::{Action, Event, Job, Way};
 use crate::scene::Scene;
 use crate::strike::Side;
 use crate::tally::Tally;
@@ -61,9 +61,9 @@ impl<'a> Execution<'a> {
         for event in plan {
             tokio::time::sleep_until((begun + event.at).into()).await;
             self.collect();
-            self.execute(event.deed)
+            self.execute(event.action)
                 .await
-                .with_context(|| format!("at {:?}: {:?}", event.at, event.deed))?;
+                .with_context(|| format!("at {:?}: {:?}", event.at, event.action))?;
             told(self, event.at);
         }
         Ok(())
@@ -116,9 +116,9 @@ impl<'a> Execution<'a> {
         }
     }
 
-    async fn execute(&mut self, deed: Deed) -> Result<()> {
-        match deed {
-            Deed::Strike(place, effect, nth) => {
+    async fn execute(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Strike(place, effect, nth) => {
                 let fault = place.requests.trigger().nth(nth).does(effect.what());
                 self.armed.push(Armed {
                     side: place.side,
@@ -127,41 +127,41 @@ impl<'a> Execution<'a> {
                     since: Instant::now(),
                 });
             }
-            Deed::Outage(side, true) => {
+            Action::Outage(side, true) => {
                 match side {
                     Side::Odoo => self.scene.odoo.stop().await,
                     Side::Storage => self.scene.storage.stop().await,
                 }
                 self.faults.add(format!("{}: refused", side.name()), 1);
             }
-            Deed::Outage(Side::Odoo, false) => self.scene.odoo.restart().await?,
-            Deed::Outage(Side::Storage, false) => self.scene.storage.restart().await?,
-            Deed::Full(true) => {
+            Action::Outage(Side::Odoo, false) => self.scene.odoo.restart().await?,
+            Action::Outage(Side::Storage, false) => self.scene.storage.restart().await?,
+            Action::Full(true) => {
                 // What is there stays; nothing more fits in.
                 self.scene
                     .storage
                     .set_quota(Some(self.scene.storage.used_bytes()));
                 self.faults.add("Storage: quota used up", 1);
             }
-            Deed::Full(false) => self.scene.storage.set_quota(None),
-            Deed::RestartPostgres => {
+            Action::Full(false) => self.scene.storage.set_quota(None),
+            Action::RestartPostgres => {
                 if self.scene.restart_postgres().await? {
                     self.faults.add("Postgres: restarted", 1);
                 }
             }
-            Deed::CrashPostgres(true) => {
+            Action::CrashPostgres(true) => {
                 if self.scene.crash_postgres().await? {
                     self.faults
                         .add("Postgres: crashed, unlogged tables emptied", 1);
                 }
             }
-            Deed::CrashPostgres(false) => self.scene.start_postgres().await?,
-            Deed::CutConnections => self.cut_connections().await?,
-            Deed::Silence => {
+            Action::CrashPostgres(false) => self.scene.start_postgres().await?,
+            Action::CutConnections => self.cut_connections().await?,
+            Action::Silence => {
                 self.scene.wire.silence();
                 self.faults.add("Postgres: all connections fall silent", 1);
             }
-            Deed::EndApp(which, signal) => {
+            Action::EndApp(which, signal) => {
                 if let Some(app) = self.scene.apps.get_mut(which)
                     && app.is_up()
                 {
@@ -169,22 +169,22 @@ impl<'a> Execution<'a> {
                     self.faults.add(format!("app: {}", signal.name()), 1);
                 }
             }
-            Deed::StartApp(which) => {
+            Action::StartApp(which) => {
                 if let Some(app) = self.scene.apps.get_mut(which) {
                     app.up().await?;
                 }
             }
-            Deed::Tick(job, Way::Net) => {
+            Action::Tick(job, Way::Net) => {
                 // The clock of a database that is away does not tick.
                 if self.scene.supabase.tick(job.cron()).await.is_ok() {
                     self.ticks.add("by pg_net", 1);
                 }
             }
-            Deed::Tick(job, Way::Waiting(app)) => self.tick(job, app, false),
-            Deed::Tick(job, Way::Async(app)) => self.tick(job, app, true),
-            Deed::Change(change, number) => self.changes.make(&self.scene.odoo, change, number),
-            Deed::TimePasses => self.scene.time_passes().await?,
-            Deed::LeasesPass => {
+            Action::Tick(job, Way::Waiting(app)) => self.tick(job, app, false),
+            Action::Tick(job, Way::Async(app)) => self.tick(job, app, true),
+            Action::Change(change, number) => self.changes.make(&self.scene.odoo, change, number),
+            Action::TimePasses => self.scene.time_passes().await?,
+            Action::LeasesPass => {
                 self.scene.leases_pass().await?;
                 self.faults.add("ledger: all leases pass at once", 1);
             }

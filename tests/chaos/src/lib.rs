@@ -39,7 +39,7 @@ pub use app::{App, Signal, serve};
 pub use changes::UNSELECTED;
 pub use comparison::{Comparison, Sides, WITNESS};
 pub use drain::Leases;
-pub use plan::{Deed, Event, Job, plan};
+pub use plan::{Action, Event, Job, plan};
 pub use scene::{Size, this_program};
 pub use strike::{Effect, Requests};
 pub use summary::Summary;

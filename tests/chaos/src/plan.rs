@@ -12,7 +12,7 @@ use crate::strike::{Effect, PLACES, Place, Side};
 
 /// Something that happens.
 #[derive(Debug, Clone, Copy)]
-pub enum Deed {
+pub enum Action {
     /// A request at this place is struck: the n-th from now.
     Strike(&'static Place, Effect, u64),
     /// A server goes away, or comes back.
@@ -176,13 +176,13 @@ const CHANGES: [Change; 26] = [
     Change::SayUnselected,
 ];
 
-/// A deed and its moment.
+/// A action and its moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// When, from the beginning.
     pub at: Duration,
     /// What.
-    pub deed: Deed,
+    pub action: Action,
 }
 
 /// Below this a run has no time for what takes a minute to be over.
@@ -210,19 +210,19 @@ pub fn plan(seed: u64, length: Duration) -> Vec<Event> {
         };
         events.push(Event {
             at,
-            deed: Deed::Tick(job, way),
+            action: Action::Tick(job, way),
         });
     });
     often(&mut dice, length, (100, 300), |dice, at| {
-        if let Some(deed) = strike(dice, long) {
-            events.push(Event { at, deed });
+        if let Some(action) = strike(dice, long) {
+            events.push(Event { at, action });
         }
     });
     often(&mut dice, length, (50, 350), |dice, at| {
         if let Some(change) = dice.one_of(&CHANGES) {
             events.push(Event {
                 at,
-                deed: Deed::Change(*change, dice.throw(u64::MAX)),
+                action: Action::Change(*change, dice.throw(u64::MAX)),
             });
         }
     });
@@ -235,7 +235,7 @@ pub fn plan(seed: u64, length: Duration) -> Vec<Event> {
         often(&mut dice, length, (1_500, 3_000), |_, at| {
             events.push(Event {
                 at,
-                deed: Deed::LeasesPass,
+                action: Action::LeasesPass,
             });
         });
     }
@@ -247,7 +247,7 @@ pub fn plan(seed: u64, length: Duration) -> Vec<Event> {
     often(&mut dice, length, rest, |_, at| {
         events.push(Event {
             at,
-            deed: Deed::TimePasses,
+            action: Action::TimePasses,
         });
     });
     events.sort_by_key(|event| event.at);
@@ -259,7 +259,7 @@ fn often(
     dice: &mut Dice,
     length: Duration,
     (least_ms, most_ms): (u64, u64),
-    mut deed: impl FnMut(&mut Dice, Duration),
+    mut action: impl FnMut(&mut Dice, Duration),
 ) {
     let mut at = Duration::ZERO;
     loop {
@@ -267,21 +267,21 @@ fn often(
         if at >= length {
             return;
         }
-        deed(dice, at);
+        action(dice, at);
     }
 }
 
-fn strike(dice: &mut Dice, long: bool) -> Option<Deed> {
+fn strike(dice: &mut Dice, long: bool) -> Option<Action> {
     let place = dice.one_of(PLACES)?;
     let effect = *dice.one_of(place.effects)?;
     let nth = dice.within(1, if long { 4 } else { 2 });
     // What takes long holds everything up: seldom, and only where there is time.
     let rare = effect.takes_long() && (!long || dice.throw(12) > 0);
-    (!rare).then_some(Deed::Strike(place, effect, nth))
+    (!rare).then_some(Action::Strike(place, effect, nth))
 }
 
 fn upheaval(dice: &mut Dice, at: Duration, long: bool, events: &mut Vec<Event>) {
-    let mut push = |at, deed| events.push(Event { at, deed });
+    let mut push = |at, action| events.push(Event { at, action });
     let away = Duration::from_millis(if long {
         dice.within(300, 8_000)
     } else {
@@ -291,32 +291,32 @@ fn upheaval(dice: &mut Dice, at: Duration, long: bool, events: &mut Vec<Event>) 
     let app = usize::try_from(dice.throw(APPS as u64)).unwrap_or_default();
     match dice.throw(12) {
         0 => {
-            push(at, Deed::Outage(Side::Odoo, true));
-            push(back, Deed::Outage(Side::Odoo, false));
+            push(at, Action::Outage(Side::Odoo, true));
+            push(back, Action::Outage(Side::Odoo, false));
         }
         1 => {
-            push(at, Deed::Outage(Side::Storage, true));
-            push(back, Deed::Outage(Side::Storage, false));
+            push(at, Action::Outage(Side::Storage, true));
+            push(back, Action::Outage(Side::Storage, false));
         }
         2 => {
-            push(at, Deed::Full(true));
-            push(back, Deed::Full(false));
+            push(at, Action::Full(true));
+            push(back, Action::Full(false));
         }
-        3 | 4 => push(at, Deed::RestartPostgres),
+        3 | 4 => push(at, Action::RestartPostgres),
         5 => {
-            push(at, Deed::CrashPostgres(true));
-            push(back, Deed::CrashPostgres(false));
+            push(at, Action::CrashPostgres(true));
+            push(back, Action::CrashPostgres(false));
         }
-        6 | 7 => push(at, Deed::CutConnections),
+        6 | 7 => push(at, Action::CutConnections),
         8 | 9 => {
-            push(at, Deed::EndApp(app, Signal::Kill));
-            push(back, Deed::StartApp(app));
+            push(at, Action::EndApp(app, Signal::Kill));
+            push(back, Action::StartApp(app));
         }
         // It takes half a minute until that is known: seldom, and only where there is time.
-        10 if long && dice.throw(4) == 0 => push(at, Deed::Silence),
+        10 if long && dice.throw(4) == 0 => push(at, Action::Silence),
         _ => {
-            push(at, Deed::EndApp(app, Signal::Term));
-            push(back, Deed::StartApp(app));
+            push(at, Action::EndApp(app, Signal::Term));
+            push(back, Action::StartApp(app));
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use stage::wire::Wire;
 use stage::{SERVICE_KEY, Variables, of_database, of_odoo, of_storage};
 use tokio_postgres::Client;
-use world::odoo::{Attachments, EdgeCase, Odoo, Options, Sizes, Sprinkle, User};
+use world::odoo::{Attachments, EdgeCase, EdgeCaseMix, Odoo, Options, Sizes, User};
 use world::postgres::{Database, Postgres};
 use world::storage::{self, Storage};
 use world::supabase::Supabase;
@@ -60,7 +60,7 @@ impl Scene {
         let database = postgres.database().await?;
         let user = User::administrator();
         let attachments = Attachments {
-            sprinkle: Sprinkle::harmless(),
+            edge_case_mix: EdgeCaseMix::harmless(),
             ..Attachments::of(size.attachments).sized(Sizes::Between(200, 20_000))
         };
         // Some come in pieces, over several ticks.

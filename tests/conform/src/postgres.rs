@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::fixtures::Fixtures;
 use crate::odoo::fresh_prefix;
 use crate::report::Report;
-use crate::table::{Caller, Login, Step, Turn};
+use crate::table::{Caller, Login, Step, WorkerAction};
 use crate::{Server, exchanges};
 
 /// The real Postgres that is asked.
@@ -70,8 +70,8 @@ impl Postgres {
             stand_in.strike(self.minute(moment).await?).await?;
         }
         match step.worker {
-            Some(Turn::Stop) => stand_in.stop_net_worker().await?,
-            Some(Turn::Start) => stand_in.start_net_worker().await?,
+            Some(WorkerAction::Stop) => stand_in.stop_net_worker().await?,
+            Some(WorkerAction::Start) => stand_in.start_net_worker().await?,
             None => {}
         }
         Ok(rows(&[]))

@@ -109,7 +109,7 @@ pub struct Step {
     /// A stand-in's clock strikes this moment.
     pub strike: Option<String>,
     /// A stand-in's worker of `pg_net` is made to stop, or to start.
-    pub worker: Option<Turn>,
+    pub worker: Option<WorkerAction>,
     /// The statement goes through the pooler, on a connection of its own: what of its address is another one.
     pub pooler: Option<Login>,
     /// Headers of the request; an empty one is not sent, whoever would set it.
@@ -145,7 +145,7 @@ pub struct Step {
 /// What becomes of a background worker.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Turn {
+pub enum WorkerAction {
     /// It ends, in the middle of what it does.
     Stop,
     /// It begins.

@@ -108,7 +108,7 @@ pub async fn everything(scene: &Scene, terminal: &mut Terminal) -> Result<Ended>
     let all = scene
         .odoo
         .as_ref()
-        .map(|odoo| crate::verification::visible(&odoo.attachments().census()));
+        .map(|odoo| crate::verification::visible(&odoo.attachments().counts()));
     let began = Instant::now();
     let mut called: Option<Call> = None;
     loop {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
-use world::odoo::{Census, Odoo};
+use world::odoo::{Counts, Odoo};
 use world::storage::Stored;
 
 use crate::scene::Scene;
@@ -45,16 +45,16 @@ pub struct Found {
 
 /// How many attachments the archive gets to see: all but those of fields, web assets, and what is
 /// hidden from everybody.
-pub fn visible(census: &Census) -> u64 {
-    census.movable + census.damaged + census.empty + census.urls + census.cloud
+pub fn visible(counts: &Counts) -> u64 {
+    counts.movable + counts.damaged + counts.empty + counts.urls + counts.cloud
 }
 
 /// Compares.
 pub async fn of(scene: &Scene, summary: &Summary) -> Result<Found> {
     let catalogue = catalogue(scene).await?;
     let accounted = scene.odoo.as_ref().map(|odoo| {
-        let census = odoo.attachments().census();
-        (visible(&census), accounted(&census, summary))
+        let counts = odoo.attachments().counts();
+        (visible(&counts), accounted(&counts, summary))
     });
     let signs = scene.storage.as_ref().map(|storage| {
         let objects = storage.objects();
@@ -91,14 +91,14 @@ async fn catalogue(scene: &Scene) -> Result<Vec<Catalogued>> {
         .collect()
 }
 
-/// Of how many attachments the catalogue says what Odoo's own census says of them.
-fn accounted(census: &Census, summary: &Summary) -> u64 {
+/// Of how many attachments the catalogue says what Odoo's own counts says of them.
+fn accounted(counts: &Counts, summary: &Summary) -> u64 {
     let skipped = |reason: &str| summary.skipped.get(reason).copied().unwrap_or_default();
-    summary.moved.min(census.movable)
-        + summary.all_failed().min(census.damaged)
-        + skipped("empty").min(census.empty)
-        + skipped("url").min(census.urls)
-        + skipped("cloud_storage").min(census.cloud)
+    summary.moved.min(counts.movable)
+        + summary.all_failed().min(counts.damaged)
+        + skipped("empty").min(counts.empty)
+        + skipped("url").min(counts.urls)
+        + skipped("cloud_storage").min(counts.cloud)
 }
 
 /// Compares file by file. With a simulated Odoo at hand its own rows are what counts, and not what the

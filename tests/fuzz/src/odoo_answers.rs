@@ -8,7 +8,7 @@ use odoo::{Known, Odoo, ProtocolChoice, Settings, Window};
 use outbound::Secret;
 use serde_json::Map;
 
-use crate::outside::{KEY, ORIGIN, Patient, Recorded, Server, check};
+use crate::outside::{InstantClock, KEY, ORIGIN, Recorded, Server, check};
 
 /// The answer of JSON-RPC.
 pub fn json_rpc(data: &[u8]) {
@@ -89,7 +89,7 @@ fn ask_everything(protocol: ProtocolChoice, data: &[u8]) {
     });
 }
 
-fn odoo(protocol: ProtocolChoice, data: &[u8]) -> Odoo<Server, Patient> {
+fn odoo(protocol: ProtocolChoice, data: &[u8]) -> Odoo<Server, InstantClock> {
     with(protocol, data, |_| {})
 }
 
@@ -97,7 +97,7 @@ fn with(
     protocol: ProtocolChoice,
     data: &[u8],
     change: impl FnOnce(&mut Settings),
-) -> Odoo<Server, Patient> {
+) -> Odoo<Server, InstantClock> {
     let mut settings = Settings {
         url: ORIGIN.to_owned(),
         database: "odoo".to_owned(),
@@ -110,5 +110,5 @@ fn with(
     };
     change(&mut settings);
     let server = Server::new(Recorded::read(data), 97);
-    Odoo::new(server, Patient::default(), settings, Known::default()).unwrap()
+    Odoo::new(server, InstantClock::default(), settings, Known::default()).unwrap()
 }

@@ -134,9 +134,9 @@ impl Http for Server {
 
 /// A clock on which waiting takes no time.
 #[derive(Default)]
-pub(crate) struct Patient(Cell<Duration>);
+pub(crate) struct InstantClock(Cell<Duration>);
 
-impl Clock for Patient {
+impl Clock for InstantClock {
     fn now(&self) -> Duration {
         self.0.get()
     }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use uuid::Uuid;
 
-use crate::outside::{ORIGIN, Patient, Recorded, Server};
+use crate::outside::{InstantClock, ORIGIN, Recorded, Server};
 
 const SECRET: &str = "super-secret-jwt-token-with-at-least-32-characters-long";
 const AUDIENCE: &str = "authenticated";
@@ -38,7 +38,7 @@ fn who(authorization: &str, apikey: Option<&str>, key_set: &[u8]) -> Result<Call
         .jwks(ORIGIN, "/keys.json")
         .audience(AUDIENCE);
     let server = Server::new(Recorded::read(key_set), 97);
-    let clock = Patient::default();
+    let clock = InstantClock::default();
     block_on(identify(
         Some(authorization),
         apikey,
@@ -111,7 +111,7 @@ pub fn claims(data: &[u8]) {
                 .is_some_and(|all| all.iter().any(for_us))
     );
     #[expect(clippy::cast_precision_loss, reason = "exact for 285 million years")]
-    let now = Patient::default().unix_seconds() as f64;
+    let now = InstantClock::default().unix_seconds() as f64;
     assert!(
         claims["exp"]
             .as_f64()

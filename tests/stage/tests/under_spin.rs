@@ -112,7 +112,7 @@ async fn all_is_moved_and_copied_under_spin_as_under_the_runner() -> Result<()> 
         let answer = caller.send(Method::POST, "/archive-batch", &headers, "{}");
         assert_eq!(answer.await?.status, 202);
         let moved = "select count(*) from public.odoo_attachments where state = 'moved'";
-        let all = i64::try_from(attachments.census().movable)?;
+        let all = i64::try_from(attachments.counts().movable)?;
         let begun = Instant::now();
         while stage.count(moved).await? < all {
             ensure!(begun.elapsed() < PATIENCE, "it stopped with the answer");

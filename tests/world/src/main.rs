@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use world::odoo::{Attachments, Odoo, Sprinkle};
+use world::odoo::{Attachments, EdgeCaseMix, Odoo};
 use world::storage::{KeepBytes, Storage};
 
 const HELP: &str = "\
@@ -63,10 +63,10 @@ fn settings(mut arguments: impl Iterator<Item = String>) -> anyhow::Result<Optio
             "--attachments" => odoo.attachments.count = number()?,
             "--leads" => leads = u32::try_from(number()?)?,
             "--edge-cases" => {
-                odoo.attachments.sprinkle = match value.as_str() {
-                    "none" => Sprinkle::none(),
-                    "harmless" => Sprinkle::harmless(),
-                    "all" => Sprinkle::all(),
+                odoo.attachments.edge_case_mix = match value.as_str() {
+                    "none" => EdgeCaseMix::none(),
+                    "harmless" => EdgeCaseMix::harmless(),
+                    "all" => EdgeCaseMix::all(),
                     other => bail!("--edge-cases is none, harmless or all, not {other}"),
                 }
             }

@@ -13,8 +13,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 use world::odoo::{
-    Attachments, Damage, EdgeCase, NewAttachment, Odoo, Options, Sizes, Sprinkle, TRACEBACK_MARKER,
-    User,
+    Attachments, Damage, EdgeCase, EdgeCaseMix, NewAttachment, Odoo, Options, Sizes,
+    TRACEBACK_MARKER, User,
 };
 
 async fn odoo(version: u8, attachments: Attachments) -> Odoo {
@@ -531,7 +531,7 @@ async fn files_of_fields_hide_unless_the_domain_names_res_field_or_id() {
         },
     )
     .await;
-    let census = odoo.attachments().census();
+    let counts = odoo.attachments().counts();
     let count = async |domain: Value| {
         result(
             &odoo.url(),
@@ -544,17 +544,17 @@ async fn files_of_fields_hide_unless_the_domain_names_res_field_or_id() {
         .as_u64()
         .unwrap()
     };
-    assert!(census.of_fields > 0 && census.web_assets > 0 && census.hidden > 0);
-    let visible = census.rows - census.hidden;
+    assert!(counts.of_fields > 0 && counts.web_assets > 0 && counts.hidden > 0);
+    let visible = counts.rows - counts.hidden;
     assert_eq!(count(json!([["id", ">", 0]])).await, visible);
-    assert_eq!(count(json!([])).await, visible - census.of_fields);
+    assert_eq!(count(json!([])).await, visible - counts.of_fields);
     assert_eq!(
         count(json!([["res_field", "!=", false]])).await,
-        census.of_fields
+        counts.of_fields
     );
     assert_eq!(
         count(json!([["id", ">", 0], ["res_field", "=", false]])).await,
-        visible - census.of_fields
+        visible - counts.of_fields
     );
 }
 
@@ -568,7 +568,7 @@ async fn paging_by_id_is_exact_and_by_offset_repeats_rows_on_18() {
         },
     )
     .await;
-    let census = odoo.attachments().census();
+    let counts = odoo.attachments().counts();
     let domain = json!([["res_field", "in", [false, "image_128"]]]);
     let mut by_offset = Vec::new();
     loop {
@@ -604,7 +604,7 @@ async fn paging_by_id_is_exact_and_by_offset_repeats_rows_on_18() {
         }
         by_id.extend(page);
     }
-    assert_eq!(by_id.len() as u64, census.rows - census.hidden);
+    assert_eq!(by_id.len() as u64, counts.rows - counts.hidden);
     by_offset.sort_unstable();
     let returned = by_offset.len();
     by_offset.dedup();
@@ -1172,23 +1172,23 @@ async fn real_life_has_traps_and_a_census_that_knows_them() {
     let odoo = odoo(
         18,
         Attachments {
-            sprinkle: Sprinkle::all(),
+            edge_case_mix: EdgeCaseMix::all(),
             ..Attachments::realistic(2_000)
         },
     )
     .await;
-    let census = odoo.attachments().census();
+    let counts = odoo.attachments().counts();
     assert_eq!(
-        census.rows - census.hidden - census.of_fields - census.web_assets,
+        counts.rows - counts.hidden - counts.of_fields - counts.web_assets,
         2_000
     );
-    assert!(census.urls > 0 && census.cloud > 0 && census.empty > 0 && census.damaged > 0);
+    assert!(counts.urls > 0 && counts.cloud > 0 && counts.empty > 0 && counts.damaged > 0);
     assert_eq!(
-        census.movable,
-        2_000 - census.urls - census.cloud - census.empty - census.damaged
+        counts.movable,
+        2_000 - counts.urls - counts.cloud - counts.empty - counts.damaged
     );
-    assert!(census.movable_contents < census.movable);
-    let megabytes = census.movable_bytes / 1_000_000;
+    assert!(counts.movable_contents < counts.movable);
+    let megabytes = counts.movable_bytes / 1_000_000;
     assert!((90..=150).contains(&megabytes), "{megabytes} MB");
 }
 

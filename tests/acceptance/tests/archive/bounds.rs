@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stage::Stage;
 use stage::wire::{Moment, Then, Wire};
 use world::faults::Fault;
-use world::odoo::{self, EdgeCase, NewAttachment, Sprinkle};
+use world::odoo::{self, EdgeCase, EdgeCaseMix, NewAttachment};
 use world::storage::{self, Age};
 
 use crate::scene::{
@@ -238,7 +238,7 @@ async fn what_writes_to_odoo_is_never_sent_twice() -> Result<()> {
 /// So many files of one content, and a few others; in how much memory.
 async fn of_one_content(copies: u64, most_mib: u64) -> Result<()> {
     let attachments = odoo::Attachments {
-        sprinkle: Sprinkle {
+        edge_case_mix: EdgeCaseMix {
             one_in: 1,
             edge_cases: vec![EdgeCase::SameContentAs(1)],
         },

@@ -24,7 +24,7 @@ use crate::scene::{PATH, odoo_with, set, small};
 
 /// How a server, or a pooler, meets those who log in.
 #[derive(Clone)]
-enum Meets {
+enum LoginBehaviour {
     /// With an error.
     Error(&'static str, &'static str),
     /// By closing without a word.
@@ -40,12 +40,12 @@ struct Gate {
 }
 
 impl Gate {
-    async fn that(meets: Meets) -> Result<Self> {
+    async fn that(meets: LoginBehaviour) -> Result<Self> {
         Self::before(0, usize::MAX, meets).await
     }
 
     /// Lets all after the first so many through to the Postgres at `port`.
-    async fn before(port: u16, refused: usize, meets: Meets) -> Result<Self> {
+    async fn before(port: u16, refused: usize, meets: LoginBehaviour) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let gate = Self {
             port: listener.local_addr()?.port(),
@@ -74,12 +74,12 @@ async fn meet(
     port: u16,
     refused: usize,
     logins: &AtomicUsize,
-    meets: Meets,
+    meets: LoginBehaviour,
 ) -> Result<()> {
     const SSL_REQUEST: [u8; 4] = 80_877_103_u32.to_be_bytes();
     let mut startup = message(&mut client).await?;
     if startup.get(4..8) == Some(&SSL_REQUEST) {
-        if let Meets::Tls(config) = meets {
+        if let LoginBehaviour::Tls(config) = meets {
             client.write_all(b"S").await?;
             TlsAcceptor::from(config).accept(client).await?;
             return Ok(());
@@ -93,7 +93,7 @@ async fn meet(
         tokio::io::copy_bidirectional(&mut client, &mut server).await?;
         return Ok(());
     }
-    if let Meets::Error(code, words) = meets {
+    if let LoginBehaviour::Error(code, words) = meets {
         let fields = format!("SFATAL\0VFATAL\0C{code}\0M{words}\0\0");
         client.write_u8(b'E').await?;
         client.write_u32(u32::try_from(fields.len() + 4)?).await?;
@@ -117,7 +117,7 @@ async fn message(client: &mut TcpStream) -> Result<Vec<u8>> {
 
 /// A certificate for `name`, signed by itself, and a server that shows it; `None` where there is no openssl to
 /// make one.
-fn certificate(name: &str) -> Result<Option<(String, Meets)>> {
+fn certificate(name: &str) -> Result<Option<(String, LoginBehaviour)>> {
     let folder = tempfile::tempdir()?;
     let [config, key, pem] = ["config", "key", "pem"].map(|file| folder.path().join(file));
     std::fs::write(
@@ -154,7 +154,7 @@ fn certificate(name: &str) -> Result<Option<(String, Meets)>> {
         )?;
     Ok(Some((
         std::fs::read_to_string(pem)?,
-        Meets::Tls(Arc::new(config)),
+        LoginBehaviour::Tls(Arc::new(config)),
     )))
 }
 
@@ -273,11 +273,11 @@ async fn what_a_pooler_says_is_told_with_what_to_do() -> Result<()> {
             "no connection to Postgres: check",
         ),
     ] {
-        let gate = Gate::that(Meets::Error(code, words)).await?;
+        let gate = Gate::that(LoginBehaviour::Error(code, words)).await?;
         let (_host, caller) = at(&stage, &gate, "disable", "").await?;
         tells(&caller, kind, own, words).await?;
     }
-    let gate = Gate::that(Meets::Closed).await?;
+    let gate = Gate::that(LoginBehaviour::Closed).await?;
     let (_host, caller) = at(&stage, &gate, "disable", "").await?;
     let without_password = "a role without a password";
     tells(
@@ -300,7 +300,7 @@ async fn what_is_wrong_with_the_encryption_is_told_with_what_to_do() -> Result<(
         eprintln!("skipped: certificates that are not trusted, since there is no openssl");
         return Ok(());
     };
-    let plain = Meets::Error("XX000", "never seen");
+    let plain = LoginBehaviour::Error("XX000", "never seen");
     for (meets, authority, own, said) in [
         (meets.clone(), "", "set db_ca", "UnknownIssuer"),
         (meets.clone(), other.as_str(), "set db_ca", "UnknownIssuer"),
@@ -336,7 +336,7 @@ async fn what_is_wrong_with_the_encryption_is_told_with_what_to_do() -> Result<(
     Ok(())
 }
 
-const WRONG_PASSWORD: Meets = Meets::Error(
+const WRONG_PASSWORD: LoginBehaviour = LoginBehaviour::Error(
     "28P01",
     "password authentication failed for user \"odoo_sync\"",
 );

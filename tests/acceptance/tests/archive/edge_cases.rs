@@ -21,10 +21,10 @@ async fn image_variants_and_web_assets_stay_in_odoo_however_many_pages_there_are
     };
     let stage = set(odoo_with(attachments)).start().await?;
     finish(&stage, 3).await?;
-    let census = stage.odoo.attachments().census();
+    let counts = stage.odoo.attachments().counts();
     assert!(
-        census.of_fields > 100 && census.web_assets > 20 && census.hidden == 2,
-        "{census:?}"
+        counts.of_fields > 100 && counts.web_assets > 20 && counts.hidden == 2,
+        "{counts:?}"
     );
     assert_eq!(in_state(&stage, "moved").await?, 2_100);
     assert_eq!(

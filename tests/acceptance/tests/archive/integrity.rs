@@ -6,7 +6,7 @@ use serde_json::json;
 use stage::Stage;
 use world::faults::Fault;
 use world::odoo::{EdgeCase, NewAttachment};
-use world::storage::{Etags, Options, Spoil};
+use world::storage::{Corruption, Etags, Options};
 
 use crate::scene::{
     all_is_well, all_is_well_but_for_the_log, attempted, errors, finish, odoo_with, path_of, row,
@@ -115,12 +115,12 @@ async fn content_that_a_browser_would_run_is_stored_as_mere_bytes() -> Result<()
 
 #[tokio::test]
 async fn a_file_counts_as_moved_only_when_the_storage_has_its_very_bytes() -> Result<()> {
-    for (spoil, words) in [
-        (Spoil::Shorter, "bytes that were sent"),
-        (Spoil::Other, "other bytes"),
+    for (corruption, words) in [
+        (Corruption::Shorter, "bytes that were sent"),
+        (Corruption::Other, "other bytes"),
     ] {
         let stage = set(odoo_with(small(5))).start().await?;
-        stage.storage.spoil(2, spoil);
+        stage.storage.corrupt(2, corruption);
         let report = tick(&stage).await?;
         assert_eq!(
             (&report["migrated"], &report["failed"]),
@@ -138,7 +138,7 @@ async fn a_file_counts_as_moved_only_when_the_storage_has_its_very_bytes() -> Re
     let stage = set(odoo_with(small(1).with(1, EdgeCase::Size(8_000_000))))
         .start()
         .await?;
-    stage.storage.spoil(1, Spoil::Other);
+    stage.storage.corrupt(1, Corruption::Other);
     let report = tick(&stage).await?;
     assert_eq!(report["failed"], 1, "{report}");
     assert_eq!(row(&stage, 1).await?["reason"], "object_differs");

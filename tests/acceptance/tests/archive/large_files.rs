@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use stage::Stage;
 use world::faults::Fault;
-use world::odoo::{EdgeCase, NewAttachment, Sizes, Sprinkle, User};
+use world::odoo::{EdgeCase, EdgeCaseMix, NewAttachment, Sizes, User};
 use world::{odoo, storage};
 
 use crate::scene::{
@@ -278,7 +278,7 @@ async fn files_of_every_size_together_take_less_than_64_mebibytes() -> Result<()
         },
     ] {
         let attachments = odoo::Attachments {
-            sprinkle: Sprinkle {
+            edge_case_mix: EdgeCaseMix {
                 one_in: 7,
                 edge_cases: vec![
                     EdgeCase::Size(6_291_456),

@@ -25,7 +25,7 @@ async fn attachments_arrive_verified_and_are_logged() -> Result<()> {
     );
     assert_eq!(
         rows[0]["bytes"],
-        json!(stage.odoo.attachments().census().movable_bytes)
+        json!(stage.odoo.attachments().counts().movable_bytes)
     );
     all_is_well(&stage).await
 }
@@ -64,7 +64,7 @@ async fn identical_content_is_uploaded_once() -> Result<()> {
     };
     let stage = set(odoo_with(attachments)).start().await?;
     assert_eq!(tick(&stage).await?["migrated"], 200);
-    let contents = stage.odoo.attachments().census().movable_contents;
+    let contents = stage.odoo.attachments().counts().movable_contents;
     assert!(contents < 180, "nothing is shared");
     assert_eq!(stage.storage.verify_all().objects, contents);
     let uploads = stage.storage.counters().of("POST /object").calls
@@ -249,23 +249,23 @@ async fn of_18323_attachments_each_is_accounted_for() -> Result<()> {
         }
         assert!(ticks < 20, "{report}");
     }
-    let census = stage.odoo.attachments().census();
+    let counts = stage.odoo.attachments().counts();
     let count = |figure: u64| i64::try_from(figure).unwrap();
     let moved = in_state(&stage, "moved").await?;
     let skipped = in_state(&stage, "skipped").await?;
     println!(
         "18323 files: {moved} moved, {skipped} skipped, {} MB in {ticks} ticks, {:.1} s",
-        census.movable_bytes / 1_000_000,
+        counts.movable_bytes / 1_000_000,
         begun.elapsed().as_secs_f64(),
     );
-    assert_eq!(moved, count(census.movable));
-    assert_eq!(skipped, count(census.urls + census.cloud + census.empty));
+    assert_eq!(moved, count(counts.movable));
+    assert_eq!(skipped, count(counts.urls + counts.cloud + counts.empty));
     assert_eq!(moved + skipped, 18_323);
     let unexplained = stage
         .count("select count(*) from public.odoo_attachments where state not in ('moved', 'skipped') or (state = 'skipped' and reason is null)")
         .await?;
     assert_eq!(unexplained, 0);
-    assert_eq!(stage.storage.verify_all().objects, census.movable_contents);
+    assert_eq!(stage.storage.verify_all().objects, counts.movable_contents);
     stage.check_peak_memory("archive-batch", 64 * 1024 * 1024)?;
     all_is_well(&stage).await
 }

@@ -6,7 +6,7 @@
 //! cargo everything -- 5000 10000 20000 20 idle   # the same with an Odoo that costs next to nothing
 //! ```
 //!
-//! The simulated Odoo works at each request, one after the other, as long as a real Odoo 18 was seen to ([`ODOO_TOIL`]); it
+//! The simulated Odoo works at each request, one after the other, as long as a real Odoo 18 was seen to ([`ODOO_SERVICE_TIME`]); it
 //! is the same for both.
 //!
 //! The loop asks for the same fields of the same records and puts each page into a table of one `jsonb` column. It keeps no
@@ -28,14 +28,14 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use stage::Stage;
 use world::odoo::{Odoo, Options};
-use world::serve::Toil;
+use world::serve::ServiceTime;
 
 /// A real Odoo 18 (one process, a Postgres beside it, 2026-12-01, on two cores of a shared AMD EPYC; 5,000 leads of 3 KB with
 /// as many contacts, activities, followers and order lines) took 15 ms for one record and, for 1,000 of them with all the
 /// fields that are copied, at least: leads 360 ms (65 fields), contacts 323 (73), orders 273 (43), their lines 247 (45),
 /// activities 133 (23), followers 76 (5), states 76 (8); for a list of 5,000 with their dates 64 to 70. The cheapest value
 /// that was seen counts for all of them, so that the real one is slower than this.
-const ODOO_TOIL: Toil = Toil {
+const ODOO_SERVICE_TIME: ServiceTime = ServiceTime {
     per_call: Duration::from_millis(15),
     per_record: Duration::ZERO,
     per_row: Duration::from_micros(5),
@@ -61,7 +61,7 @@ struct Arguments {
     partners: u32,
     records: u32,
     latency_ms: u64,
-    toil: Toil,
+    service_time: ServiceTime,
 }
 
 impl Arguments {
@@ -77,9 +77,9 @@ impl Arguments {
         };
         let (leads, partners, records) = (number(50_000)?, number(100_000)?, number(200_000)?);
         let latency_ms = number(20)?.into();
-        let toil = match given.next().as_deref() {
-            None => ODOO_TOIL,
-            Some("idle") => Toil::default(),
+        let service_time = match given.next().as_deref() {
+            None => ODOO_SERVICE_TIME,
+            Some("idle") => ServiceTime::default(),
             Some(other) => anyhow::bail!("{other}: only idle can follow"),
         };
         Ok(Self {
@@ -87,7 +87,7 @@ impl Arguments {
             partners,
             records,
             latency_ms,
-            toil,
+            service_time,
         })
     }
 }
@@ -125,7 +125,7 @@ async fn filled(arguments: &Arguments) -> Result<Stage> {
     stage.odoo.install_sales();
     fill(&stage.odoo, arguments);
     stage.odoo.set_latency_ms(arguments.latency_ms);
-    stage.odoo.set_toil(arguments.toil);
+    stage.odoo.set_service_time(arguments.service_time);
     Ok(stage)
 }
 

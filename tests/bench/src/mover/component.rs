@@ -5,7 +5,7 @@ use runner::Log;
 use serde_json::Value;
 use stage::{Caller, Host, Limits, SERVICE_KEY, Server};
 
-use super::{Mover, Task, Told, Way, check_report};
+use super::{Mover, Task, Usage, Way, check_report};
 
 const PATH: &str = "/archive-batch";
 
@@ -32,7 +32,7 @@ pub(super) async fn start(task: &Task) -> Result<Component> {
 }
 
 impl Mover for Component {
-    async fn move_all(&mut self) -> Result<Told> {
+    async fn move_all(&mut self) -> Result<Usage> {
         loop {
             let answer = self.caller.post(PATH, SERVICE_KEY, "{}").await?;
             let report = answer.json();
@@ -44,11 +44,11 @@ impl Mover for Component {
             }
         }
         Ok(match &self.host {
-            Host::Runner(app) => Told {
+            Host::Runner(app) => Usage {
                 instance_bytes: app.peak_memory_bytes("archive-batch"),
                 statements: app.statements("archive-batch"),
             },
-            Host::Spin { .. } => Told::default(),
+            Host::Spin { .. } => Usage::default(),
         })
     }
 }

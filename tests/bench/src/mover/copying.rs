@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
 use super::plain::{BoxError, Servers};
-use super::{Mover, Task, Told};
+use super::{Mover, Task, Usage};
 
 /// Plain copying.
 pub(super) struct Copying {
@@ -27,7 +27,7 @@ impl Copying {
 }
 
 impl Mover for Copying {
-    async fn move_all(&mut self) -> Result<Told> {
+    async fn move_all(&mut self) -> Result<Usage> {
         self.servers.log_in().await?;
         self.servers.open_session().await?;
         let files = Arc::new(self.servers.list().await?);
@@ -48,6 +48,6 @@ impl Mover for Copying {
         while let Some(copied) = copying.join_next().await {
             copied.context("a copying task broke off")??;
         }
-        Ok(Told::default())
+        Ok(Usage::default())
     }
 }

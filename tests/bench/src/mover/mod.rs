@@ -88,7 +88,7 @@ pub struct Moved {
 
 /// What a way knows of itself at its end.
 #[derive(Debug, Default)]
-struct Told {
+struct Usage {
     instance_bytes: Option<u64>,
     statements: Option<u64>,
 }
@@ -107,7 +107,7 @@ pub async fn run() -> Result<()> {
 /// What is ready to move files.
 trait Mover: Sized {
     /// Moves all of them.
-    async fn move_all(&mut self) -> Result<Told>;
+    async fn move_all(&mut self) -> Result<Usage>;
 
     /// Moves all of them, and tells how.
     async fn run(mut self) -> Result<()> {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::plain::{Servers, whole};
-use super::{Mover, Task, Told};
+use super::{Mover, Task, Usage};
 
 /// The naive way.
 pub(super) struct Naive(Servers);
@@ -18,12 +18,12 @@ impl Naive {
 }
 
 impl Mover for Naive {
-    async fn move_all(&mut self) -> Result<Told> {
+    async fn move_all(&mut self) -> Result<Usage> {
         self.0.log_in().await?;
         for file in self.0.list().await? {
             let content = STANDARD.decode(self.0.datas(file.id).await?)?;
             self.0.store(&file, None, whole(content)).await?;
         }
-        Ok(Told::default())
+        Ok(Usage::default())
     }
 }

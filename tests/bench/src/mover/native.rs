@@ -19,7 +19,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, NoTls};
 
 use super::plain::{self, Plain};
-use super::{Mover, Task, Told, check_report, variable};
+use super::{Mover, Task, Usage, check_report, variable};
 
 /// Everything that a batch needs.
 pub(super) struct Native {
@@ -70,7 +70,7 @@ fn number<T: FromStr>(task: &Task, name: &str) -> Result<T> {
 }
 
 impl Mover for Native {
-    async fn move_all(&mut self) -> Result<Told> {
+    async fn move_all(&mut self) -> Result<Usage> {
         let mut known = Known::default();
         loop {
             let environment = Environment {
@@ -94,7 +94,7 @@ impl Mover for Native {
                 break;
             }
         }
-        Ok(Told {
+        Ok(Usage {
             instance_bytes: None,
             statements: Some(self.postgres.statements.get()),
         })

@@ -17,7 +17,7 @@ use crate::table::{Row, hold};
 
 /// What a gateway in front of the app does to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mood {
+enum Behaviour {
     Fair,
     ResetBefore,
     ResetIn,
@@ -30,7 +30,7 @@ enum Mood {
 /// A gateway in front of the app.
 struct Gateway {
     address: SocketAddr,
-    mood: Arc<Mutex<Mood>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     accepting: Option<JoinHandle<()>>,
     app: String,
 }
@@ -40,7 +40,7 @@ impl Gateway {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let mut gateway = Self {
             address: listener.local_addr()?,
-            mood: Arc::new(Mutex::new(Mood::Fair)),
+            behaviour: Arc::new(Mutex::new(Behaviour::Fair)),
             accepting: None,
             app: app.trim_start_matches("http://").to_owned(),
         };
@@ -49,11 +49,11 @@ impl Gateway {
     }
 
     fn serve(&mut self, listener: TcpListener) {
-        let (mood, app) = (self.mood.clone(), self.app.clone());
+        let (behaviour, app) = (self.behaviour.clone(), self.app.clone());
         self.accepting = Some(tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let mood = *mood.lock().unwrap_or_else(PoisonError::into_inner);
-                tokio::spawn(carry(client, app.clone(), mood));
+                let behaviour = *behaviour.lock().unwrap_or_else(PoisonError::into_inner);
+                tokio::spawn(carry(client, app.clone(), behaviour));
             }
         }));
     }
@@ -62,8 +62,11 @@ impl Gateway {
         format!("http://{}", self.address)
     }
 
-    fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
+    fn set(&self, behaviour: Behaviour) {
+        *self
+            .behaviour
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = behaviour;
     }
 
     async fn close(&mut self) {
@@ -87,19 +90,19 @@ impl Drop for Gateway {
     }
 }
 
-/// Carries one call, as the mood is.
-async fn carry(mut client: TcpStream, app: String, mood: Mood) {
+/// Carries one call, as the behaviour is.
+async fn carry(mut client: TcpStream, app: String, behaviour: Behaviour) {
     let mut asked = vec![0; 64 * 1024];
     let Ok(read) = client.read(&mut asked).await else {
         return;
     };
     let head = asked.get(..read).unwrap_or_default();
-    let given = match mood {
-        Mood::ResetBefore => return,
-        Mood::TooMany => {
+    let given = match behaviour {
+        Behaviour::ResetBefore => return,
+        Behaviour::TooMany => {
             "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         }
-        Mood::Html500 => {
+        Behaviour::Html500 => {
             "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/html\r\ncontent-length: 13\r\nconnection: close\r\n\r\n<h1>Oops</h1>"
         }
         _ => "",
@@ -114,7 +117,7 @@ async fn carry(mut client: TcpStream, app: String, mood: Mood) {
     if server.write_all(head).await.is_err() {
         return;
     }
-    if mood == Mood::Fair {
+    if behaviour == Behaviour::Fair {
         let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
         return;
     }
@@ -133,14 +136,14 @@ async fn carry(mut client: TcpStream, app: String, mood: Mood) {
             read = server.read(&mut answer) => break read.unwrap_or_default(),
         }
     };
-    match mood {
-        Mood::ResetIn => {
+    match behaviour {
+        Behaviour::ResetIn => {
             let half = answer.get(..read / 2).unwrap_or_default();
             let _ = client.write_all(half).await;
             let _ = client.set_zero_linger();
         }
         // Until whoever asked has given up.
-        Mood::Silent => while client.read(&mut asked).await.is_ok_and(|read| read > 0) {},
+        Behaviour::Silent => while client.read(&mut asked).await.is_ok_and(|read| read > 0) {},
         _ => {}
     }
 }
@@ -279,22 +282,22 @@ async fn faults(job: Job) -> Result<Vec<Row>> {
     called.patience(PATIENCE_MS).await?;
     called.mended().await?;
     let mut rows = Vec::new();
-    for (mood, fault) in [
-        (Mood::ResetBefore, "reset before the call arrives"),
-        (Mood::ResetIn, "reset in the answer"),
-        (Mood::ResetAfter, "reset after the call has arrived"),
-        (Mood::Silent, "answer slower than the timeout"),
-        (Mood::TooMany, "429 of a gateway"),
-        (Mood::Html500, "500 with HTML of a gateway"),
+    for (behaviour, fault) in [
+        (Behaviour::ResetBefore, "reset before the call arrives"),
+        (Behaviour::ResetIn, "reset in the answer"),
+        (Behaviour::ResetAfter, "reset after the call has arrived"),
+        (Behaviour::Silent, "answer slower than the timeout"),
+        (Behaviour::TooMany, "429 of a gateway"),
+        (Behaviour::Html500, "500 with HTML of a gateway"),
     ] {
         called.bench.work(Work::Small)?;
         let runs = called.runs().await?;
-        called.gateway.set(mood);
-        if mood == Mood::Silent {
+        called.gateway.set(behaviour);
+        if behaviour == Behaviour::Silent {
             called.patience(1_000).await?;
         }
         called.tick().await?;
-        if mood == Mood::Silent {
+        if behaviour == Behaviour::Silent {
             // Where the machine is slow, the caller gives up before the run begins.
             called.begun(runs).await.context(fault)?;
             called.patience(PATIENCE_MS).await?;
@@ -302,7 +305,7 @@ async fn faults(job: Job) -> Result<Vec<Row>> {
         called.answered().await.context(fault)?;
         called.at_rest().await?;
         rows.push(called.row(fault, runs).await.context(fault)?);
-        called.gateway.set(Mood::Fair);
+        called.gateway.set(Behaviour::Fair);
         called.mended().await.context(fault)?;
     }
 
@@ -318,12 +321,12 @@ async fn faults(job: Job) -> Result<Vec<Row>> {
     // The worker dies when the call is sent, and its next life sends it again.
     called.bench.work(Work::Small)?;
     let runs = called.runs().await?;
-    called.gateway.set(Mood::Silent);
+    called.gateway.set(Behaviour::Silent);
     called.tick().await?;
     called.begun(runs).await?;
     called.supabase.stop_net_worker().await?;
     called.at_rest().await?;
-    called.gateway.set(Mood::Fair);
+    called.gateway.set(Behaviour::Fair);
     called.supabase.start_net_worker().await?;
     called.answered().await?;
     called.at_rest().await?;

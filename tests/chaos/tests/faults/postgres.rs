@@ -123,7 +123,7 @@ async fn a_batch_that_never_hears_what_it_recorded_is_logged_with_what_it_did() 
 
 /// What happens to a server.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Upheaval {
+enum Disruption {
     Restarted,
     Crashed,
     Away,
@@ -147,16 +147,16 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
     bench.done(&caller).await?;
     let mut rows = Vec::new();
     for (upheaval, fault) in [
-        (Upheaval::Restarted, "restarted in mid-work"),
+        (Disruption::Restarted, "restarted in mid-work"),
         (
-            Upheaval::Crashed,
+            Disruption::Crashed,
             "crashed in mid-work, started again with unlogged tables emptied",
         ),
         (
-            Upheaval::Terminated,
+            Disruption::Terminated,
             "all connections terminated in mid-work",
         ),
-        (Upheaval::Away, "refused"),
+        (Disruption::Away, "refused"),
     ] {
         bench.work(Work::Small)?;
         let slow = match job {
@@ -165,7 +165,7 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
             Job::Chatter => Fault::on_call("mail.message", "search_read"),
         };
         let faults = bench.stage.odoo.faults();
-        let answer = if upheaval == Upheaval::Away {
+        let answer = if upheaval == Disruption::Away {
             server.crash().await?;
             bench.call(&caller).await
         } else {
@@ -175,8 +175,8 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
                 tokio::time::sleep(std::time::Duration::from_millis(5)).await;
             }
             match upheaval {
-                Upheaval::Restarted => server.restart().await?,
-                Upheaval::Terminated => {
+                Disruption::Restarted => server.restart().await?,
+                Disruption::Terminated => {
                     let superuser = database.connect_as_superuser().await?;
                     superuser
                         .batch_execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'odoo_sync'")
@@ -187,7 +187,7 @@ async fn upheavals(job: Job) -> Result<Vec<Row>> {
             faults.clear();
             call.await?
         };
-        if matches!(upheaval, Upheaval::Crashed | Upheaval::Away) {
+        if matches!(upheaval, Disruption::Crashed | Disruption::Away) {
             server.start_again().await?;
         }
         bench.stage.owner = database.connect().await?;

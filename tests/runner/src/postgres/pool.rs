@@ -15,15 +15,15 @@ use tokio_postgres::{Config, NoTls, config::SslMode};
 const MAX_CONNECTIONS: usize = 64;
 
 /// A connection out of a pool. It goes back when the last clone is dropped.
-pub(super) type Client = Arc<Lent>;
+pub(super) type Client = Arc<PooledConnection>;
 
 /// A connection, and the room it takes of all components' together.
-pub(super) struct Lent {
+pub(super) struct PooledConnection {
     object: Object,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-impl Deref for Lent {
+impl Deref for PooledConnection {
     type Target = Object;
 
     fn deref(&self) -> &Object {
@@ -57,7 +57,7 @@ impl Pools {
             Some(room) => Some(Arc::clone(room).acquire_owned().await?),
             None => None,
         };
-        Ok(Arc::new(Lent {
+        Ok(Arc::new(PooledConnection {
             object: pool.get().await?,
             _room: room,
         }))

@@ -38,8 +38,7 @@ fn signature(version: u8, model: &str, method: &str) -> Option<&'static [&'stati
         "search_count" => &["domain", "limit"],
         "read" => &["ids", "fields", "load"],
         "fields_get" => &["allfields", "attributes"],
-        "get_external_id" => &["ids"],
-        "exists" => &["ids"],
+        "get_external_id" | "exists" => &["ids"],
         "context_get" if model == "res.users" => &[],
         // Of a user only from 18 on; before of whoever asks.
         "has_group" if model == "res.users" && version <= 17 => &["group_ext_id"],

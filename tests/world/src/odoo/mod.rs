@@ -39,8 +39,8 @@ use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use serde_json::{Value, json};
 
 pub use attachments::{
-    Attachment, Attachments, Census, Damage, EdgeCase, Handle, Kind, NewAttachment, OddName, Sizes,
-    Sprinkle, Uncommitted,
+    Attachment, Attachments, Counts, Damage, EdgeCase, EdgeCaseMix, Handle, Kind, NewAttachment,
+    OddName, Sizes, Uncommitted,
 };
 pub use failure::TRACEBACK_MARKER;
 pub use records::Records;
@@ -50,7 +50,7 @@ pub(crate) use spelling::{http_date, now_us};
 pub(crate) use web::{parse_range, percent_encode};
 
 use crate::faults::Faults;
-use crate::serve::{Counters, Payload, Server, Toil};
+use crate::serve::{Counters, Payload, Server, ServiceTime};
 use failure::Failure;
 use records::Store;
 use web::Sessions;
@@ -329,8 +329,8 @@ impl Odoo {
     }
 
     /// Sets how long it works at each request, one after the other.
-    pub fn set_toil(&self, toil: Toil) {
-        self.server.set_toil(toil);
+    pub fn set_service_time(&self, service_time: ServiceTime) {
+        self.server.set_service_time(service_time);
     }
 
     /// Ends all web sessions, as an expiry would.

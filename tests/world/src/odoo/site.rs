@@ -234,7 +234,7 @@ impl crate::serve::Site for Site {
         let attachments = &self.company.attachments;
         let id = || body.get("id").and_then(Value::as_i64);
         Some(match (method, path.strip_prefix("/_world/")?) {
-            (&Method::GET, "census") => json!(attachments.census()),
+            (&Method::GET, "counts") => json!(attachments.counts()),
             (&Method::POST, "attachments") => {
                 let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
                 let new = NewAttachment {

@@ -2,15 +2,15 @@
 
 mod payload;
 mod server;
-mod toil;
+mod service_time;
 mod traffic;
 
 pub(crate) use payload::{Part, Payload, Source, Upload};
 pub(crate) use server::{
     Received, Server, Site, empty, html, internal_server_error, json, redirect_to_login,
 };
-pub(crate) use toil::Shown;
-pub use toil::Toil;
+pub use service_time::ServiceTime;
+pub(crate) use service_time::Shown;
 pub(crate) use traffic::Trace;
 pub use traffic::{Count, Counters, Entry};
 

@@ -120,12 +120,12 @@ pub(crate) struct Payload {
     left: u64,
     produced: u64,
     shown: Shown,
-    spoilt: Option<Spoilt>,
+    spoilt: Option<BodyFault>,
     in_flight: Option<InFlight>,
 }
 
 /// How a fault spoils a body, and at which byte.
-enum Spoilt {
+enum BodyFault {
     Reset(u64),
     Stall(u64),
     WrongByte(u64),
@@ -170,9 +170,9 @@ impl Payload {
     /// Spoils the body as the fault says; the other faults are no matter of the body.
     pub(crate) fn spoil(&mut self, what: &What) {
         match *what {
-            What::ResetAt(at) => self.spoilt = Some(Spoilt::Reset(at)),
-            What::StallAt(at) => self.spoilt = Some(Spoilt::Stall(at)),
-            What::WrongBytes => self.spoilt = Some(Spoilt::WrongByte(self.left / 2)),
+            What::ResetAt(at) => self.spoilt = Some(BodyFault::Reset(at)),
+            What::StallAt(at) => self.spoilt = Some(BodyFault::Stall(at)),
+            What::WrongBytes => self.spoilt = Some(BodyFault::WrongByte(self.left / 2)),
             What::Truncate(at) => self.left = self.left.min(at),
             _ => {}
         }
@@ -210,8 +210,8 @@ impl Body for Payload {
         _: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.spoilt {
-            Some(Spoilt::Stall(at)) if self.produced >= at => return Poll::Pending,
-            Some(Spoilt::Reset(at)) if self.produced >= at => {
+            Some(BodyFault::Stall(at)) if self.produced >= at => return Poll::Pending,
+            Some(BodyFault::Reset(at)) if self.produced >= at => {
                 return Poll::Ready(Some(Err(io::ErrorKind::ConnectionReset.into())));
             }
             _ => {}
@@ -227,10 +227,10 @@ impl Body for Payload {
         };
         let from = self.produced;
         match self.spoilt {
-            Some(Spoilt::Reset(at) | Spoilt::Stall(at)) => {
+            Some(BodyFault::Reset(at) | BodyFault::Stall(at)) => {
                 piece.truncate(usize::try_from(at - from).unwrap_or(usize::MAX));
             }
-            Some(Spoilt::WrongByte(at)) => {
+            Some(BodyFault::WrongByte(at)) => {
                 let mut spoilt = piece.to_vec();
                 let inside = at.checked_sub(from).and_then(|at| usize::try_from(at).ok());
                 if let Some(byte) = inside.and_then(|at| spoilt.get_mut(at)) {

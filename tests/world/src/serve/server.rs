@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::toil::Toiling;
-use super::{Counters, Locked, Payload, Toil, Trace, Upload};
+use super::service_time::Worker;
+use super::{Counters, Locked, Payload, ServiceTime, Trace, Upload};
 use crate::faults::{Fault, Faults, What};
 
 /// How much of a refused upload is still taken in, so that the client can read the answer.
@@ -69,7 +69,7 @@ struct Shared<S> {
     faults: Faults,
     counters: Counters,
     latency_ms: AtomicU64,
-    toiling: Toiling,
+    worker: Worker,
 }
 
 impl<S: Site> Server<S> {
@@ -82,7 +82,7 @@ impl<S: Site> Server<S> {
             faults: Faults::default(),
             counters: Counters::new(),
             latency_ms: AtomicU64::new(latency_ms),
-            toiling: Toiling::default(),
+            worker: Worker::default(),
         });
         let accepting = tokio::spawn(accept(listener, shared.clone()));
         Ok(Self {
@@ -112,8 +112,8 @@ impl<S: Site> Server<S> {
         self.shared.latency_ms.store(ms, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_toil(&self, toil: Toil) {
-        self.shared.toiling.set(toil);
+    pub(crate) fn set_service_time(&self, service_time: ServiceTime) {
+        self.shared.worker.set(service_time);
     }
 
     /// Ends the server and all its connections at once; what it holds is kept.
@@ -200,7 +200,7 @@ async fn serve<S: Site>(
     let path = trace.path.clone();
     let delay_ms = strike.delay_ms + shared.latency_ms.load(Ordering::Relaxed);
     let arrives_at = tokio::time::Instant::now() + Duration::from_millis(delay_ms);
-    let done_at = shared.toiling.until(&trace, arrives_at);
+    let done_at = shared.worker.until(&trace, arrives_at);
     let mut in_flight = shared.counters.begin(trace);
     for held_by in &strike.held_by {
         shared.faults.until_lifted(*held_by).await;
@@ -240,7 +240,7 @@ async fn serve<S: Site>(
         },
     };
     in_flight.bytes_in = upload.taken();
-    if let Some(ready_at) = shared.toiling.until_answered(response.body().shown()) {
+    if let Some(ready_at) = shared.worker.until_answered(response.body().shown()) {
         tokio::time::sleep_until(ready_at).await;
     }
     if upload.was_cut() || strike.what == Some(What::LoseAnswer) {

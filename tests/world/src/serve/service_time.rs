@@ -24,7 +24,7 @@ impl std::ops::AddAssign for Shown {
 
 /// What requests cost a server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Toil {
+pub struct ServiceTime {
     /// A remote call.
     pub per_call: Duration,
     /// Each record that a remote call names, beside.
@@ -37,7 +37,7 @@ pub struct Toil {
     pub per_request: Duration,
 }
 
-impl Toil {
+impl ServiceTime {
     fn of(&self, trace: &Trace) -> Duration {
         if trace.call.is_none() {
             return self.per_request;
@@ -53,26 +53,26 @@ impl Toil {
 
 /// A server at work.
 #[derive(Debug, Default)]
-pub(super) struct Toiling(Locked<State>);
+pub(super) struct Worker(Locked<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    toil: Toil,
+    service_time: ServiceTime,
     busy_until: Option<Instant>,
 }
 
-impl Toiling {
-    pub(super) fn set(&self, toil: Toil) {
-        self.0.lock().toil = toil;
+impl Worker {
+    pub(super) fn set(&self, service_time: ServiceTime) {
+        self.0.lock().service_time = service_time;
     }
 
     /// When a request that arrives now is done with; `None`: at once.
     pub(super) fn until(&self, trace: &Trace, now: Instant) -> Option<Instant> {
         let mut state = self.0.lock();
-        if state.toil == Toil::default() {
+        if state.service_time == ServiceTime::default() {
             return None;
         }
-        let takes = state.toil.of(trace);
+        let takes = state.service_time.of(trace);
         // What came while it was busy begins when it is free, so that the coarse clock of sleeping makes
         // single answers later, and not the server slower.
         let begins = state.busy_until.map_or(now, |busy| busy.max(now));
@@ -84,7 +84,7 @@ impl Toiling {
     /// goes on from where it was: what the simulation itself takes for it is no time beside.
     pub(super) fn until_answered(&self, shown: Shown) -> Option<Instant> {
         let mut state = self.0.lock();
-        let takes = state.toil.of_answer(shown);
+        let takes = state.service_time.of_answer(shown);
         if takes.is_zero() {
             return None;
         }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn requests_at_once_take_as_long_as_one_after_the_other() {
-        let toiling = Toiling::default();
+        let worker = Worker::default();
         let trace = |call: Option<&str>, records: i64| Trace {
             method: Method::POST,
             path: String::new(),
@@ -109,15 +109,15 @@ mod tests {
             ids: (0..records).collect(),
         };
         let now = Instant::now();
-        assert_eq!(toiling.until(&trace(None, 0), now), None);
-        toiling.set(Toil {
+        assert_eq!(worker.until(&trace(None, 0), now), None);
+        worker.set(ServiceTime {
             per_call: Duration::from_millis(18),
             per_record: Duration::from_millis(1),
             per_row: Duration::from_millis(2),
             per_value: Duration::from_micros(100),
             per_request: Duration::from_millis(5),
         });
-        let took = |call, records| toiling.until(&trace(call, records), now).map(|at| at - now);
+        let took = |call, records| worker.until(&trace(call, records), now).map(|at| at - now);
         assert_eq!(
             took(Some("ir.attachment/read"), 40),
             Some(Duration::from_millis(58))
@@ -131,9 +131,9 @@ mod tests {
             records: 10,
             values: 100,
         };
-        let answered = toiling.until_answered(shown).map(|at| at - now);
+        let answered = worker.until_answered(shown).map(|at| at - now);
         assert_eq!(answered, Some(Duration::from_millis(113)));
-        assert_eq!(toiling.until_answered(Shown::default()), None);
+        assert_eq!(worker.until_answered(Shown::default()), None);
         assert_eq!(took(None, 0), Some(Duration::from_millis(118)));
     }
 }

@@ -33,7 +33,7 @@ pub use stock::{Bucket, Stored};
 
 use crate::faults::Faults;
 use crate::odoo::hex;
-use crate::serve::{Counters, Server, Toil};
+use crate::serve::{Counters, Server, ServiceTime};
 use intake::Intake;
 
 /// What the simulated Storage is like.
@@ -166,7 +166,7 @@ pub enum Etags {
 
 /// What becomes of the bytes of an upload that is answered like any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spoil {
+pub enum Corruption {
     /// The last one is lost.
     Shorter,
     /// The first one is another.
@@ -279,7 +279,7 @@ impl Storage {
     }
 
     /// Stores so many of the next uploads with other bytes than were sent, and says nothing of it.
-    pub fn spoil(&self, uploads: usize, how: Spoil) {
+    pub fn corrupt(&self, uploads: usize, how: Corruption) {
         *self.server.site().spoiled.lock() = vec![how; uploads];
     }
 
@@ -346,8 +346,8 @@ impl Storage {
     }
 
     /// Sets how long it works at each request, one after the other.
-    pub fn set_toil(&self, toil: Toil) {
-        self.server.set_toil(toil);
+    pub fn set_service_time(&self, service_time: ServiceTime) {
+        self.server.set_service_time(service_time);
     }
 
     /// Ends the server and its connections at once, as an outage; what it holds is kept.

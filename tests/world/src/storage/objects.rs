@@ -17,7 +17,7 @@ use super::names;
 use super::resumable::is_upsert;
 use super::site::{Answer, Call, Site};
 use super::stock::{Label, uuid};
-use super::{QuotaSignal, Spoil};
+use super::{Corruption, QuotaSignal};
 use crate::serve::Upload;
 
 /// The largest form that is taken in.
@@ -100,11 +100,11 @@ impl Site {
             intake.take(part)?;
             kind
         } else {
-            let mut spoil = self.spoiled.lock().pop();
+            let mut corruption = self.spoiled.lock().pop();
             while let Some(piece) = upload.next().await {
-                match spoil.take() {
+                match corruption.take() {
                     None => intake.take(&piece?)?,
-                    Some(spoil) => intake.take(&spoil.apply(piece?))?,
+                    Some(corruption) => intake.take(&corruption.apply(piece?))?,
                 }
             }
             mimetype
@@ -205,7 +205,7 @@ impl Site {
     }
 }
 
-impl Spoil {
+impl Corruption {
     /// A piece, with other bytes.
     pub(super) fn apply(self, piece: Bytes) -> Bytes {
         match (self, piece.split_first()) {

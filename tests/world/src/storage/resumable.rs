@@ -13,7 +13,7 @@ use super::answers::{Refusal, plain, set, wrong};
 use super::intake::{Intake, PART_BYTES};
 use super::site::Site;
 use super::stock::{Label, uuid};
-use super::{Etags, Spoil, names};
+use super::{Corruption, Etags, names};
 use crate::serve::{Locked, Payload, Upload, empty};
 
 const TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
@@ -423,7 +423,7 @@ impl Resumable {
             let mut piece = piece?;
             if spoil.take().is_some() {
                 // As long as announced, in any case.
-                piece = Spoil::Other.apply(piece);
+                piece = Corruption::Other.apply(piece);
             }
             if self.offset + piece.len() as u64 > self.length {
                 let words = "Maximum size exceeded";

@@ -15,7 +15,7 @@ use super::intake::Intake;
 use super::reading::{content, download, info};
 use super::resumable::{self, Uploads};
 use super::stock::{Stock, Stored};
-use super::{Age, Options, Spoil, Verification, is_named_after, names};
+use super::{Age, Corruption, Options, Verification, is_named_after, names};
 use crate::odoo::hex;
 use crate::serve::{Locked, Payload, Received, Trace, Upload};
 
@@ -31,7 +31,7 @@ pub(crate) struct Site {
     pub uploads: Uploads,
     pub signed: Locked<HashMap<String, Signed>>,
     /// What becomes of the next uploads.
-    pub spoiled: Locked<Vec<Spoil>>,
+    pub spoiled: Locked<Vec<Corruption>>,
     /// The next resumable uploads that do not become objects.
     pub unfinished: Locked<Vec<()>>,
 }

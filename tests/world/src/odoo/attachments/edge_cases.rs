@@ -98,14 +98,14 @@ impl OddName {
 
 /// Edge cases strewn over all attachments.
 #[derive(Debug, Clone, Default)]
-pub struct Sprinkle {
+pub struct EdgeCaseMix {
     /// One in so many attachments has one; 0 is none.
     pub one_in: u64,
     /// Which ones, in turn.
     pub edge_cases: Vec<EdgeCase>,
 }
 
-impl Sprinkle {
+impl EdgeCaseMix {
     /// None.
     pub fn none() -> Self {
         Self::default()

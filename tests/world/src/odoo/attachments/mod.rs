@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub use edge_cases::{EdgeCase, OddName, Sprinkle};
+pub use edge_cases::{EdgeCase, EdgeCaseMix, OddName};
 pub use row::{Damage, Kind};
 pub(crate) use row::{Row, hex};
 
@@ -44,7 +44,7 @@ pub struct Attachments {
     /// rows that even an administrator cannot see.
     pub noise: bool,
     /// Edge cases strewn over the real ones.
-    pub sprinkle: Sprinkle,
+    pub edge_case_mix: EdgeCaseMix,
     /// Edge cases at given ids, added to what the row has.
     pub edge_cases: BTreeMap<i64, Vec<EdgeCase>>,
     /// How many records of each model they are attached to.
@@ -59,7 +59,7 @@ impl Default for Attachments {
             sizes: Sizes::Mixed,
             shared_one_in: 12,
             noise: false,
-            sprinkle: Sprinkle::none(),
+            edge_case_mix: EdgeCaseMix::none(),
             edge_cases: BTreeMap::new(),
             records: 500,
         }
@@ -80,7 +80,7 @@ impl Attachments {
         Self {
             count,
             noise: true,
-            sprinkle: Sprinkle::harmless(),
+            edge_case_mix: EdgeCaseMix::harmless(),
             ..Self::default()
         }
     }
@@ -164,7 +164,7 @@ pub struct Attachment {
 
 /// What is in the whole table, counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Census {
+pub struct Counts {
     /// All rows, whoever may see them.
     pub rows: u64,
     /// Rows that nobody may see.
@@ -264,43 +264,43 @@ impl Handle {
     }
 
     /// Counts the whole table.
-    pub fn census(&self) -> Census {
+    pub fn counts(&self) -> Counts {
         let table = self.table();
-        let mut census = Census::default();
+        let mut counts = Counts::default();
         let mut contents = std::collections::HashSet::new();
         for row in table.ids(i64::MIN, i64::MAX).filter_map(|id| table.row(id)) {
-            census.rows += 1;
+            counts.rows += 1;
             let asset = row.res_model.as_deref() == Some("ir.ui.view")
                 || row
                     .url
                     .as_deref()
                     .is_some_and(|url| url.starts_with("/web/assets/"));
             let counter = if row.hidden {
-                &mut census.hidden
+                &mut counts.hidden
             } else if row.res_field.is_some() {
-                &mut census.of_fields
+                &mut counts.of_fields
             } else if asset {
-                &mut census.web_assets
+                &mut counts.web_assets
             } else if row.kind == Kind::Url {
-                &mut census.urls
+                &mut counts.urls
             } else if row.kind == Kind::CloudStorage {
-                &mut census.cloud
+                &mut counts.cloud
             } else if row.file_size() == 0 {
-                &mut census.empty
+                &mut counts.empty
             } else if row.damage.is_some() {
-                &mut census.damaged
+                &mut counts.damaged
             } else {
-                census.movable_bytes += row.file_size();
+                counts.movable_bytes += row.file_size();
                 contents.insert(row.given.map_or((row.seed, row.len), |given| {
                     let start = sha1_start(&given);
                     (start, given.len() as u64)
                 }));
-                &mut census.movable
+                &mut counts.movable
             };
             *counter += 1;
         }
-        census.movable_contents = contents.len() as u64;
-        census
+        counts.movable_contents = contents.len() as u64;
+        counts
     }
 
     /// Adds a row and returns its id.

@@ -128,14 +128,14 @@ impl Table {
                 turn if turn % 10 == 7 => &EdgeCase::ViewAsset,
                 _ => &EdgeCase::ImageVariant,
             })
-        } else if options.sprinkle.one_in > 0
-            && position % options.sprinkle.one_in == options.sprinkle.one_in / 2
+        } else if options.edge_case_mix.one_in > 0
+            && position % options.edge_case_mix.one_in == options.edge_case_mix.one_in / 2
         {
-            let turn = position / options.sprinkle.one_in;
-            let kinds = options.sprinkle.edge_cases.len().max(1) as u64;
+            let turn = position / options.edge_case_mix.one_in;
+            let kinds = options.edge_case_mix.edge_cases.len().max(1) as u64;
             usize::try_from(turn % kinds)
                 .ok()
-                .and_then(|turn| options.sprinkle.edge_cases.get(turn))
+                .and_then(|turn| options.edge_case_mix.edge_cases.get(turn))
         } else {
             None
         };
