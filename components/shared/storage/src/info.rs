@@ -31,20 +31,21 @@ pub(crate) struct Metadata {
     pub etag: Option<String>,
 }
 
-/// The answer of `info`: today's form, and that of 1.7 and 1.8.0 (July 2024), which is the database's row.
+/// The answer of `info`: today's form, and that of 1.7 and 1.8.0 (July 2024), which is the database's row without its
+/// name.
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(crate) enum InfoAnswer {
     Info(Info),
-    Row { name: String, metadata: Metadata },
+    Row { metadata: Metadata },
 }
 
 impl InfoAnswer {
-    pub fn info(self) -> Info {
+    pub fn info(self, path: &str) -> Info {
         match self {
             Self::Info(info) => info,
-            Self::Row { name, metadata } => Info {
-                name,
+            Self::Row { metadata } => Info {
+                name: path.to_owned(),
                 size: metadata.size,
                 etag: metadata.etag,
             },

@@ -326,7 +326,7 @@ impl<H: Http> Storage<H> {
             .await
             .map_err(answer::transport)?;
         let told: InfoAnswer = serde_json::from_slice(&body).map_err(|_| no_json())?;
-        Ok(Some(told.info()))
+        Ok(Some(told.info(path)))
     }
 
     /// The same, from a listing of the object's folder.

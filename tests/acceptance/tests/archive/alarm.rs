@@ -35,41 +35,42 @@ enum Failure {
     VaultUnreadable,
 }
 
-/// Each, the state that rings, and what it says to do.
-const FAILURES: [(Failure, &str, &str); 7] = [
+/// Each, the states that may ring, and what it says to do.
+const FAILURES: [(Failure, &[&str], &str); 7] = [
     (
         Failure::RaisesBeforeItCalls,
-        "sql_error",
+        // A look just before the first run that fails tells of the command.
+        &["sql_error", "foreign_command"],
         "Run: select * from odoo_sync.schedule(",
     ),
     (
         Failure::StaleKey,
-        "unauthorized",
+        &["unauthorized"],
         "Run: select odoo_sync.rotate_key()",
     ),
     (
         Failure::ComponentsDown,
-        "refused",
+        &["refused"],
         "Start the components, and check the port",
     ),
     (
         Failure::OdooDown,
-        "not_moving",
+        &["not_moving"],
         "Is Odoo up, and odoo_url right?",
     ),
     (
         Failure::KeyRanOut,
-        "not_moving",
+        &["not_moving"],
         "where the key has run out, make a new one",
     ),
     (
         Failure::ReadOnly,
-        "read_only",
+        &["read_only"],
         "Make room, or enlarge the disk",
     ),
     (
         Failure::VaultUnreadable,
-        "vault_unreadable",
+        &["vault_unreadable"],
         "Run: select odoo_sync.rotate_key()",
     ),
 ];
@@ -250,7 +251,7 @@ async fn within_ten_minutes(
 }
 
 /// Breaks something of a set-up that is well, and mends it.
-async fn rings((failure, state, says): (Failure, &str, &str)) -> Result<()> {
+async fn rings((failure, states, says): (Failure, &[&str], &str)) -> Result<()> {
     let mut scene = Box::pin(Scene::set()).await?;
     within_ten_minutes("all is well", async || scene.is_well().await).await?;
     let before = told(&scene.receiver.heard(), "troubles");
@@ -263,7 +264,7 @@ async fn rings((failure, state, says): (Failure, &str, &str)) -> Result<()> {
         let troubles = told(&scene.receiver.heard(), "troubles");
         trouble = troubles
             .into_iter()
-            .find(|trouble| trouble["state"] == state);
+            .find(|trouble| states.iter().any(|state| trouble["state"] == *state));
         Ok(trouble.is_some())
     });
     if let Err(problem) = rung.await {
