@@ -49,6 +49,8 @@ pub(crate) struct Source<'a, H, C> {
     known_fields: RefCell<BTreeMap<&'static str, BTreeMap<String, FieldInfo>>>,
     /// Whether the current entity looks up what its records list.
     looks_up: Cell<bool>,
+    /// Models, and whether their records can be archived.
+    can_be_archived: RefCell<BTreeMap<String, bool>>,
     /// Models, and whether they have archived records.
     has_archived: RefCell<BTreeMap<String, bool>>,
 }
@@ -65,6 +67,7 @@ impl<'a, H: Http, C: Clock> Source<'a, H, C> {
             failing: RefCell::default(),
             known_fields: RefCell::default(),
             looks_up: Cell::default(),
+            can_be_archived: RefCell::default(),
             has_archived: RefCell::default(),
         }
     }

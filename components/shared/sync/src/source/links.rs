@@ -1,5 +1,6 @@
 //! Links to archived records, which Odoo's lists leave out.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fault::{Fault, Kind};
@@ -16,22 +17,35 @@ use crate::tail::Tail;
 impl<H: Http, C: Clock> Source<'_, H, C> {
     /// Whether records of a model can be archived.
     pub(crate) async fn can_be_archived(&self, model: &str) -> Result<bool, Fault> {
-        self.patiently(|| self.odoo.can_be_archived(model)).await
+        let ask = || self.odoo.can_be_archived(model);
+        self.once(&self.can_be_archived, model, ask).await
     }
 
-    /// Those of a model's links that may lead to archived records now, which is asked once in a run.
+    /// What Odoo says of a model, asked once in a run.
+    async fn once<F>(
+        &self,
+        known: &RefCell<BTreeMap<String, bool>>,
+        model: &str,
+        ask: impl Fn() -> F,
+    ) -> Result<bool, Fault>
+    where
+        F: Future<Output = Result<bool, Fault>>,
+    {
+        let before = known.borrow().get(model).copied();
+        if let Some(said) = before {
+            return Ok(said);
+        }
+        let said = self.patiently(ask).await?;
+        known.borrow_mut().insert(model.to_owned(), said);
+        Ok(said)
+    }
+
+    /// Those of a model's links that may lead to archived records now.
     async fn incomplete_links(&self, model: Model<'_>) -> Result<Vec<String>, Fault> {
         let mut incomplete = Vec::new();
         for (field, target) in model.links {
-            let known = self.has_archived.borrow().get(target).copied();
-            let has_archived = match known {
-                Some(known) => known,
-                None => self.patiently(|| self.odoo.has_archived(target)).await?,
-            };
-            self.has_archived
-                .borrow_mut()
-                .insert(target.clone(), has_archived);
-            if has_archived {
+            let ask = || self.odoo.has_archived(target);
+            if self.once(&self.has_archived, target, ask).await? {
                 incomplete.push(field.clone());
             }
         }
